@@ -7,6 +7,7 @@ from scipy import stats
 from sklearn import metrics as sklearn_metrics
 
 from tfzoo.training.metrics import (
+    Accuracy,
     ClassificationMetrics,
     MultiLabelMetrics,
     RegressionMetrics,
@@ -24,6 +25,20 @@ def update_by_halves(metric, truth, predicted, weights):
     for part in (slice(half), slice(half, None)):
         given_weights = None if weights is None else weights[part]
         metric.update_state(truth[part], predicted[part], given_weights)
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("shape", [(40,), (8, 5)])
+def test_accuracy_is_that_of_keras(shape, weighted):
+    rng = np.random.default_rng(0)
+    truth = rng.integers(0, 7, shape)
+    logits = rng.integers(0, 3, (*shape, 7)).astype("float32")  # with ties
+    weights = rng.integers(0, 3, shape).astype("float32") if weighted else None
+    ours, theirs = Accuracy(), keras.metrics.SparseCategoricalAccuracy()
+    for metric in (ours, theirs):
+        update_by_halves(metric, truth, logits, weights)
+    assert 0 < float(ours.result()) < 1
+    assert float(ours.result()) == pytest.approx(float(theirs.result()), abs=1e-7)
 
 
 @pytest.mark.parametrize("weighted", [False, True])

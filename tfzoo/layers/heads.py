@@ -8,6 +8,7 @@ from keras import ops
 
 from tfzoo.layers.feed_forward import activation_named
 from tfzoo.layers.initializers import truncated_normal
+from tfzoo.layers.normalization import LayerNorm
 
 
 def gather_positions(x, positions):
@@ -55,10 +56,8 @@ class MaskedLMHead(keras.layers.Layer):
             dtype=self.dtype_policy,
             name="transform",
         )
-        self.transform_norm = keras.layers.LayerNormalization(
-            epsilon=self.layer_norm_epsilon,
-            dtype=self.dtype_policy,
-            name="transform_norm",
+        self.transform_norm = LayerNorm(
+            self.layer_norm_epsilon, dtype=self.dtype_policy, name="transform_norm"
         )
         self.transform.build((None, None, dim))
         self.transform_norm.build((None, None, dim))

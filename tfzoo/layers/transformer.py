@@ -9,6 +9,7 @@ from keras import ops
 from tfzoo.layers.attention import Attention
 from tfzoo.layers.dropout import Dropout
 from tfzoo.layers.feed_forward import FeedForward
+from tfzoo.layers.normalization import LayerNorm
 
 
 @keras.saving.register_keras_serializable("tfzoo")
@@ -65,9 +66,7 @@ class TransformerLayer(keras.layers.Layer):
         policy = self.dtype_policy
 
         def norm(name):
-            return keras.layers.LayerNormalization(
-                epsilon=layer_norm_epsilon, dtype=policy, name=name
-            )
+            return LayerNorm(layer_norm_epsilon, dtype=policy, name=name)
 
         def attention(name):
             return Attention(num_heads, dropout=dropout, dtype=policy, name=name)

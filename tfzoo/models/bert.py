@@ -18,6 +18,7 @@ from tfzoo.checkpoints.weights import (
 )
 from tfzoo.layers import (
     Dropout,
+    LayerNorm,
     PositionEmbedding,
     TokenEmbedding,
     TransformerLayer,
@@ -81,8 +82,8 @@ class BertEncoder(keras.Model):
         segment_embedding = TokenEmbedding(
             num_segments, hidden_dim, dtype=dtype, name="segment_embedding"
         )
-        embeddings_norm = keras.layers.LayerNormalization(
-            epsilon=LAYER_NORM_EPSILON, dtype=dtype, name="embeddings_norm"
+        embeddings_norm = LayerNorm(
+            LAYER_NORM_EPSILON, dtype=dtype, name="embeddings_norm"
         )
         embeddings_dropout = Dropout(dropout, dtype=dtype, name="embeddings_dropout")
         transformer_layers = [

@@ -16,7 +16,7 @@ from tfzoo.tasks.masked_words import (
 )
 from tfzoo.tasks.presets import stored_task_arguments
 from tfzoo.tasks.task import BATCH_SIZE, Task
-from tfzoo.training import losses
+from tfzoo.training import losses, metrics
 
 
 @keras.saving.register_keras_serializable("tfzoo")
@@ -82,7 +82,7 @@ class MaskedLM(Task):
         return losses.SparseCategoricalCrossentropy(label_smoothing=label_smoothing)
 
     def default_metrics(self):
-        return [keras.metrics.SparseCategoricalAccuracy(name="accuracy")]
+        return [metrics.Accuracy()]
 
     def training_data(
         self,

@@ -15,7 +15,7 @@ from tfzoo.tasks.inputs import raw_texts
 from tfzoo.tasks.masked_words import masked_words_head, max_predictions
 from tfzoo.tasks.presets import stored_task_arguments
 from tfzoo.tasks.task import BATCH_SIZE, Task
-from tfzoo.training import losses
+from tfzoo.training import losses, metrics
 
 
 @keras.saving.register_keras_serializable("tfzoo")
@@ -105,10 +105,7 @@ class BertPretrainer(Task):
         return {name: loss() for name in self.output_names_in_order()}
 
     def default_metrics(self):
-        return {
-            name: [keras.metrics.SparseCategoricalAccuracy(name="accuracy")]
-            for name in self.output_names_in_order()
-        }
+        return {name: [metrics.Accuracy()] for name in self.output_names_in_order()}
 
     def output_names_in_order(self):
         """`masked_words` and, with the second objective, `next_sentence`."""

@@ -30,6 +30,33 @@ class _Figures(keras.metrics.Metric):
 
 
 @keras.saving.register_keras_serializable("tfzoo")
+class Accuracy(keras.metrics.MeanMetricWrapper):
+    """Share of positions whose likeliest class is right; for whole vocabularies.
+
+    `keras.metrics.SparseCategoricalAccuracy`, whose `argmax` on TensorFlow makes eight
+    passes over all logits to tell 0.0 from -0.0.
+
+    Call arguments:
+        y_true: (B, ...) class numbers.
+        y_pred: (B, ..., C) logits; of equal ones the first counts.
+        sample_weight: (B,) or (B, ...).
+    """
+
+    def __init__(self, name="accuracy", **kwargs):
+        super().__init__(_is_right, name=name, **kwargs)
+
+    def get_config(self):
+        return {"name": self.name}
+
+
+def _is_right(y_true, y_pred):
+    _, likeliest = ops.top_k(y_pred, k=1)
+    likeliest = ops.squeeze(likeliest, -1)
+    y_true = ops.reshape(ops.cast(y_true, likeliest.dtype), ops.shape(likeliest))
+    return ops.cast(ops.equal(y_true, likeliest), "float32")
+
+
+@keras.saving.register_keras_serializable("tfzoo")
 class ClassificationMetrics(_Figures):
     """Accuracy, precision, recall, F1 and Matthews' correlation from class logits.
 

@@ -1,0 +1,74 @@
+"""Layer normalisation with its gradient written out.
+
+Shapes: ... any leading axes, R all of them together, D hidden_dim.
+"""
+
+import keras
+from keras import ops
+
+
+@keras.saving.register_keras_serializable("tfzoo")
+class LayerNorm(keras.layers.Layer):
+    """Every vector less its mean, over its standard deviation, scaled and shifted.
+
+    Computed in float32 whatever the compute dtype is. The numbers are those of
+    `keras.layers.LayerNormalization`, whose graph broadcasts every statistic to the
+    full shape and lets each broadcast have a gradient of its own: in graph mode twice
+    the passes over memory.
+
+    Args:
+        epsilon: Added to the variance; BERT has 1e-12, GPT-2 1e-5.
+
+    Call arguments:
+        x: (..., D).
+
+    Returns:
+        (..., D).
+
+    Source: Ba et al. 2016, section 3, https://arxiv.org/abs/1607.06450
+    """
+
+    def __init__(self, epsilon=1e-12, **kwargs):
+        super().__init__(**kwargs)
+        self.autocast = False  # of `x`, which may come in more than compute_dtype has
+        self.epsilon = epsilon
+
+    def build(self, x_shape):
+        def weight(name, initializer):
+            return self.add_weight(
+                shape=(x_shape[-1],),
+                initializer=initializer,
+                autocast=False,  # the numbers of the norm are float32
+                name=name,
+            )
+
+        self.gamma, self.beta = weight("gamma", "ones"), weight("beta", "zeros")
+
+    def call(self, x):
+        # A tensor, not the variable: TensorFlow takes no variable in such a function.
+        gamma = ops.reshape(self.gamma, (-1,))
+        scaled = ops.custom_gradient(self._scaled_and_gradient)
+        y = scaled(ops.cast(x, "float32"), gamma) + self.beta
+        return ops.cast(y, self.compute_dtype)
+
+    def _scaled_and_gradient(self, x, gamma):
+        centered = x - ops.mean(x, axis=-1, keepdims=True)
+        variance = ops.mean(centered * centered, axis=-1, keepdims=True)
+        inverse = ops.rsqrt(variance + self.epsilon)  # (..., 1)
+        normal = centered * inverse
+
+        def gradient(*args, upstream=None):
+            upstream = args[0] if upstream is None else upstream
+            along = upstream * normal
+            # The mean over D of `scaled` and of `scaled * normal` is what the mean and
+            # the variance take from the way back.
+            scaled = upstream * gamma
+            drift = ops.mean(scaled, axis=-1, keepdims=True)
+            stretch = ops.matmul(along, ops.expand_dims(gamma, -1)) / x.shape[-1]
+            to_x = (scaled - drift - normal * stretch) * inverse
+            return to_x, ops.sum(ops.reshape(along, (-1, x.shape[-1])), axis=0)
+
+        return normal * gamma, gradient
+
+    def compute_output_shape(self, x_shape):
+        return x_shape
