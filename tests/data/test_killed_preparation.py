@@ -60,17 +60,17 @@ def test_a_killed_run_leaves_whole_files_no_processes_and_goes_on(
         out,
     ]
     for wanted in (0, 2, 5):
-        process = subprocess.Popen(command)
-        while len(list(out.glob("*.tfrecord"))) < wanted or not list(
-            out.glob("work/*")
-        ):
-            time.sleep(0.02)
-            assert process.poll() is None
-        time.sleep(0.2)
-        workers = children_of(process.pid)
-        assert len(workers) >= 2
-        process.send_signal(signal.SIGKILL)
-        process.wait()
+        with subprocess.Popen(command) as process:
+            try:
+                while (
+                    len(list(out.glob("*.tfrecord"))) < wanted
+                    or len(children_of(process.pid)) < 2
+                ):
+                    time.sleep(0.02)
+                    assert process.poll() is None
+                workers = children_of(process.pid)
+            finally:
+                process.kill()
         for path in out.glob("*.tfrecord"):
             for _ in tf.data.TFRecordDataset(str(path)):
                 pass
