@@ -1,9 +1,9 @@
 """GPT-2's words: where its pattern splits a text, as logic on vectors of characters.
 
-The pattern, tried from left to right, takes an English clitic ('s 't 're 've 'm 'll 'd),
-letters, numbers or other characters with a space before them, or white space; of white
-space before a word its last character is left over. All texts of a batch are one
-stream of N characters.
+The pattern, tried from left to right, takes an English clitic ('s 't 're 've 'm 'll
+'d), letters, numbers or other characters with or without a space before them, or white
+space; of white space before a word its last character is left over. All texts of a
+batch are one stream of N characters.
 
 Source: `encoder.py` of Radford et al. 2019, https://github.com/openai/gpt-2
 """
@@ -34,9 +34,9 @@ def word_starts(code_points, kinds, splits):
     Returns:
         int64 (W,), W words.
     """
-    is_edge = with_value(tf.fill([tf.size(kinds) + 1], False), splits, value=True)
-    before = tf.where(is_edge[:-1], _NOTHING, preceding(kinds, _NOTHING))
-    after = tf.where(is_edge[1:], _NOTHING, following(kinds, _NOTHING))
+    is_edge = with_value(tf.zeros([tf.size(kinds) + 1], tf.bool), splits, value=True)
+    before = tf.where(is_edge[:-1], _NOTHING, preceding(kinds, first=_NOTHING))
+    after = tf.where(is_edge[1:], _NOTHING, following(kinds, last=_NOTHING))
     is_space = tf.equal(kinds & CLASS, SPACE)
     is_change = tf.not_equal(kinds & CLASS, before & (CLASS | _NOTHING))
     takes_blank = tf.equal(before, BLANK) & ~is_space

@@ -18,7 +18,14 @@ end of a window do, if they are the same as before.
 import tensorflow as tf
 
 from tfzoo.text.merging import Merging
-from tfzoo.text.vectors import following, preceding, segment_numbers, where, with_value, with_values
+from tfzoo.text.vectors import (
+    following,
+    preceding,
+    row_numbers,
+    where,
+    with_value,
+    with_values,
+)
 
 NO_TOKEN = -1
 PIECE = 64  # bytes
@@ -48,50 +55,70 @@ class LongWords(tf.Module):
 
     def __call__(self, symbols, content, starts, ends):
         pieces = tf.ragged.range(starts, ends, PIECE)
-        piece_starts = pieces.flat_values
-        first = pieces.row_splits
-        last = with_value(tf.zeros_like(piece_starts, tf.bool), first[1:] - 1, value=True)
-        piece_ends = tf.minimum(piece_starts+PIECE, 2**31-1)
-        piece_ends = with_values(piece_ends, first[1:]-1, ends)
+        piece_starts, splits = pieces.flat_values, pieces.row_splits
+        piece_ends = with_values(piece_starts + PIECE, splits[1:] - 1, ends)
         made, places = self._merge(content, piece_starts, piece_ends)
         symbols = with_values(symbols, places, made)
-        # borders
-        number = segment_numbers(first[:-1], tf.size(piece_starts))
-        inner = where(~with_value(tf.zeros_like(piece_starts, tf.bool), first[:-1], value=True))
-        borders = tf.gather(piece_starts, inner)
-        words = tf.gather(number, inner)
-        _, _, _, symbols = tf.while_loop(
+        num_pieces = tf.size(piece_starts)
+        is_first = with_value(tf.zeros([num_pieces + 1], tf.bool), splits, value=True)
+        inner = where(~is_first[:-1])
+        words = tf.gather(row_numbers(splits, num_pieces), inner)
+        *_, symbols = tf.while_loop(
             lambda borders, *_: tf.size(borders) > 0,
-            lambda borders, words, width, symbols: self._again(borders, words, width, symbols, content, starts, ends),
-            (borders, words, tf.constant(_WINDOW), symbols),
-            shape_invariants=(_VECTOR, _VECTOR, tf.TensorShape([]), _VECTOR),
+            lambda *state: self._merge_at(content, *state),
+            (
+                tf.gather(piece_starts, inner),
+                tf.gather(starts, words),
+                tf.gather(ends, words),
+                tf.constant(_WINDOW),
+                symbols,
+            ),
+            shape_invariants=(*(_VECTOR,) * 3, tf.TensorShape([]), _VECTOR),
         )
         return symbols
 
-    def _again(self, borders, words, width, symbols, content, starts, ends):
+    def _merge_at(self, content, borders, word_starts, word_ends, width, symbols):
+        """Merges the bytes around borders; returns those that are left, and `symbols`.
+
+        Args:
+            content: int32 (N,) bytes.
+            borders: int32 (K,) bytes before which a border lies.
+            word_starts: int32 (K,) where their words start.
+            word_ends: int32 (K,) where their words end.
+            width: Bytes on either side.
+            symbols: int32 (N,) the symbol at the first byte of every token.
+        """
         tokens = tf.cast(where(tf.not_equal(symbols, NO_TOKEN)), tf.int32)
         tokens = tf.concat([tokens, [tf.size(symbols)]], 0)
-        word_starts, word_ends = tf.gather(starts, words), tf.gather(ends, words)
-        before = tf.maximum(word_starts, tf.gather(tokens, tf.searchsorted(tokens, tf.maximum(borders - width, 0), side="right") - 1))
-        after = tf.minimum(word_ends, tf.gather(tokens, tf.searchsorted(tokens, tf.minimum(borders + width,tf.size(symbols)))))
-        # unite windows
-        is_new = before >= preceding(after, -1)
+        left = tf.searchsorted(tokens, tf.maximum(borders - width, 0), side="right") - 1
+        right = tf.searchsorted(tokens, tf.minimum(borders + width, tokens[-1]))
+        window_starts = tf.maximum(word_starts, tf.gather(tokens, left))
+        window_ends = tf.minimum(word_ends, tf.gather(tokens, right))
+        # Windows that overlap are one.
+        is_new = window_starts >= preceding(window_ends, first=-1)
+        opens, closes = where(is_new), where(following(is_new, last=True))
+        starts, ends = tf.gather(window_starts, opens), tf.gather(window_ends, closes)
+        made, places = self._merge(content, starts, ends)
+        first = tf.gather(made, tf.searchsorted(places, starts))
+        last = tf.gather(places, tf.searchsorted(places, ends) - 1)
+        old_last = tf.gather(tokens, tf.searchsorted(tokens, ends) - 1)
+        fits = tf.equal(first, tf.gather(symbols, starts))
+        fits |= tf.equal(starts, tf.gather(word_starts, opens))
+        fits &= tf.equal(last, old_last) | tf.equal(ends, tf.gather(word_ends, closes))
+        symbols = _replaced(symbols, starts, ends, fits, made, places)
         window = tf.cumsum(tf.cast(is_new, tf.int32)) - 1
-        opens = where(is_new); closes = where(following(is_new, True))
-        a, b = tf.gather(before, opens), tf.gather(after, closes)
-        made, places = self._merge(content, a, b)
-        first_place = tf.searchsorted(places, a)
-        last_place = tf.searchsorted(places, b) - 1
-        same_first = tf.equal(tf.gather(made, first_place), tf.gather(symbols, a)) | tf.equal(a, tf.gather(word_starts, opens))
-        old_last = tf.gather(tokens, tf.searchsorted(tokens, b) - 1)
-        same_last = tf.equal(tf.gather(places, last_place), old_last) | tf.equal(b, tf.gather(word_ends, closes))
-        done = same_first & same_last
-        # write
-        good = where(done)
-        inside = tf.ragged.range(tf.gather(a, good), tf.gather(b, good)).flat_values
-        symbols = with_value(symbols, inside, NO_TOKEN)
-        of = tf.searchsorted(a, places, side="right") - 1
-        w = where(tf.gather(done, of))
-        symbols = with_values(symbols, tf.gather(places, w), tf.gather(made, w))
-        left = where(~tf.gather(done, window))
-        return tf.gather(borders, left), tf.gather(words, left), width * 2, symbols
+        remain = where(~tf.gather(fits, window))
+        borders, word_starts, word_ends = (
+            tf.gather(x, remain) for x in (borders, word_starts, word_ends)
+        )
+        return borders, word_starts, word_ends, 2 * width, symbols
+
+
+def _replaced(symbols, starts, ends, fits, made, places):
+    """`symbols` with those made in the windows that fit."""
+    fitting = where(fits)
+    inside = tf.ragged.range(tf.gather(starts, fitting), tf.gather(ends, fitting))
+    symbols = with_value(symbols, inside.flat_values, value=NO_TOKEN)
+    window = tf.searchsorted(starts, places, side="right") - 1
+    stay = where(tf.gather(fits, window))
+    return with_values(symbols, tf.gather(places, stay), tf.gather(made, stay))

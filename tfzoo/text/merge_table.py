@@ -1,9 +1,11 @@
 """The merges of a byte-level BPE as integer arrays: one lookup per pair of symbols.
 
-A symbol is a byte, 0 to 255, or 256 + r for what merge r makes. The row of a left symbol
-holds its right symbols; all rows lie in one array, each moved so far to the right that
-no two of its entries and those of others fall together. Source: Tarjan and Yao 1979,
-"Storing a sparse table", section 2, https://doi.org/10.1145/359168.359175
+A symbol is a byte, 0 to 255, or 256 + r for what merge r makes. The row of a left
+symbol holds its right symbols; all rows lie in one array, each displaced so that none
+of its entries falls on one of another row.
+
+Source: Tarjan and Yao 1979, "Storing a sparse table", section 2,
+https://doi.org/10.1145/359168.359175
 """
 
 import dataclasses

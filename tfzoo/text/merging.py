@@ -2,7 +2,7 @@
 
 BPE merges, over and over, the pair of neighbours that was learned first (of equal ones
 the leftmost). Here every round merges, in every word, all pairs of its lowest rank:
-what that makes is part of later merges only (`byte_bpe_files` refuses others), so the
+what that makes is part of later merges only (`byte_bpe_check` refuses others), so the
 order within a round is BPE's own.
 
 Source: Sennrich et al. 2016, section 3.2, https://arxiv.org/abs/1508.07909
@@ -11,7 +11,7 @@ Source: Sennrich et al. 2016, section 3.2, https://arxiv.org/abs/1508.07909
 import tensorflow as tf
 
 from tfzoo.text.merge_table import NO_MERGE
-from tfzoo.text.vectors import following, preceding, segment_numbers, where
+from tfzoo.text.vectors import following, preceding, row_numbers, where
 
 _VECTOR = tf.TensorShape([None])
 
@@ -40,8 +40,8 @@ class Merging(tf.Module):
 
     def __call__(self, content, starts, ends):
         places = tf.ragged.range(starts, ends).flat_values
-        first = tf.cumsum(ends - starts, exclusive=True)
-        words = segment_numbers(first, tf.size(places))
+        splits = tf.pad(tf.cumsum(ends - starts), [[1, 0]])
+        words = row_numbers(splits, tf.size(places))
         symbols = tf.gather(content, places)
         symbols, _, places, _ = tf.while_loop(
             lambda symbols, words, places, made: tf.reduce_any(
@@ -55,22 +55,22 @@ class Merging(tf.Module):
 
     def _pairs(self, symbols, words):
         """What merging every symbol with the next one of its word makes."""
-        slots = tf.gather(self._base, symbols) + following(symbols, 0)
+        slots = tf.gather(self._base, symbols) + following(symbols, last=0)
         is_merge = tf.equal(tf.gather(self._left, slots), symbols)
-        is_merge &= tf.equal(following(words, -1), words)
+        is_merge &= tf.equal(following(words, last=-1), words)
         return tf.where(is_merge, tf.gather(self._made, slots), NO_MERGE)
 
     def _round(self, symbols, words, places, made):
         lowest = tf.gather(tf.math.segment_min(made, words), words)
         is_chosen = tf.equal(made, lowest) & tf.not_equal(made, NO_MERGE)
-        follows = preceding(is_chosen, False)
+        follows = preceding(is_chosen, first=False)
         is_chosen = tf.cond(
             tf.reduce_any(is_chosen & follows),
             lambda: _every_other(is_chosen, follows),
             lambda: is_chosen,
         )
         symbols = tf.where(is_chosen, made, symbols)
-        stay = where(~preceding(is_chosen, False))
+        stay = where(~preceding(is_chosen, first=False))
         symbols = tf.gather(symbols, stay)
         words = tf.gather(words, stay)
         places = tf.gather(places, stay)

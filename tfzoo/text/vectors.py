@@ -8,7 +8,7 @@ def where(condition):
     return tf.squeeze(tf.where(condition), 1)
 
 
-def with_value(vector, indices, value):
+def with_value(vector, indices, *, value):
     """The vector with one value at some indices."""
     values = tf.fill(tf.shape(indices), tf.cast(value, vector.dtype))
     return tf.tensor_scatter_nd_update(vector, tf.expand_dims(indices, 1), values)
@@ -19,23 +19,24 @@ def with_values(vector, indices, values):
     return tf.tensor_scatter_nd_update(vector, tf.expand_dims(indices, 1), values)
 
 
-def following(vector, last):
+def following(vector, *, last):
     """The vector moved by one: what follows every element, `last` after the last."""
     return tf.concat([vector, [last]], 0)[1:]
 
 
-def preceding(vector, first):
+def preceding(vector, *, first):
     """The vector moved by one: what precedes every element, `first` the first."""
     return tf.concat([[first], vector], 0)[:-1]
 
 
-def segment_numbers(starts, size):
-    """int32 (size,): in which segment, from 0, every element lies.
+def row_numbers(splits, size):
+    """int32 (size,): in which row every element lies.
 
     Args:
-        starts: Different indices of the first elements, in order; the first is 0.
+        splits: (B + 1,) where the rows begin and end; rows may be empty.
         size: Number of elements.
     """
-    size = tf.cast(size, starts.dtype)
-    ones = tf.ones_like(starts, tf.int32)
-    return tf.cumsum(tf.scatter_nd(tf.expand_dims(starts, 1), ones, [size])) - 1
+    ends = tf.expand_dims(splits[1:], 1)
+    size = tf.cast(size, splits.dtype)
+    ended = tf.scatter_nd(ends, tf.ones_like(splits[1:], tf.int32), [size + 1])
+    return tf.cumsum(ended)[:-1]
