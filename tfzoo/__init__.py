@@ -6,6 +6,7 @@ _HOMES = {
     "BertEncoder": "tfzoo.models",
     "TransformerLayer": "tfzoo.layers",
     "MaskedLMHead": "tfzoo.layers",
+    "ByteBPETokenizer": "tfzoo.text",
     "WordPieceTokenizer": "tfzoo.text",
     "BertPretrainer": "tfzoo.tasks",
     "MaskedLM": "tfzoo.tasks",
