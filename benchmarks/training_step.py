@@ -8,6 +8,10 @@ layer on the masked positions alone. Steps are counted in the steady state, the 
 of each round left out: of `model.fit`, with data in memory; PyTorch has a plain loop.
 `tfzoo` is what `compile()` and `fit()` do when nothing else is said, with clipping,
 warm-up and accuracy. KerasHub gets no metrics, which its own defaults have.
+
+Importing tfzoo turns TensorFlow's oneDNN kernels on. KerasHub leaves them as TensorFlow
+has them, which is off on many processors; `TF_ENABLE_ONEDNN_OPTS=1` in the environment
+gives them to all, `=0` to none.
 """
 
 import itertools
