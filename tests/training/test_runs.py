@@ -201,6 +201,9 @@ def test_what_is_written_is_whole(tmp_path):
 )
 def test_a_run_of_something_else_is_refused_and_left_alone(tmp_path, changed, message):
     Run(tmp_path, {"size": 32}, data={"a.txt": "1"}).close()
+    checkpoint = tmp_path / "checkpoints" / "step-000000004" / "state.json"
+    checkpoint.parent.mkdir(parents=True)
+    checkpoint.write_text("{}")
     path = tmp_path / "run.json"
     arguments = changed.get("arguments", {"size": 32})
     data = changed.get("data", {"a.txt": "1"})
@@ -212,6 +215,16 @@ def test_a_run_of_something_else_is_refused_and_left_alone(tmp_path, changed, me
     with pytest.raises(OutputError, match=message):
         Run(tmp_path, arguments, data=data)
     assert path.read_bytes() == before
+
+
+def test_a_run_that_failed_before_a_checkpoint_may_begin_with_other_arguments(tmp_path):
+    with pytest.raises(PowerCut), Run(tmp_path, {"rate": 3}) as run:
+        (run.checkpoints / "text").mkdir(parents=True)
+        cut()
+    with Run(tmp_path, {"rate": 0.3}) as run:
+        assert not run.finished
+    description = json.loads((tmp_path / "run.json").read_text())
+    assert description["arguments"] == {"rate": 0.3}
 
 
 def test_a_directory_of_other_things_is_refused_and_left_alone(tmp_path):

@@ -5,6 +5,7 @@ import json
 import os
 
 from tfzoo.errors import OutputError
+from tfzoo.files import read_json
 
 
 def locked(directory):
@@ -34,12 +35,22 @@ def plain(value):
     return json.loads(json.dumps(value, default=os.fspath))
 
 
-def require_same(path, former, now):
-    names = {"arguments": "argument", "versions": "version of", "data": "data"}
-    for part, one in names.items():
-        before, here = former.get(part), now[part]
-        if not isinstance(before, dict):
+PARTS = {"arguments": "argument", "versions": "version of", "data": "data"}
+
+
+def read_description(path):
+    """The `run.json` that an earlier process wrote."""
+    description = read_json(path, OutputError)
+    for part in PARTS:
+        if not isinstance(description.get(part), dict):
             raise OutputError("Not the description of a run.", path=path, tensor=part)
+    return description
+
+
+def require_same(path, former, now):
+    """Raises `OutputError` where two descriptions differ."""
+    for part, one in PARTS.items():
+        before, here = former[part], now[part]
         for name in sorted({*before, *here}):
             if before.get(name) != here.get(name):
                 raise OutputError(

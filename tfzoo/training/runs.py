@@ -10,12 +10,18 @@ import tempfile
 import keras
 
 from tfzoo.errors import OutputError
-from tfzoo.files import read_json, write_json
+from tfzoo.files import write_json
 from tfzoo.training.callbacks import Progress, Recording
 from tfzoo.training.curves import EventLogs, save_curves
 from tfzoo.training.records import Record, finite
-from tfzoo.training.run_directory import locked, plain, require_same
+from tfzoo.training.run_directory import (
+    locked,
+    plain,
+    read_description,
+    require_same,
+)
 from tfzoo.training.saving import Saving
+from tfzoo.training.snapshots import STATE
 
 MIN_POINTS = 500  # of the loss curve, where there are so many steps
 DISTRIBUTIONS = ("tfzoo", "tensorflow", "keras", "numpy", "tokenizers")
@@ -46,7 +52,7 @@ class Run:
 
     Raises:
         OutputError: the directory holds something else, or a run with other arguments,
-            versions or data, or another process works in it.
+            versions or data that has a checkpoint, or another process works in it.
     """
 
     def __init__(
@@ -81,10 +87,11 @@ class Run:
             shutil.rmtree(leftover)  # of a process killed while it wrote
         path = self.directory / "run.json"
         if path.exists():
-            former = read_json(path, OutputError)
-            require_same(path, former, self._description)
-            return bool(former.get("finished"))
-        if any(self.directory.iterdir()):
+            former = read_description(path)
+            if not self._nothing_trained():
+                require_same(path, former, self._description)
+                return bool(former.get("finished"))
+        elif any(self.directory.iterdir()):
             raise OutputError(
                 "The output directory must be new, empty, or hold a run.",
                 path=self.directory,
@@ -92,6 +99,13 @@ class Run:
             )
         write_json(path, {"finished": False, **self._description})
         return False
+
+    def _nothing_trained(self):
+        """Whether a run ended before its first checkpoint, so that no work is lost."""
+        begun = {"run.json", "checkpoints", "logs"}
+        return begun.issuperset(p.name for p in self.directory.iterdir()) and not any(
+            self.checkpoints.glob("*-*/" + STATE)
+        )
 
     @property
     def checkpoints(self):
