@@ -4,6 +4,7 @@ import importlib
 
 _HOMES = {
     "BertEncoder": "tfzoo.models",
+    "GPTDecoder": "tfzoo.models",
     "TransformerLayer": "tfzoo.layers",
     "MaskedLMHead": "tfzoo.layers",
     "WordPieceTokenizer": "tfzoo.text",

@@ -30,6 +30,34 @@ BERT = {
     ),
 }
 
+# Radford et al. 2019, table 2
+_GPT2 = dict(vocabulary_size=50257, max_sequence_length=1024, dropout=0.1)
+# Ours, for training on a CPU; the tokenizer says how large the vocabulary is
+_GPT = dict(vocabulary_size=8192, max_sequence_length=512, dropout=0.1)
+GPT = {
+    "gpt_tiny": dict(
+        num_layers=2, num_heads=2, hidden_dim=128, intermediate_dim=512, **_GPT
+    ),
+    "gpt_mini": dict(
+        num_layers=4, num_heads=4, hidden_dim=256, intermediate_dim=1024, **_GPT
+    ),
+    "gpt_small": dict(
+        num_layers=6, num_heads=6, hidden_dim=384, intermediate_dim=1536, **_GPT
+    ),
+    "gpt2": dict(
+        num_layers=12, num_heads=12, hidden_dim=768, intermediate_dim=3072, **_GPT2
+    ),
+    "gpt2_medium": dict(
+        num_layers=24, num_heads=16, hidden_dim=1024, intermediate_dim=4096, **_GPT2
+    ),
+    "gpt2_large": dict(
+        num_layers=36, num_heads=20, hidden_dim=1280, intermediate_dim=5120, **_GPT2
+    ),
+    "gpt2_xl": dict(
+        num_layers=48, num_heads=25, hidden_dim=1600, intermediate_dim=6400, **_GPT2
+    ),
+}
+
 
 def named_size(preset):
     """The arguments of a size name; None if `preset` is a directory.
