@@ -9,6 +9,7 @@ _HOMES = {
     "MaskedLMHead": "tfzoo.layers",
     "WordPieceTokenizer": "tfzoo.text",
     "BertPretrainer": "tfzoo.tasks",
+    "CausalLM": "tfzoo.tasks",
     "MaskedLM": "tfzoo.tasks",
     "TextClassifier": "tfzoo.tasks",
     "TfzooError": "tfzoo.errors",
