@@ -10,11 +10,13 @@ os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 
 _HOMES = {
     "BertEncoder": "tfzoo.models",
+    "GPTDecoder": "tfzoo.models",
     "TransformerLayer": "tfzoo.layers",
     "MaskedLMHead": "tfzoo.layers",
     "ByteBPETokenizer": "tfzoo.text",
     "WordPieceTokenizer": "tfzoo.text",
     "BertPretrainer": "tfzoo.tasks",
+    "CausalLM": "tfzoo.tasks",
     "MaskedLM": "tfzoo.tasks",
     "TextClassifier": "tfzoo.tasks",
     "TfzooError": "tfzoo.errors",

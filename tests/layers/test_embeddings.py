@@ -3,7 +3,13 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfzoo.layers import MaskedLMHead, PositionEmbedding, TokenEmbedding, gelu
+from tfzoo.layers import (
+    MaskedLMHead,
+    NextTokenHead,
+    PositionEmbedding,
+    TokenEmbedding,
+    gelu,
+)
 
 
 def test_each_id_gets_its_row():
@@ -37,9 +43,32 @@ def test_positions_are_the_first_rows():
     np.testing.assert_array_equal(layer(x), np.asarray(layer.embeddings)[:4])
 
 
+def test_positions_that_are_given_choose_the_rows():
+    layer = PositionEmbedding(6)
+    positions = np.array([[0, 1, 0, 5], [2, 2, 3, 4]])
+    ours = layer(np.zeros((2, 4, 3), np.float32), positions)
+    np.testing.assert_array_equal(ours, np.asarray(layer.embeddings)[positions])
+
+
 def test_a_sequence_longer_than_the_positions_is_refused():
     with pytest.raises(ValueError, match="max_sequence_length=6.*length 7"):
         PositionEmbedding(6)(np.zeros((1, 7, 3), np.float32))
+
+
+def test_the_head_of_next_tokens_trains_the_table_and_its_copy_too():
+    embedding = TokenEmbedding(10, 4)
+    embedding(np.array([[0]]))
+    inputs = keras.Input((None, 4))
+    model = keras.Model(inputs, NextTokenHead(embedding)(inputs))
+    assert model.trainable_variables == [embedding.embeddings]
+    x = np.random.default_rng(0).normal(size=(2, 5, 4)).astype(np.float32)
+    np.testing.assert_allclose(
+        model(x), x @ np.asarray(embedding.embeddings).T, atol=1e-6
+    )
+    copy = keras.saving.deserialize_keras_object(
+        keras.saving.serialize_keras_object(NextTokenHead(embedding))
+    )
+    assert copy.token_embedding.vocabulary_size == 10
 
 
 def test_the_head_equals_numpy_at_the_masked_positions():

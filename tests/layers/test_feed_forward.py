@@ -5,8 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfzoo.layers import FeedForward, gelu
-from tfzoo.layers.feed_forward import gelu_tanh
+from tfzoo.layers import FeedForward, gelu, gelu_tanh
 
 
 def test_gelu_is_the_one_with_the_error_function():
@@ -30,6 +29,20 @@ def test_gelu_tanh_is_the_approximation():
     inner = np.sqrt(2 / np.pi) * (x + 0.044715 * x**3)
     exact = 0.5 * x * (1 + np.tanh(inner))
     np.testing.assert_allclose(gelu_tanh(x.astype(np.float32)), exact, atol=1e-6)
+
+
+def test_the_gradient_of_gelu_tanh_is_its_slope():
+    x = tf.constant(np.linspace(-5, 5, 41, dtype=np.float32))
+    with tf.GradientTape() as tape:
+        tape.watch(x)
+        y = gelu_tanh(x)
+    step, wide = 1e-4, x.numpy().astype(np.float64)
+
+    def exact(v):
+        return 0.5 * v * (1 + np.tanh(np.sqrt(2 / np.pi) * (v + 0.044715 * v**3)))
+
+    slope = (exact(wide + step) - exact(wide - step)) / (2 * step)
+    np.testing.assert_allclose(tape.gradient(y, x), slope, atol=1e-5)
 
 
 @pytest.mark.parametrize("activation", ["gelu", "gelu_tanh", "relu"])

@@ -163,3 +163,33 @@ def test_keras_built_layers_compute_the_same():
     heads += [out.kernel.numpy().reshape(2, 4, D), out.bias.numpy()]
     attention.set_weights(heads)
     np.testing.assert_allclose(layer.self_attention(x), attention(x, x), atol=1e-5)
+
+
+@pytest.mark.parametrize("norm_first", [False, True])
+def test_steps_give_what_a_call_gives_at_those_positions(norm_first):
+    x = normal(B, T, D)
+    layer = layer_with_weights(x, norm_first=norm_first, causal=True)
+    past = [np.zeros((B, 2, 0, 4), np.float32)] * 2
+    outputs = []
+    for start, end in ((0, 1), (1, 4), (4, 6)):
+        mask = (np.arange(end) <= np.arange(start, end)[:, None])[None, None]
+        y, *new = layer.step(x[:, start:end], *past, mask)
+        past = [np.concatenate(pair, 2) for pair in zip(past, new, strict=True)]
+        outputs.append(np.asarray(y))
+    np.testing.assert_allclose(np.concatenate(outputs, 1), layer(x), atol=2e-6)
+
+
+def test_a_step_with_cross_attention_is_refused():
+    x, context = normal(B, T, D), normal(B, S, D, seed=1)
+    layer = layer_with_weights(x, None, context, cross_attention=True)
+    past = np.zeros((B, 2, 0, 4), np.float32)
+    with pytest.raises(ValueError, match="cross_attention=True"):
+        layer.step(x, past, past, np.ones((T, T), bool))
+
+
+def test_the_projections_into_the_residual_begin_with_their_own_width():
+    layer = TransformerLayer(2, 64, output_stddev=0.002)
+    layer(np.zeros((1, 1, 64), np.float32))
+    for sublayer in (layer.self_attention, layer.feed_forward):
+        kernel = sublayer.output_projection.kernel
+        assert np.std(kernel) == pytest.approx(0.88 * 0.002, rel=0.1)

@@ -1,21 +1,25 @@
 """Layers: tensors in, tensors out, written with `keras.ops` alone."""
 
 from tfzoo.layers.attention import Attention
+from tfzoo.layers.causal_mask import CausalMask
 from tfzoo.layers.dropout import Dropout
 from tfzoo.layers.embeddings import PositionEmbedding, TokenEmbedding
-from tfzoo.layers.feed_forward import FeedForward, gelu
-from tfzoo.layers.heads import MaskedLMHead
+from tfzoo.layers.feed_forward import FeedForward, gelu, gelu_tanh
+from tfzoo.layers.heads import MaskedLMHead, NextTokenHead
 from tfzoo.layers.normalization import LayerNorm
 from tfzoo.layers.transformer import TransformerLayer
 
 __all__ = [
     "Attention",
+    "CausalMask",
     "Dropout",
     "FeedForward",
     "LayerNorm",
     "MaskedLMHead",
+    "NextTokenHead",
     "PositionEmbedding",
     "TokenEmbedding",
     "TransformerLayer",
     "gelu",
+    "gelu_tanh",
 ]

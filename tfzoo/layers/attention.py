@@ -1,6 +1,7 @@
 """Multi-head attention.
 
-Shapes: B batch, T queries, S keys, D hidden_dim, N heads, H = D / N head size.
+Shapes: B batch, T queries, S keys, P keys of earlier calls, D hidden_dim, N heads,
+H = D / N head size.
 """
 
 import keras
@@ -23,6 +24,7 @@ class Attention(keras.layers.Layer):
     Args:
         num_heads: Number of heads N; must divide D.
         dropout: Share of the attention weights zeroed while training, 0 to 1.
+        output_stddev: Standard deviation with which the output projection begins.
 
     Call arguments:
         x: (B, T, D) queries.
@@ -36,10 +38,11 @@ class Attention(keras.layers.Layer):
     Source: Vaswani et al. 2017, section 3.2, https://arxiv.org/abs/1706.03762
     """
 
-    def __init__(self, num_heads, dropout=0.0, **kwargs):
+    def __init__(self, num_heads, dropout=0.0, output_stddev=0.02, **kwargs):
         super().__init__(**kwargs)
         self.num_heads = num_heads
         self.dropout = dropout
+        self.output_stddev = output_stddev
         self.dropout_layer = Dropout(dropout, dtype=self.dtype_policy, name="dropout")
 
     def build(self, x_shape, context_shape=None):
@@ -51,16 +54,17 @@ class Attention(keras.layers.Layer):
             )
         self.head_dim = dim // self.num_heads
 
-        def projection(name):
+        def projection(name, stddev=0.02):
             return keras.layers.Dense(
                 dim,
-                kernel_initializer=truncated_normal(),
+                kernel_initializer=truncated_normal(stddev),
                 dtype=self.dtype_policy,
                 name=name,
             )
 
         self.query, self.key = projection("query"), projection("key")
-        self.value, self.output_projection = projection("value"), projection("output")
+        self.value = projection("value")
+        self.output_projection = projection("output", self.output_stddev)
         for layer in (self.query, self.output_projection):
             layer.build(x_shape)
         for layer in (self.key, self.value):
@@ -68,16 +72,54 @@ class Attention(keras.layers.Layer):
 
     def call(self, x, context=None, attention_mask=None, training=None):
         context = x if context is None else context
-        query = self._split(self.query(x) * self.head_dim**-0.5)  # (B, N, T, H)
+        query = self._query(x)
         key = self._split(self.key(context))  # (B, N, S, H)
         value = self._split(self.value(context))
         scores = ops.matmul(query, ops.transpose(key, (0, 1, 3, 2)))
-        scores = ops.cast(scores, "float32")
-        if attention_mask is not None:
-            scores = scores + (1.0 - ops.cast(attention_mask, "float32")) * HIDDEN
-        weights = ops.cast(ops.softmax(scores), self.compute_dtype)  # (B, N, T, S)
+        weights = self._softmax(ops.cast(scores, "float32"), attention_mask)
         weights = self.dropout_layer(weights, training=training)
         return self.output_projection(self._join(ops.matmul(weights, value)))
+
+    def step(self, x, past_keys, past_values, mask):
+        """Attends from a few positions to those before them and to one another.
+
+        What `call` computes at these positions, without computing the others again.
+        The past is read where it lies: neither written nor copied.
+
+        Args:
+            x: (B, T, D).
+            past_keys: (B, N, P, H) of the positions before; P may be 0.
+            past_values: (B, N, P, H).
+            mask: Boolean, broadcasts to (B, N, T, P + T), past keys first; False
+                hides a key.
+
+        Returns:
+            A tuple of the output (B, T, D) and the keys and the values of `x` alone,
+            (B, N, T, H) each.
+        """
+        query = self._query(x)
+        keys, values = self._split(self.key(x)), self._split(self.value(x))
+        # einsum, as a transpose that TensorFlow does not fold would copy the past
+        scores = [
+            ops.cast(ops.einsum("bnth,bnph->bntp", query, k), "float32")
+            for k in (past_keys, keys)
+        ]
+        weights = self._softmax(ops.concatenate(scores, axis=-1), mask)
+        num_past = ops.shape(past_keys)[2]
+        y = ops.matmul(weights[..., :num_past], past_values)
+        y = y + ops.matmul(weights[..., num_past:], values)
+        return self.output_projection(self._join(y)), keys, values
+
+    def _query(self, x):
+        return self._split(self.query(x) * self.head_dim**-0.5)  # (B, N, T, H)
+
+    def _softmax(self, scores, mask):
+        """Weights of float32 scores (B, N, T, S), in the compute dtype."""
+        if mask is not None:
+            scores = scores + (1.0 - ops.cast(mask, "float32")) * HIDDEN
+        if scores.shape[-1] == 1:  # Keras warns of a softmax over one key
+            return ops.ones_like(scores, dtype=self.compute_dtype)
+        return ops.cast(ops.softmax(scores), self.compute_dtype)
 
     def _split(self, x):
         """(B, T, D) -> (B, N, T, H)."""

@@ -66,9 +66,10 @@ class PositionEmbedding(keras.layers.Layer):
 
     Call arguments:
         x: (B, S, D), S at most P; only its shape is read.
+        positions: (B, S) integers, 0 to P - 1; None counts from 0.
 
     Returns:
-        (S, D), which broadcasts over the batch.
+        (B, S, D); without `positions` (S, D), which broadcasts over the batch.
 
     Source: Devlin et al. 2018, section 3, https://arxiv.org/abs/1810.04805
     """
@@ -77,23 +78,24 @@ class PositionEmbedding(keras.layers.Layer):
         super().__init__(**kwargs)
         self.max_sequence_length = max_sequence_length
 
-    def build(self, x_shape):
+    def build(self, x_shape, positions_shape=None):
         self.embeddings = self.add_weight(
             shape=(self.max_sequence_length, x_shape[-1]),
             initializer=truncated_normal(),
             name="embeddings",
         )
 
-    def call(self, x):
+    def call(self, x, positions=None):
         if x.shape[1] is not None and x.shape[1] > self.max_sequence_length:
             raise ValueError(
                 "A sequence must not be longer than max_sequence_length="
                 f"{self.max_sequence_length}. Received: length {x.shape[1]}"
             )
-        positions = ops.arange(ops.shape(x)[1])
+        if positions is None:
+            positions = ops.arange(ops.shape(x)[1])
         return ops.cast(
             ops.take(self.embeddings, positions, axis=0), self.compute_dtype
         )
 
-    def compute_output_shape(self, x_shape):
-        return (x_shape[1], x_shape[2])
+    def compute_output_shape(self, x_shape, positions_shape=None):
+        return x_shape[1:] if positions_shape is None else x_shape

@@ -33,9 +33,25 @@ def _gelu_and_gradient(x):
 
 
 def gelu_tanh(x):
-    """The tanh approximation of `gelu` (same source), which GPT-2 was trained with."""
-    inner = 0.7978845608028654 * (x + 0.044715 * x * x * x)  # sqrt(2 / pi)
-    return 0.5 * x * (1.0 + ops.tanh(inner))
+    """The tanh approximation of `gelu` (same source), which GPT-2 was trained with.
+
+    With its gradient for the same reason.
+    """
+    return ops.custom_gradient(_gelu_tanh_and_gradient)(x)
+
+
+def _gelu_tanh_and_gradient(x):
+    square = 0.044715 * x * x
+    tanh = ops.tanh(0.7978845608028654 * x * (1.0 + square))  # sqrt(2 / pi)
+    below = 0.5 + 0.5 * tanh  # about P(X <= x)
+    # 2 * below * (1 - below) is half of 1 - tanh ** 2
+    inner_slope = 0.7978845608028654 + 2.3936536824085963 * square
+    slope = below + 2.0 * x * below * (1.0 - below) * inner_slope
+
+    def gradient(*args, upstream=None):
+        return (args[0] if upstream is None else upstream) * slope
+
+    return x * below, gradient
 
 
 ACTIVATIONS = {"gelu": gelu, "gelu_tanh": gelu_tanh, "relu": ops.relu}
@@ -57,6 +73,7 @@ class FeedForward(keras.layers.Layer):
     Args:
         intermediate_dim: Width F between the two.
         activation: `"gelu"` (error function), `"gelu_tanh"` or `"relu"`.
+        output_stddev: Standard deviation with which the second map begins.
 
     Call arguments:
         x: (B, S, D).
@@ -67,23 +84,26 @@ class FeedForward(keras.layers.Layer):
     Source: Vaswani et al. 2017, section 3.3, https://arxiv.org/abs/1706.03762
     """
 
-    def __init__(self, intermediate_dim, activation="gelu", **kwargs):
+    def __init__(
+        self, intermediate_dim, activation="gelu", output_stddev=0.02, **kwargs
+    ):
         super().__init__(**kwargs)
         self.intermediate_dim = intermediate_dim
         self.activation = activation
         self.activation_function = activation_named(activation)
+        self.output_stddev = output_stddev
 
     def build(self, x_shape):
-        def dense(units, name):
+        def dense(units, name, stddev=0.02):
             return keras.layers.Dense(
                 units,
-                kernel_initializer=truncated_normal(),
+                kernel_initializer=truncated_normal(stddev),
                 dtype=self.dtype_policy,
                 name=name,
             )
 
         self.intermediate = dense(self.intermediate_dim, "intermediate")
-        self.output_projection = dense(x_shape[-1], "output")
+        self.output_projection = dense(x_shape[-1], "output", self.output_stddev)
         self.intermediate.build(x_shape)
         self.output_projection.build((*x_shape[:-1], self.intermediate_dim))
 

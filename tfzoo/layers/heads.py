@@ -1,4 +1,4 @@
-"""What stands on a backbone: scores for the words that were masked.
+"""What stands on a backbone: scores of the masked words, or of the next ones.
 
 Shapes: B batch, S sequence, M masked positions, D hidden_dim, V vocabulary_size.
 """
@@ -84,6 +84,46 @@ class MaskedLMHead(keras.layers.Layer):
             ),
             "activation": self.activation,
             "layer_norm_epsilon": self.layer_norm_epsilon,
+        }
+
+    @classmethod
+    def from_config(cls, config):
+        embedding = keras.saving.deserialize_keras_object(config["token_embedding"])
+        return cls(**{**config, "token_embedding": embedding})
+
+
+@keras.saving.register_keras_serializable("tfzoo")
+class NextTokenHead(keras.layers.Layer):
+    """Scores of all ids at every position, tied to the token embedding.
+
+    Args:
+        token_embedding: The `TokenEmbedding` whose table is the output layer.
+
+    Call arguments:
+        x: (B, S, D) output of the backbone.
+
+    Returns:
+        (B, S, V) float32 logits.
+
+    Source: Radford et al. 2018, section 3.1 (GPT)
+    """
+
+    def __init__(self, token_embedding, **kwargs):
+        super().__init__(**kwargs)
+        self.token_embedding = token_embedding
+
+    def call(self, x):
+        return self.token_embedding.logits(x)
+
+    def compute_output_shape(self, x_shape):
+        return (*x_shape[:-1], self.token_embedding.vocabulary_size)
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "token_embedding": keras.saving.serialize_keras_object(
+                self.token_embedding
+            ),
         }
 
     @classmethod

@@ -1,6 +1,7 @@
 """The Transformer block: encoder, decoder, and decoder with cross-attention.
 
-Shapes: B batch, T sequence, S context, D hidden_dim.
+Shapes: B batch, T sequence, S context, P earlier positions, D hidden_dim, N heads,
+H = D / N head size.
 """
 
 import keras
@@ -27,6 +28,8 @@ class TransformerLayer(keras.layers.Layer):
         causal: Hide from every position those after it.
         cross_attention: Attend to `context` between the two sublayers.
         layer_norm_epsilon: Added to the variance; BERT has 1e-12, GPT-2 1e-5.
+        output_stddev: Standard deviation with which the two projections into the
+            residual begin; GPT-2 has 0.02 / sqrt(2 num_layers).
 
     Call arguments:
         x: (B, T, D).
@@ -52,6 +55,7 @@ class TransformerLayer(keras.layers.Layer):
         causal=False,
         cross_attention=False,
         layer_norm_epsilon=1e-12,
+        output_stddev=0.02,
         **kwargs,
     ):
         super().__init__(**kwargs)
@@ -63,13 +67,20 @@ class TransformerLayer(keras.layers.Layer):
         self.causal = causal
         self.cross_attention = cross_attention
         self.layer_norm_epsilon = layer_norm_epsilon
+        self.output_stddev = output_stddev
         policy = self.dtype_policy
 
         def norm(name):
             return LayerNorm(layer_norm_epsilon, dtype=policy, name=name)
 
         def attention(name):
-            return Attention(num_heads, dropout=dropout, dtype=policy, name=name)
+            return Attention(
+                num_heads,
+                dropout=dropout,
+                output_stddev=output_stddev,
+                dtype=policy,
+                name=name,
+            )
 
         self.self_attention = attention("self_attention")
         self.self_attention_norm = norm("self_attention_norm")
@@ -77,7 +88,11 @@ class TransformerLayer(keras.layers.Layer):
             self.context_attention = attention("cross_attention")
             self.context_attention_norm = norm("cross_attention_norm")
         self.feed_forward = FeedForward(
-            intermediate_dim, activation=activation, dtype=policy, name="feed_forward"
+            intermediate_dim,
+            activation=activation,
+            output_stddev=output_stddev,
+            dtype=policy,
+            name="feed_forward",
         )
         self.feed_forward_norm = norm("feed_forward_norm")
         self.dropout_layer = Dropout(dropout, dtype=policy, name="dropout")
@@ -119,6 +134,43 @@ class TransformerLayer(keras.layers.Layer):
         if self.cross_attention:
             x = self._sublayer(x, attend_context, self.context_attention_norm, training)
         return self._sublayer(x, self.feed_forward, self.feed_forward_norm, training)
+
+    def step(self, x, past_keys, past_values, mask):
+        """The layer at a few positions, given keys and values of those before them.
+
+        What `call` computes there when it does not train.
+
+        Args:
+            x: (B, T, D).
+            past_keys: (B, N, P, H) of the positions before; P may be 0.
+            past_values: (B, N, P, H).
+            mask: Boolean, broadcasts to (B, N, T, P + T), past keys first; False
+                hides a key. It alone says what is seen, `causal` does not.
+
+        Returns:
+            A tuple of the output (B, T, D) and the keys and the values of `x` alone,
+            (B, N, T, H) each; the past is not written.
+
+        Raises:
+            ValueError: the layer has cross-attention.
+        """
+        if self.cross_attention:
+            raise ValueError(
+                "step must be called on a layer without cross-attention. "
+                "Received: cross_attention=True"
+            )
+        new = []
+
+        def attend(y):
+            y, *keys_and_values = self.self_attention.step(
+                y, past_keys, past_values, mask
+            )
+            new.extend(keys_and_values)
+            return y
+
+        x = self._sublayer(x, attend, self.self_attention_norm, training=False)
+        x = self._sublayer(x, self.feed_forward, self.feed_forward_norm, training=False)
+        return x, *new
 
     def _sublayer(self, x, function, norm, training):
         if self.norm_first:

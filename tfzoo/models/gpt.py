@@ -1,0 +1,171 @@
+"""GPT: a decoder that predicts the next token.
+
+Shapes: B batch, S sequence, T new positions, P earlier positions, D hidden_dim,
+N num_heads, H = D / N head size, V vocabulary_size.
+"""
+
+import keras
+from keras import ops
+
+from tfzoo.checkpoints import gpt2
+from tfzoo.layers import (
+    CausalMask,
+    Dropout,
+    PositionEmbedding,
+    TokenEmbedding,
+    TransformerLayer,
+)
+from tfzoo.models.presets import GPT, BackbonePreset
+
+LAYER_NORM_EPSILON = 1e-5
+
+
+@keras.saving.register_keras_serializable("tfzoo")
+class GPTDecoder(BackbonePreset, keras.Model):
+    """Decoder of token ids as GPT-2 has it: one vector per position.
+
+    Args:
+        vocabulary_size: Number of token ids V.
+        num_layers: Number of `TransformerLayer`s.
+        num_heads: Attention heads N per layer; must divide `hidden_dim`.
+        hidden_dim: Width D.
+        intermediate_dim: Width of the feed-forward networks.
+        dropout: Share zeroed while training, 0 to 1.
+        max_sequence_length: Number of learned positions, the longest input.
+
+    Inputs (a dict of int32):
+        token_ids: (B, S).
+        padding_mask: (B, S), 1 for a token and 0 for padding. Where a row holds
+            several documents, it is the number of each token's document, from 1: a
+            token sees its own document alone, and positions count from its beginning.
+
+    Returns:
+        (B, S, D). `logits` makes scores of it.
+
+    Source: Radford et al. 2019, section 2.3,
+        https://cdn.openai.com/better-language-models/language_models_are_unsupervised_multitask_learners.pdf
+    """
+
+    sizes = GPT
+    checkpoint = gpt2
+
+    def __init__(
+        self,
+        vocabulary_size,
+        num_layers,
+        num_heads,
+        hidden_dim,
+        intermediate_dim,
+        dropout=0.1,
+        max_sequence_length=1024,
+        *,
+        dtype=None,
+        **kwargs,
+    ):
+        # Layers
+        token_embedding = TokenEmbedding(
+            vocabulary_size, hidden_dim, dtype=dtype, name="token_embedding"
+        )
+        position_embedding = PositionEmbedding(
+            max_sequence_length, dtype=dtype, name="position_embedding"
+        )
+        embeddings_dropout = Dropout(dropout, dtype=dtype, name="embeddings_dropout")
+        transformer_layers = [
+            TransformerLayer(
+                num_heads,
+                intermediate_dim,
+                dropout=dropout,
+                activation="gelu_tanh",
+                norm_first=True,
+                layer_norm_epsilon=LAYER_NORM_EPSILON,
+                output_stddev=0.02 * (2 * num_layers) ** -0.5,
+                dtype=dtype,
+                name=f"transformer_layer_{i}",
+            )
+            for i in range(num_layers)
+        ]
+        final_norm = keras.layers.LayerNormalization(
+            epsilon=LAYER_NORM_EPSILON, dtype=dtype, name="final_norm"
+        )
+
+        # Graph
+        inputs = {
+            name: keras.Input((None,), dtype="int32", name=name)
+            for name in ("token_ids", "padding_mask")
+        }
+        # Once for all layers, instead of once in each
+        seen = CausalMask(name="causal_mask")(inputs["padding_mask"])
+        positions = ops.sum(ops.cast(seen, "int32"), axis=-1) - 1
+        x = token_embedding(inputs["token_ids"])
+        x = embeddings_dropout(x + position_embedding(x, positions))
+        for layer in transformer_layers:
+            x = layer(x, attention_mask=seen)
+        super().__init__(inputs, final_norm(x), **kwargs)
+
+        # Config
+        self.token_embedding = token_embedding
+        self.position_embedding = position_embedding
+        self.transformer_layers = transformer_layers
+        self.final_norm = final_norm
+        self.vocabulary_size = vocabulary_size
+        self.num_layers = num_layers
+        self.num_heads = num_heads
+        self.hidden_dim = hidden_dim
+        self.intermediate_dim = intermediate_dim
+        self.dropout = dropout
+        self.max_sequence_length = max_sequence_length
+        self.dtype_name = token_embedding.dtype_policy.name
+
+    def logits(self, hidden):
+        """Scores of the next token, float32: (..., D) -> (..., V).
+
+        For tensors; in a functional graph, `NextTokenHead` is the layer that does it.
+        """
+        return self.token_embedding.logits(hidden)
+
+    def step(self, token_ids, positions, past_keys, past_values, mask):
+        """The decoder at a few positions, given keys and values of those before them.
+
+        What the model computes there when it does not train. With P = 0 it reads a
+        whole prompt, and what it returns is the past of the next step.
+
+        Args:
+            token_ids: (B, T) integers.
+            positions: (B, T) integers, 0 to `max_sequence_length` - 1.
+            past_keys: A list of one (B, N, P, H) per layer, in the compute dtype.
+            past_values: As `past_keys`.
+            mask: Boolean, broadcasts to (B, N, T, P + T), past keys first; False
+                hides a key. It alone says what is seen, also among the T new ones.
+
+        Returns:
+            A tuple of the hidden states (B, T, D) and lists of the keys and the values
+            of the T positions, one (B, N, T, H) per layer. The past is not written.
+        """
+        x = self.token_embedding(token_ids)
+        x = x + self.position_embedding(x, positions)
+        new_keys, new_values = [], []
+        for layer, keys, values in zip(
+            self.transformer_layers, past_keys, past_values, strict=True
+        ):
+            x, keys, values = layer.step(x, keys, values, mask)
+            new_keys.append(keys)
+            new_values.append(values)
+        return self.final_norm(x), new_keys, new_values
+
+    def get_config(self):
+        return {
+            "vocabulary_size": self.vocabulary_size,
+            "num_layers": self.num_layers,
+            "num_heads": self.num_heads,
+            "hidden_dim": self.hidden_dim,
+            "intermediate_dim": self.intermediate_dim,
+            "dropout": self.dropout,
+            "max_sequence_length": self.max_sequence_length,
+            "dtype": self.dtype_name,
+            "name": self.name,
+            "trainable": self.trainable,
+        }
+
+    @classmethod
+    def from_config(cls, config):
+        return cls(**config)
