@@ -67,7 +67,7 @@ def main(
     import keras
 
     from tfzoo.data.examples import index_labels, label_list, read_examples
-    from tfzoo.models.presets import named_size
+    from tfzoo.models.presets import BERT, named_size
     from tfzoo.tasks import TextClassifier
     from tfzoo.text import WordPieceTokenizer
     from tfzoo.training.callbacks import KeepBest
@@ -94,7 +94,7 @@ def main(
     labels = None if task == "regression" else label_list(examples)
     targets = index_labels(examples, labels)
     held_out_targets = index_labels(held_out, labels)
-    at_random = named_size(preset) is not None
+    at_random = named_size(preset, BERT) is not None
     if at_random and tokenizer is None:
         raise ValueError(f"--preset {preset} has no tokenizer: give --tokenizer.")
     words = WordPieceTokenizer.from_preset(tokenizer or preset)

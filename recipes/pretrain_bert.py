@@ -70,14 +70,14 @@ def main(
     import keras
 
     from tfzoo.data.pretraining import open_pretraining_data
-    from tfzoo.models.presets import named_size
+    from tfzoo.models.presets import BERT, named_size
     from tfzoo.tasks import BertPretrainer
     from tfzoo.text import WordPieceTokenizer
     from tfzoo.training.distribution import strategy as named_strategy
     from tfzoo.training.fingerprints import fingerprint
     from tfzoo.training.runs import Run
 
-    at_random = named_size(preset) is not None
+    at_random = named_size(preset, BERT) is not None
     words = WordPieceTokenizer.from_preset(tokenizer)
     files = [*input, *validation, tokenizer, *([] if at_random else [preset])]
     data = fingerprint([file for file in files if ":" not in str(file)])

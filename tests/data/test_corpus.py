@@ -119,7 +119,7 @@ def test_more_processes_give_the_same_corpus(text_file, tokenizer, tmp_path):
 @pytest.mark.parametrize("content", [b"\n \n", b"\x00\n"])
 def test_text_without_a_token_is_a_loud_error(tokenizer, tmp_path, content):
     (tmp_path / "a.txt").write_bytes(content)
-    with pytest.raises(DataError, match=r"not one sentence .*a\.txt"):
+    with pytest.raises(DataError, match=r"not one token .*a\.txt"):
         build([tmp_path / "a.txt"], tokenizer, tmp_path / "cache")
     assert not list((tmp_path / "cache").iterdir())
 

@@ -210,7 +210,7 @@ def test_fewer_examples_than_shards_are_a_loud_error(number_text, tokenizer, tmp
 
 def test_zero_examples_and_one_document_are_loud_errors(tokenizer, tmp_path):
     (tmp_path / "blank.txt").write_text(" \n\n")
-    with pytest.raises(DataError, match="not one sentence"):
+    with pytest.raises(DataError, match="not one token"):
         prepare(tmp_path / "blank.txt", tokenizer, tmp_path / "out")
     assert not list((tmp_path / "out").iterdir())
     (tmp_path / "one.txt").write_text("one\ntwo\n")

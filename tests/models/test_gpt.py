@@ -6,32 +6,7 @@ from tfzoo.layers import NextTokenHead
 from tfzoo.models import GPTDecoder
 from tfzoo.models.presets import GPT
 
-SIZES = dict(
-    vocabulary_size=50,
-    num_layers=2,
-    num_heads=2,
-    hidden_dim=16,
-    intermediate_dim=32,
-    max_sequence_length=12,
-)
 B, S, N, H = 3, 9, 2, 8
-
-
-@pytest.fixture(scope="module")
-def decoder():
-    decoder = GPTDecoder(**SIZES)
-    rng = np.random.default_rng(0)
-    for v in decoder.trainable_variables:
-        v.assign(rng.normal(size=v.shape) * 0.2 + ("gamma" in v.path))
-    return decoder
-
-
-def inputs(length=S, batch=B, seed=0):
-    rng = np.random.default_rng(seed)
-    return {
-        "token_ids": rng.integers(0, 50, (batch, length)).astype(np.int32),
-        "padding_mask": np.ones((batch, length), np.int32),
-    }
 
 
 def by_numpy(decoder, ids):
@@ -76,7 +51,7 @@ def logits(decoder, x):
 
 
 def empty_past(batch=B):
-    return [np.zeros((batch, N, 0, H), np.float32)] * SIZES["num_layers"]
+    return [np.zeros((batch, N, 0, H), np.float32)] * 2
 
 
 def cached_logits(decoder, ids, chunks, step=None):
@@ -100,10 +75,10 @@ def cached_logits(decoder, ids, chunks, step=None):
     return np.concatenate(found, axis=1)
 
 
-def test_equals_numpy(decoder):
-    x = inputs()
-    for ours, ids in zip(logits(decoder, x), x["token_ids"], strict=True):
-        np.testing.assert_allclose(ours, by_numpy(decoder, ids), atol=1e-5)
+def test_equals_numpy(gpt, gpt_inputs):
+    x = gpt_inputs()
+    for ours, ids in zip(logits(gpt, x), x["token_ids"], strict=True):
+        np.testing.assert_allclose(ours, by_numpy(gpt, ids), atol=1e-5)
 
 
 @pytest.mark.parametrize(
@@ -111,79 +86,79 @@ def test_equals_numpy(decoder):
     [[9], [1] * 9, [4, 1, 1, 1, 1, 1], [2, 3, 4], [5, 4]],
     ids=["prefill", "one by one", "prompt, then one by one", "chunks", "halves"],
 )
-def test_cached_logits_equal_uncached_ones_at_every_position(decoder, chunks):
-    x = inputs()
-    cached = cached_logits(decoder, x["token_ids"], chunks)
-    np.testing.assert_allclose(cached, logits(decoder, x), atol=1e-5)
+def test_cached_logits_equal_uncached_ones_at_every_position(gpt, gpt_inputs, chunks):
+    x = gpt_inputs()
+    cached = cached_logits(gpt, x["token_ids"], chunks)
+    np.testing.assert_allclose(cached, logits(gpt, x), atol=1e-5)
 
 
-def test_a_hidden_part_of_the_past_changes_nothing(decoder):
+def test_a_hidden_part_of_the_past_changes_nothing(gpt, gpt_inputs):
     rng = np.random.default_rng(1)
-    shape = (SIZES["num_layers"], B, N, 5, H)
+    shape = (2, B, N, 5, H)
     keys, values = rng.normal(size=(2, *shape)).astype(np.float32)
-    ids, positions = inputs(1)["token_ids"], np.full((B, 1), 3)
+    ids, positions = gpt_inputs(1)["token_ids"], np.full((B, 1), 3)
     mask = np.array([1, 1, 1, 0, 0, 1], bool).reshape(1, 1, 1, 6)
-    wide, _, _ = decoder.step(ids, positions, list(keys), list(values), mask)
+    wide, _, _ = gpt.step(ids, positions, list(keys), list(values), mask)
     cut = [list(a[..., :3, :]) for a in (keys, values)]
-    short, _, _ = decoder.step(ids, positions, *cut, mask[..., [0, 1, 2, 5]])
+    short, _, _ = gpt.step(ids, positions, *cut, mask[..., [0, 1, 2, 5]])
     np.testing.assert_allclose(wide, short, atol=1e-6)
 
 
-def test_a_step_compiles_with_xla_and_in_a_graph(decoder):
+def test_a_step_compiles_with_xla_and_in_a_graph(gpt, gpt_inputs):
     import tensorflow as tf
 
-    x = inputs()
+    x = gpt_inputs()
     for compiled in (False, True):
-        step = tf.function(decoder.step, jit_compile=compiled)
-        cached = cached_logits(decoder, x["token_ids"], [6, 1, 2], step)
-        np.testing.assert_allclose(cached, logits(decoder, x), atol=1e-5)
+        step = tf.function(gpt.step, jit_compile=compiled)
+        cached = cached_logits(gpt, x["token_ids"], [6, 1, 2], step)
+        np.testing.assert_allclose(cached, logits(gpt, x), atol=1e-5)
 
 
-def test_later_tokens_change_nothing(decoder):
-    x = inputs()
-    before = logits(decoder, x)
+def test_later_tokens_change_nothing(gpt, gpt_inputs):
+    x = gpt_inputs()
+    before = logits(gpt, x)
     x["token_ids"][:, 5:] = 7
-    np.testing.assert_allclose(before[:, :5], logits(decoder, x)[:, :5], atol=1e-6)
-    assert np.abs(before - logits(decoder, x))[:, 5:].max() > 1e-2
+    np.testing.assert_allclose(before[:, :5], logits(gpt, x)[:, :5], atol=1e-6)
+    assert np.abs(before - logits(gpt, x))[:, 5:].max() > 1e-2
 
 
 @pytest.mark.parametrize("side", ["left", "right"])
-def test_padding_changes_nothing(decoder, side):
-    x = inputs()
+def test_padding_changes_nothing(gpt, gpt_inputs, side):
+    x = gpt_inputs()
     widths = {"left": (3, 0), "right": (0, 3)}[side]
     padded = {k: np.pad(v, ((0, 0), widths)) for k, v in x.items()}
     real = padded["padding_mask"] == 1
-    ours = logits(decoder, padded)[real].reshape(B, S, -1)
-    np.testing.assert_allclose(ours, logits(decoder, x), atol=1e-5)
+    ours = logits(gpt, padded)[real].reshape(B, S, -1)
+    np.testing.assert_allclose(ours, logits(gpt, x), atol=1e-5)
 
 
-def test_documents_in_one_window_are_as_if_alone(decoder):
-    first, second = inputs(4), inputs(5, seed=1)
+def test_documents_in_one_window_are_as_if_alone(gpt, gpt_inputs):
+    first, second = gpt_inputs(4), gpt_inputs(5, seed=1)
     packed = {
         "token_ids": np.concatenate([first["token_ids"], second["token_ids"]], 1),
         "padding_mask": np.array([[1] * 4 + [2] * 5] * B, np.int32),
     }
-    alone = np.concatenate([logits(decoder, first), logits(decoder, second)], 1)
-    np.testing.assert_allclose(logits(decoder, packed), alone, atol=1e-5)
+    alone = np.concatenate([logits(gpt, first), logits(gpt, second)], 1)
+    np.testing.assert_allclose(logits(gpt, packed), alone, atol=1e-5)
     packed["padding_mask"][:] = 1
-    assert np.abs(logits(decoder, packed) - alone)[:, 4:].max() > 1e-2
+    assert np.abs(logits(gpt, packed) - alone)[:, 4:].max() > 1e-2
 
 
-def test_an_empty_batch_gives_an_empty_result(decoder):
-    assert logits(decoder, inputs(batch=0)).shape == (0, S, 50)
+def test_an_empty_batch_gives_an_empty_result(gpt, gpt_inputs):
+    assert logits(gpt, gpt_inputs(batch=0)).shape == (0, S, 50)
 
 
-def test_bfloat16_agrees_and_its_logits_are_float32(decoder):
-    half = GPTDecoder(**SIZES, dtype="mixed_bfloat16")
-    half.set_weights(decoder.get_weights())
-    assert half(inputs()).dtype == "bfloat16"
-    assert half.logits(half(inputs())).dtype == "float32"
-    assert np.abs(logits(half, inputs()) - logits(decoder, inputs())).mean() < 0.02
+def test_bfloat16_agrees_and_its_logits_are_float32(gpt, gpt_inputs):
+    half = GPTDecoder.from_config({**gpt.get_config(), "dtype": "mixed_bfloat16"})
+    half.set_weights(gpt.get_weights())
+    assert half(gpt_inputs()).dtype == "bfloat16"
+    assert half.logits(half(gpt_inputs())).dtype == "float32"
+    assert np.abs(logits(half, gpt_inputs()) - logits(gpt, gpt_inputs())).mean() < 0.02
 
 
-def test_a_sequence_beyond_the_positions_is_refused(decoder):
+def test_a_sequence_beyond_the_positions_is_refused(gpt, gpt_inputs):
     with pytest.raises(ValueError, match="max_sequence_length=12.*length 13"):
-        decoder(inputs(13))
+        gpt(gpt_inputs(13))
 
 
 def test_weights_begin_as_gpt2s_do():
@@ -197,11 +172,11 @@ def test_weights_begin_as_gpt2s_do():
         assert width == pytest.approx(expected, rel=0.1), path
 
 
-def test_one_batch_can_be_learned():
-    decoder = GPTDecoder(**SIZES, dropout=0.0)
-    ids = inputs()
+def test_one_batch_can_be_learned(gpt, gpt_inputs):
+    learner = GPTDecoder.from_config({**gpt.get_config(), "dropout": 0.0})
+    ids = gpt_inputs()
     model = keras.Model(
-        decoder.inputs, NextTokenHead(decoder.token_embedding)(decoder.output)
+        learner.inputs, NextTokenHead(learner.token_embedding)(learner.output)
     )
     model.compile(
         keras.optimizers.Adam(1e-2),
@@ -213,11 +188,11 @@ def test_one_batch_can_be_learned():
     assert losses[0] > 3.5 and losses[-1] < 0.1
 
 
-def test_a_keras_file_gives_the_same_outputs(decoder, tmp_path):
-    decoder.save(tmp_path / "gpt.keras")
+def test_a_keras_file_gives_the_same_outputs(gpt, gpt_inputs, tmp_path):
+    gpt.save(tmp_path / "gpt.keras")
     copy = keras.saving.load_model(tmp_path / "gpt.keras")
-    np.testing.assert_array_equal(decoder(inputs()), copy(inputs()))
-    assert copy.get_config() == decoder.get_config()
+    np.testing.assert_array_equal(gpt(gpt_inputs()), copy(gpt_inputs()))
+    assert copy.get_config() == gpt.get_config()
 
 
 @pytest.mark.parametrize(
@@ -252,47 +227,3 @@ def test_a_decoder_has_as_many_parameters_as_its_sizes_say():
     assert sum(np.prod(w.shape) for w in weights) == (
         (v + p) * d + layers * in_a_layer + 2 * d
     )
-
-
-@pytest.mark.parity
-def test_transformers_computes_the_same(decoder):
-    torch = pytest.importorskip("torch")
-    transformers = pytest.importorskip("transformers")
-    config = transformers.GPT2Config(
-        vocab_size=50, n_positions=12, n_embd=16, n_layer=2, n_head=2, n_inner=32
-    )
-    theirs = transformers.GPT2LMHeadModel(config).eval()
-    w = {v.path: torch.tensor(np.asarray(v)) for v in decoder.variables}
-    state = {
-        "wte.weight": w["token_embedding/embeddings"],
-        "wpe.weight": w["position_embedding/embeddings"],
-        "ln_f.weight": w["final_norm/gamma"],
-        "ln_f.bias": w["final_norm/beta"],
-    }
-    for i in range(2):
-        ours, layer = f"transformer_layer_{i}", f"h.{i}"
-        for foreign, own in (("weight", "kernel"), ("bias", "bias")):
-            attention = [
-                w[f"{ours}/self_attention/{part}/{own}"]
-                for part in ("query", "key", "value")
-            ]
-            state |= {
-                f"{layer}.attn.c_attn.{foreign}": torch.cat(attention, -1),
-                f"{layer}.attn.c_proj.{foreign}": w[
-                    f"{ours}/self_attention/output/{own}"
-                ],
-                f"{layer}.mlp.c_fc.{foreign}": w[
-                    f"{ours}/feed_forward/intermediate/{own}"
-                ],
-                f"{layer}.mlp.c_proj.{foreign}": w[f"{ours}/feed_forward/output/{own}"],
-            }
-        for foreign, own in (("weight", "gamma"), ("bias", "beta")):
-            state |= {
-                f"{layer}.ln_1.{foreign}": w[f"{ours}/self_attention_norm/{own}"],
-                f"{layer}.ln_2.{foreign}": w[f"{ours}/feed_forward_norm/{own}"],
-            }
-    theirs.transformer.load_state_dict(state, strict=True)
-    x = inputs()
-    with torch.no_grad():
-        out = theirs(input_ids=torch.tensor(x["token_ids"]).long()).logits
-    np.testing.assert_allclose(logits(decoder, x), out.numpy(), atol=1e-5)

@@ -4,14 +4,13 @@ Source: the names are those of `transformers`' `BertForPreTraining`,
 `BertForMaskedLM`, `BertForSequenceClassification` and `BertModel`.
 """
 
-from tfzoo.checkpoints.names import linear, norm, plain
+from tfzoo.checkpoints.names import linear, norm, plain, prefixed
 from tfzoo.checkpoints.presets import backbone_arguments
-from tfzoo.errors import CheckpointError
 
 MODEL_TYPE = "bert"
-PREFIX = "bert."
-# Weights that another task's checkpoint may carry and this one has no use for.
-OTHER_HEADS = ("cls.", "classifier.", "qa_outputs.", "bert.pooler.", "pooler.")
+BACKBONE = "BertModel"
+# Tensors that another task's checkpoint may carry and this one has no use for.
+UNUSED = r"cls\.|classifier\.|qa_outputs\.|(bert\.)?pooler\."
 
 # argument of BertEncoder -> field of config.json
 ARGUMENTS = {
@@ -56,21 +55,7 @@ def to_config(sizes, architecture, extra=None):
 
 def from_config(config, path):
     """Constructor arguments of `BertEncoder` out of `config.json` at `path`."""
-    if config.get("model_type") != MODEL_TYPE:
-        raise CheckpointError(
-            f"Must be {MODEL_TYPE!r}. Received: {config.get('model_type')!r}.",
-            path=path,
-            tensor="model_type",
-        )
-    sizes = backbone_arguments(config, path, ARGUMENTS, FIXED)
-    if sizes["hidden_dim"] % sizes["num_heads"]:
-        raise CheckpointError(
-            "num_attention_heads must divide hidden_size. Received: "
-            f"hidden_size={sizes['hidden_dim']}, "
-            f"num_attention_heads={sizes['num_heads']}.",
-            path=path,
-        )
-    return sizes
+    return backbone_arguments(config, path, MODEL_TYPE, ARGUMENTS, FIXED)
 
 
 def backbone_names(num_layers, present=()):
@@ -78,11 +63,8 @@ def backbone_names(num_layers, present=()):
 
     Args:
         num_layers: Number of layers.
-        present: Names of the tensors in a file, or None for a task's file: where one
-            begins with `"bert."`, those of the backbone all do.
+        present: Names of the tensors in a file, or None for a task's file.
     """
-    with_prefix = present is None or any(n.startswith(PREFIX) for n in present)
-    prefix = PREFIX if with_prefix else ""
     names = {
         **plain("token_embedding/embeddings", "embeddings.word_embeddings.weight"),
         **plain(
@@ -114,10 +96,13 @@ def backbone_names(num_layers, present=()):
             **linear(f"{ours}/feed_forward/output", f"{theirs}.output.dense"),
             **norm(f"{ours}/feed_forward_norm", f"{theirs}.output.LayerNorm"),
         }
-    return {
-        path: stored._replace(name=prefix + stored.name)
-        for path, stored in names.items()
-    }
+    return prefixed(names, "bert.", present)
+
+
+def copies(present):
+    """Tensor of a file -> that whose copy it must be; none here."""
+    del present
+    return {}
 
 
 def head_names():

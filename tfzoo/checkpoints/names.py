@@ -4,15 +4,19 @@ from typing import NamedTuple
 
 
 class Stored(NamedTuple):
-    """The name of a tensor in a file, and whether it lies there transposed.
+    """The name of a tensor in a file, and how a weight lies in it.
 
     Args:
         name: Name of the tensor in the file.
         transposed: Kernels are (inputs, outputs) here and (outputs, inputs) there.
+        part: Which of the weights that lie side by side in the tensor this one is.
+        num_parts: How many of equal shape do, along the outputs.
     """
 
     name: str
     transposed: bool = False
+    part: int = 0
+    num_parts: int = 1
 
 
 def plain(path, name):
@@ -28,9 +32,35 @@ def linear(path, name):
     }
 
 
+def side_by_side(paths, name):
+    """Kernels and biases of dense layers, (inputs, outputs of all of them) there."""
+    return {
+        f"{path}/{ours}": Stored(f"{name}.{theirs}", part=i, num_parts=len(paths))
+        for i, path in enumerate(paths)
+        for ours, theirs in (("kernel", "weight"), ("bias", "bias"))
+    }
+
+
 def norm(path, name):
     """Scale and offset of a normalisation."""
     return {
         f"{path}/gamma": Stored(f"{name}.weight"),
         f"{path}/beta": Stored(f"{name}.bias"),
+    }
+
+
+def prefixed(names, prefix, present):
+    """The names with a prefix, where a file has it.
+
+    Args:
+        names: Dict of variable path -> `Stored`.
+        prefix: What a task's file puts before the names of the backbone.
+        present: Names of the tensors in a file, or None for a task's file: where one
+            begins with the prefix, those of the backbone all do.
+    """
+    if present is not None and not any(name.startswith(prefix) for name in present):
+        return names
+    return {
+        path: stored._replace(name=prefix + stored.name)
+        for path, stored in names.items()
     }

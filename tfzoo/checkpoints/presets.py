@@ -23,20 +23,27 @@ def read_config(directory):
     return read_json(directory / CONFIG, CheckpointError)
 
 
-def backbone_arguments(config, path, arguments, fixed, optional=()):
+def backbone_arguments(config, path, model_type, arguments, fixed, optional=()):
     """Constructor arguments of a backbone out of `config.json`.
 
     Args:
         config: The content of the file.
         path: The file, for the errors.
+        model_type: What the file must say that the model is.
         arguments: Dict of argument -> field.
         fixed: Dict of field -> the only value that the backbone computes.
         optional: Fields that may be absent.
 
     Raises:
-        CheckpointError: a field is absent, not a sensible number, or has a value that
-            the backbone does not compute; it is named.
+        CheckpointError: the model is another one, or a field is absent, not a sensible
+            number, or has a value that the backbone does not compute; it is named.
     """
+    if config.get("model_type") != model_type:
+        raise CheckpointError(
+            f"Must be {model_type!r}. Received: {config.get('model_type')!r}.",
+            path=path,
+            tensor="model_type",
+        )
     for field, value in fixed.items():
         if config.get(field, value) != value:
             raise CheckpointError(
@@ -60,6 +67,13 @@ def backbone_arguments(config, path, arguments, fixed, optional=()):
                 f"Not a sensible value: {value!r}.", path=path, tensor=field
             )
         found[argument] = value
+    if found["hidden_dim"] % found["num_heads"]:
+        heads, width = arguments["num_heads"], arguments["hidden_dim"]
+        raise CheckpointError(
+            f"{heads} must divide {width}. Received: {width}={found['hidden_dim']}, "
+            f"{heads}={found['num_heads']}.",
+            path=path,
+        )
     return found
 
 

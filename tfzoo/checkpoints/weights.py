@@ -1,5 +1,8 @@
 """Tensors of a safetensors file <-> variables of any `keras.Model`, by name."""
 
+import collections
+import re
+
 import numpy as np
 import safetensors
 from safetensors.numpy import save_file
@@ -23,13 +26,15 @@ def save_weights(directory, model, names):
         model: A `keras.Model` whose every weight stands in `names`.
         names: Dict of variable path -> `Stored`.
     """
-    tensors = {}
+    parts = collections.defaultdict(dict)
     for variable in weight_variables(model):
         stored = names[variable.path]
-        array = np.asarray(variable)
-        tensors[stored.name] = np.ascontiguousarray(
-            array.T if stored.transposed else array
-        )
+        parts[stored._replace(part=0)][stored.part] = np.asarray(variable)
+    tensors = {}
+    for stored, found in parts.items():
+        array = np.concatenate([found[i] for i in sorted(found)], axis=-1)
+        array = array.T if stored.transposed else array
+        tensors[stored.name] = np.ascontiguousarray(array)
     save_file(tensors, directory / WEIGHTS, metadata={"format": "pt"})
     (directory / WEIGHTS).chmod(0o644)  # the library makes it its owner's alone
 
@@ -41,7 +46,7 @@ def tensor_names(directory):
         return set(file.keys())
 
 
-def load_weights(directory, variables, names, *, new=(), unused=()):
+def load_weights(directory, variables, names, *, new=(), unused="$", copies=None):
     """Assigns the tensors of `model.safetensors` to `variables`.
 
     Nothing is assigned before everything has been checked.
@@ -51,7 +56,8 @@ def load_weights(directory, variables, names, *, new=(), unused=()):
         variables: Those of a `keras.Model` that the file is to fill.
         names: Dict of variable path -> `Stored`.
         new: Prefixes of variable paths that the file may lack, a new head.
-        unused: Prefixes of tensor names that the model may have no use for.
+        unused: Pattern that begins the names of tensors that the model may lack.
+        copies: Dict of such a name -> the name of the tensor that it must equal.
 
     Returns:
         The paths of the variables that the file lacks.
@@ -62,7 +68,13 @@ def load_weights(directory, variables, names, *, new=(), unused=()):
     """
     path, file = _open(directory)
     with file:
-        return _assign(path, file, variables, names, tuple(new), tuple(unused))
+        unused = re.compile(unused)
+        present = set(file.keys())
+        for copy, original in (copies or {}).items():
+            if original in present:
+                _check_copy(path, file, copy, original)
+                present.remove(copy)
+        return _assign(path, file, present, variables, names, tuple(new), unused)
 
 
 def _open(directory):
@@ -75,8 +87,16 @@ def _open(directory):
         ) from e
 
 
-def _assign(path, file, variables, names, new, unused):
-    present = set(file.keys())
+def _check_copy(path, file, copy, original):
+    if not np.array_equal(file.get_tensor(copy), file.get_tensor(original)):
+        raise CheckpointError(
+            f"The tensor must equal {original}: the model has one for both.",
+            path=path,
+            tensor=copy,
+        )
+
+
+def _assign(path, file, present, variables, names, new, unused):
     variables = {names[v.path]: v for v in variables}
     absent = [s for s in variables if s.name not in present]
     missing = [s for s in absent if not variables[s].path.startswith(new or "\n")]
@@ -88,7 +108,7 @@ def _assign(path, file, variables, names, new, unused):
         )
     expected = {s.name for s in variables}
     for name in sorted(present - expected):
-        if not name.startswith(unused or "\n"):
+        if not unused.match(name):
             raise CheckpointError(
                 "The file has a tensor that the model lacks; config.json and the "
                 "weights must be of one model.",
@@ -100,16 +120,18 @@ def _assign(path, file, variables, names, new, unused):
         _check(path, file, stored, variable)
     for stored, variable in found:
         array = file.get_tensor(stored.name)
-        variable.assign(array.T if stored.transposed else array)
+        array = array.T if stored.transposed else array
+        variable.assign(np.split(array, stored.num_parts, axis=-1)[stored.part])
     return [variables[s].path for s in absent]
 
 
 def _check(path, file, stored, variable):
     lies = file.get_slice(stored.name)
-    shape = tuple(reversed(variable.shape)) if stored.transposed else variable.shape
-    if tuple(lies.get_shape()) != tuple(shape):
+    shape = (*variable.shape[:-1], variable.shape[-1] * stored.num_parts)
+    shape = shape[::-1] if stored.transposed else shape
+    if tuple(lies.get_shape()) != shape:
         raise CheckpointError(
-            f"The shape must be {tuple(shape)}. Received: {tuple(lies.get_shape())}.",
+            f"The shape must be {shape}. Received: {tuple(lies.get_shape())}.",
             path=path,
             tensor=stored.name,
             fix="config.json and the weights must be of one model.",

@@ -4,6 +4,7 @@ import importlib
 
 _HOMES = {
     "Examples": "tfzoo.data.examples",
+    "PackedText": "tfzoo.data.packing",
     "Record": "tfzoo.data.readers",
     "RecordSource": "tfzoo.data.pretraining_records",
     "TextSource": "tfzoo.data.pretraining_text",
@@ -13,6 +14,7 @@ _HOMES = {
     "index_labels": "tfzoo.data.examples",
     "label_list": "tfzoo.data.examples",
     "open_pretraining_data": "tfzoo.data.pretraining",
+    "open_packed_text": "tfzoo.data.packing",
     "ordered_batches": "tfzoo.data.buckets",
     "padded_batches": "tfzoo.data.buckets",
     "padded_strings": "tfzoo.data.string_batches",

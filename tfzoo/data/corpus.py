@@ -10,6 +10,8 @@ import hashlib
 import json
 import os
 import pathlib
+import shutil
+import tempfile
 import weakref
 
 import numpy as np
@@ -59,16 +61,22 @@ class Corpus:
         """Sentences at which documents `first` to `last` start, likewise."""
         return self._documents.read(first, last + 1).tolist()
 
+    def document_start(self, document):
+        """The token at which a document starts."""
+        (sentence,) = self.document_starts(document, document)
+        return self.sentence_starts(sentence, sentence)[0]
+
 
 def build_corpus(
-    text, tokenizer, directory, *, processes=1, workers=None, progress=True
+    text, tokenizer, directory=None, *, processes=1, workers=None, progress=True
 ):
     """Tokenises text into a corpus on disk, or opens the one already there.
 
     Args:
-        text: `RunningText`: files, and where their sentences and documents end.
+        text: `RunningText` or `WholeText`: files, and where their documents end.
         tokenizer: A tokenizer with `tokenize(list)`, `vocabulary_size`, `get_config`.
         directory: Where corpora are kept; each gets a folder named by its fingerprint.
+            None: in a temporary directory, until the result is dropped.
         processes: How many processes tokenise.
         workers: `Workers` whose state has `tokenize`, to use those.
         progress: Whether to show a bar.
@@ -79,8 +87,9 @@ def build_corpus(
     Raises:
         DataError: a file breaks a rule, or there is no sentence at all.
     """
-    what = [_VERSION, text.contents(), text.sentences, text.documents, text.text_column]
-    what.append(tokenizer.get_config())
+    temporary = _TemporaryDirectory() if directory is None else None
+    directory = temporary.path if temporary else directory
+    what = [_VERSION, text.contents(), *text.options, tokenizer.get_config()]
     fingerprint = hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()
     place = pathlib.Path(directory) / f"corpus-{fingerprint[:16]}"
     if not place.exists():
@@ -89,7 +98,17 @@ def build_corpus(
                 _build(text, tokenizer, place, fingerprint, workers, progress)
         else:
             _build(text, tokenizer, place, fingerprint, workers, progress)
-    return Corpus(place)
+    corpus = Corpus(place)
+    corpus.temporary = temporary  # lives as long
+    return corpus
+
+
+class _TemporaryDirectory:
+    """A directory that goes when this object does, or Python ends."""
+
+    def __init__(self):
+        self.path = tempfile.mkdtemp(prefix="tfzoo-corpus-")
+        weakref.finalize(self, shutil.rmtree, self.path, ignore_errors=True)
 
 
 def tokenizer_maker(tokenizer):
@@ -128,7 +147,7 @@ def _build(text, tokenizer, place, fingerprint, workers, progress):
         if counts[1] == 0:
             names = ", ".join(map(str, text.paths))
             raise DataError(
-                f"There is not one sentence with a token in the input: {names}.",
+                f"There is not one token in the input: {names}.",
                 fix="Give files that hold text.",
             )
         write_json(

@@ -1,9 +1,6 @@
 """Text or prepared records -> batches for `BertPretrainer`."""
 
 import pathlib
-import shutil
-import tempfile
-import weakref
 
 from tfzoo.data.corpus import build_corpus
 from tfzoo.data.pretraining_records import RecordSource
@@ -71,15 +68,13 @@ def open_pretraining_data(
             next_sentence=next_sentence,
             seed=seed,
         )
-    place = _Place() if cache_directory is None else None
     corpus = build_corpus(
         RunningText(paths, sentences, documents, text_column),
         tokenizer,
-        place.directory if place else cache_directory,
+        cache_directory,
         processes=processes,
         progress=progress,
     )
-    corpus.place = place  # lives as long
     return TextSource(
         corpus,
         tokenizer,
@@ -124,14 +119,6 @@ def pretraining_dataset(
     if validation:
         return source.validation_batches(batch_size, max_examples=max_examples)
     return source.batches(batch_size, start_step=start_step)
-
-
-class _Place:
-    """A temporary directory that goes when this object does, or Python ends."""
-
-    def __init__(self):
-        self.directory = tempfile.mkdtemp(prefix="tfzoo-corpus-")
-        weakref.finalize(self, shutil.rmtree, self.directory, ignore_errors=True)
 
 
 def _are_records(paths):

@@ -45,26 +45,14 @@ class RunningText:
         """A hash of each file."""
         return [content_hash(path) for path in self.paths]
 
+    @property
+    def options(self):
+        """What decides, beside the files, what the sentences are."""
+        return [self.sentences, self.documents, self.text_column]
+
     def batches(self, *, progress):
         """Yields (list of sentences, list of their documents' numbers)."""
-        sentences, documents, characters = [], [], 0
-        with tqdm(
-            desc="tokenising", unit="B", unit_scale=True, disable=not progress
-        ) as bar:
-            for document, sentence in self._numbered():
-                sentences.append(sentence)
-                documents.append(document)
-                characters += len(sentence)
-                if (
-                    characters >= _BATCH_CHARACTERS
-                    or len(documents) >= _BATCH_SENTENCES
-                ):
-                    bar.update(characters)
-                    yield sentences, documents
-                    sentences, documents, characters = [], [], 0
-            bar.update(characters)
-            if sentences:
-                yield sentences, documents
+        return in_batches(self._numbered(), progress=progress)
 
     def _numbered(self):
         splitter = SentenceSplitter() if self.sentences == "punctuation" else None
@@ -91,26 +79,70 @@ class RunningText:
                 yield line if line else None
         else:
             for record in read_records(path):
-                only = record.names == ("text",)  # of a .txt file, say
-                text = record.value("text" if only else self.text_column)
-                if not isinstance(text, str):
-                    raise record.error(f"Column {self.text_column!r} must be text.")
+                text = record_text(record, self.text_column)
                 yield from (line for line in map(str.strip, text.split("\n")) if line)
                 if ending == "record":
                     yield None
         yield None
 
     def _ending(self, path):
-        is_text = not str(path).startswith("tfds:") and file_kind(path) == ".txt"
-        if self.documents == "auto":
-            return "blank_line" if is_text else "record"
-        if self.documents == "blank_line" and not is_text:
-            raise DataError(
-                "Blank lines can end the documents of .txt files only.",
-                path=path,
-                fix='Let "record" or "file" end them.',
-            )
-        return self.documents
+        return document_ending(path, self.documents, of_text="blank_line")
+
+
+def document_ending(path, documents, *, of_text):
+    """Where the documents of a file end: "blank_line", "file" or "record".
+
+    Args:
+        path: The file, or `tfds:...`.
+        documents: One of `DOCUMENTS`.
+        of_text: What "auto" means for a `.txt` file; for others it means "record".
+
+    Raises:
+        DataError: blank lines are to end the documents of a file of records.
+    """
+    is_text = not str(path).startswith("tfds:") and file_kind(path) == ".txt"
+    if documents == "auto":
+        return of_text if is_text else "record"
+    if documents == "blank_line" and not is_text:
+        raise DataError(
+            "Blank lines can end the documents of .txt files only.",
+            path=path,
+            fix='Let "record" or "file" end them.',
+        )
+    return documents
+
+
+def in_batches(numbered, *, progress):
+    """Yields (list of texts, list of their documents' numbers), of bounded size.
+
+    Args:
+        numbered: Iterable of (document's number, text).
+        progress: Whether to show a bar.
+    """
+    texts, documents, characters = [], [], 0
+    with tqdm(
+        desc="tokenising", unit="B", unit_scale=True, disable=not progress
+    ) as bar:
+        for document, text in numbered:
+            texts.append(text)
+            documents.append(document)
+            characters += len(text)
+            if characters >= _BATCH_CHARACTERS or len(texts) >= _BATCH_SENTENCES:
+                bar.update(characters)
+                yield texts, documents
+                texts, documents, characters = [], [], 0
+        bar.update(characters)
+        if texts:
+            yield texts, documents
+
+
+def record_text(record, column):
+    """The text of a record: its column, or its only one where that is `text`."""
+    only = record.names == ("text",)  # of a .txt file, say
+    text = record.value("text" if only else column)
+    if not isinstance(text, str):
+        raise record.error(f"Column {column!r} must be text.")
+    return text
 
 
 def content_hash(path):

@@ -3,19 +3,10 @@
 Shapes: B batch, S sequence, D hidden_dim.
 """
 
-import pathlib
-
 import keras
 from keras import ops
 
-from tfzoo.checkpoints import bert as checkpoint
-from tfzoo.checkpoints.presets import CONFIG, model_card, read_config, write_preset
-from tfzoo.checkpoints.weights import (
-    load_weights,
-    save_weights,
-    tensor_names,
-    weight_variables,
-)
+from tfzoo.checkpoints import bert
 from tfzoo.layers import (
     Dropout,
     PositionEmbedding,
@@ -23,13 +14,13 @@ from tfzoo.layers import (
     TransformerLayer,
 )
 from tfzoo.layers.initializers import truncated_normal
-from tfzoo.models.presets import named_size
+from tfzoo.models.presets import BERT, BackbonePreset
 
 LAYER_NORM_EPSILON = 1e-12
 
 
 @keras.saving.register_keras_serializable("tfzoo")
-class BertEncoder(keras.Model):
+class BertEncoder(BackbonePreset, keras.Model):
     """Encoder of token ids: one vector per position and one for the whole input.
 
     Args:
@@ -55,6 +46,9 @@ class BertEncoder(keras.Model):
 
     Source: Devlin et al. 2018, section 3, https://arxiv.org/abs/1810.04805
     """
+
+    sizes = BERT
+    checkpoint = bert
 
     def __init__(
         self,
@@ -151,47 +145,3 @@ class BertEncoder(keras.Model):
     @classmethod
     def from_config(cls, config):
         return cls(**config)
-
-    @classmethod
-    def from_preset(cls, preset, **arguments):
-        """The encoder of a directory or, with random weights, of a named size.
-
-        Args:
-            preset: A directory with `config.json` and `model.safetensors`, or a size
-                name such as `"bert_tiny"`.
-            **arguments: Constructor arguments that differ from the preset's; of a
-                directory, `dropout`, `pooler` and `dtype` alone can.
-
-        Raises:
-            CheckpointError: the directory breaks a rule of the format.
-        """
-        size = named_size(preset)
-        if size is not None:
-            return cls(**{**size, **arguments})
-        directory = pathlib.Path(preset)
-        sizes = checkpoint.from_config(read_config(directory), directory / CONFIG)
-        encoder = cls(**{**sizes, **arguments})
-        load_weights(
-            directory,
-            weight_variables(encoder),
-            checkpoint.backbone_names(encoder.num_layers, tensor_names(directory)),
-            unused=checkpoint.OTHER_HEADS,
-        )
-        return encoder
-
-    def save_to_preset(self, directory):
-        """Writes a directory that `from_preset` and `transformers` open.
-
-        Args:
-            directory: Must not exist yet.
-        """
-        config = checkpoint.to_config(self.get_config(), "BertModel")
-        names = checkpoint.backbone_names(self.num_layers)
-        card = model_card(
-            "BertEncoder",
-            model_type=checkpoint.MODEL_TYPE,
-            facts={name: config[name] for name in checkpoint.ARGUMENTS.values()},
-        )
-        write_preset(
-            directory, config, card, lambda beside: save_weights(beside, self, names)
-        )

@@ -7,6 +7,7 @@ N num_heads, H = D / N head size, V vocabulary_size.
 import keras
 from keras import ops
 
+from tfzoo.checkpoints import gpt2
 from tfzoo.layers import (
     CausalMask,
     Dropout,
@@ -14,12 +15,13 @@ from tfzoo.layers import (
     TokenEmbedding,
     TransformerLayer,
 )
+from tfzoo.models.presets import GPT, BackbonePreset
 
 LAYER_NORM_EPSILON = 1e-5
 
 
 @keras.saving.register_keras_serializable("tfzoo")
-class GPTDecoder(keras.Model):
+class GPTDecoder(BackbonePreset, keras.Model):
     """Decoder of token ids as GPT-2 has it: one vector per position.
 
     Args:
@@ -43,6 +45,9 @@ class GPTDecoder(keras.Model):
     Source: Radford et al. 2019, section 2.3,
         https://cdn.openai.com/better-language-models/language_models_are_unsupervised_multitask_learners.pdf
     """
+
+    sizes = GPT
+    checkpoint = gpt2
 
     def __init__(
         self,

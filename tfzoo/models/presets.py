@@ -1,7 +1,14 @@
-"""Named sizes: one row per published model, every argument."""
+"""Sizes by name, one row each with every argument; models as directories."""
 
 import pathlib
 
+from tfzoo.checkpoints.presets import CONFIG, model_card, read_config, write_preset
+from tfzoo.checkpoints.weights import (
+    load_weights,
+    save_weights,
+    tensor_names,
+    weight_variables,
+)
 from tfzoo.errors import CheckpointError
 
 # Devlin et al. 2018, section 3 (base, large), https://arxiv.org/abs/1810.04805;
@@ -59,18 +66,78 @@ GPT = {
 }
 
 
-def named_size(preset):
+def named_size(preset, sizes):
     """The arguments of a size name; None if `preset` is a directory.
+
+    Args:
+        preset: Name or directory.
+        sizes: Dict of name -> arguments.
 
     Raises:
         CheckpointError: it is neither.
     """
-    if str(preset) in BERT:
-        return BERT[str(preset)]
+    if str(preset) in sizes:
+        return sizes[str(preset)]
     if not pathlib.Path(preset).is_dir():
         raise CheckpointError(
             "A preset must be a directory or a size name.",
             path=preset,
-            fix=f"The sizes are {', '.join(BERT)}.",
+            fix=f"The sizes are {', '.join(sizes)}.",
         )
     return None
+
+
+class BackbonePreset:
+    """A mix-in: reading and writing the directory of a backbone.
+
+    A backbone defines:
+        sizes: Dict of name -> constructor arguments.
+        checkpoint: Module of `tfzoo.checkpoints` that knows the foreign names.
+    """
+
+    @classmethod
+    def from_preset(cls, preset, **arguments):
+        """The backbone of a directory or, with random weights, of a named size.
+
+        Args:
+            preset: A directory with `config.json` and `model.safetensors`, or a size
+                name such as `"bert_tiny"` or `"gpt2"`.
+            **arguments: Constructor arguments that differ from the preset's; of a
+                directory, those alone that change no weight can.
+
+        Raises:
+            CheckpointError: the directory breaks a rule of the format.
+        """
+        size = named_size(preset, cls.sizes)
+        if size is not None:
+            return cls(**{**size, **arguments})
+        directory = pathlib.Path(preset)
+        sizes = cls.checkpoint.from_config(read_config(directory), directory / CONFIG)
+        backbone = cls(**{**sizes, **arguments})
+        present = tensor_names(directory)
+        load_weights(
+            directory,
+            weight_variables(backbone),
+            cls.checkpoint.backbone_names(backbone.num_layers, present),
+            unused=cls.checkpoint.UNUSED,
+            copies=cls.checkpoint.copies(present),
+        )
+        return backbone
+
+    def save_to_preset(self, directory):
+        """Writes a directory that `from_preset` and `transformers` open.
+
+        Args:
+            directory: Must not exist yet.
+        """
+        checkpoint = self.checkpoint
+        config = checkpoint.to_config(self.get_config(), checkpoint.BACKBONE)
+        names = checkpoint.backbone_names(self.num_layers)
+        card = model_card(
+            type(self).__name__,
+            model_type=checkpoint.MODEL_TYPE,
+            facts={name: config[name] for name in checkpoint.ARGUMENTS.values()},
+        )
+        write_preset(
+            directory, config, card, lambda beside: save_weights(beside, self, names)
+        )

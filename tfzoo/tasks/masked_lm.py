@@ -8,6 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfzoo.data.buckets import padded_batches
+from tfzoo.models import BertEncoder
 from tfzoo.serving import export_version, masked_lm_signatures
 from tfzoo.tasks.inputs import batched, is_raw_dataset, raw_texts
 from tfzoo.tasks.masked_words import (
@@ -16,6 +17,7 @@ from tfzoo.tasks.masked_words import (
 )
 from tfzoo.tasks.presets import stored_task_arguments
 from tfzoo.tasks.task import BATCH_SIZE, Task
+from tfzoo.text import WordPieceTokenizer
 from tfzoo.training import losses
 
 
@@ -41,7 +43,9 @@ class MaskedLM(Task):
 
     architecture = "BertForMaskedLM"
     heads = ("masked_lm_head",)
-    has_pooler = False
+    backbone_class = BertEncoder
+    backbone_options = {"pooler": False}
+    tokenizer_class = WordPieceTokenizer
 
     def __init__(
         self,

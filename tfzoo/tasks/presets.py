@@ -3,7 +3,6 @@
 import logging
 import pathlib
 
-from tfzoo.checkpoints import bert as checkpoint
 from tfzoo.checkpoints.presets import CONFIG, model_card, read_config, write_preset
 from tfzoo.checkpoints.weights import (
     load_weights,
@@ -12,9 +11,7 @@ from tfzoo.checkpoints.weights import (
     weight_variables,
 )
 from tfzoo.errors import CheckpointError
-from tfzoo.models import BertEncoder
 from tfzoo.models.presets import named_size
-from tfzoo.text import WordPieceTokenizer
 
 logger = logging.getLogger("tfzoo")
 
@@ -24,8 +21,10 @@ class Preset:
 
     A task defines:
         architecture: Name of `transformers`' class for it.
+        backbone_class: Class of its backbone, which knows the format's names.
+        backbone_options: Constructor arguments that it wants of one.
+        tokenizer_class: Class of its tokenizer.
         heads: First parts of the variable paths that stand on the backbone.
-        has_pooler: Whether it uses `pooled_output`.
         task_arguments(): Its constructor arguments but backbone and tokenizer, as
             JSON values.
         stored_arguments(config, path): The same out of a `config.json`.
@@ -54,19 +53,21 @@ class Preset:
         backbone = {"dtype": dtype}
         if "dropout" in arguments:
             backbone["dropout"] = arguments.pop("dropout")
-        if named_size(preset) is not None:
+        if named_size(preset, cls.backbone_class.sizes) is not None:
             if tokenizer is None:
                 raise ValueError(
                     "A size name has random weights and needs a tokenizer. "
                     f"Received: preset={preset!r}, tokenizer=None"
                 )
             backbone["vocabulary_size"] = tokenizer.vocabulary_size
-            encoder = BertEncoder.from_preset(preset, pooler=cls.has_pooler, **backbone)
-            return cls(encoder, tokenizer, **arguments)
+            model = cls.backbone_class.from_preset(
+                preset, **cls.backbone_options, **backbone
+            )
+            return cls(model, tokenizer, **arguments)
         directory = pathlib.Path(preset)
         config, path = read_config(directory), directory / CONFIG
-        sizes = checkpoint.from_config(config, path)
-        tokenizer = tokenizer or WordPieceTokenizer.from_preset(directory)
+        sizes = cls.backbone_class.checkpoint.from_config(config, path)
+        tokenizer = tokenizer or cls.tokenizer_class.from_preset(directory)
         if tokenizer.vocabulary_size > sizes["vocabulary_size"]:
             raise CheckpointError(
                 "The tokenizer must not have more tokens than the embedding. Received: "
@@ -75,8 +76,8 @@ class Preset:
                 tensor="vocab_size",
             )
         stored = cls.stored_arguments(config, path)
-        encoder = BertEncoder(**{**sizes, **backbone}, pooler=cls.has_pooler)
-        task = cls(encoder, tokenizer, **{**stored, **arguments})
+        model = cls.backbone_class(**{**sizes, **backbone}, **cls.backbone_options)
+        task = cls(model, tokenizer, **{**stored, **arguments})
         keep_head = task.task_arguments().get("labels") == stored.get("labels")
         task.load_from(directory, keep_head=keep_head)
         return task
@@ -88,7 +89,7 @@ class Preset:
             directory: A `pathlib.Path` with `model.safetensors`.
             keep_head: Whether the head is read, where the directory has one.
         """
-        present = tensor_names(directory)
+        checkpoint, present = self.backbone.checkpoint, tensor_names(directory)
         names = {
             **checkpoint.backbone_names(self.backbone.num_layers, present),
             **checkpoint.head_names(),
@@ -102,7 +103,8 @@ class Preset:
             variables,
             names,
             new=(*(f"{head}/" for head in self.heads), "pooler/"),
-            unused=checkpoint.OTHER_HEADS,
+            unused=checkpoint.UNUSED,
+            copies=checkpoint.copies(present),
         )
         lacking += [] if keep_head else [v.path for v in new]
         if lacking:
@@ -116,6 +118,7 @@ class Preset:
             training_data: One line for the model card.
             metrics: Dict of name -> figure for the model card.
         """
+        checkpoint = self.backbone.checkpoint
         config = checkpoint.to_config(
             self.backbone.get_config(), self.architecture, self._config_fields()
         )
@@ -132,8 +135,7 @@ class Preset:
             type(self).__name__,
             model_type=checkpoint.MODEL_TYPE,
             facts=facts,
-            tokenizer=f"WordPiece, {tokenizer.vocabulary_size} tokens, "
-            + ("uncased" if tokenizer.lowercase else "cased"),
+            tokenizer=tokenizer.description,
             metrics=metrics,
         )
 
@@ -148,10 +150,14 @@ class Preset:
     def _config_fields(self):
         arguments = self.task_arguments()
         return {
-            "pad_token_id": self.tokenizer.pad_id,
+            **self.token_fields(),
             **self.label_fields(),
             "tfzoo": {"class_name": type(self).__name__, **arguments},
         }
+
+    def token_fields(self):
+        """Fields by which `transformers` knows the special tokens."""
+        return {"pad_token_id": self.tokenizer.pad_id}
 
     def label_fields(self):
         """Fields by which `transformers` knows the labels; none by default."""
@@ -161,10 +167,10 @@ class Preset:
         """This task, or an equal one that computes in float32 throughout."""
         if self.backbone.dtype_name == "float32":
             return self
-        encoder = BertEncoder.from_config(
+        backbone = type(self.backbone).from_config(
             {**self.backbone.get_config(), "dtype": "float32"}
         )
-        copy = type(self)(encoder, self.tokenizer, **self.task_arguments())
+        copy = type(self)(backbone, self.tokenizer, **self.task_arguments())
         ours = {v.path: v for v in weight_variables(self)}
         for variable in weight_variables(copy):
             variable.assign(ours[variable.path])

@@ -11,10 +11,12 @@ import keras
 
 from tfzoo.data.pretraining import open_pretraining_data
 from tfzoo.layers.initializers import truncated_normal
+from tfzoo.models import BertEncoder
 from tfzoo.tasks.inputs import raw_texts
 from tfzoo.tasks.masked_words import masked_words_head, max_predictions
 from tfzoo.tasks.presets import stored_task_arguments
 from tfzoo.tasks.task import BATCH_SIZE, Task
+from tfzoo.text import WordPieceTokenizer
 from tfzoo.training import losses
 
 
@@ -41,7 +43,9 @@ class BertPretrainer(Task):
 
     architecture = "BertForPreTraining"
     heads = ("masked_lm_head", "next_sentence")
-    has_pooler = True
+    backbone_class = BertEncoder
+    backbone_options = {"pooler": True}
+    tokenizer_class = WordPieceTokenizer
 
     def __init__(
         self,

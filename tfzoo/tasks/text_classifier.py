@@ -11,11 +11,13 @@ from tfzoo.data.buckets import ordered_batches, padded_batches
 from tfzoo.data.string_batches import dense_batch
 from tfzoo.layers import Dropout
 from tfzoo.layers.initializers import truncated_normal
+from tfzoo.models import BertEncoder
 from tfzoo.serving import classifier_signatures, export_version
 from tfzoo.tasks.classifier_config import PROBLEM_TYPES, stored_classifier
 from tfzoo.tasks.inputs import Texts, batched, is_raw_dataset, raw_texts
 from tfzoo.tasks.targets import Targets
 from tfzoo.tasks.task import BATCH_SIZE, Task
+from tfzoo.text import WordPieceTokenizer
 from tfzoo.training import losses, metrics
 
 
@@ -44,7 +46,9 @@ class TextClassifier(Task):
 
     architecture = "BertForSequenceClassification"
     heads = ("classifier",)
-    has_pooler = True
+    backbone_class = BertEncoder
+    backbone_options = {"pooler": True}
+    tokenizer_class = WordPieceTokenizer
 
     def __init__(
         self,

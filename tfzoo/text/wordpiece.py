@@ -177,6 +177,12 @@ class WordPieceTokenizer:
         return len(self.vocabulary)
 
     @property
+    def description(self):
+        """What a model card says of it."""
+        case = "uncased" if self.lowercase else "cased"
+        return f"WordPiece, {self.vocabulary_size} tokens, {case}"
+
+    @property
     def graph(self):
         """The same tokenizer in TensorFlow operations, a `WordPieceGraph`."""
         if self._graph is None:

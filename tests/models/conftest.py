@@ -1,0 +1,39 @@
+"""A small GPT that the tests of models share."""
+
+import numpy as np
+import pytest
+
+from tfzoo.models import GPTDecoder
+
+GPT_SIZES = dict(
+    vocabulary_size=50,
+    num_layers=2,
+    num_heads=2,
+    hidden_dim=16,
+    intermediate_dim=32,
+    max_sequence_length=12,
+)
+
+
+@pytest.fixture(scope="session")
+def gpt():
+    """A decoder with weights that are not all tiny."""
+    decoder = GPTDecoder(**GPT_SIZES)
+    rng = np.random.default_rng(0)
+    for v in decoder.trainable_variables:
+        v.assign(rng.normal(size=v.shape) * 0.2 + ("gamma" in v.path))
+    return decoder
+
+
+@pytest.fixture(scope="session")
+def gpt_inputs():
+    """A function that makes inputs of it, without padding."""
+
+    def make(length=9, batch=3, seed=0):
+        rng = np.random.default_rng(seed)
+        return {
+            "token_ids": rng.integers(0, 50, (batch, length)).astype(np.int32),
+            "padding_mask": np.ones((batch, length), np.int32),
+        }
+
+    return make

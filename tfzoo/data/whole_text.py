@@ -1,0 +1,163 @@
+"""Files or texts -> documents to the letter, in pieces of bounded size.
+
+A language model learns line breaks and spaces too, so nothing is stripped, and a long
+document is cut only where no tokenizer's word can lie across the cut.
+"""
+
+import hashlib
+import json
+
+from tfzoo.data.lines import read_lines
+from tfzoo.data.readers import read_records
+from tfzoo.data.running_text import (
+    DOCUMENTS,
+    content_hash,
+    document_ending,
+    in_batches,
+    record_text,
+)
+
+_PIECE = 1 << 13  # characters from which on a piece ends where it can
+_LONGEST = 1 << 24  # and where it must
+
+
+class WholeText:
+    """The documents of some files, every character of them.
+
+    Args:
+        paths: Files that `read_records` reads; `tfds:...` as well.
+        documents: What ends a document: "file", "record" (of a `.txt`, a line), or
+            "blank_line" (`.txt` only; lines of white space are left out, and the line
+            break before them). "auto" is "file" for `.txt` and else "record".
+        text_column: Column of the text in files with columns.
+    """
+
+    def __init__(self, paths, documents="auto", text_column="text"):
+        if documents not in DOCUMENTS:
+            raise ValueError(f"documents must be in {DOCUMENTS}. Received: {documents}")
+        if isinstance(paths, str) or not paths:
+            raise ValueError(f"paths must be a list of files. Received: {paths!r}")
+        self.paths = list(paths)
+        self.documents, self.text_column = documents, text_column
+        for path in self.paths:
+            self._ending(path)
+
+    @property
+    def options(self):
+        """What decides, beside the files, what the documents are."""
+        return ["whole", self.documents, self.text_column]
+
+    def contents(self):
+        """A hash of each file."""
+        return [content_hash(path) for path in self.paths]
+
+    def batches(self, *, progress):
+        """Yields (list of pieces, list of their documents' numbers)."""
+        return in_batches(self._numbered(), progress=progress)
+
+    def _numbered(self):
+        documents = (d for path in self.paths for d in self._documents(path))
+        for number, lines in enumerate(documents):
+            for piece in pieces(lines):
+                yield number, piece
+
+    def _documents(self, path):
+        """Documents as iterables of lines with their ends."""
+        ending = self._ending(path)
+        if ending == "blank_line":
+            yield from _paragraphs(path)
+        elif ending == "record":
+            for record in read_records(path):
+                yield record_text(record, self.text_column).splitlines(keepends=True)
+        elif str(path).startswith("tfds:") or not _is_lines(path):
+            texts = (record_text(r, self.text_column) for r in read_records(path))
+            yield (
+                line
+                for text in texts
+                for line in (*text.splitlines(keepends=True), "\n")
+            )
+        else:
+            yield (line for _, line in read_lines(path, keep_ends=True))
+
+    def _ending(self, path):
+        return document_ending(path, self.documents, of_text="file")
+
+
+class TextList:
+    """Texts in memory, each a document; in place of `WholeText`.
+
+    Args:
+        texts: str, or bytes that are read as UTF-8 with replacement.
+    """
+
+    paths = ("the texts given",)
+    options = ("list",)
+
+    def __init__(self, texts):
+        self.texts = [
+            text.decode("utf-8", "replace") if isinstance(text, bytes) else text
+            for text in texts
+        ]
+
+    def contents(self):
+        """A hash of all texts."""
+        return [hashlib.sha256(json.dumps(self.texts).encode()).hexdigest()]
+
+    def batches(self, *, progress):
+        """Yields (list of pieces, list of their documents' numbers)."""
+        return in_batches(
+            (
+                (number, piece)
+                for number, text in enumerate(self.texts)
+                for piece in pieces(text.splitlines(keepends=True))
+            ),
+            progress=progress,
+        )
+
+
+def pieces(lines):
+    """Joins lines into pieces that a tokenizer may be given one by one.
+
+    A cut lies before a line break that follows a character which is not white space:
+    byte-level BPE ends a word there whatever follows, so the ids are those of the
+    whole. (Unless there is no such place within 16 million characters.)
+
+    Args:
+        lines: Iterable of lines with their ends.
+    """
+    held, size = [], 0
+    for line in lines:
+        body = line.rstrip("\r\n")
+        held.append(line)
+        size += len(line)
+        if size >= _LONGEST:
+            yield "".join(held)
+            held, size = [], 0
+        elif size >= _PIECE and body and not body[-1].isspace():
+            held[-1] = body
+            yield "".join(held)
+            held = [line[len(body) :]]
+            size = len(held[0])
+    if size:
+        yield "".join(held)
+
+
+def _is_lines(path):
+    name = str(path).lower().removesuffix(".gz")
+    return name.endswith(".txt")
+
+
+def _paragraphs(path):
+    held = []
+    for _, line in read_lines(path, keep_ends=True):
+        if line.strip():
+            held.append(line)
+        elif held:
+            yield _without_last_end(held)
+            held = []
+    if held:
+        yield _without_last_end(held)
+
+
+def _without_last_end(lines):
+    return [*lines[:-1], lines[-1].rstrip("\r\n")]
