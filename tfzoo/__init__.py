@@ -7,6 +7,7 @@ _HOMES = {
     "GPTDecoder": "tfzoo.models",
     "TransformerLayer": "tfzoo.layers",
     "MaskedLMHead": "tfzoo.layers",
+    "ByteBPETokenizer": "tfzoo.text",
     "WordPieceTokenizer": "tfzoo.text",
     "BertPretrainer": "tfzoo.tasks",
     "MaskedLM": "tfzoo.tasks",

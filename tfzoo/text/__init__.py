@@ -3,6 +3,11 @@
 import importlib
 
 _HOMES = {
+    "ByteBPETokenizer": "tfzoo.text.byte_bpe",
+    "ByteBPEGraph": "tfzoo.text.byte_bpe_graph",
+    "EncodedTexts": "tfzoo.text.byte_bpe_rust",
+    "TextStream": "tfzoo.text.text_stream",
+    "tokenizer_from_preset": "tfzoo.text.presets",
     "WordPieceTokenizer": "tfzoo.text.wordpiece",
     "WordPieceGraph": "tfzoo.text.wordpiece_graph",
     "EncodedBatch": "tfzoo.text.segments",

@@ -10,11 +10,10 @@ import pathlib
 
 from tfzoo import files
 from tfzoo.errors import TokenizerError
-from tfzoo.text import wordpiece_json
+from tfzoo.text import tokenizer_files, wordpiece_json
+from tfzoo.text.tokenizer_files import CONFIG, JSON
 
-_JSON, _TEXT, _CONFIG = "tokenizer.json", "vocab.txt", "tokenizer_config.json"
-_MAX_VOCABULARY_BYTES = 64 << 20
-_BOM = b"\xef\xbb\xbf"
+_TEXT = "vocab.txt"
 _OPTIONS = {  # of tokenizer_config.json: our name, possible values
     "do_lower_case": ("lowercase", (True, False)),
     "strip_accents": ("strip_accents", (True, False, None)),
@@ -41,13 +40,13 @@ def read_preset(directory):
         TokenizerError: a file is missing, broken or not BERT's WordPiece.
     """
     directory = pathlib.Path(directory)
-    config_path = directory / _CONFIG
+    config_path = directory / CONFIG
     config = {}
     if config_path.exists():
         config = files.read_json(config_path, TokenizerError)
     name = config.get("tokenizer_class")
-    if (directory / _JSON).exists():
-        path, by_line = directory / _JSON, False
+    if (directory / JSON).exists():
+        path, by_line = directory / JSON, False
         arguments = wordpiece_json.read_json(path)
         if name in _IGNORES_OPTIONS:
             config = {key: config[key] for key in config if key not in _OPTIONS}
@@ -60,10 +59,10 @@ def read_preset(directory):
                 path=config_path,
                 tensor="tokenizer_class",
             )
-        arguments = {"vocabulary": _read_lines(path)}
+        arguments = {"vocabulary": tokenizer_files.read_lines(path)}
     else:
         raise TokenizerError(
-            f"A tokenizer's directory must hold {_JSON} or {_TEXT}.", path=directory
+            f"A tokenizer's directory must hold {JSON} or {_TEXT}.", path=directory
         )
     arguments.update(_read_config(config, config_path))
     unknown_token = arguments.get("unknown_token", "[UNK]")
@@ -73,7 +72,6 @@ def read_preset(directory):
 
 def write_preset(tokenizer, directory, max_sequence_length=None):
     """Writes the three files into an existing directory, and overwrites none."""
-    directory = pathlib.Path(directory)
     config = {"tokenizer_class": "BertTokenizer"}
     for theirs, (ours, _) in _OPTIONS.items():
         config[theirs] = getattr(tokenizer, ours)
@@ -82,15 +80,11 @@ def write_preset(tokenizer, directory, max_sequence_length=None):
     if max_sequence_length is not None:
         config["model_max_length"] = max_sequence_length
     contents = {
-        _JSON: wordpiece_json.to_json(tokenizer),
+        JSON: wordpiece_json.to_json(tokenizer),
         _TEXT: "\n".join(tokenizer.vocabulary),
-        _CONFIG: json.dumps(config, indent=2, ensure_ascii=False),
+        CONFIG: json.dumps(config, indent=2, ensure_ascii=False),
     }
-    for name in contents:
-        files.refuse_existing(directory / name)
-    for name, content in contents.items():
-        with files.written_beside(directory / name) as beside:
-            beside.write_bytes(f"{content}\n".encode())
+    tokenizer_files.write_files(directory, contents)
 
 
 def check_vocabulary(vocabulary, unknown_token, path=None, *, by_line=False):
@@ -134,19 +128,6 @@ def _is_one_line(token):
         return False
 
 
-def _read_lines(path):
-    content = files.read_bytes(path, _MAX_VOCABULARY_BYTES, TokenizerError)
-    tokens = []
-    for number, line in enumerate(content.removeprefix(_BOM).split(b"\n"), 1):
-        try:
-            tokens.append(line.removesuffix(b"\r").decode("utf-8"))
-        except UnicodeDecodeError as e:
-            raise TokenizerError(
-                f"The file must be UTF-8: {e.reason}.", path=path, line=number
-            ) from None
-    return tokens[:-1] if tokens[-1] == "" else tokens
-
-
 def _read_config(config, path):
     """Constructor arguments that tokenizer_config.json sets."""
     arguments = {}
@@ -155,12 +136,7 @@ def _read_config(config, path):
             wordpiece_json.check(config[theirs], allowed, path, theirs)
             arguments[ours] = config[theirs]
     for theirs, ours in _TOKENS.items():
-        token = config.get(theirs)
-        token = token.get("content") if isinstance(token, dict) else token
-        if token is not None and not isinstance(token, str):
-            raise TokenizerError(
-                f"A token must be text. Received: {token!r}.", path=path, tensor=theirs
-            )
+        token = tokenizer_files.special_token(config, theirs, path)
         if token is not None:
             arguments[ours] = token
     return arguments

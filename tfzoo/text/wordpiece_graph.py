@@ -18,7 +18,8 @@ import re
 import tensorflow as tf
 
 from tfzoo.text import segments
-from tfzoo.text.codepoint_tables import BLOCK_BITS, VANISHES_BETWEEN_MARKS
+from tfzoo.text.codepoint_lookup import CodePointTable
+from tfzoo.text.codepoint_tables import VANISHES_BETWEEN_MARKS
 from tfzoo.text.longest_match import LongestMatch
 from tfzoo.text.wordpiece_rust import MAX_WORD_LENGTH, after_another
 from tfzoo.text.wordpiece_tables import (
@@ -54,12 +55,11 @@ class WordPieceGraph(tf.Module):
         super().__init__(name="wordpiece")
         self._tokenizer = tokenizer
         tables = wordpiece_tables(tokenizer)
+        self._entries = CodePointTable(tables.pages, tables.blocks)
         self._mask_entry = tables.mask_entry
         self._reorders_marks = bool(tables.mark_order.any())
         self._match = LongestMatch(tables.trie, tokenizer.unknown_id, MAX_WORD_LENGTH)
         with tf.init_scope(), tf.device("CPU"):
-            self._pages = tf.constant(tables.pages)
-            self._blocks = tf.constant(tables.blocks)
             self._expansions = tf.constant(tables.expansions)
             self._row_starts = tf.constant(tables.row_starts)
             self._row_lengths = tf.constant(tables.row_lengths)
@@ -148,10 +148,6 @@ class WordPieceGraph(tf.Module):
             entries = self._entries(code_points.flat_values)
             entries = tf.where(is_mask, self._mask_entry, entries)
             return self._ids(entries, code_points)
-
-    def _entries(self, code_points):
-        page = tf.gather(self._pages, tf.bitwise.right_shift(code_points, BLOCK_BITS))
-        return tf.gather(self._blocks, page + code_points % (1 << BLOCK_BITS))
 
     def _ids(self, entries, code_points):
         """Ragged ids of the texts whose code points have these entries."""

@@ -6,6 +6,7 @@ from tokenizers.processors import TemplateProcessing
 
 from tfzoo import files
 from tfzoo.errors import TokenizerError
+from tfzoo.text import tokenizer_files
 from tfzoo.text.wordpiece_rust import MAX_WORD_LENGTH, PREFIX, rust_tokenizer
 
 _RULES = {  # fields of tokenizer.json: possible values
@@ -45,10 +46,7 @@ def read_json(path):
         TokenizerError: the file is broken or not BERT's WordPiece.
     """
     content = files.read_json(path, TokenizerError)
-    parts = {"model": {}, "normalizer": {}, "pre_tokenizer": {}}
-    for name in parts:
-        if isinstance(content.get(name), dict):
-            parts[name] = content[name]
+    parts = tokenizer_files.parts(content, ["model", "normalizer", "pre_tokenizer"])
     model, normalizer = parts["model"], parts["normalizer"]
     if "max_input_chars_per_word" in model:
         model.setdefault("type", "WordPiece")  # files of 2020 do not name it
@@ -69,24 +67,13 @@ def read_json(path):
 
 
 def check(value, allowed, path, field):
-    """Raises `TokenizerError` unless a JSON value is one of those allowed."""
-    choices = [json.dumps(choice) for choice in allowed]
-    if json.dumps(value) not in choices:
-        raise TokenizerError(
-            f"This must be {' or '.join(choices)} for BERT's WordPiece. Received: "
-            f"{json.dumps(value)[:80]}.",
-            path=path,
-            tensor=field,
-        )
+    """Raises `TokenizerError` unless a JSON value is one that BERT's WordPiece has."""
+    tokenizer_files.check_field(value, allowed, path, field, "BERT's WordPiece")
 
 
 def _tokens(ids, path):
     """The tokens in the order of their ids, which must be 0, 1, 2, ..."""
-    if not isinstance(ids, dict) or any(
-        type(index) is not int for index in ids.values()
-    ):
-        rule = "The vocabulary must map tokens to whole numbers."
-        raise TokenizerError(rule, path=path, tensor="model.vocab")
+    tokenizer_files.check_ids(ids, path, "model.vocab")
     tokens = sorted(ids, key=ids.get)
     for index, token in enumerate(tokens):
         if ids[token] != index:

@@ -1,17 +1,12 @@
 """WordPiece by `tokenizers`: in Rust, with threads and offsets, for use from Python."""
 
-import itertools
-import re
-
-import numpy as np
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers
 
+from tfzoo.text.rust_engine import as_text, flat_ids, ids_in_chunks
 from tfzoo.text.segments import Encoding, pack, truncated
 
 PREFIX = "##"  # of a token that continues a word
 MAX_WORD_LENGTH = 100  # characters; a longer word is unknown
-_TEXTS_AT_ONCE = 4096  # bounds the memory for what the engine knows of each token
-_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 class WordPieceRust:
@@ -28,7 +23,7 @@ class WordPieceRust:
 
     def tokenize(self, texts):
         """Yields the ids of every text of an iterable."""
-        for chunk in self._chunks(texts, self._rust):
+        for chunk in ids_in_chunks(self._rust, texts):
             yield from chunk
 
     def encode(self, texts, max_length):
@@ -50,7 +45,7 @@ class WordPieceRust:
         cls_id = self._tokenizer.required_id("cls")
         sep_id = self._tokenizer.required_id("sep")
         rust = self._with_mask() if mask_token else self._rust
-        columns = [self._flat_ids(texts, rust) for texts in columns]
+        columns = [flat_ids(rust, texts) for texts in columns]
         num_texts = [len(row_splits) - 1 for _, row_splits in columns]
         if len(set(num_texts)) > 1:
             raise ValueError(
@@ -65,23 +60,6 @@ class WordPieceRust:
             special = [self._tokenizer.mask_token]
             self._rust_with_mask = rust_tokenizer(self._tokenizer, special)
         return self._rust_with_mask
-
-    def _flat_ids(self, texts, rust):
-        values, lengths = [np.zeros(0, np.int32)], [0]
-        for chunk in self._chunks(texts, rust):
-            values.append(np.fromiter(itertools.chain.from_iterable(chunk), np.int32))
-            lengths.extend(map(len, chunk))
-        return np.concatenate(values), np.cumsum(lengths)
-
-    def _chunks(self, texts, rust):
-        """Lists of the ids of some thousand texts."""
-        if isinstance(texts, str | bytes):
-            raise ValueError(
-                f"texts must be an iterable of texts. Received: {texts!r:.80}"
-            )
-        texts = map(as_text, texts)
-        while chunk := list(itertools.islice(texts, _TEXTS_AT_ONCE)):
-            yield [encoding.ids for encoding in rust.encode_batch_fast(chunk)]
 
 
 def rust_tokenizer(tokenizer, special_tokens=()):
@@ -117,15 +95,6 @@ def bert_normalizer(lowercase, strip_accents, split_cjk):
         strip_accents=strip_accents,
         lowercase=lowercase,
     )
-
-
-def as_text(text):
-    """A text without lone surrogates, which UTF-8 does not have, from str or bytes."""
-    if isinstance(text, bytes):
-        return text.decode("utf-8", "replace")
-    if not isinstance(text, str):
-        raise ValueError(f"A text must be str or bytes. Received: {text!r:.80}")
-    return text if text.isascii() else _SURROGATE.sub("\ufffd", text)
 
 
 def after_another(token):

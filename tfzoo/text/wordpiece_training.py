@@ -9,18 +9,14 @@ and handed over in a fixed order.
 
 import collections
 import contextlib
-import gzip
-import os
-import pathlib
 import tempfile
-import zlib
 
 from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 from tqdm import tqdm
 
-from tfzoo import files
 from tfzoo.errors import TokenizerError
-from tfzoo.text.wordpiece_rust import PREFIX, as_text
+from tfzoo.text.training_text import check_source, texts_of
+from tfzoo.text.wordpiece_rust import PREFIX
 
 SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 
@@ -87,16 +83,12 @@ def _continuing(alphabet, normalizer):
 @contextlib.contextmanager
 def _readable_twice(source):
     """Yields a function that starts reading the texts of `source` from the first."""
-    if isinstance(source, str | bytes | os.PathLike):
-        raise ValueError(
-            "source must be an iterable of texts or a list of pathlib.Path. "
-            f"Received: {source!r:.80}"
-        )
+    check_source(source)
     if iter(source) is not source:
-        yield lambda: _texts(source)
+        yield lambda: texts_of(source)
         return
     with tempfile.TemporaryFile("w+", encoding="utf-8", newline="\n") as copy:
-        for text in _texts(source):
+        for text in texts_of(source):
             copy.write(text.replace("\n", " ") + "\n")
 
         def read():
@@ -104,32 +96,3 @@ def _readable_twice(source):
             return iter(copy)
 
         yield read
-
-
-def _texts(source):
-    for item in source:
-        if isinstance(item, os.PathLike):
-            yield from _lines(pathlib.Path(item))
-        else:
-            yield as_text(item)
-
-
-def _lines(path):
-    """The lines of a text file, which may be gzipped."""
-    files.readable_file(path, TokenizerError)
-    number = 0
-    try:
-        with (gzip.open if path.suffix == ".gz" else open)(path, "rb") as file:
-            for number, line in enumerate(file, 1):
-                yield line.decode("utf-8-sig" if number == 1 else "utf-8")
-    except UnicodeDecodeError as e:
-        rule = f"The file must be UTF-8: {e.reason}."
-        raise TokenizerError(rule, path=path, line=number) from None
-    except (gzip.BadGzipFile, EOFError, zlib.error) as e:
-        raise TokenizerError(
-            f"Not a valid gzip file: {e}.", path=path, line=number + 1
-        ) from None
-    except OSError as e:
-        raise TokenizerError(
-            f"The file cannot be read: {e.strerror}.", path=path, line=number + 1
-        ) from None

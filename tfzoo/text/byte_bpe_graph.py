@@ -1,0 +1,178 @@
+"""Byte-level BPE in a TensorFlow graph of core operations, a whole batch at once.
+
+The texts are one stream of N bytes, and every step works on the whole stream:
+
+1. Decode UTF-8, look up what kind of character each code point is, and mark where the
+   words of GPT-2's pattern start: `gpt2_words`.
+2. Look every word up in a trie of the words that are one token: `trie_walk`.
+3. Merge the bytes of the other words: `long_words`, by `merging`.
+
+Source: Radford et al. 2019, section 2.2, and its `encoder.py`,
+https://github.com/openai/gpt-2, in the version of `tokenizers`, whose ids these are for
+every text.
+"""
+
+import functools
+
+import tensorflow as tf
+
+from tfzoo.text.byte_alphabet import bytes_of
+from tfzoo.text.byte_bpe_tables import (
+    KIND,
+    LENGTH_SHIFT,
+    STARTS_WORD,
+    byte_bpe_tables,
+)
+from tfzoo.text.codepoint_lookup import CodePointTable
+from tfzoo.text.double_array_trie import NO_VALUE
+from tfzoo.text.gpt2_words import word_starts
+from tfzoo.text.long_words import NO_TOKEN, LongWords
+from tfzoo.text.trie_walk import TrieWalk
+from tfzoo.text.vectors import following, row_numbers, where, with_value, with_values
+
+_TEXTS = tf.TensorSpec([None], tf.string)
+
+
+class ByteBPEGraph(tf.Module):
+    """A `ByteBPETokenizer` for use in `tf.data` and in a SavedModel.
+
+    Ids are those of the Rust engine, for every text: empty, not UTF-8, with NUL, of a
+    megabyte without a space. Every operation is one of TensorFlow's own and placed on
+    the CPU; all tables are constants.
+
+    Args:
+        tokenizer: A `ByteBPETokenizer`.
+
+    Call arguments:
+        texts: (B,) strings.
+        end_token: Whether the end token, written in a text, is that token.
+
+    Returns:
+        Ragged int32 tensor (B, None) of ids without special tokens.
+    """
+
+    def __init__(self, tokenizer):
+        super().__init__(name="byte_bpe")
+        self._tokenizer = tokenizer
+        tables = byte_bpe_tables(tokenizer)
+        self._entries = CodePointTable(tables.pages, tables.blocks)
+        self._words = TrieWalk(tables.words, outside=STARTS_WORD)
+        self._long_words = LongWords(tables.merges)
+        with tf.init_scope(), tf.device("CPU"):
+            self._ids = tf.constant(tables.ids)
+
+    def __call__(self, texts, *, end_token=False):
+        texts = tf.convert_to_tensor(texts, tf.string)
+        if not end_token:
+            return self._tokenize(texts)
+        self._tokenizer.required_id("end")
+        return self._tokenize_with_end(texts)
+
+    def detokenize(self, ids):
+        """Texts of ids, in UTF-8; special tokens and ids that no token has add nothing.
+
+        That goes for ids below 0 or over the vocabulary's size as well. What is not
+        UTF-8 becomes U+FFFD, as in Python's `decode("utf-8", "replace")`.
+
+        Args:
+            ids: int32 (B, None), ragged or not.
+
+        Returns:
+            (B,) strings.
+        """
+        if not isinstance(ids, tf.RaggedTensor):
+            ids = tf.RaggedTensor.from_tensor(ids)
+        return self._detokenize(
+            tf.cast(ids.flat_values, tf.int32), tf.cast(ids.row_splits, tf.int64)
+        )
+
+    @functools.cached_property
+    def _contents(self):
+        """The bytes of every token, and nothing for any other id."""
+        special = set(self._tokenizer.special_tokens)
+        contents = [
+            b"" if token is None or token in special else bytes_of(token)
+            for token in self._tokenizer.vocabulary
+        ]
+        with tf.init_scope(), tf.device("CPU"):
+            return tf.constant([*contents, b""])
+
+    def _detokenize(self, ids, splits):
+        with tf.device("CPU"):
+            size = self._tokenizer.vocabulary_size
+            ids = tf.where((ids >= 0) & (ids < size), ids, size)
+            contents = tf.gather(self._contents, ids)
+            rows = row_numbers(splits, tf.size(ids))
+            num_rows = tf.size(splits) - 1
+            texts = tf.strings.unsorted_segment_join(contents, rows, num_rows)
+            return _valid(texts)
+
+    @tf.function(input_signature=[_TEXTS], autograph=False)
+    def _tokenize(self, texts):
+        with tf.device("CPU"):
+            ids, splits = self._flat_ids(_valid(texts))
+            return tf.RaggedTensor.from_row_splits(ids, splits, validate=False)
+
+    @tf.function(input_signature=[_TEXTS], autograph=False)
+    def _tokenize_with_end(self, texts):
+        with tf.device("CPU"):
+            parts = tf.strings.split(_valid(texts), self._tokenizer.end_token)
+            ids, splits = self._flat_ids(parts.flat_values)
+            # Every part but the first of a text follows an end token.
+            is_first = with_value(
+                tf.zeros([tf.size(parts.flat_values) + 1], tf.bool),
+                parts.row_splits,
+                value=True,
+            )
+            follows = where(~is_first[:-1])
+            num_ends = tf.cumsum(tf.cast(~is_first, tf.int64))[:-1]
+            places = tf.range(tf.size(ids, tf.int64)) + tf.gather(
+                num_ends, row_numbers(splits, tf.size(ids))
+            )
+            size = tf.size(ids) + tf.size(follows)
+            ids = with_values(tf.fill([size], self._tokenizer.end_id), places, ids)
+            splits = tf.gather(splits, parts.row_splits)
+            splits += tf.gather(tf.pad(num_ends, [[1, 0]]), parts.row_splits)
+            return tf.RaggedTensor.from_row_splits(ids, splits, validate=False)
+
+    def _flat_ids(self, texts):
+        """Ids of all texts (T,), and where the texts begin and end, int64."""
+        content = tf.io.decode_raw(tf.strings.reduce_join(texts), tf.uint8)
+        content = tf.cast(content, tf.int32)
+        starts, ends, byte_splits = self._split(texts)
+        symbols = self._symbols(content, starts, ends)
+        places = tf.cast(where(tf.not_equal(symbols, NO_TOKEN)), tf.int32)
+        ids = tf.gather(self._ids, tf.gather(symbols, places))
+        return ids, tf.searchsorted(places, byte_splits, out_type=tf.int64)
+
+    def _split(self, texts):
+        """Bytes at which words start (W,), end (W,), and texts do (B + 1,): int32."""
+        code_points = tf.strings.unicode_decode(texts, "UTF-8")
+        splits, code_points = code_points.row_splits, code_points.flat_values
+        entries = self._entries(code_points)
+        lengths = tf.bitwise.right_shift(entries, LENGTH_SHIFT) + 1
+        places = tf.pad(tf.cumsum(lengths), [[1, 0]])
+        starts = word_starts(code_points, entries & KIND, splits)
+        starts = tf.gather(places, starts)
+        return starts, following(starts, last=places[-1]), tf.gather(places, splits)
+
+    def _symbols(self, content, starts, ends):
+        """int32 (N,) the symbol of the token that starts at a byte, or NO_TOKEN."""
+        letters = tf.tensor_scatter_nd_add(
+            content * 2, starts[:, None], tf.fill(tf.shape(starts), STARTS_WORD)
+        )
+        known = self._words.keys_at(letters, starts, ends - starts)
+        is_known = tf.not_equal(known, NO_VALUE)
+        symbols, whole = tf.fill(tf.shape(content), NO_TOKEN), where(is_known)
+        symbols = with_values(
+            symbols, tf.gather(starts, whole), tf.gather(known, whole)
+        )
+        rest = where(~is_known)
+        return self._long_words(
+            symbols, content, tf.gather(starts, rest), tf.gather(ends, rest)
+        )
+
+
+def _valid(texts):
+    """Texts in UTF-8, where invalid bytes are what Python replaces them by."""
+    return tf.strings.unicode_transcode(texts, "UTF-8", "UTF-8")

@@ -1,0 +1,151 @@
+"""`tokenizer.json` of a byte-level BPE tokenizer, the format of `tokenizers`."""
+
+import json
+
+from tfzoo import files
+from tfzoo.errors import TokenizerError
+from tfzoo.text import byte_bpe_check, tokenizer_files
+from tfzoo.text.tokenizer_files import MAX_VOCABULARY_SIZE
+
+_RULES = {  # fields of tokenizer.json: possible values
+    "model.type": ["BPE"],
+    "model.dropout": [None, 0.0],
+    "model.continuing_subword_prefix": [None, ""],
+    "model.end_of_word_suffix": [None, ""],
+    "model.byte_fallback": [None, False],
+    "model.ignore_merges": [None, False],
+    "pre_tokenizer.type": ["ByteLevel"],
+    "pre_tokenizer.add_prefix_space": [False],
+    "pre_tokenizer.use_regex": [None, True],
+}
+_BYTE_LEVEL = {
+    "type": "ByteLevel",
+    "add_prefix_space": False,
+    "trim_offsets": True,
+    "use_regex": True,
+}
+_LIKE_GPT2 = "GPT-2's byte-level BPE"
+
+
+def to_json(tokenizer):
+    """The content of the file for a `ByteBPETokenizer`."""
+    content = {
+        "version": "1.0",
+        "truncation": None,
+        "padding": None,
+        "added_tokens": added_tokens(tokenizer),
+        "normalizer": None,
+        "pre_tokenizer": _BYTE_LEVEL,
+        "post_processor": _BYTE_LEVEL,
+        "decoder": _BYTE_LEVEL,
+        "model": {
+            "type": "BPE",
+            "dropout": None,
+            "unk_token": None,
+            "continuing_subword_prefix": "",
+            "end_of_word_suffix": "",
+            "fuse_unk": False,
+            "byte_fallback": False,
+            "vocab": ids(tokenizer),
+            "merges": list(map(" ".join, tokenizer.merges)),
+        },
+    }
+    return json.dumps(content, indent=2, ensure_ascii=False)
+
+
+def ids(tokenizer):
+    """Dict of token -> id of a `ByteBPETokenizer`."""
+    tokens = enumerate(tokenizer.vocabulary)
+    return {token: index for index, token in tokens if token is not None}
+
+
+def added_tokens(tokenizer):
+    """The special tokens of a `ByteBPETokenizer` as tokenizer.json has them."""
+    by_id = sorted(zip(tokenizer.special_ids, tokenizer.special_tokens, strict=True))
+    same = dict.fromkeys(["single_word", "lstrip", "rstrip", "normalized"], False)
+    return [{"id": i, "content": t, **same, "special": True} for i, t in by_id]
+
+
+def read_json(path):
+    """What `ByteBPETokenizer` is constructed from, read from such a file.
+
+    Returns:
+        Dictionary of constructor arguments.
+
+    Raises:
+        TokenizerError: the file is broken or not GPT-2's byte-level BPE.
+    """
+    content = files.read_json(path, TokenizerError)
+    parts = tokenizer_files.parts(content, ["model", "pre_tokenizer"])
+    model = parts["model"]
+    if "merges" in model:
+        model.setdefault("type", "BPE")  # files of 2020 do not name it
+    for field, allowed in _RULES.items():
+        part, _, key = field.partition(".")
+        check(parts[part].get(key), allowed, path, field)
+    check(content.get("normalizer"), [None], path, "normalizer")
+    for field in ("post_processor", "decoder"):
+        part = content.get(field)
+        kind = part.get("type") if isinstance(part, dict) else part
+        check(kind, [None, "ByteLevel"], path, field)
+    vocabulary = byte_bpe_check.in_order(model.get("vocab"), path, "model.vocab")
+    added = read_added(content.get("added_tokens") or [], vocabulary, path)
+    by_token = byte_bpe_check.check_vocabulary(vocabulary, path, "model.vocab")
+    merges = _merges(model.get("merges"), path)
+    byte_bpe_check.check_merges(
+        merges, by_token, path, lambda rank: {"tensor": f"model.merges[{rank}]"}
+    )
+    byte_bpe_check.check_special(added, merges, by_token, path)
+    return {"vocabulary": vocabulary, "merges": merges, "special_tokens": added}
+
+
+def check(value, allowed, path, field):
+    """Raises `TokenizerError` unless a JSON value is one that GPT-2's BPE has."""
+    tokenizer_files.check_field(value, allowed, path, field, _LIKE_GPT2)
+
+
+def read_added(added, vocabulary, path):
+    """Contents of added tokens; those that the vocabulary lacks are put into it.
+
+    Args:
+        added: List of objects with `id`, `content` and `special`.
+        vocabulary: List of tokens and None, which grows.
+        path: The file they come from.
+    """
+    if not isinstance(added, list):
+        raise TokenizerError("This must be a list.", path=path, tensor="added_tokens")
+    for token in added:
+        index = token.get("id") if isinstance(token, dict) else None
+        is_right = type(index) is int and 0 <= index < MAX_VOCABULARY_SIZE
+        if is_right:
+            vocabulary += [None] * (index + 1 - len(vocabulary))
+            content = token.get("content")
+            is_right = (
+                isinstance(content, str)
+                and token.get("special") is True
+                and vocabulary[index] in (None, content)
+            )
+        if not is_right:
+            raise TokenizerError(
+                "An added token must be special and have an id of its own. Received: "
+                f"{json.dumps(token)[:120]}.",
+                path=path,
+                tensor="added_tokens",
+            )
+        vocabulary[index] = content
+    return [token["content"] for token in added]
+
+
+def _merges(merges, path):
+    """Pairs of tokens, which files of before 2024 write with a space between."""
+    if not isinstance(merges, list):
+        raise TokenizerError("This must be a list.", path=path, tensor="model.merges")
+    pairs = [m.split(" ") if isinstance(m, str) else m for m in merges]
+    for rank, pair in enumerate(pairs):
+        if not isinstance(pair, list):
+            raise TokenizerError(
+                f"A merge must be two tokens. Received: {json.dumps(pair)[:80]}.",
+                path=path,
+                tensor=f"model.merges[{rank}]",
+            )
+    return list(map(tuple, pairs))

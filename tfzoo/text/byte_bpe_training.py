@@ -1,0 +1,57 @@
+"""Learning the merges of a byte-level BPE from text, the same ones every time.
+
+`tokenizers` merges the most frequent pair of neighbouring tokens until the vocabulary
+is full (Sennrich et al. 2016, https://arxiv.org/abs/1508.07909). All 256 bytes are
+tokens from the start, in the order of their characters, so equally frequent pairs are
+taken in the same order in every process.
+"""
+
+import json
+
+from tokenizers import Tokenizer, models, pre_tokenizers, trainers
+from tqdm import tqdm
+
+from tfzoo.errors import TokenizerError
+from tfzoo.text.merge_table import NUM_BYTES
+from tfzoo.text.training_text import passages, texts_of
+
+
+def train_merges(source, *, vocabulary_size, min_frequency, progress):
+    """Pairs of tokens in the order of their ranks; see `ByteBPETokenizer.train`.
+
+    Args:
+        source: Iterable of texts, or of `pathlib.Path` of text files.
+        vocabulary_size: Number of bytes and merges together.
+        min_frequency: How often neighbours must occur to be merged.
+        progress: Whether progress bars are shown.
+    """
+    if vocabulary_size < NUM_BYTES:
+        raise TokenizerError(
+            f"vocabulary_size must be at least {NUM_BYTES + 1}, for the bytes and the "
+            f"end token. Received: vocabulary_size={vocabulary_size + 1}."
+        )
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    trainer = trainers.BpeTrainer(
+        vocab_size=vocabulary_size,
+        min_frequency=min_frequency,
+        show_progress=progress,
+        special_tokens=[],
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+    )
+    texts = tqdm(
+        texts_of(source, join=passages), "words", disable=not progress, unit=" texts"
+    )
+    num_characters = 0
+
+    def counted():
+        nonlocal num_characters
+        for text in texts:
+            num_characters += len(text)
+            yield text
+
+    tokenizer.train_from_iterator(counted(), trainer)
+    if not num_characters:
+        raise TokenizerError("The text to learn merges from is empty.")
+    merges = json.loads(tokenizer.to_str())["model"]["merges"]
+    return [tuple(pair) for pair in merges]

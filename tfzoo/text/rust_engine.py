@@ -1,0 +1,46 @@
+"""What the tokenizers do with `tokenizers`, the engine in Rust: texts in, ids out."""
+
+import itertools
+import re
+
+import numpy as np
+
+_TEXTS_AT_ONCE = 4096  # bounds the memory for what the engine knows of each token
+_SURROGATE = re.compile("[\ud800-\udfff]")
+
+
+def as_text(text):
+    """A text without lone surrogates, which UTF-8 does not have, from str or bytes."""
+    if isinstance(text, bytes):
+        return text.decode("utf-8", "replace")
+    if not isinstance(text, str):
+        raise ValueError(f"A text must be str or bytes. Received: {text!r:.80}")
+    return text if text.isascii() else _SURROGATE.sub("\ufffd", text)
+
+
+def ids_in_chunks(rust, texts):
+    """Yields lists of the ids of some thousand texts.
+
+    Args:
+        rust: A `tokenizers.Tokenizer`.
+        texts: Iterable of texts.
+    """
+    if isinstance(texts, str | bytes):
+        raise ValueError(f"texts must be an iterable of texts. Received: {texts!r:.80}")
+    texts = map(as_text, texts)
+    while chunk := list(itertools.islice(texts, _TEXTS_AT_ONCE)):
+        yield [encoding.ids for encoding in rust.encode_batch_fast(chunk)]
+
+
+def flat_ids(rust, texts):
+    """The ids of all texts, int32 (T,), and where texts begin and end, int64 (N + 1,).
+
+    Args:
+        rust: A `tokenizers.Tokenizer`.
+        texts: Iterable of N texts.
+    """
+    values, lengths = [np.zeros(0, np.int32)], [0]
+    for chunk in ids_in_chunks(rust, texts):
+        values.append(np.fromiter(itertools.chain.from_iterable(chunk), np.int32))
+        lengths.extend(map(len, chunk))
+    return np.concatenate(values), np.cumsum(lengths)
