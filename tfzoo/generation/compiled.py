@@ -1,6 +1,6 @@
 """Generation called from Python: one compiled function for each shape.
 
-Shapes: B prompts, R rows (B times copies), P length of the padded prompts.
+Shapes: B prompts, R rows (B times `rows_per_prompt`), P length of the padded prompts.
 """
 
 import numpy as np
@@ -101,8 +101,8 @@ class Generation:
         self._rules = rules_for(
             options, lengths, end_ids, compiled.decoder.vocabulary_size, len(prompts)
         )
-        self._limits = tf.constant(np.repeat(limits, options.copies), tf.int32)
-        rows = len(ids) * self.rows_per_prompt()
+        self._limits = tf.constant(self.limits_of_rows(limits), tf.int32)
+        rows = len(ids) * self.rows_per_product()
         self._kernels = [
             compiled.transposed_kernels(model, rows) for model in self.decoders()
         ]
@@ -119,13 +119,17 @@ class Generation:
         """The models, as `method` takes them."""
         return [self.compiled.decoder]
 
-    def rows_per_prompt(self):
+    def limits_of_rows(self, limits):
+        """The limits (B,) as `method` takes them."""
+        return np.repeat(limits, self.options.rows_per_prompt)
+
+    def rows_per_product(self):
         """Rows that a step multiplies with the kernels, for each prompt."""
-        return self.options.copies
+        return self.options.rows_per_prompt
 
     def begin_arguments(self):
         """What `method.begin` wants to know beside the tensors."""
-        return {"copies": self.options.copies}
+        return {"copies": self.options.rows_per_prompt}
 
     def advance_arguments(self):
         """What `method.advance` wants to know beside the tensors."""
@@ -176,13 +180,12 @@ class Generation:
         tokens, num_new = decoding.new_tokens(
             history, int(history.num_new.numpy().max())
         )
-        rows = self.num_prompts * self.options.copies
-        pairs = zip(tokens.numpy()[:rows], num_new.numpy()[:rows], strict=True)
-        return [row[:count].tolist() for row, count in pairs]
+        rows = range(self.num_prompts * self.options.rows_per_prompt)
+        return [tokens[i, : num_new[i]].numpy().tolist() for i in rows]
 
     def results(self):
         """For each prompt a list of (ids, score), `num_return_sequences` of them."""
-        rows, copies = self.tokens(), self.options.copies
+        rows, copies = self.tokens(), self.options.rows_per_prompt
         return [
             [(row, None) for row in rows[i : i + copies]]
             for i in range(0, len(rows), copies)
@@ -194,8 +197,8 @@ class BeamGeneration(Generation):
 
     method = beam_search
 
-    def rows_per_prompt(self):
-        return self.options.num_beams
+    def limits_of_rows(self, limits):
+        return limits
 
     def begin_arguments(self):
         return {"num_beams": self.options.num_beams, **self.advance_arguments()}
@@ -228,7 +231,7 @@ class ContrastiveGeneration(Generation):
 
     method = contrastive
 
-    def rows_per_prompt(self):
+    def rows_per_product(self):
         return self.options.top_k or NUM_CANDIDATES
 
     def begin_arguments(self):
@@ -236,7 +239,7 @@ class ContrastiveGeneration(Generation):
 
     def advance_arguments(self):
         limit = self.compiled.decoder.vocabulary_size
-        return {"num_candidates": min(self.rows_per_prompt(), limit)}
+        return {"num_candidates": min(self.rows_per_product(), limit)}
 
     def grow(self, state, num_columns):
         return contrastive.grow(state, num_columns)
@@ -249,12 +252,12 @@ class SpeculativeGeneration(Generation):
 
     @property
     def columns_per_step(self):
-        return self.rows_per_prompt()
+        return self.rows_per_product()
 
     def decoders(self):
         return [self.compiled.decoder, self.compiled.draft]
 
-    def rows_per_prompt(self):
+    def rows_per_product(self):
         return (self.options.num_assistant_tokens or NUM_PROPOSALS) + 1
 
     def begin_arguments(self):
@@ -262,7 +265,7 @@ class SpeculativeGeneration(Generation):
 
     def advance_arguments(self):
         return {
-            "num_proposals": self.rows_per_prompt() - 1,
+            "num_proposals": self.rows_per_product() - 1,
             "draft_kernels": self._kernels[1],
         }
 

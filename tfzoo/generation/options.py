@@ -144,8 +144,8 @@ class GenerationOptions:
             )
         if not self.draws and self.num_return_sequences > self.num_beams:
             raise ValueError(
-                "Where nothing is drawn, num_return_sequences must be at most num_beams. "
-                f"Received: num_return_sequences={self.num_return_sequences}, "
+                "num_return_sequences must be at most num_beams, unless tokens are drawn."
+                f" Received: num_return_sequences={self.num_return_sequences}, "
                 f"num_beams={self.num_beams}"
             )
 
@@ -160,9 +160,9 @@ class GenerationOptions:
         return bool(self._given(SAMPLING)) if self.do_sample is None else self.do_sample
 
     @property
-    def copies(self):
-        """Rows for each prompt, outside a beam search."""
-        return self.num_return_sequences if self.num_beams == 1 else 1
+    def rows_per_prompt(self):
+        """Sequences that are on their way at once, for each prompt."""
+        return self.num_beams if self.num_beams > 1 else self.num_return_sequences
 
     def limits(self, lengths, context):
         """New tokens of each prompt, int (B,).

@@ -1,6 +1,6 @@
 """Options as the tensors that the search loops read.
 
-Shapes: B prompts, R rows (B times copies), V vocabulary_size.
+Shapes: B prompts, R rows (B times rows_per_prompt), V vocabulary_size.
 """
 
 import numbers
@@ -19,7 +19,7 @@ def rules_for(options, lengths, end_ids, vocabulary_size, num_prompts):
         vocabulary_size: V; ids beyond are refused.
         num_prompts: Number of real prompts among the B, which come first.
     """
-    copies = options.copies
+    copies = options.rows_per_prompt
     rows = len(lengths) * copies
     rules = {"end_ids": tf.constant(end_ids or [-1], tf.int32)}
     check_ids("eos_token_id", end_ids, vocabulary_size)
@@ -65,7 +65,7 @@ def _bad_words(words, vocabulary_size):
 
 
 def _sampling(options, rows, vocabulary_size, num_prompts):
-    copies = options.copies
+    copies = options.rows_per_prompt
     if options.top_k is not None and options.top_k > vocabulary_size:
         raise ValueError(
             f"top_k must be at most {vocabulary_size}, the vocabulary. "
