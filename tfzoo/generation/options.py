@@ -144,8 +144,8 @@ class GenerationOptions:
             )
         if not self.draws and self.num_return_sequences > self.num_beams:
             raise ValueError(
-                "num_return_sequences must be at most num_beams, unless tokens are drawn."
-                f" Received: num_return_sequences={self.num_return_sequences}, "
+                "num_return_sequences must not be above num_beams, unless tokens are drawn"
+                f". Received: num_return_sequences={self.num_return_sequences}, "
                 f"num_beams={self.num_beams}"
             )
 

@@ -85,7 +85,7 @@ class GenerationCall:
             )
             if limits[0] < limits[1]:
                 raise ValueError(
-                    "An assistant_model must not read less than the large one. Received: "
+                    "An assistant_model must read as much as the large one. Received: "
                     f"max_sequence_length={limits[0]}, large {limits[1]}"
                 )
         elif options.num_assistant_tokens is not None:
@@ -132,7 +132,7 @@ class GenerationCall:
         prompts = [text_of(prompt) for prompt in prompts]
         if "" in prompts and not has_end:
             raise ValueError(
-                "An empty prompt begins with the end token: the tokenizer must have one. "
+                "An empty prompt begins with the end token, which must be there. "
                 "Received: an empty prompt, end_id=None"
             )
         rows = self.tokenizer.tokenize(prompts, end_token=has_end)
