@@ -1,17 +1,21 @@
-"""WordPiece in Rust on one thread against the TensorFlow graph, and KerasHub's.
+"""Tokenizers in Rust on one thread against the TensorFlow graph, and KerasHub's.
 
     python benchmarks/tokenization.py
+    python benchmarks/tokenization.py --kind byte_bpe
+    python benchmarks/tokenization.py --tokenizer DIRECTORY
 
 The texts are the lines of Python's `pydoc_data.topics`, in batches of 1, 32 and 1024,
-the vocabulary is learned from them, and all calls are made from Python, with strings
-that are already tensors for the graphs. Ratios are to Rust on one thread, which the
-graph, on the two threads that all have, should reach at batch 1024. KerasHub's graph
-needs `tensorflow_text`, and its ids differ where it folds characters.
+the vocabulary is learned from them where none is given, and all calls are made from
+Python, with strings that are already tensors for the graphs. Ratios are to Rust on one
+thread, which the graph, on the two threads that all have, should reach at batch 1024.
+KerasHub's graphs need `tensorflow_text`; the ids of its WordPiece differ where it folds
+characters, and its byte-level BPE keeps a table of the words it has seen.
 """
 
 import os
 import pathlib
 import tempfile
+from typing import Literal
 
 import side_by_side
 
@@ -22,16 +26,18 @@ RUST = "Rust, 1 thread"
 def main(
     contender: str = "",
     rounds: int = 9,
+    kind: Literal["wordpiece", "byte_bpe"] = "wordpiece",
     tokenizer: pathlib.Path | None = None,
     batch_size: int = 0,
     texts_per_round: int = 4096,
 ):
-    """WordPiece in Rust on one thread against the TensorFlow graph, and KerasHub's.
+    """Tokenizers in Rust on one thread against the TensorFlow graph, and KerasHub's.
 
     Args:
         contender: Used by the benchmark itself: be this one, in a process of its own.
         rounds: Measured rounds of each contender.
-        tokenizer: Directory of a tokenizer; one is trained if none.
+        kind: Which tokenizer is trained if there is no directory.
+        tokenizer: Directory of a tokenizer of either kind; one is trained if none.
         batch_size: Texts of a call; 1, 32 and 1024 if 0.
         texts_per_round: Texts of a round, at most 512 calls.
     """
@@ -42,7 +48,7 @@ def main(
         )
     with tempfile.TemporaryDirectory(prefix="tfzoo-tokenization-") as place:
         if tokenizer is None:
-            tokenizer = trained(place)
+            tokenizer = trained(kind, place)
         for size in [batch_size] if batch_size else BATCH_SIZES:
             arguments = {
                 "--tokenizer": tokenizer,
@@ -67,11 +73,12 @@ def lines():
     return [line for text in texts for line in text.split("\n") if line.strip()]
 
 
-def trained(place):
+def trained(kind, place):
     """The directory of a tokenizer that is trained on the texts."""
-    from tfzoo.text import WordPieceTokenizer
+    from tfzoo.text import ByteBPETokenizer, WordPieceTokenizer
 
-    tokenizer = WordPieceTokenizer.train(lines(), vocabulary_size=8192, progress=False)
+    cls = {"wordpiece": WordPieceTokenizer, "byte_bpe": ByteBPETokenizer}[kind]
+    tokenizer = cls.train(lines(), vocabulary_size=8192, progress=False)
     tokenizer.save_to_preset(place)
     return place
 
@@ -97,22 +104,22 @@ def batches_of(batch_size, texts_per_round):
 
 
 def rust(directory, batch_size, texts_per_round):
-    """`WordPieceTokenizer.tokenize` on one thread."""
+    """`tokenize` of the tokenizer on one thread."""
     os.environ["RAYON_NUM_THREADS"] = "1"
     os.environ["TOKENIZERS_PARALLELISM"] = "false"
-    from tfzoo.text import WordPieceTokenizer
+    from tfzoo.text import tokenizer_from_preset
 
-    tokenizer = WordPieceTokenizer.from_preset(directory)
+    tokenizer = tokenizer_from_preset(directory)
     return rounds_of(tokenizer.tokenize, batches_of(batch_size, texts_per_round))
 
 
 def graph(directory, batch_size, texts_per_round):
-    """`WordPieceTokenizer.graph`."""
+    """`graph` of the tokenizer."""
     import tensorflow as tf
 
-    from tfzoo.text import WordPieceTokenizer
+    from tfzoo.text import tokenizer_from_preset
 
-    tokenizer = WordPieceTokenizer.from_preset(directory)
+    tokenizer = tokenizer_from_preset(directory)
     batches = [tf.constant(b) for b in batches_of(batch_size, texts_per_round)]
     return rounds_of(lambda b: tokenizer.graph(b).flat_values.numpy(), batches)
 
@@ -122,14 +129,21 @@ def keras_hub(directory, batch_size, texts_per_round):
     import keras_hub
     import tensorflow as tf
 
-    from tfzoo.text import WordPieceTokenizer
+    from tfzoo.text import WordPieceTokenizer, tokenizer_from_preset
 
-    tokenizer = keras_hub.tokenizers.WordPieceTokenizer(
-        vocabulary=list(WordPieceTokenizer.from_preset(directory).vocabulary),
-        lowercase=True,
-        strip_accents=True,
-        split_on_cjk=True,
-    )
+    ours = tokenizer_from_preset(directory)
+    if isinstance(ours, WordPieceTokenizer):
+        tokenizer = keras_hub.tokenizers.WordPieceTokenizer(
+            vocabulary=list(ours.vocabulary),
+            lowercase=True,
+            strip_accents=True,
+            split_on_cjk=True,
+        )
+    else:
+        tokenizer = keras_hub.tokenizers.BytePairTokenizer(
+            vocabulary={t: i for i, t in enumerate(ours.vocabulary) if t},
+            merges=list(map(" ".join, ours.merges)),
+        )
     call = tf.function(tokenizer.tokenize)
     batches = [tf.constant(b) for b in batches_of(batch_size, texts_per_round)]
     return rounds_of(lambda b: call(b).flat_values.numpy(), batches)

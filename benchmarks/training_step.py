@@ -10,14 +10,12 @@ of each round left out: of `model.fit`, with data in memory; PyTorch has a plain
 warm-up and accuracy. KerasHub gets no metrics, which its own defaults have.
 """
 
-import itertools
-
 import side_by_side
+import training_rounds
 
 VOCABULARY, LAYERS, HEADS, HIDDEN, INTERMEDIATE = 8192, 4, 4, 256, 1024
 BATCH, LENGTH, MASKED, DROPOUT = 16, 128, 20, 0.1
 NUM_BATCHES = 8
-SKIPPED = 2  # steps at the start of a round: fit's own beginning
 LEARNING_RATE = 1e-4
 
 
@@ -63,55 +61,13 @@ def batches():
     }
 
 
-class Steady:
-    """Times the steps of a round after the first few, until `seconds` have passed.
-
-    In the first round the time counts from the start: tracing and compiling.
-    """
-
-    def __init__(self, seconds):
-        self._seconds, self._cold = seconds, True
-
-    def begin(self):
-        self._watch, self._steps = side_by_side.Stopwatch(), 0
-
-    def step_ended(self, loss):
-        """Whether the round is over; then `measured` holds it."""
-        self._steps += 1
-        counted = self._steps if self._cold else self._steps - SKIPPED
-        if counted == 0:
-            self._watch = side_by_side.Stopwatch()
-        if counted < 1:
-            return False
-        self.measured = self._watch.measured(counted, loss=float(loss))
-        over = self.measured.seconds >= self._seconds
-        self._cold = self._cold and not over
-        return over
-
-
-def fit_rounds(model, seconds):
-    """`round` of a compiled Keras model, a call of `fit`."""
-    import keras
+def fit_batches():
+    """(inputs, targets, weights) as `model.fit` wants them."""
     import numpy as np
-    import tensorflow as tf
 
     inputs = batches()
     words = inputs.pop("words")
-    weights = np.ones(words.shape, np.float32)
-    data = tf.data.Dataset.from_tensor_slices((inputs, words, weights))
-    data = data.cache().repeat().prefetch(2)
-    steady = Steady(seconds)
-
-    class Clock(keras.callbacks.Callback):
-        def on_train_batch_end(self, batch, logs=None):
-            self.model.stop_training = steady.step_ended(logs["loss"])
-
-    def measure():
-        steady.begin()
-        model.fit(data, steps_per_epoch=10**6, verbose=0, callbacks=[Clock()])
-        return steady.measured
-
-    return measure
+    return inputs, words, np.ones(words.shape, np.float32)
 
 
 def tfzoo(*, jit_compile):
@@ -127,7 +83,7 @@ def tfzoo(*, jit_compile):
         model.compile(
             learning_rate=LEARNING_RATE, total_steps=100_000, jit_compile=jit_compile
         )
-        return fit_rounds(model, seconds)
+        return training_rounds.of_fit(model, fit_batches(), seconds)
 
     return side_by_side.Contender(prepare)
 
@@ -146,7 +102,7 @@ def keras_hub(**arguments):
             model.compile(optimizer=optimizer, weighted_metrics=None, **arguments)
         else:
             model.compile()
-        return fit_rounds(model, seconds)
+        return training_rounds.of_fit(model, fit_batches(), seconds)
 
     return side_by_side.Contender(prepare, ("keras_hub",))
 
@@ -191,15 +147,7 @@ def pytorch(seconds):
         optimizer.zero_grad()
         return loss.item()
 
-    steady = Steady(seconds)
-
-    def measure():
-        steady.begin()
-        for i in itertools.count():
-            if steady.step_ended(step(i)):
-                return steady.measured
-
-    return measure
+    return training_rounds.of_steps(step, seconds)
 
 
 CONTENDERS = {

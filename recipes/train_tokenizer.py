@@ -1,99 +1,154 @@
-"""Learns a WordPiece vocabulary from text.
+"""Learns a tokenizer from text: WordPiece for BERT, byte-level BPE for GPT.
 
     python recipes/train_tokenizer.py --input text/*.txt --vocabulary-size 8000 \
         --output runs/tokenizer
+    python recipes/train_tokenizer.py --kind byte_bpe --input text/*.txt \
+        --vocabulary-size 8000 --output runs/byte_bpe
 
 Reads text files (.txt by lines; .tsv, .csv, .jsonl by records; each also .gz). Writes
-`tokenizer.json`, `vocab.txt`, `tokenizer_config.json`, which `transformers` opens too,
-and `metrics.json`. The same text gives the same vocabulary.
+`tokenizer.json`, `tokenizer_config.json` and `vocab.txt`, or `vocab.json` and
+`merges.txt`, which `transformers` opens too, and `metrics.json`. The same text gives
+the same tokenizer.
 """
 
 import itertools
 import pathlib
 import time
+from typing import Literal
 
 from tfzoo import cli
 
-MEASURED_LINES = 100_000
+MEASURED = 100_000  # lines or texts
+ALPHABET_SIZE = 1000
 
 
 def main(
     input: tuple[pathlib.Path, ...],
     vocabulary_size: int,
     output: pathlib.Path,
+    kind: Literal["wordpiece", "byte_bpe"] = "wordpiece",
     cased: bool = False,
     min_frequency: int = 2,
-    alphabet_size: int = 1000,
+    alphabet_size: int | None = None,
     text_column: str = "text",
 ):
-    """Learns a WordPiece vocabulary from text.
+    """Learns a tokenizer from text: WordPiece for BERT, byte-level BPE for GPT.
 
     Args:
         input: Text files (.txt, .tsv, .csv, .jsonl, each also .gz; or TFRecord).
         vocabulary_size: Number of tokens, special tokens and characters counted.
         output: Directory to write; must not exist, or be empty.
-        cased: Keep upper case and accents; they are removed otherwise.
+        kind: wordpiece (BERT) or byte_bpe (GPT-2).
+        cased: Keep upper case and accents, which WordPiece removes otherwise and
+            byte-level BPE always keeps.
         min_frequency: How often two neighbours must occur to become a token.
-        alphabet_size: How many characters are kept, the most frequent ones.
+        alphabet_size: How many characters WordPiece keeps, the most frequent ones;
+            1000 if not given. Byte-level BPE knows all.
         text_column: Column of the text in files with columns.
     """
-    from tfzoo.data.running_text import RunningText
     from tfzoo.files import refuse_existing, write_json, written_beside
-    from tfzoo.text import WordPieceTokenizer
 
+    options = {"vocabulary_size": vocabulary_size, "min_frequency": min_frequency}
+    if kind == "wordpiece":
+        alphabet_size = ALPHABET_SIZE if alphabet_size is None else alphabet_size
+        options |= {"lowercase": not cased, "alphabet_size": alphabet_size}
+    elif cased or alphabet_size is not None:
+        raise ValueError(
+            "cased and alphabet_size are for the kind wordpiece only. Received: "
+            f"kind={kind}, cased={cased}, alphabet_size={alphabet_size}"
+        )
     refuse_existing(output, allow_empty=True)
     start = time.perf_counter()
-    lines = Lines(RunningText(input, text_column=text_column))
-    tokenizer = WordPieceTokenizer.train(
-        lines,
-        vocabulary_size=vocabulary_size,
-        lowercase=not cased,
-        min_frequency=min_frequency,
-        alphabet_size=alphabet_size,
-    )
+    learn = learn_wordpiece if kind == "wordpiece" else learn_byte_bpe
+    tokenizer, metrics = learn(input, text_column, options)
     metrics = {
         "vocabulary_size": tokenizer.vocabulary_size,
-        **measure(tokenizer, itertools.islice(lines, MEASURED_LINES)),
+        **metrics,
         "seconds": round(time.perf_counter() - start, 2),
     }
     with written_beside(output, directory=True) as directory:
         tokenizer.save_to_preset(directory)
         write_json(directory / "metrics.json", metrics)
-    print(
-        f"Learned {metrics['vocabulary_size']} tokens. Over {metrics['lines']} lines: "
-        f"{metrics['tokens_per_word']:.3f} tokens per word, "
-        f"{metrics['unknown_rate']:.3%} of the words unknown."
-    )
+    figures = ", ".join(f"{name} {value:.5g}" for name, value in metrics.items())
+    print(f"Learned a {kind} tokenizer: {figures}.")
     print(f"The tokenizer and metrics.json are in {output}.")
 
 
-class Lines:
-    """The lines of running text, which can be read again and again."""
-
-    def __init__(self, text):
-        self._text = text
-
-    def __iter__(self):
-        for lines, _ in self._text.batches(progress=False):
-            yield from lines
-
-
-def measure(tokenizer, lines):
-    """Counts words and tokens of some lines; punctuation counts as words."""
+def learn_wordpiece(paths, text_column, options):
+    """The tokenizer, and what it makes of some lines: words, tokens, unknown words."""
     import numpy as np
 
+    from tfzoo.data.running_text import RunningText
+    from tfzoo.text import WordPieceTokenizer
+
+    lines = Again(
+        lambda: (
+            line
+            for batch, _ in RunningText(paths, text_column=text_column).batches(
+                progress=False
+            )
+            for line in batch
+        )
+    )
+    tokenizer = WordPieceTokenizer.train(lines, **options)
     num_lines = num_words = num_tokens = num_unknown = 0
-    for ids in map(np.array, tokenizer.tokenize(lines)):
+    for ids in map(np.array, tokenizer.tokenize(lines.first(MEASURED))):
         num_lines += 1
         num_tokens += len(ids)
         num_words += int(np.sum(~tokenizer.continues[ids])) if len(ids) else 0
         num_unknown += int(np.sum(ids == tokenizer.unknown_id))
-    return {
+    return tokenizer, {
         "lines": num_lines,
         "words": num_words,
         "tokens_per_word": num_tokens / max(num_words, 1),
         "unknown_rate": num_unknown / max(num_words, 1),
     }
+
+
+def learn_byte_bpe(paths, text_column, options):
+    """The tokenizer, and what it makes of some texts: bytes and tokens."""
+    from tfzoo.text import ByteBPETokenizer
+
+    texts = Again(lambda: whole_texts(paths, text_column))
+    tokenizer = ByteBPETokenizer.train(texts, **options)
+    num_bytes = sum(len(text.encode()) for text in texts.first(MEASURED))
+    num_tokens = len(tokenizer.encode_batch(texts.first(MEASURED)).token_ids)
+    return tokenizer, {
+        "bytes": num_bytes,
+        "tokens": num_tokens,
+        "bytes_per_token": num_bytes / max(num_tokens, 1),
+    }
+
+
+def whole_texts(paths, text_column):
+    """Yields the text of the files with its spaces and line ends."""
+    from tfzoo.data.lines import read_lines
+    from tfzoo.data.readers import file_kind, read_records
+    from tfzoo.text.training_text import passages
+
+    for path in paths:
+        if not str(path).startswith("tfds:") and file_kind(path) == ".txt":
+            yield from passages(line for _, line in read_lines(path, keep_ends=True))
+            continue
+        for record in read_records(path):
+            text = record.value(text_column)
+            if not isinstance(text, str):
+                raise record.error(f"Column {text_column!r} must be text.")
+            yield text
+
+
+class Again:
+    """What a generator function yields, as often as it is wanted."""
+
+    def __init__(self, generate):
+        self._generate = generate
+
+    def __iter__(self):
+        return self._generate()
+
+    def first(self, count):
+        """An iterator of the first ones."""
+        return itertools.islice(self._generate(), count)
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ _HOMES = {
     "ByteBPETokenizer": "tfzoo.text",
     "WordPieceTokenizer": "tfzoo.text",
     "BertPretrainer": "tfzoo.tasks",
+    "CausalLM": "tfzoo.tasks",
     "MaskedLM": "tfzoo.tasks",
     "TextClassifier": "tfzoo.tasks",
     "TfzooError": "tfzoo.errors",

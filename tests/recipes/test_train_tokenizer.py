@@ -11,7 +11,7 @@ import sys
 import pytest
 
 from tfzoo.errors import DataError, OutputError, TokenizerError
-from tfzoo.text import WordPieceTokenizer
+from tfzoo.text import ByteBPETokenizer, WordPieceTokenizer
 
 RECIPE = pathlib.Path(__file__).parents[2] / "recipes" / "train_tokenizer.py"
 TEXT = "The zookeeper walks.\nWalking caf\u00e9s!\n\nwalked to the zoo\n" * 5
@@ -126,3 +126,37 @@ def test_an_error_is_one_line_and_the_help_explains(tmp_path):
     for flag in ("--input", "--vocabulary-size", "--output", "--cased"):
         assert flag in shown
     assert "must not exist, or be empty" in " ".join(shown.split())
+
+
+def test_byte_bpe_is_learned_with_line_ends_from_every_format(
+    recipe, text, tmp_path, capsys
+):
+    (tmp_path / "b.jsonl").write_text(json.dumps({"text": "Zebra\n\n  \u00e9"}))
+    (tmp_path / "c.tsv.gz").write_bytes(gzip.compress(b"text\tother\nZebra\tQ\n"))
+    paths = (text, tmp_path / "b.jsonl", tmp_path / "c.tsv.gz")
+    recipe.main(paths, 280, tmp_path / "out", kind="byte_bpe")
+    tokenizer = ByteBPETokenizer.from_preset(tmp_path / "out")
+    assert tokenizer.vocabulary_size == 280
+    assert "\u0120the" in tokenizer.vocabulary
+    assert tokenizer.end_id == 279
+    whole = TEXT + "Zebra\n\n  \u00e9" + "Zebra"
+    metrics = json.loads((tmp_path / "out" / "metrics.json").read_text())
+    assert metrics["bytes"] == len(whole.encode())
+    assert metrics["tokens"] == len(tokenizer.tokenize(whole))
+    assert metrics["bytes_per_token"] > 1
+    assert "byte_bpe" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("options", [{"cased": True}, {"alphabet_size": 9}])
+def test_options_of_the_other_kind_are_refused(recipe, text, tmp_path, options):
+    name, value = next(iter(options.items()))
+    with pytest.raises(ValueError, match=f"wordpiece only.*byte_bpe.*{name}={value}"):
+        recipe.main((text,), 300, tmp_path / "out", kind="byte_bpe", **options)
+    assert not (tmp_path / "out").exists()
+
+
+def test_options_of_the_other_kind_are_one_line_on_the_command_line(text, tmp_path):
+    flags = ["--vocabulary-size", 300, "--output", tmp_path / "out", "--cased"]
+    result = command("--kind", "byte_bpe", "--input", text, *flags)
+    assert result.returncode == 2
+    assert result.stderr.splitlines()[-1].startswith("error: cased and alphabet_size")

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from tfzoo.models import BertEncoder
-from tfzoo.text import WordPieceTokenizer
+from tfzoo.models import BertEncoder, GPTDecoder
+from tfzoo.text import ByteBPETokenizer, WordPieceTokenizer
 
 WORDS = "the a cat dog sat ran on under mat tree good bad very not was film".split()
 
@@ -35,6 +35,33 @@ def make_encoder(tokenizer):
         for v in encoder.trainable_variables:
             v.assign(rng.normal(size=v.shape) * 0.2 + ("gamma" in v.path))
         return encoder
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def byte_tokenizer(texts):
+    return ByteBPETokenizer.train(texts[0], vocabulary_size=280, progress=False)
+
+
+@pytest.fixture
+def make_gpt(byte_tokenizer):
+    """A function that makes a small decoder with weights that are not all tiny."""
+
+    def make(**options):
+        sizes = dict(
+            vocabulary_size=byte_tokenizer.vocabulary_size,
+            num_layers=2,
+            num_heads=2,
+            hidden_dim=16,
+            intermediate_dim=32,
+            max_sequence_length=32,
+        )
+        decoder = GPTDecoder(**{**sizes, **options})
+        rng = np.random.default_rng(0)
+        for v in decoder.trainable_variables:
+            v.assign(rng.normal(size=v.shape) * 0.2 + ("gamma" in v.path))
+        return decoder
 
     return make
 

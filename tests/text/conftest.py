@@ -1,6 +1,9 @@
 """Texts that tokenizers get wrong, and a vocabulary in which mistakes show."""
 
+import gzip
 import itertools
+import json
+import pathlib
 import random
 import unicodedata
 
@@ -110,3 +113,34 @@ def cased_and_uncased(hostile):
         "uncased": WordPieceTokenizer(vocabulary),
         "cased": WordPieceTokenizer(vocabulary, lowercase=False),
     }
+
+
+@pytest.fixture(scope="session")
+def byte_bpe():
+    """A `ByteBPETokenizer` with the merges of byte_bpe_vectors.json."""
+    from tfzoo.text import ByteBPETokenizer
+
+    vectors = json.loads(
+        pathlib.Path(__file__).with_name("byte_bpe_vectors.json").read_text()
+    )
+    return ByteBPETokenizer(vectors["vocabulary"], vectors["merges"])
+
+
+@pytest.fixture(scope="session")
+def gpt2_directory(shared_data, tmp_path_factory):
+    """A directory with GPT-2's own vocab.json and merges.txt."""
+    directory = tmp_path_factory.mktemp("gpt2")
+    for name in ("vocab.json", "merges.txt"):
+        path = shared_data / "vocab" / f"gpt2-{name}.gz"
+        if not path.is_file():
+            pytest.skip(f"no {path.name} in {shared_data}")
+        (directory / name).write_bytes(gzip.decompress(path.read_bytes()))
+    return directory
+
+
+@pytest.fixture(scope="session")
+def gpt2(gpt2_directory):
+    """GPT-2's own tokenizer."""
+    from tfzoo.text import ByteBPETokenizer
+
+    return ByteBPETokenizer.from_preset(gpt2_directory)

@@ -2,13 +2,16 @@
 
 from tfzoo.checkpoints.presets import CONFIG, read_config
 from tfzoo.errors import CheckpointError
+from tfzoo.tasks.causal_lm import CausalLM
 from tfzoo.tasks.masked_lm import MaskedLM
 from tfzoo.tasks.pretrainer import BertPretrainer
 from tfzoo.tasks.text_classifier import TextClassifier
 
-__all__ = ["BertPretrainer", "MaskedLM", "TextClassifier", "from_preset"]
+__all__ = ["BertPretrainer", "CausalLM", "MaskedLM", "TextClassifier", "from_preset"]
 
-_TASKS = {task.__name__: task for task in (BertPretrainer, MaskedLM, TextClassifier)}
+_TASKS = {
+    task.__name__: task for task in (BertPretrainer, CausalLM, MaskedLM, TextClassifier)
+}
 
 
 def from_preset(directory, **arguments):

@@ -80,11 +80,16 @@ class ByteBPEGraph(tf.Module):
         Returns:
             (B,) strings.
         """
-        if not isinstance(ids, tf.RaggedTensor):
-            ids = tf.RaggedTensor.from_tensor(ids)
-        return self._detokenize(
-            tf.cast(ids.flat_values, tf.int32), tf.cast(ids.row_splits, tf.int64)
-        )
+        with tf.device("CPU"):
+            if not isinstance(ids, tf.RaggedTensor):
+                ids = tf.RaggedTensor.from_tensor(ids)
+            size = self._tokenizer.vocabulary_size
+            values, splits = ids.flat_values, ids.row_splits
+            values = tf.where((values >= 0) & (values < size), values, size)
+            contents = tf.gather(self._contents, values)
+            rows = row_numbers(splits, tf.size(values))
+            num_rows = tf.size(splits) - 1
+            return _valid(tf.strings.unsorted_segment_join(contents, rows, num_rows))
 
     @functools.cached_property
     def _contents(self):
@@ -96,16 +101,6 @@ class ByteBPEGraph(tf.Module):
         ]
         with tf.init_scope(), tf.device("CPU"):
             return tf.constant([*contents, b""])
-
-    def _detokenize(self, ids, splits):
-        with tf.device("CPU"):
-            size = self._tokenizer.vocabulary_size
-            ids = tf.where((ids >= 0) & (ids < size), ids, size)
-            contents = tf.gather(self._contents, ids)
-            rows = row_numbers(splits, tf.size(ids))
-            num_rows = tf.size(splits) - 1
-            texts = tf.strings.unsorted_segment_join(contents, rows, num_rows)
-            return _valid(texts)
 
     @tf.function(input_signature=[_TEXTS], autograph=False)
     def _tokenize(self, texts):

@@ -1,0 +1,72 @@
+"""Continues a GPT on your own text.
+
+    python recipes/finetune_gpt.py --preset runs/gpt --input letters/*.txt \
+        --output runs/letters --validation held_out.txt
+
+The preset is a directory that `pretrain_gpt.py` or `transformers` wrote (GPT-2's own,
+say); its tokenizer is used. Reads and writes what `pretrain_gpt.py` does. The same
+command continues an interrupted run, bit for bit as if nothing had happened.
+"""
+
+import pathlib
+from typing import Literal
+
+from tfzoo import cli
+
+
+def main(
+    input: tuple[pathlib.Path, ...],
+    preset: pathlib.Path,
+    output: pathlib.Path,
+    validation: tuple[pathlib.Path, ...] = (),
+    epochs: int = 3,
+    batch_size: int = 8,
+    learning_rate: float = 5e-5,
+    weight_decay: float = 0.01,
+    max_sequence_length: int | None = None,
+    document_borders: bool = True,
+    documents: Literal["auto", "blank_line", "file", "record"] = "auto",
+    text_column: str = "text",
+    seed: int = 0,
+    dtype: Literal["float32", "mixed_bfloat16", "mixed_float16"] = "float32",
+    strategy: Literal["none", "mirrored"] = "none",
+    jit_compile: bool = False,
+):
+    """Continues a GPT on your own text.
+
+    Args:
+        input: Text files (.txt, .tsv, .csv, .jsonl, each also .gz).
+        preset: Directory of a model with its tokenizer.
+        output: Directory to write; new, or begun by the same command.
+        validation: Files of held-out text, evaluated after each epoch (the first 2048
+            windows).
+        epochs: How often all text is seen.
+        batch_size: Windows per update.
+        learning_rate: Its peak, after a warm-up over a tenth of the steps.
+        weight_decay: Share of a weight taken away per step, times the learning rate.
+        max_sequence_length: Tokens of a window; by default the model's context.
+        document_borders: Whether a token sees its own document alone.
+        documents: Where a document ends.
+        text_column: Column of the text in files with columns.
+        seed: Names all random choices.
+        dtype: Number format of the arithmetic; weights stay float32.
+        strategy: mirrored trains on all GPUs of the machine.
+        jit_compile: Compile the training step by XLA.
+    """
+    arguments = {name: value for name, value in locals().items() if name != "output"}
+    from tfzoo.tasks.text_runs import train_on_text
+    from tfzoo.text import ByteBPETokenizer
+    from tfzoo.training.fingerprints import fingerprint
+    from tfzoo.training.runs import Run
+
+    words = ByteBPETokenizer.from_preset(preset)
+    files = [file for file in (*input, *validation) if ":" not in str(file)]
+    with Run(output, arguments, data=fingerprint([*files, preset])) as run:
+        if run.finished:
+            return
+        train_on_text(run, tokenizer=words, **arguments)
+    print(f"wrote {output}: the model, metrics.json, curves.png, logs/")
+
+
+if __name__ == "__main__":
+    cli.run(main)

@@ -1,0 +1,83 @@
+"""Pretrains a GPT on your own text: the next token.
+
+    python recipes/pretrain_gpt.py --input text/*.txt --tokenizer runs/tokenizer \
+        --preset gpt_mini --steps 10000 --output runs/gpt --validation held_out.txt
+
+Reads text files to the letter (.txt: a file is a document; .tsv, .csv, .jsonl: a record
+is; each also .gz) and packs them into windows, across whose document borders nothing is
+seen. Writes checkpoints while it runs and in the end a preset that `finetune_gpt.py`
+and `transformers` open, `metrics.json`, `curves.png` and TensorBoard `logs/`.
+
+The same command continues an interrupted run, bit for bit as if nothing had happened.
+"""
+
+import pathlib
+from typing import Literal
+
+from tfzoo import cli
+
+
+def main(
+    input: tuple[pathlib.Path, ...],
+    tokenizer: pathlib.Path,
+    preset: str,
+    steps: int,
+    output: pathlib.Path,
+    validation: tuple[pathlib.Path, ...] = (),
+    batch_size: int = 16,
+    learning_rate: float = 1e-3,
+    weight_decay: float = 0.1,
+    max_sequence_length: int = 256,
+    document_borders: bool = True,
+    documents: Literal["auto", "blank_line", "file", "record"] = "auto",
+    text_column: str = "text",
+    seed: int = 0,
+    dtype: Literal["float32", "mixed_bfloat16", "mixed_float16"] = "float32",
+    strategy: Literal["none", "mirrored"] = "none",
+    jit_compile: bool = False,
+):
+    """Pretrains a GPT on your own text: the next token.
+
+    Args:
+        input: Text files (.txt, .tsv, .csv, .jsonl, each also .gz).
+        tokenizer: Directory of a byte-level BPE tokenizer, as `train_tokenizer.py
+            --kind byte_bpe` writes it.
+        preset: Size to begin at random (gpt_tiny, gpt_mini, gpt_small, gpt2,
+            gpt2_medium, gpt2_large, gpt2_xl), or directory of a model to go on from.
+        steps: Number of updates.
+        output: Directory to write; new, or begun by the same command.
+        validation: Files of held-out text, evaluated every 500 steps and at the end
+            (the first 2048 windows).
+        batch_size: Windows per update.
+        learning_rate: Its peak, after a warm-up over a tenth of the steps.
+        weight_decay: Share of a weight taken away per step, times the learning rate.
+        max_sequence_length: Tokens of a window, and of the context of a new model.
+        document_borders: Whether a token sees its own document alone.
+        documents: Where a document ends.
+        text_column: Column of the text in files with columns.
+        seed: Names all random choices.
+        dtype: Number format of the arithmetic; weights stay float32.
+        strategy: mirrored trains on all GPUs of the machine.
+        jit_compile: Compile the training step by XLA.
+    """
+    arguments = {name: value for name, value in locals().items() if name != "output"}
+    from tfzoo.models.presets import GPT, named_size
+    from tfzoo.tasks.text_runs import train_on_text
+    from tfzoo.text import ByteBPETokenizer
+    from tfzoo.training.fingerprints import fingerprint
+    from tfzoo.training.runs import Run
+
+    at_random = named_size(preset, GPT) is not None
+    words = ByteBPETokenizer.from_preset(tokenizer)
+    files = [*input, *validation, tokenizer, *([] if at_random else [preset])]
+    data = fingerprint([file for file in files if ":" not in str(file)])
+    with Run(output, arguments, data=data) as run:
+        if run.finished:
+            return
+        train_on_text(run, **{**arguments, "tokenizer": words})
+    print(f"wrote {output}: the model, metrics.json, curves.png, logs/")
+    print(f"next: python recipes/finetune_gpt.py --preset {output} ...")
+
+
+if __name__ == "__main__":
+    cli.run(main)

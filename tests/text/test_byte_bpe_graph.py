@@ -1,0 +1,232 @@
+"""The graph engine against the Rust engine, text by text."""
+
+import random
+import subprocess
+import sys
+import time
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tfzoo.text import ByteBPETokenizer
+from tfzoo.text.byte_alphabet import CHARACTERS
+
+CORE_OPS = set(
+    """AddV2 All Any BitwiseAnd BitwiseOr Cast ConcatV2 Const Cumsum DecodeRaw Equal
+    ExpandDims Fill GatherV2 Greater GreaterEqual Identity Less LogicalAnd LogicalNot
+    LogicalOr LowerBound Maximum Minimum Mul NoOp NotEqual OnesLike Pack Pad PadV2
+    PartitionedCall Placeholder RaggedRange Range ReduceJoin Reshape RightShift
+    ScatterNd SegmentMin SelectV2 Shape Size Slice Squeeze StatefulPartitionedCall
+    StatelessIf StatelessWhile StridedSlice StringSplitV2 Sub TensorScatterAdd
+    TensorScatterUpdate UnicodeDecode UnicodeTranscode UnsortedSegmentJoin UpperBound
+    Where While ZerosLike FloorMod Max RaggedTensorToTensor If""".split()
+)
+END = "<|endoftext|>"
+
+
+def assert_equal_ids(tokenizer, texts, **options):
+    for start in range(0, len(texts), 4096):
+        part = texts[start : start + 4096]
+        expected = tokenizer.tokenize(part, **options)
+        received = tokenizer.graph([_bytes(text) for text in part], **options)
+        for text, ids, other in zip(part, expected, received.to_list(), strict=True):
+            assert ids == other, ascii(text)[:200]
+
+
+def _bytes(text):
+    return text.encode() if isinstance(text, str) else text
+
+
+def test_hostile_texts_get_the_ids_of_the_rust_engine(byte_bpe, hostile):
+    assert_equal_ids(byte_bpe, hostile)
+
+
+@pytest.mark.slow
+def test_ten_thousand_hostile_texts_get_the_ids_of_gpt2(gpt2, make_hostile):
+    assert_equal_ids(gpt2, make_hostile(12_000, seed=1))
+    assert_equal_ids(gpt2, make_hostile(2_000, seed=2), end_token=True)
+
+
+@pytest.mark.slow
+def test_every_code_point_gets_the_ids_of_the_rust_engine(byte_bpe):
+    characters = [chr(c) for c in range(0x110000) if not 0xD800 <= c < 0xE000]
+    assert_equal_ids(byte_bpe, [f"a{c}1{c}!{c} {c}'{c}" for c in characters])
+
+
+@settings(max_examples=200, deadline=None, derandomize=True)
+@given(texts=st.lists(st.text() | st.binary(), max_size=4))
+def test_any_text_gets_the_ids_of_the_rust_engine(byte_bpe, texts):
+    assert_equal_ids(byte_bpe, texts)
+    assert_equal_ids(byte_bpe, texts, end_token=True)
+
+
+@pytest.mark.parametrize("alphabet", ["ab", "lions", " \n", "'s ", "0", "\u52d5\u7269"])
+def test_long_words_get_the_ids_of_the_rust_engine(byte_bpe, alphabet):
+    source = random.Random(0)
+    sizes = [*range(30, 200, 7), 1000, 5000]
+    texts = ["".join(source.choices(alphabet, k=size)) for size in sizes]
+    texts += [alphabet * (size // len(alphabet)) for size in sizes]
+    assert_equal_ids(byte_bpe, texts)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("letters", ["a", "ab", "=", "etaoinshrdlu", "\u4e16\u754c!"])
+def test_long_words_get_the_ids_of_gpt2(gpt2, letters):
+    source = random.Random(0)
+    texts = ["".join(source.choices(letters, k=k)) for k in range(60, 4000, 61)]
+    texts += [letters * (size // len(letters)) for size in range(60, 4000, 61)]
+    assert_equal_ids(gpt2, texts)
+
+
+@pytest.mark.parametrize(
+    "texts",
+    [[], [""], ["", "a", "", ""], [" "], ["\0"], ["\0a\0b"], ["\ufeff"], [END]],
+)
+@pytest.mark.parametrize("end_token", [False, True])
+def test_empty_texts_and_batches_keep_their_rows(byte_bpe, texts, end_token):
+    expected = byte_bpe.tokenize(texts, end_token=end_token)
+    received = byte_bpe.graph(texts, end_token=end_token)
+    assert received.to_list() == expected
+    assert received.dtype == tf.int32
+    assert received.nrows() == len(texts)
+
+
+@pytest.mark.parametrize("end", [END, "(?:.*)", "\u2593\u2593", "aa"])
+def test_the_end_token_is_read_only_where_it_is_asked_for(end):
+    tokenizer = ByteBPETokenizer([*CHARACTERS, end], [], end_token=end)
+    texts = [
+        f"a {end} b",
+        f"a{end}b{end}{end}",
+        f"{end[:-1]}{end[-1]} \n{end}",
+        f"\0{end}\0 ",
+        b"\xe2" + end.encode() + b"\xff",
+        end[1:],
+        "",
+    ]
+    assert_equal_ids(tokenizer, texts)
+    assert_equal_ids(tokenizer, texts, end_token=True)
+    assert tokenizer.end_id not in tokenizer.graph(texts).flat_values.numpy()
+    assert tokenizer.end_id in tokenizer.graph(texts[:1], end_token=True)[0].numpy()
+
+
+@pytest.mark.parametrize("text", ["a", "lions", "\u52d5\u7269", None])
+def test_a_megabyte_without_a_space_takes_time_in_proportion(byte_bpe, text):
+    letters = "".join(random.Random(0).choices("etaoinshrdlu", k=1_000_000))
+    whole = (letters if text is None else text * 1_000_000).encode()[:1_000_000]
+    seconds = []
+    for size in (500_000, 1_000_000):
+        part = tf.constant([whole[:size]])
+        byte_bpe.graph(part)
+        start = time.process_time()
+        ids = byte_bpe.graph(part)
+        seconds.append(time.process_time() - start)
+    assert ids.to_list() == [byte_bpe.tokenize(whole)]
+    assert seconds[1] < 5 * seconds[0]
+
+
+def test_any_ids_are_decoded_as_in_python(byte_bpe):
+    source = random.Random(0)
+    size = byte_bpe.vocabulary_size
+    rows = [
+        [source.randrange(size) for _ in range(source.randrange(9))]
+        for _ in range(2000)
+    ]
+    expected = byte_bpe.detokenize(rows)
+    ragged = tf.ragged.constant(rows, dtype=tf.int32)
+    texts = byte_bpe.graph.detokenize(ragged).numpy()
+    assert [text.decode() for text in texts] == expected
+    assert sum("\ufffd" in text for text in expected) > 500
+    dense = byte_bpe.graph.detokenize(ragged.to_tensor(byte_bpe.end_id)).numpy()
+    assert [text.decode() for text in dense] == expected
+
+
+def test_ids_out_of_range_add_nothing_and_leave_other_rows_alone(byte_bpe):
+    size = byte_bpe.vocabulary_size
+    a, b = byte_bpe.tokenize("ab")
+    rows = tf.ragged.constant([[a, -1, size, 2**31 - 1, b], [b], [-(2**31)]])
+    assert byte_bpe.graph.detokenize(rows).numpy().tolist() == [b"ab", b"b", b""]
+    for shape in ((0, 3), (2, 0)):
+        texts = byte_bpe.graph.detokenize(tf.zeros(shape, tf.int32))
+        assert texts.numpy().tolist() == [b""] * shape[0]
+
+
+def test_every_operation_is_a_core_one_on_the_cpu(byte_bpe):
+    def everything(texts):
+        ids = byte_bpe.graph(texts, end_token=True)
+        return byte_bpe.graph.detokenize(ids), byte_bpe.graph(texts).to_tensor()
+
+    concrete = tf.function(everything, autograph=False).get_concrete_function(
+        tf.TensorSpec([None], tf.string)
+    )
+    definition = concrete.graph.as_graph_def()
+    nodes = list(definition.node)
+    for function in definition.library.function:
+        nodes.extend(function.node_def)
+    assert {node.op for node in nodes} <= CORE_OPS
+    assert not any("Table" in node.op or "Variable" in node.op for node in nodes)
+    on_cpu = {"UnicodeDecode", "UnicodeTranscode", "GatherV2", "UnsortedSegmentJoin"}
+    for node in nodes:
+        assert node.op not in on_cpu or node.device == "/device:CPU:*", node.name
+
+
+def test_an_export_works_where_tensorflow_alone_is_imported(tmp_path, byte_bpe):
+    def serve(texts):
+        return byte_bpe.graph(texts).to_tensor(-1)
+
+    def back(ids):
+        return byte_bpe.graph.detokenize(ids)
+
+    archive = keras.export.ExportArchive()
+    archive.add_endpoint("serve", serve, [tf.TensorSpec([None], tf.string)])
+    archive.add_endpoint("back", back, [tf.TensorSpec([None, None], tf.int32)])
+    archive.write_out(str(tmp_path / "here"), verbose=False)
+    (tmp_path / "here").rename(tmp_path / "moved")
+    program = (
+        "import sys, tensorflow as tf\n"
+        "model = tf.saved_model.load(sys.argv[1])\n"
+        "ids = model.serve(tf.constant(['The Caf\\u00e9s!', '']))\n"
+        "print(ids.numpy().tolist())\n"
+        "print(ascii(model.back(ids).numpy()[0].decode()))"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", program, str(tmp_path / "moved")],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    ids = byte_bpe.tokenize("The Caf\u00e9s!")
+    lines = result.stdout.strip().split("\n")
+    assert lines == [str([ids, [-1] * len(ids)]), ascii("The Caf\u00e9s!")]
+
+
+def test_a_graph_first_used_inside_a_data_set_can_be_used_elsewhere():
+    tokenizer = ByteBPETokenizer([*CHARACTERS, "zo", END], [("z", "o")])
+    dataset = tf.data.Dataset.from_tensor_slices(["the zoo", "zoo"]).batch(2)
+    inside = next(iter(dataset.map(tokenizer.graph))).to_list()
+    assert inside == tokenizer.graph(["the zoo", "zoo"]).to_list()
+    assert inside == tokenizer.tokenize(["the zoo", "zoo"])
+    texts = dataset.map(lambda t: tokenizer.graph.detokenize(tokenizer.graph(t)))
+    assert next(iter(texts)).numpy().tolist() == [b"the zoo", b"zoo"]
+
+
+def test_the_oddest_merges_work():
+    merges = [("a", "b"), ("ab", "ab"), ("b", "a"), ("c", "abab"), ("b", "c")]
+    made = [first + second for first, second in merges]
+    tokens = [*CHARACTERS, *made, "never", None, "\u52d5", END]
+    source = random.Random(0)
+    texts = ["".join(source.choices("abc", k=k)) for k in range(200)]
+    assert_equal_ids(ByteBPETokenizer(tokens, merges), texts)
+    assert_equal_ids(ByteBPETokenizer(CHARACTERS, []), ["", "abc \0\u00e9"])
+
+
+@pytest.mark.slow
+def test_gpt2s_own_graph_is_ready_quickly(gpt2_directory):
+    tokenizer = ByteBPETokenizer.from_preset(gpt2_directory)
+    start = time.process_time()
+    assert tokenizer.graph is not None
+    assert time.process_time() - start < 8
+    assert np.array_equal(tokenizer.graph(["Hello world"])[0], [15496, 995])

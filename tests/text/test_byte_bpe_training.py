@@ -1,0 +1,133 @@
+"""Training: the same merges every time, and what they are."""
+
+import gzip
+import subprocess
+import sys
+
+import pytest
+from tokenizers import pre_tokenizers
+
+from tfzoo.errors import TokenizerError
+from tfzoo.text import ByteBPETokenizer
+from tfzoo.text.byte_alphabet import CHARACTERS
+from tfzoo.text.training_text import passages
+
+TEXTS = [
+    "The zoo opens early; the zookeeper's lions don't sleep.\n",
+    "Lions:\n    - walk\n    - sleep\n\n\nZebras walk, walked, walking.\r\n",
+    "Caf\u00e9s \u52d5\u7269\u5712 \U0001f981 <|endoftext|>\n",
+] * 5
+
+
+def train(source=TEXTS, **options):
+    options = {"vocabulary_size": 330, "progress": False, **options}
+    return ByteBPETokenizer.train(source, **options)
+
+
+def test_bytes_come_first_then_frequent_parts_and_the_end_token_last():
+    tokenizer = train()
+    assert tokenizer.vocabulary[:256] == tuple(sorted(CHARACTERS))
+    made = tuple(first + second for first, second in tokenizer.merges)
+    assert tokenizer.vocabulary[256:] == (*made, "<|endoftext|>")
+    assert tokenizer.vocabulary_size == 330
+    assert tokenizer.end_id == 329
+    assert {"\u0120walk", "Lions"} <= set(made)
+    text = "".join(TEXTS)
+    ids = tokenizer.tokenize(text)
+    assert len(ids) < 0.6 * len(text.encode())
+    assert tokenizer.graph([text]).to_list() == [ids]
+
+
+def test_the_most_frequent_pair_is_merged_first():
+    words = ["abab", "ab", "xyxy"]
+    merges = train([" ".join(words * 3)], vocabulary_size=260).merges
+    assert merges[:2] == (("a", "b"), ("x", "y"))
+
+
+NAMES = [f"{first} {first}{last}" for first in dir(str) for last in dir(bytes)]
+
+
+def test_another_process_learns_the_same_merges():
+    here = train(NAMES, vocabulary_size=600)
+    program = (
+        "from tfzoo.text import ByteBPETokenizer\n"
+        f"tokenizer = ByteBPETokenizer.train({NAMES!r}, vocabulary_size=600, "
+        "progress=False)\n"
+        "print(ascii(tokenizer.merges))"
+    )
+    there = subprocess.run(
+        [sys.executable, "-"], input=program, capture_output=True, text=True, check=True
+    )
+    assert there.stdout.strip() == ascii(here.merges)
+    assert here.vocabulary_size == 600
+
+
+def test_texts_an_iterator_and_files_give_the_same_merges(tmp_path):
+    expected = train(["".join(TEXTS)]).get_config()
+    assert train(iter(["".join(TEXTS)])).get_config() == expected
+    assert train([b"".join(text.encode() for text in TEXTS)]).get_config() == expected
+    (tmp_path / "a.txt").write_bytes(("\ufeff" + "".join(TEXTS)).encode())
+    (tmp_path / "a.txt.gz").write_bytes(gzip.compress("".join(TEXTS).encode()))
+    for name in ("a.txt", "a.txt.gz"):
+        assert train([tmp_path / name]).get_config() == expected
+
+
+@pytest.mark.parametrize("longest", [0, 10**6])
+def test_passages_have_the_words_of_the_whole(monkeypatch, longest):
+    monkeypatch.setattr("tfzoo.text.training_text._LONGEST_PASSAGE", longest)
+    lines = ["a b\n", "\n", "\n", "  c\r\n", "\r\n", "d\n", "\u00a0e\n", "f", ""]
+    if longest == 0:  # then indented lines are parted
+        lines = [line for line in lines if not line[:1].isspace()]
+    split = pre_tokenizers.ByteLevel(add_prefix_space=False).pre_tokenize_str
+    parts = list(passages(lines))
+    assert "".join(parts) == "".join(lines)
+    words = [word for part in parts for word, _ in split(part)]
+    assert words == [word for word, _ in split("".join(lines))]
+    assert list(passages([])) == []
+
+
+def test_every_option_changes_what_is_learned():
+    assert train(vocabulary_size=300).vocabulary_size == 300
+    rare = train(vocabulary_size=10_000, min_frequency=11)
+    assert rare.vocabulary_size < train(vocabulary_size=10_000).vocabulary_size
+    other = train(end_token="</s>")
+    assert other.end_token == other.vocabulary[-1] == "</s>"
+
+
+def test_progress_is_shown_where_it_is_asked_for(capfd):
+    train()
+    assert capfd.readouterr().err == ""
+    train(progress=True)
+    assert "words" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize("texts", [[], [""], iter([])])
+def test_text_that_is_empty_is_refused(texts):
+    with pytest.raises(TokenizerError, match="learn merges from is empty"):
+        train(texts)
+
+
+def test_a_vocabulary_below_the_bytes_is_refused():
+    with pytest.raises(TokenizerError, match="at least 257.*vocabulary_size=256"):
+        train(vocabulary_size=256)
+    assert train(vocabulary_size=257).merges == ()
+
+
+def test_a_file_that_cannot_be_read_is_named_with_its_line(tmp_path):
+    (tmp_path / "latin.txt").write_bytes(b"fine\n\xe9\n")
+    (tmp_path / "cut.txt.gz").write_bytes(gzip.compress(b"text " * 9999)[:-20])
+    for name, rule in [
+        ("latin.txt", "latin.txt:2: The file must be UTF-8"),
+        ("cut.txt.gz", "cut.txt.gz:1: Not a valid gzip file"),
+        ("absent.txt", "absent.txt: The file does not exist"),
+    ]:
+        with pytest.raises(TokenizerError, match=rule):
+            train([tmp_path / name])
+
+
+@pytest.mark.parametrize("source", ["a text", b"a text"])
+def test_a_text_in_place_of_texts_is_refused(source):
+    with pytest.raises(ValueError, match="must be an iterable of texts.*a text"):
+        train(source)
+    with pytest.raises(ValueError, match="must be str or bytes. Received: 3"):
+        train([source, 3])

@@ -1,0 +1,89 @@
+"""GPT-2's pattern as vector logic, against the pre-tokenizer of `tokenizers`."""
+
+import itertools
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tokenizers import pre_tokenizers
+
+from tfzoo.text import codepoint_tables
+from tfzoo.text.byte_bpe_tables import (
+    CLASS,
+    KIND,
+    LENGTH_SHIFT,
+    LETTER,
+    NUMBER,
+    OTHER,
+    SPACE,
+    code_point_entries,
+)
+from tfzoo.text.codepoint_lookup import CodePointTable
+from tfzoo.text.gpt2_words import word_starts
+
+SPLIT = pre_tokenizers.ByteLevel(add_prefix_space=False).pre_tokenize_str
+TELLING = "a s t m d r e v l 1 ' ! \n \u00a0 \u4e00 \u00bd".split(" ") + [" ", "'"]
+
+
+@pytest.fixture(scope="module")
+def entries():
+    return CodePointTable(*code_point_entries())
+
+
+def starts_of(entries, texts):
+    code_points = tf.strings.unicode_decode(tf.constant(texts, tf.string), "UTF-8")
+    kinds = entries(code_points.flat_values) & KIND
+    starts = word_starts(code_points.flat_values, kinds, code_points.row_splits)
+    return starts.numpy().tolist()
+
+
+def expected_starts(texts):
+    starts, offset = [], 0
+    for text in texts:
+        starts += [offset + start for _, (start, _) in SPLIT(text)]
+        offset += len(text)
+    return starts
+
+
+def test_every_short_text_of_telling_characters_is_split_as_the_engine_does(entries):
+    texts = [
+        "".join(t)
+        for n in range(4)
+        for t in itertools.product(dict.fromkeys(TELLING), repeat=n)
+    ]
+    assert len(texts) > 4000
+    assert starts_of(entries, texts) == expected_starts(texts)
+
+
+@settings(deadline=None, max_examples=300)
+@given(
+    st.lists(
+        st.text(st.sampled_from(TELLING), max_size=12)
+        | st.text(st.characters(exclude_categories=["Cs"]), max_size=8),
+        max_size=5,
+    )
+)
+def test_texts_of_a_batch_are_split_as_the_engine_splits_each(entries, texts):
+    assert starts_of(entries, texts) == expected_starts(texts)
+
+
+@pytest.mark.slow
+def test_every_code_point_is_classed_as_the_engine_classes_it(entries):
+    code_points = np.arange(codepoint_tables.NUM_CODE_POINTS, dtype=np.int32)
+    classes = entries(code_points).numpy() & CLASS
+    for code_point in code_points:
+        if not 0xD800 <= code_point < 0xE000:
+            joins = {
+                kind: len(SPLIT(before + chr(code_point))) == 1
+                for kind, before in ((LETTER, "a"), (NUMBER, "1"), (OTHER, "!"))
+            }
+            expected = [kind for kind in joins if joins[kind]] or [SPACE]
+            assert [classes[code_point]] == expected, hex(code_point)
+
+
+def test_an_entry_has_the_length_in_utf8(entries):
+    code_points = [0, 0x7F, 0x80, 0x7FF, 0x800, 0xFFFF, 0x10000, 0x10FFFF]
+    lengths = (entries(code_points).numpy() >> LENGTH_SHIFT) + 1
+    assert lengths.tolist() == [len(chr(c).encode()) for c in code_points]

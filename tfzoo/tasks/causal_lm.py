@@ -1,0 +1,188 @@
+"""The next token of a text: what a GPT is trained for.
+
+Shapes: N texts, B batch, S sequence, V vocabulary_size.
+"""
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from tfzoo.data.corpus import build_corpus
+from tfzoo.data.packing import PackedText, next_tokens
+from tfzoo.data.whole_text import TextList
+from tfzoo.layers import NextTokenHead
+from tfzoo.models import GPTDecoder
+from tfzoo.tasks.inputs import batched, is_raw_dataset, raw_texts
+from tfzoo.tasks.presets import stored_task_arguments
+from tfzoo.tasks.scoring import Scoring
+from tfzoo.tasks.task import BATCH_SIZE, Task
+from tfzoo.text import ByteBPETokenizer
+from tfzoo.training import losses
+from tfzoo.training.perplexity import NextTokenMetrics
+
+
+@keras.saving.register_keras_serializable("tfzoo")
+class CausalLM(Scoring, Task):
+    """Next tokens: trains on raw text, scores texts.
+
+    Args:
+        backbone: A `GPTDecoder`.
+        tokenizer: A `ByteBPETokenizer` with an end token, which stands before every
+            text: it is what the first token is predicted from, and what the last one
+            is followed by.
+        max_sequence_length: Longest input in tokens; None takes the backbone's.
+        document_borders: Whether, in training windows that hold several texts, a token
+            sees its own text alone and positions restart with it.
+
+    Raw texts in `fit` and `evaluate` are documents, and there is no `y`. Lists are
+    packed into windows of `max_sequence_length`, nothing is cut off; a `tf.data` batch
+    keeps its rows, whose tokens beyond that length are cut. The loss is the mean over
+    all tokens, in nats.
+
+    Returns:
+        (B, S, V) float32 logits of the token after each.
+
+    Source: Radford et al. 2018 (GPT), section 3.1; Radford et al. 2019 (GPT-2)
+    """
+
+    architecture = "GPT2LMHeadModel"
+    backbone_class = GPTDecoder
+    backbone_options = {}
+    tokenizer_class = ByteBPETokenizer
+    heads = ()
+
+    def __init__(
+        self,
+        backbone,
+        tokenizer,
+        *,
+        max_sequence_length=None,
+        document_borders=True,
+        **kwargs,
+    ):
+        if tokenizer.end_id is None:
+            raise ValueError(
+                "The tokenizer must have an end token, to stand before every text. "
+                "Received: tokenizer.end_id=None"
+            )
+        head = NextTokenHead(backbone.token_embedding, name="next_token_head")
+        super().__init__(
+            backbone.input,
+            head(backbone.output),
+            backbone=backbone,
+            tokenizer=tokenizer,
+            max_sequence_length=max_sequence_length,
+            **kwargs,
+        )
+        self.document_borders = document_borders
+
+    def get_config(self):
+        return {**super().get_config(), **self.task_arguments()}
+
+    def task_arguments(self):
+        return {
+            "max_sequence_length": self.max_sequence_length,
+            "document_borders": self.document_borders,
+        }
+
+    @classmethod
+    def stored_arguments(cls, config, path):
+        known = {"max_sequence_length": int, "document_borders": bool}
+        return stored_task_arguments(config, path, cls.__name__, known)
+
+    def token_fields(self):
+        end_id = self.tokenizer.end_id
+        return {"bos_token_id": end_id, "eos_token_id": end_id}
+
+    def default_loss(self, label_smoothing):
+        return losses.SparseCategoricalCrossentropy(label_smoothing=label_smoothing)
+
+    def default_metrics(self):
+        return [NextTokenMetrics()]
+
+    def training_data(
+        self,
+        x,
+        y=None,
+        sample_weight=None,
+        *,
+        batch_size=BATCH_SIZE,
+        epochs=1,
+        shuffle=True,
+        seed=0,
+        start_step=0,
+    ):
+        """Batches of raw documents for `fit`, see `Task`; each epoch cuts them anew.
+
+        Without `shuffle` every token is a target once, in the documents' order.
+        """
+        if y is not None or sample_weight is not None:
+            raise ValueError(
+                "The tokens are their own targets. Received: y or sample_weight"
+            )
+        packed = PackedText(
+            build_corpus(TextList(raw_texts(x).texts), self.tokenizer, progress=False),
+            end_id=self.tokenizer.end_id,
+            max_sequence_length=self.max_sequence_length,
+            document_borders=self.document_borders,
+            seed=seed,
+        )
+        if not shuffle:
+            return packed.validation_batches(batch_size)
+        steps = epochs * -(-packed.num_examples // batch_size)
+        batches = packed.batches(batch_size, start_step=start_step)
+        return batches.take(max(0, steps - start_step))
+
+    def map_strings(self, dataset, *, seed=0):
+        """A batched dataset of raw text -> one of (inputs, next tokens, weights)."""
+        del seed  # nothing is random here
+
+        def encode(text):
+            ids, lengths = self._rows(text)
+            return next_tokens(ids, lengths, end_id=self.tokenizer.end_id)
+
+        return dataset.map(encode, num_parallel_calls=2).prefetch(2)
+
+    def encode_strings(self, text):
+        """Strings (B,) -> `token_ids` and `padding_mask` (B, S), as a graph does it.
+
+        The end token, then the text's tokens; what is beyond `max_sequence_length` is
+        cut.
+        """
+        ids, lengths = self._rows(text)
+        inputs, _, _ = next_tokens(ids, lengths, end_id=self.tokenizer.end_id)
+        return inputs
+
+    def _rows(self, text):
+        """Strings (B,) -> ids (B, S + 1) from end token to end token; lengths (B,)."""
+        ids = self.tokenizer.graph(text)
+        end = tf.fill([ids.nrows(), 1], tf.constant(self.tokenizer.end_id, tf.int32))
+        rows = tf.concat([end, ids, end], axis=1)[:, : self.max_sequence_length + 1]
+        lengths = rows.row_lengths() - 1
+        longest = tf.maximum(tf.reduce_max(lengths, axis=0), 1)
+        width = -(-longest // self.length_multiple) * self.length_multiple
+        shape = tf.stack([rows.nrows(), width + 1])
+        return rows.to_tensor(self.tokenizer.end_id, shape=shape), lengths
+
+    def predict(self, x, batch_size=None, **kwargs):
+        """Logits of the token after each, float32 (N, S, V); as in Keras otherwise.
+
+        Args:
+            x: Raw text or prepared ids, or a dataset of either. The first logits of a
+                raw text are those of its first token.
+            batch_size: Texts per batch, 32 by default; None with a dataset.
+            **kwargs: As in Keras.
+
+        Returns:
+            Of raw text, S is the longest text's; rows of shorter ones end in logits
+            that mean nothing.
+        """
+        texts = raw_texts(x)
+        if texts is not None:
+            if not texts.texts:
+                return np.zeros((0, 0, self.backbone.vocabulary_size), np.float32)
+            x = self.encode_strings(tf.constant(texts.texts))
+            batch_size = batch_size or BATCH_SIZE
+        elif is_raw_dataset(x):
+            x = batched(x).map(self.encode_strings)
+        return super().predict(x, batch_size=batch_size, **kwargs)

@@ -1,0 +1,158 @@
+"""How likely texts are: log-probabilities, perplexity, bits per character.
+
+Shapes: B batch, S sequence, V vocabulary_size.
+"""
+
+import math
+
+import numpy as np
+import tensorflow as tf
+
+BATCH_SIZE = 16
+
+
+class Scoring:
+    """A mix-in of a causal language model: how likely it finds texts.
+
+    A text longer than `max_sequence_length` is read in windows that overlap, and a
+    token is judged by the first window that has it: the one with the most context
+    before it. Windows begin every `stride` tokens, so that a token (but of the first
+    window) has at least `max_sequence_length - stride` before it.
+    Source: Radford et al. 2019, section 3.1, and the documentation of `transformers`,
+    "Perplexity of fixed-length models".
+    """
+
+    def score(self, texts, *, stride=None, batch_size=BATCH_SIZE):
+        """The log-probability of every token, given those before it.
+
+        Args:
+            texts: A text, str or bytes, or a list of them.
+            stride: Tokens from the beginning of a window to that of the next, for long
+                texts; None is half of `max_sequence_length`.
+            batch_size: Windows that are computed together.
+
+        Returns:
+            For each text a dict: `token_ids`, `tokens` (what the vocabulary calls
+            them), `log_probabilities` (float32 array, in nats) and their sum
+            `log_probability`. One dict if `texts` is one text. The first token is
+            given the end token; that the text ends after the last one is not scored.
+        """
+        if isinstance(texts, str | bytes):
+            return self.score([texts], stride=stride, batch_size=batch_size)[0]
+        tokenized = self.tokenizer.tokenize(list(texts))
+        scores = self._log_probabilities(tokenized, stride, batch_size)
+        return [
+            {
+                "token_ids": list(ids),
+                "tokens": [self.tokenizer.id_to_token(i) for i in ids],
+                "log_probabilities": values,
+                "log_probability": float(values.sum(dtype=np.float64)),
+            }
+            for ids, values in zip(tokenized, scores, strict=True)
+        ]
+
+    def perplexity(self, texts, *, stride=None, batch_size=BATCH_SIZE):
+        """How well texts are predicted, all together.
+
+        Args:
+            texts: A text, str or bytes, or a list of them; each is a document.
+            stride: As of `score`.
+            batch_size: As of `score`.
+
+        Returns:
+            A dict: `perplexity` per token, `nats` and `bits` of all texts, `tokens` and
+            `characters` (counts, without end tokens), `bits_per_character`.
+
+        Raises:
+            ValueError: there is no token.
+        """
+        texts = [texts] if isinstance(texts, str | bytes) else list(texts)
+        tokenized = self.tokenizer.tokenize(texts)
+        tokens = sum(map(len, tokenized))
+        if not tokens:
+            raise ValueError(
+                "texts must hold at least one token. "
+                f"Received: {len(texts)} texts without any"
+            )
+        scores = self._log_probabilities(tokenized, stride, batch_size)
+        nats = -sum(float(values.sum(dtype=np.float64)) for values in scores)
+        characters = sum(map(_num_characters, texts))
+        bits = nats / math.log(2)
+        return {
+            "perplexity": math.exp(nats / tokens),
+            "nats": nats,
+            "bits": bits,
+            "tokens": tokens,
+            "characters": characters,
+            "bits_per_character": bits / characters,
+        }
+
+    def _log_probabilities(self, tokenized, stride, batch_size):
+        """float32 arrays of one number per id."""
+        stride = self._checked_stride(stride)
+        rows = [np.array([self.tokenizer.end_id, *ids], np.int32) for ids in tokenized]
+        found = [np.zeros(len(row) - 1, np.float32) for row in rows]
+        places = [
+            (text, *window)
+            for text, row in enumerate(rows)
+            for window in windows(len(row) - 1, self.max_sequence_length, stride)
+        ]
+        places.sort(key=lambda place: place[2] - place[1])  # those of like length
+        for i in range(0, len(places), batch_size):
+            batch = places[i : i + batch_size]
+            scores = self._scores_of_targets(
+                [rows[text][start : stop + 1] for text, start, stop, _ in batch]
+            )
+            for values, (text, start, stop, first) in zip(scores, batch, strict=True):
+                found[text][first:stop] = values[first - start : stop - start]
+        return found
+
+    def _checked_stride(self, stride):
+        longest = self.max_sequence_length
+        stride = max(1, longest // 2) if stride is None else stride
+        if not 1 <= stride <= longest:
+            raise ValueError(
+                f"stride must be 1 to {longest}, the max_sequence_length. "
+                f"Received: stride={stride}"
+            )
+        return stride
+
+    def _scores_of_targets(self, rows):
+        """Arrays (S + 1,) of ids -> log-probabilities (B, S) of all but the first."""
+        multiple = self.length_multiple
+        width = -(-max(len(row) - 1 for row in rows) // multiple) * multiple
+        ids = np.full((len(rows), width + 1), self.tokenizer.end_id, np.int32)
+        mask = np.zeros((len(rows), width), np.int32)
+        for i, row in enumerate(rows):
+            ids[i, : len(row)] = row
+            mask[i, : len(row) - 1] = 1
+        if getattr(self, "_score_function", None) is None:
+            self._score_function = tf.function(
+                self._scored,
+                input_signature=[tf.TensorSpec([None, None], tf.int32)] * 2,
+            )
+        return self._score_function(ids, mask).numpy()
+
+    def _scored(self, ids, mask):
+        inputs = {"token_ids": ids[:, :-1], "padding_mask": mask}
+        return -tf.nn.sparse_softmax_cross_entropy_with_logits(
+            labels=ids[:, 1:], logits=self(inputs, training=False)
+        )
+
+
+def windows(count, size, stride):
+    """How a sequence of `count` targets is read in overlapping windows.
+
+    Yields:
+        (start, stop, first): the window has the targets [start, stop), of which those
+        from `first` on were in none before.
+    """
+    start = done = 0
+    while done < count:
+        stop = min(start + size, count)
+        yield start, stop, done
+        start, done = start + stride, stop
+
+
+def _num_characters(text):
+    return len(text.decode("utf-8", "replace") if isinstance(text, bytes) else text)

@@ -1,0 +1,51 @@
+"""Metrics of next-token prediction.
+
+Shapes: B batch, S sequence, V vocabulary_size.
+"""
+
+import keras
+from keras import ops
+
+
+@keras.saving.register_keras_serializable("tfzoo")
+class NextTokenMetrics(keras.metrics.Metric):
+    """Accuracy and perplexity, e to the mean cross-entropy in nats, per token.
+
+    Give it to `compile(weighted_metrics=...)`: only there does Keras pass the weights.
+    The cross-entropy is the loss's own array where that is
+    `SparseCategoricalCrossentropy`: graphs compute what stands twice once.
+
+    Args:
+        name: Name of the metric.
+
+    Call arguments:
+        y_true: (B, S) ids.
+        y_pred: (B, S, V) logits.
+        sample_weight: (B, S). 0 leaves a token out.
+    """
+
+    def __init__(self, name="next_token"):
+        super().__init__(name=name)
+        # Sums over many millions of tokens, which float32 would round away.
+        self.sums = self.add_variable((3,), "zeros", dtype="float64", name="sums")
+
+    def update_state(self, y_true, y_pred, sample_weight=None):
+        y_true = ops.reshape(y_true, ops.shape(y_pred)[:-1])
+        nats = ops.sparse_categorical_crossentropy(y_true, y_pred, from_logits=True)
+        best = ops.cast(ops.argmax(y_pred, axis=-1), y_true.dtype)
+        right = ops.cast(ops.equal(best, y_true), "float32")
+        weights = ops.ones_like(nats)
+        if sample_weight is not None:
+            weights = weights * ops.cast(sample_weight, "float32")
+        sums = [ops.sum(x * weights) for x in (nats, right, ops.ones_like(nats))]
+        self.sums.assign_add(ops.cast(ops.stack(sums), "float64"))
+
+    def result(self):
+        nats, right, tokens = ops.unstack(ops.convert_to_tensor(self.sums))
+        return {
+            "accuracy": ops.cast(ops.divide_no_nan(right, tokens), "float32"),
+            "perplexity": ops.cast(ops.exp(ops.divide_no_nan(nats, tokens)), "float32"),
+        }
+
+    def get_config(self):
+        return {"name": self.name}
