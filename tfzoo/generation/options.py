@@ -144,9 +144,9 @@ class GenerationOptions:
             )
         if not self.draws and self.num_return_sequences > self.num_beams:
             raise ValueError(
-                "num_return_sequences must not be above num_beams, unless tokens are drawn"
-                f". Received: num_return_sequences={self.num_return_sequences}, "
-                f"num_beams={self.num_beams}"
+                "Unless tokens are drawn, num_return_sequences must be at most "
+                "num_beams. Received: num_return_sequences="
+                f"{self.num_return_sequences}, num_beams={self.num_beams}"
             )
 
     def _given(self, names):
