@@ -52,4 +52,6 @@ def test_a_step_uses_a_transposed_kernel_for_every_matrix_of_the_layer():
     for path in matrices:
         doubled = {**kernels, path: 2 * kernels[path]}
         other = layer.step(x, *past, mask, doubled)
-        assert any(np.abs(a - b).max() > 1e-5 for a, b in zip(other, plain, strict=True)), path
+        assert any(
+            np.abs(a - b).max() > 1e-5 for a, b in zip(other, plain, strict=True)
+        ), path
