@@ -12,6 +12,7 @@ from tfzoo.data.packing import PackedText, next_tokens
 from tfzoo.data.whole_text import TextList
 from tfzoo.layers import NextTokenHead
 from tfzoo.models import GPTDecoder
+from tfzoo.tasks.generating import Generating
 from tfzoo.tasks.inputs import batched, is_raw_dataset, raw_texts
 from tfzoo.tasks.presets import stored_task_arguments
 from tfzoo.tasks.scoring import Scoring
@@ -22,8 +23,8 @@ from tfzoo.training.perplexity import NextTokenMetrics
 
 
 @keras.saving.register_keras_serializable("tfzoo")
-class CausalLM(Scoring, Task):
-    """Next tokens: trains on raw text, scores texts.
+class CausalLM(Generating, Scoring, Task):
+    """Next tokens: trains on raw text, scores and continues texts.
 
     Args:
         backbone: A `GPTDecoder`.

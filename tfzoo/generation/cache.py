@@ -1,0 +1,125 @@
+"""Keys and values of the tokens that a decoder has read.
+
+Shapes: B rows, K columns, T new tokens, N num_heads, H head size.
+"""
+
+import typing
+
+import keras
+import tensorflow as tf
+
+BLOCK = 32  # columns, the least by which a cache grows
+
+
+class Cache(typing.NamedTuple):
+    """A cache of K columns, of which the first `filled` are in use.
+
+    All rows use the same column for what they read together; a column that a row does
+    not see holds padding of its prompt or a rejected token.
+
+    Attributes:
+        keys: List of one (B, N, K, H) per layer.
+        values: Likewise.
+        seen: Boolean (B, K).
+        filled: int32 scalar.
+    """
+
+    keys: list
+    values: list
+    seen: tf.Tensor
+    filled: tf.Tensor
+
+    @property
+    def num_columns(self):
+        """K, which is static."""
+        return self.keys[0].shape[2]
+
+
+def written(cache, new_keys, new_values, seen, *, after, jit_compile):
+    """The cache with T more columns.
+
+    Args:
+        cache: A `Cache` with room for T columns.
+        new_keys: List of one (B, N, T, H) per layer.
+        new_values: Likewise.
+        seen: Boolean (B, T).
+        after: Integers not below 0, computed from everything that reads `cache`.
+            Without this bond between reading and writing, XLA cannot know that the
+            arrays are read before they are written, and copies all of them twice for
+            every token.
+        jit_compile: Whether XLA compiles this; it updates slices in place, TensorFlow
+            has a scatter for it.
+    """
+    start = cache.filled + tf.minimum(tf.reduce_min(after), 0)
+    write = _write_slice if jit_compile else _scatter
+    columns = tf.range(cache.num_columns) - start
+    new = tf.gather(seen, tf.clip_by_value(columns, 0, seen.shape[1] - 1), axis=1)
+    inside = (columns >= 0) & (columns < seen.shape[1])
+    return Cache(
+        [write(k, n, start) for k, n in zip(cache.keys, new_keys, strict=True)],
+        [write(v, n, start) for v, n in zip(cache.values, new_values, strict=True)],
+        tf.where(inside, new, cache.seen),
+        cache.filled + seen.shape[1],
+    )
+
+
+def _write_slice(array, new, start):
+    return keras.ops.slice_update(array, (0, 0, start, 0), new)
+
+
+def _scatter(array, new, start):
+    """In place as well, where nothing else holds the array."""
+    sizes = tf.unstack(tf.shape(new)[:3])
+    indices = tf.stack(tf.meshgrid(*map(tf.range, sizes), indexing="ij"), axis=-1)
+    return tf.tensor_scatter_nd_update(array, indices + [0, 0, start], new)
+
+
+def grown(cache, num_columns):
+    """The same cache with K = `num_columns`, not fewer than it has."""
+    more = num_columns - cache.num_columns
+
+    def pad(array):
+        return tf.pad(array, [[0, 0], [0, 0], [0, more], [0, 0]])
+
+    return cache._replace(
+        keys=[pad(array) for array in cache.keys],
+        values=[pad(array) for array in cache.values],
+        seen=tf.pad(cache.seen, [[0, 0], [0, more]]),
+    )
+
+
+def of_rows(cache, rows):
+    """The cache of the rows (R,), integers, which may repeat."""
+    return cache._replace(
+        keys=[tf.gather(array, rows) for array in cache.keys],
+        values=[tf.gather(array, rows) for array in cache.values],
+        seen=tf.gather(cache.seen, rows),
+    )
+
+
+def compacted(cache):
+    """The cache with the columns that a row sees in front, and as few as may be."""
+    order = tf.argsort(tf.cast(~cache.seen, tf.int32), axis=1, stable=True)
+
+    def ordered(array):
+        return tf.gather(array, order, axis=2, batch_dims=1)
+
+    return Cache(
+        [ordered(array) for array in cache.keys],
+        [ordered(array) for array in cache.values],
+        tf.gather(cache.seen, order, batch_dims=1),
+        tf.reduce_max(tf.reduce_sum(tf.cast(cache.seen, tf.int32), axis=1)),
+    )
+
+
+def num_columns_for(filled, last):
+    """Columns to grow to when `filled` are in use and never more than `last` will be.
+
+    Attention goes over all columns, so a block adds at most half of what is filled;
+    and every size is compiled, so there are few: up to context 1024, eight.
+    """
+    wanted = min(last, filled + max(BLOCK, filled // 2))
+    step = BLOCK
+    while step * 4 < wanted:
+        step *= 2
+    return -(-wanted // step) * step

@@ -1,0 +1,238 @@
+"""Greedy decoding and sampling, with a cache that grows in blocks.
+
+`decode` is all of it as one function of tensors. Who calls from Python takes its parts,
+`begin`, `grown_state` and `advance`, and compiles them one by one.
+
+A decoder is any object with the methods `step` and `logits` of `GPTDecoder`, and its
+`num_layers`, `num_heads`, `hidden_dim`, `vocabulary_size` and `compute_dtype`.
+
+Shapes: B prompts, R rows (B times `copies`), P length of the padded prompts, D
+hidden_dim, K columns of the cache, V vocabulary_size.
+"""
+
+import typing
+
+import tensorflow as tf
+
+from tfzoo.generation.cache import (
+    Cache,
+    grown,
+    num_columns_for,
+    of_rows,
+    written,
+)
+from tfzoo.generation.choosing import next_ids
+from tfzoo.generation.history import History, appended, history_of_prompts
+from tfzoo.generation.processors import COUNTING
+
+# With fewer, transposing the kernels takes longer than it saves.
+ROWS_FOR_TRANSPOSED_KERNELS = 4
+
+
+class State(typing.NamedTuple):
+    """R sequences on their way.
+
+    Attributes:
+        history: A `History`, whose last token each row has still to read.
+        cache: A `Cache` of the tokens before it.
+        done: Boolean (R,).
+    """
+
+    history: History
+    cache: Cache
+    done: tf.Tensor
+
+
+def decode(
+    decoder, prompts, lengths, limits, rules, *, max_new_tokens, jit_compile=False
+):
+    """Prompts to what comes after them, one function of tensors.
+
+    Args:
+        decoder: See above.
+        prompts: int32 (B, P), P a static multiple of 32; a row holds `lengths` tokens
+            and then padding.
+        lengths: int32 (B,), at least 1.
+        limits: int32 (B,) new tokens of each row, at most `max_new_tokens`; 0 for none.
+        rules: See `next_ids`; `end_ids`, int32 (E,), are the tokens that end a row.
+        max_new_tokens: A number; the context must hold P and these.
+        jit_compile: Whether the call is compiled by XLA.
+
+    Returns:
+        Tokens int32 (B, max_new_tokens), the end token included, and their numbers
+        int32 (B,). What follows the last token of a row is 0.
+    """
+    rows = prompts.shape[0]
+    transposed = None
+    if jit_compile and rows is not None and rows >= ROWS_FOR_TRANSPOSED_KERNELS:
+        transposed = decoder.transposed_kernels()
+    last = prompts.shape[1] + max_new_tokens - 1  # the last token is never read
+    state = begin(decoder, prompts, lengths, limits, rules)
+    while state.cache.num_columns < last:
+        state = grown_state(state, num_columns_for(state.cache.num_columns, last))
+        state = advance(
+            decoder,
+            state,
+            limits,
+            rules,
+            num_steps=state.cache.num_columns,
+            transposed_kernels=transposed,
+            jit_compile=jit_compile,
+        )
+    return new_tokens(state.history, max_new_tokens)
+
+
+def begin(decoder, prompts, lengths, limits, rules, *, copies=1):
+    """Reads the prompts and chooses the first token of each row.
+
+    Args:
+        decoder: See above.
+        prompts: int32 (B, P).
+        lengths: int32 (B,), at least 1.
+        limits: int32 (R,), 0 for rows that are done before they begin.
+        rules: As of `decode`, for R rows.
+        copies: Number of rows that continue each prompt; they stand together.
+    """
+    last_hidden, cache = read_prompts(decoder, prompts, lengths)
+    logits = decoder.logits(last_hidden)
+    if copies > 1:
+        rows = tf.repeat(tf.range(tf.shape(prompts)[0]), copies)
+        cache = of_rows(cache, rows)
+        logits, prompts, lengths = (
+            tf.gather(x, rows) for x in (logits, prompts, lengths)
+        )
+    counted = decoder.vocabulary_size if COUNTING & {*rules} else None
+    prompts = tf.pad(prompts, [[0, 0], [0, 1]])  # room for the first token
+    history = history_of_prompts(prompts, lengths, counted)
+    state = State(history, cache, limits < 1)
+    return with_next_ids(state, next_ids(logits, history, rules), limits, rules)
+
+
+def read_prompts(decoder, prompts, lengths, *, every_position=False):
+    """The last hidden state (B, D) of each prompt, and the `Cache` of all of it.
+
+    With `every_position`, all its hidden states (B, P, D) instead.
+    """
+    rows, width = tf.shape(prompts)[0], prompts.shape[1]
+    head_dim = decoder.hidden_dim // decoder.num_heads
+    nothing = tf.zeros([rows, decoder.num_heads, 0, head_dim], decoder.compute_dtype)
+    positions = tf.range(width)
+    real = tf.sequence_mask(lengths, width)
+    earlier = positions[:, None] >= positions
+    hidden, keys, values = decoder.step(
+        prompts,
+        tf.tile(positions[None], [rows, 1]),
+        [nothing] * decoder.num_layers,
+        [nothing] * decoder.num_layers,
+        (earlier & real[:, None])[:, None],
+    )
+    if not every_position:
+        hidden = tf.gather(hidden, lengths - 1, batch_dims=1)
+    return hidden, Cache(keys, values, real, tf.constant(width))
+
+
+def with_next_ids(state, ids, limits, rules):
+    """The state after one more token in each row that is not done."""
+    alive = ~state.done
+    history = appended(state.history, ids, alive)
+    ended = tf.reduce_any(ids[:, None] == rules["end_ids"], axis=1)
+    ended |= history.num_new >= limits
+    return state._replace(history=history, done=state.done | (alive & ended))
+
+
+def grown_state(state, num_columns):
+    """The state with room for `num_columns` columns and as many tokens and one more.
+
+    Args:
+        state: A `State`, or another with its attributes `history` and `cache`.
+        num_columns: Not fewer than it has.
+    """
+    tokens = state.history.tokens
+    more = num_columns + 1 - tokens.shape[1]
+    return state._replace(
+        history=state.history._replace(tokens=tf.pad(tokens, [[0, 0], [0, more]])),
+        cache=grown(state.cache, num_columns),
+    )
+
+
+def advance(
+    decoder,
+    state,
+    limits,
+    rules,
+    *,
+    num_steps,
+    transposed_kernels=None,
+    jit_compile=False,
+):
+    """Goes on until all rows are done, the cache is full or steps are used up.
+
+    Args:
+        decoder: See above.
+        state: Of `begin` or `grown_state`.
+        limits: int32 (R,) new tokens of each row.
+        rules: As of `decode`.
+        num_steps: int32 scalar, a tensor.
+        transposed_kernels: Of the decoder, or None.
+        jit_compile: Whether the call is compiled by XLA.
+    """
+
+    def goes_on(step, state):
+        room = state.cache.filled < state.cache.num_columns
+        return (step < num_steps) & room & ~tf.reduce_all(state.done)
+
+    def one_step(step, state):
+        logits, keys, values = read_last(decoder, state, transposed_kernels)
+        chosen = next_ids(logits, state.history, rules)
+        cache = written(
+            state.cache,
+            keys,
+            values,
+            ~state.done[:, None],
+            after=chosen,
+            jit_compile=jit_compile,
+        )
+        state = with_next_ids(state._replace(cache=cache), chosen, limits, rules)
+        return step + 1, state
+
+    _, state = tf.while_loop(goes_on, one_step, (tf.constant(0), state))
+    return state
+
+
+def read_last(decoder, state, transposed_kernels):
+    """Logits (R, V) after the last token of each row, and its keys and values.
+
+    Args:
+        decoder: See above.
+        state: A `State`, or another with its attributes `history` and `cache`.
+        transposed_kernels: Of the decoder, or None.
+    """
+    history, cache = state.history, state.cache
+    ids = tf.gather(history.tokens, history.lengths - 1, batch_dims=1)
+    itself = tf.ones_like(ids, tf.bool)[:, None]
+    hidden, keys, values = decoder.step(
+        ids[:, None],
+        history.lengths[:, None] - 1,
+        cache.keys,
+        cache.values,
+        tf.concat([cache.seen, itself], axis=1)[:, None, None],
+        transposed_kernels,
+    )
+    return decoder.logits(hidden[:, 0]), keys, values
+
+
+def new_tokens(history, width):
+    """The tokens after the prompts, int32 (R, width), 0 after the last; their number.
+
+    Args:
+        history: A `History`.
+        width: At least as many as there are in any row.
+    """
+    places = history.prompt_lengths[:, None] + tf.range(width)
+    tokens = tf.gather(
+        history.tokens,
+        tf.minimum(places, tf.shape(history.tokens)[1] - 1),
+        batch_dims=1,
+    )
+    real = tf.sequence_mask(history.num_new, width)
+    return tf.where(real, tokens, 0), history.num_new

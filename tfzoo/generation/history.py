@@ -1,0 +1,75 @@
+"""What a sequence holds so far, as the logits processors read it.
+
+Shapes: B rows, W places for tokens, V vocabulary_size.
+"""
+
+import typing
+
+import tensorflow as tf
+
+
+class History(typing.NamedTuple):
+    """The tokens of B sequences.
+
+    Attributes:
+        tokens: int32 (B, W); row b holds `lengths[b]` tokens, then what means nothing.
+        lengths: int32 (B,) tokens so far, the prompt's included.
+        prompt_lengths: int32 (B,).
+        counts: Empty, or `{"prompt": ..., "new": ...}`, int32 (B, V): how often each
+            token occurs in the prompt and after it. Kept because counting anew at every
+            step would be a scatter, which XLA on a CPU runs one element after another.
+    """
+
+    tokens: tf.Tensor
+    lengths: tf.Tensor
+    prompt_lengths: tf.Tensor
+    counts: dict
+
+    @property
+    def num_new(self):
+        """int32 (B,): tokens after the prompt."""
+        return self.lengths - self.prompt_lengths
+
+
+def history_of_prompts(prompts, lengths, vocabulary_size=None):
+    """The history before the first new token.
+
+    Args:
+        prompts: int32 (B, W).
+        lengths: int32 (B,).
+        vocabulary_size: V to keep counts, None to keep none.
+    """
+    counts = {}
+    if vocabulary_size is not None:
+        rows, width = tf.shape(prompts)[0], tf.shape(prompts)[1]
+        row = tf.repeat(tf.range(rows)[:, None], width, axis=1)
+        real = tf.sequence_mask(lengths, width)
+        counts["prompt"] = tf.scatter_nd(
+            tf.stack([row, prompts], axis=-1),
+            tf.cast(real, tf.int32),
+            tf.stack([rows, vocabulary_size]),
+        )
+        counts["new"] = tf.zeros_like(counts["prompt"])
+    return History(prompts, lengths, lengths, counts)
+
+
+def appended(history, ids, alive):
+    """The history after one more token in the rows that are `alive`.
+
+    Args:
+        history: A `History` with room for it.
+        ids: int32 (B,).
+        alive: Boolean (B,).
+    """
+    width = tf.shape(history.tokens)[1]
+    here = (tf.range(width) == history.lengths[:, None]) & alive[:, None]
+    counts = dict(history.counts)
+    if counts:
+        vocabulary = tf.range(tf.shape(counts["new"])[1])
+        chosen = (vocabulary == ids[:, None]) & alive[:, None]
+        counts["new"] += tf.cast(chosen, tf.int32)
+    return history._replace(
+        tokens=tf.where(here, ids[:, None], history.tokens),
+        lengths=history.lengths + tf.cast(alive, tf.int32),
+        counts=counts,
+    )

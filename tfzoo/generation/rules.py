@@ -1,0 +1,116 @@
+"""Options as the tensors that the search loops read.
+
+Shapes: B prompts, R rows (B times rows_per_prompt), V vocabulary_size.
+"""
+
+import numbers
+
+import numpy as np
+import tensorflow as tf
+
+
+def rules_for(options, lengths, end_ids, vocabulary_size, num_prompts):
+    """The rules of `next_ids` for R rows.
+
+    Args:
+        options: `GenerationOptions`.
+        lengths: (B,) tokens of the prompts, padding rows included.
+        end_ids: Ids that end a text; may be empty.
+        vocabulary_size: V; ids beyond are refused.
+        num_prompts: Number of real prompts among the B, which come first.
+    """
+    copies = options.rows_per_prompt
+    rows = len(lengths) * copies
+    rules = {"end_ids": tf.constant(end_ids or [-1], tf.int32)}
+    check_ids("eos_token_id", end_ids, vocabulary_size)
+    for name in ("repetition_penalty", "presence_penalty", "frequency_penalty"):
+        if getattr(options, name) is not None:
+            rules[name] = tf.fill([rows], float(getattr(options, name)))
+    if options.no_repeat_ngram_size is not None:
+        rules["no_repeat_ngram"] = tf.range(options.no_repeat_ngram_size)
+    minimum = options.minimum(lengths)
+    if minimum is not None and end_ids:
+        minimum = tf.constant(np.repeat(minimum, copies), tf.int32)
+        rules["min_new_tokens"] = (minimum, rules["end_ids"])
+    rules |= _bad_words(options.bad_words_ids or [], vocabulary_size)
+    if options.draws:
+        rules |= _sampling(options, len(lengths), vocabulary_size, num_prompts)
+    if options.num_beams > 1:
+        penalty = 1.0 if options.length_penalty is None else options.length_penalty
+        rules["length_penalty"] = tf.constant(penalty, tf.float32)
+    if options.penalty_alpha is not None:
+        rules["penalty_alpha"] = tf.constant(options.penalty_alpha, tf.float32)
+    return rules
+
+
+def _bad_words(words, vocabulary_size):
+    """Single tokens as a mask over the vocabulary, longer words as they are."""
+    for word in words:
+        if not len(word):
+            raise ValueError("A list in bad_words_ids must not be empty. Received: []")
+        check_ids("bad_words_ids", word, vocabulary_size)
+    rules = {}
+    singles = [word[0] for word in words if len(word) == 1]
+    if singles:
+        bad = np.zeros(vocabulary_size, bool)
+        bad[singles] = True
+        rules["bad_ids"] = tf.constant(bad)
+    longer = [list(word) for word in words if len(word) > 1]
+    if longer:
+        width = max(map(len, longer))
+        rules["bad_words"] = tf.constant(
+            [[-1] * (width - len(word)) + word for word in longer], tf.int32
+        )
+    return rules
+
+
+def _sampling(options, rows, vocabulary_size, num_prompts):
+    copies = options.rows_per_prompt
+    if options.top_k is not None and options.top_k > vocabulary_size:
+        raise ValueError(
+            f"top_k must be at most {vocabulary_size}, the vocabulary. "
+            f"Received: {options.top_k}"
+        )
+    temperature = 1.0 if options.temperature is None else options.temperature
+    seeds = np.zeros(rows, np.int64)
+    seeds[:num_prompts] = _seeds(options.seed, num_prompts)
+    rules = {
+        "temperature": tf.fill([rows * copies], float(temperature)),
+        "seeds": tf.constant(np.repeat(seeds, copies)),
+        "counters": tf.constant(np.tile(np.arange(copies), rows), tf.int32),
+    }
+    if options.top_k:
+        rules["top_k"] = tf.fill([rows * copies], int(options.top_k))
+    for name in ("top_p", "min_p", "typical_p"):
+        if getattr(options, name) is not None:
+            rules[name] = tf.fill([rows * copies], float(getattr(options, name)))
+    return rules
+
+
+def _seeds(seed, num_prompts):
+    """int64 (num_prompts,)."""
+    if seed is None:
+        return np.random.default_rng().integers(2**63, size=num_prompts)
+    seeds = [seed] * num_prompts if isinstance(seed, numbers.Integral) else list(seed)
+    if len(seeds) != num_prompts:
+        raise ValueError(
+            "seed must be a whole number or one for each prompt. "
+            f"Received: {len(seeds)} seeds, {num_prompts} prompts"
+        )
+    for value in seeds:
+        if not isinstance(value, numbers.Integral) or not -(2**63) <= value < 2**63:
+            raise ValueError(
+                f"seed must be a whole number of 64 bits with sign. Received: {value!r}"
+            )
+    return np.array(seeds, np.int64)
+
+
+def check_ids(name, ids, vocabulary_size):
+    """Raises ValueError if one of the ids is not in the vocabulary."""
+    for value in ids:
+        whole = isinstance(value, numbers.Integral) and not isinstance(value, bool)
+        if not whole or not 0 <= value < vocabulary_size:
+            raise ValueError(
+                f"{name} must hold ids from 0 to {vocabulary_size - 1}. "
+                f"Received: {value!r}"
+            )

@@ -1,0 +1,175 @@
+"""Speculative decoding: a small model proposes, the large one reads several at once.
+
+Shapes: B rows, K columns of both caches, G proposed tokens, V vocabulary_size.
+"""
+
+import typing
+
+import tensorflow as tf
+
+from tfzoo.generation.cache import Cache, compacted, grown, written
+from tfzoo.generation.choosing import next_ids
+from tfzoo.generation.decoding import begin as begin_decoding
+from tfzoo.generation.decoding import grown_state, read_prompts, with_next_ids
+from tfzoo.generation.history import History
+
+
+class Speculation(typing.NamedTuple):
+    """B sequences on their way, in two models.
+
+    Attributes:
+        history: A `History`, whose last token both models have still to read.
+        cache: A `Cache` of the large model.
+        draft_cache: A `Cache` of the small one, with the same columns.
+        done: Boolean (B,).
+        num_proposed: int32 (B,): tokens proposed.
+        num_accepted: int32 (B,): those that the large model would have chosen.
+    """
+
+    history: History
+    cache: Cache
+    draft_cache: Cache
+    done: tf.Tensor
+    num_proposed: tf.Tensor
+    num_accepted: tf.Tensor
+
+
+def begin(decoder, draft, prompts, lengths, limits, rules):
+    """Both models read the prompts, the large one chooses the first tokens.
+
+    Arguments as of `decoding.begin`; `draft` is a decoder of the same vocabulary.
+    """
+    state = begin_decoding(decoder, prompts, lengths, limits, rules)
+    _, draft_cache = read_prompts(draft, prompts, lengths)
+    none = tf.zeros_like(lengths)
+    return Speculation(state.history, state.cache, draft_cache, state.done, none, none)
+
+
+def grow(state, num_columns):
+    """The state without columns that no row sees, and with `num_columns` in all."""
+    state = state._replace(
+        cache=compacted(state.cache), draft_cache=compacted(state.draft_cache)
+    )
+    state = state._replace(draft_cache=grown(state.draft_cache, num_columns))
+    return grown_state(state, num_columns)
+
+
+def advance(
+    decoder,
+    draft,
+    state,
+    limits,
+    rules,
+    *,
+    num_steps,
+    num_proposals,
+    transposed_kernels=None,
+    draft_kernels=None,
+    jit_compile=False,
+):
+    """Goes on until all rows are done, the caches are full or steps are used up.
+
+    In each step the draft proposes G tokens, one after the other. The large model reads
+    them at once, and as many of them come as it would have chosen itself, and then the
+    one that it chooses. So what comes is what it gives alone.
+
+    Args:
+        decoder: The large model, see `tfzoo.generation.decoding`.
+        draft: The small one.
+        state: Of `begin` or `grow`.
+        limits: int32 (B,) new tokens.
+        rules: As of `decode`, without a seed.
+        num_steps: int32 scalar.
+        num_proposals: G.
+        transposed_kernels: Of the decoder, or None.
+        draft_kernels: Of the draft, or None.
+        jit_compile: Whether the call is compiled by XLA.
+
+    Source: Leviathan et al. 2022, section 2, https://arxiv.org/abs/2211.17192
+    """
+    num_read = num_proposals + 1
+
+    def goes_on(step, state):
+        room = state.cache.filled + num_read <= state.cache.num_columns
+        return (step < num_steps) & room & ~tf.reduce_all(state.done)
+
+    def one_step(step, state):
+        ids, positions, draft_cache = _proposed(
+            draft, state, num_proposals, draft_kernels, jit_compile
+        )
+        cache, lengths = state.cache, state.history.lengths
+        before = tf.repeat(cache.seen[:, None], num_read, axis=1)
+        among = tf.linalg.band_part(tf.ones([num_read, num_read]), -1, 0) > 0
+        among = tf.repeat(among[None], tf.shape(ids)[0], axis=0)
+        hidden, keys, values = decoder.step(
+            ids,
+            tf.minimum(positions, decoder.max_sequence_length - 1),
+            cache.keys,
+            cache.values,
+            tf.concat([before, among], axis=2)[:, None],
+            transposed_kernels,
+        )
+        state, chain = _accepted(state, ids, decoder.logits(hidden), limits, rules)
+        cache = written(
+            cache,
+            keys,
+            values,
+            chain,
+            after=state.history.lengths,
+            jit_compile=jit_compile,
+        )
+        num_tokens = state.history.lengths - lengths
+        alive = tf.cast(chain[:, 0], tf.int32)
+        return step + 1, state._replace(
+            cache=cache,
+            draft_cache=draft_cache._replace(seen=cache.seen),
+            num_proposed=state.num_proposed + alive * num_proposals,
+            num_accepted=state.num_accepted + tf.maximum(num_tokens - 1, 0),
+        )
+
+    return tf.while_loop(goes_on, one_step, (tf.constant(0), state))[1]
+
+
+def _proposed(draft, state, num_proposals, kernels, jit_compile):
+    """The last token and G proposals (B, G + 1), their positions, the draft's cache.
+
+    The draft reads the last proposal as well, in case all are accepted.
+    """
+    cache, lengths = state.draft_cache, state.history.lengths
+    ids = [tf.gather(state.history.tokens, lengths - 1, batch_dims=1)]
+    here = tf.ones_like(state.done)[:, None]
+    for i in range(num_proposals + 1):
+        position = tf.minimum(lengths - 1 + i, draft.max_sequence_length - 1)
+        seen = tf.concat([cache.seen, here], axis=1)
+        hidden, keys, values = draft.step(
+            ids[-1][:, None],
+            position[:, None],
+            cache.keys,
+            cache.values,
+            seen[:, None, None],
+            kernels,
+        )
+        logits = draft.logits(hidden[:, 0])
+        ids.append(tf.argmax(logits, axis=-1, output_type=tf.int32))
+        cache = written(
+            cache, keys, values, here, after=ids[-1], jit_compile=jit_compile
+        )
+    positions = lengths[:, None] - 1 + tf.range(num_proposals + 1)
+    return tf.stack(ids[:-1], axis=1), positions, cache
+
+
+def _accepted(state, ids, logits, limits, rules):
+    """The state with the tokens that come, and which of `ids` were right (B, G + 1)."""
+    chain, right = [], ~state.done
+    num_read = ids.shape[1]
+    for i in range(num_read):
+        chain.append(right)
+        chosen = next_ids(logits[:, i], state.history, rules)
+        # with_next_ids leaves rows alone that are done; here, those not right
+        done = state.done
+        state = with_next_ids(state._replace(done=~right), chosen, limits, rules)
+        ended = state.done & right
+        state = state._replace(done=done | ended)
+        if i + 1 < num_read:
+            right = right & ~ended & (chosen == ids[:, i + 1])
+    return state, tf.stack(chain, axis=1)
