@@ -11,6 +11,7 @@ from tfzoo.checkpoints import gpt2
 from tfzoo.layers import (
     CausalMask,
     Dropout,
+    LayerNorm,
     PositionEmbedding,
     TokenEmbedding,
     TransformerLayer,
@@ -84,9 +85,7 @@ class GPTDecoder(BackbonePreset, keras.Model):
             )
             for i in range(num_layers)
         ]
-        final_norm = keras.layers.LayerNormalization(
-            epsilon=LAYER_NORM_EPSILON, dtype=dtype, name="final_norm"
-        )
+        final_norm = LayerNorm(LAYER_NORM_EPSILON, dtype=dtype, name="final_norm")
 
         # Graph
         inputs = {
