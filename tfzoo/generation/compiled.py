@@ -40,18 +40,21 @@ class CompiledGeneration:
         self.num_traces = 0
         self._functions = {}
 
-    def compiled(self, function):
-        """The `tf.function` of a function; one for each."""
-        if function not in self._functions:
+    def compiled(self, function, *shape):
+        """The `tf.function` of a function for a shape.
+
+        One for each shape, because TensorFlow warns of a function that is traced often.
+        """
+        if (function, *shape) not in self._functions:
 
             def traced(*args, **kwargs):
                 self.num_traces += 1
                 return function(*args, **kwargs)
 
-            self._functions[function] = tf.function(
+            self._functions[function, *shape] = tf.function(
                 traced, jit_compile=self.jit_compile, autograph=False
             )
-        return self._functions[function]
+        return self._functions[function, *shape]
 
     def transposed_kernels(self, decoder, rows):
         """The kernels transposed, as they are now, or None where that is slower."""
@@ -106,7 +109,11 @@ class Generation:
         self._kernels = [
             compiled.transposed_kernels(model, rows) for model in self.decoders()
         ]
-        self.state = compiled.compiled(self.method.begin)(
+        self._rule_shapes = frozenset(
+            (name, *(tuple(x.shape) for x in tf.nest.flatten(value)))
+            for name, value in self._rules.items()
+        )
+        self.state = self._compiled(self.method.begin, *ids.shape)(
             *self.decoders(),
             tf.constant(ids, tf.int32),
             tf.constant(lengths, tf.int32),
@@ -152,7 +159,8 @@ class Generation:
             columns = num_columns_for(filled, self._last)
             columns = max(columns, filled + self.columns_per_step, cache.num_columns)
             self.state = self.grow(self.state, columns)
-        self.state = self.compiled.compiled(self.method.advance)(
+        rows, columns = self.state.cache.seen.shape
+        self.state = self._compiled(self.method.advance, rows, columns)(
             *self.decoders(),
             self.state,
             self._limits,
@@ -163,6 +171,9 @@ class Generation:
             **self.advance_arguments(),
         )
         return not self.done()
+
+    def _compiled(self, function, *shape):
+        return self.compiled.compiled(function, *shape, self._rule_shapes)
 
     def done(self):
         """Whether all rows are done."""
