@@ -266,3 +266,14 @@ def test_blocks_are_few_and_at_most_half_as_large_as_what_is_filled(last):
         filled = size
         sizes.append(size)
     assert len(sizes) <= 9
+
+
+@pytest.mark.parametrize(
+    ("prompt", "words"),
+    [([3, 53], "0 to 52. Received: 53"), ([-1], "Received: -1"), ([], "one or more")],
+)
+def test_ids_that_the_model_lacks_and_empty_prompts_are_refused(
+    compiled, generate, prompt, words
+):
+    with pytest.raises(ValueError, match=words):
+        generate(compiled, [[1], prompt], max_new_tokens=2)

@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from tfzoo.generation import beam_search, contrastive, decoding, speculative
 from tfzoo.generation.cache import BLOCK, num_columns_for
-from tfzoo.generation.rules import rules_for
+from tfzoo.generation.rules import check_ids, rules_for
 
 NUM_CANDIDATES, NUM_PROPOSALS = 4, 4  # unless top_k, num_assistant_tokens say so
 
@@ -95,6 +95,8 @@ class Generation:
     def __init__(self, compiled, prompts, options, end_ids):
         self.compiled, self.options = compiled, options
         self.num_prompts = len(prompts)
+        for prompt in prompts:
+            check_ids("A prompt", prompt, compiled.decoder.vocabulary_size)
         ids, lengths = padded_prompts(prompts)
         limits = np.zeros(len(ids), int)
         limits[: len(prompts)] = options.limits(
@@ -293,6 +295,8 @@ def padded_prompts(prompts):
     Returns:
         Arrays of B rows, the next power of two. Rows beyond the prompts hold one id.
     """
+    if not all(len(prompt) for prompt in prompts):
+        raise ValueError("A prompt must hold one or more ids. Received: []")
     rows = 1 << (len(prompts) - 1).bit_length()
     width = -(-max(map(len, prompts)) // BLOCK) * BLOCK
     padded = np.zeros((rows, width), np.int32)
