@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from tfzoo.generation import beam_search, contrastive, decoding, speculative
 from tfzoo.generation.cache import BLOCK, num_columns_for
-from tfzoo.generation.rules import rules_for
+from tfzoo.generation.rules import check_ids, rules_for
 
 NUM_CANDIDATES, NUM_PROPOSALS = 4, 4  # unless top_k, num_assistant_tokens say so
 
@@ -40,18 +40,21 @@ class CompiledGeneration:
         self.num_traces = 0
         self._functions = {}
 
-    def compiled(self, function):
-        """The `tf.function` of a function; one for each."""
-        if function not in self._functions:
+    def compiled(self, function, *shape):
+        """The `tf.function` of a function for a shape.
+
+        One for each shape, because TensorFlow warns of a function that is traced often.
+        """
+        if (function, *shape) not in self._functions:
 
             def traced(*args, **kwargs):
                 self.num_traces += 1
                 return function(*args, **kwargs)
 
-            self._functions[function] = tf.function(
+            self._functions[function, *shape] = tf.function(
                 traced, jit_compile=self.jit_compile, autograph=False
             )
-        return self._functions[function]
+        return self._functions[function, *shape]
 
     def transposed_kernels(self, decoder, rows):
         """The kernels transposed, as they are now, or None where that is slower."""
@@ -92,6 +95,8 @@ class Generation:
     def __init__(self, compiled, prompts, options, end_ids):
         self.compiled, self.options = compiled, options
         self.num_prompts = len(prompts)
+        for prompt in prompts:
+            check_ids("A prompt", prompt, compiled.decoder.vocabulary_size)
         ids, lengths = padded_prompts(prompts)
         limits = np.zeros(len(ids), int)
         limits[: len(prompts)] = options.limits(
@@ -106,7 +111,11 @@ class Generation:
         self._kernels = [
             compiled.transposed_kernels(model, rows) for model in self.decoders()
         ]
-        self.state = compiled.compiled(self.method.begin)(
+        self._rule_shapes = frozenset(
+            (name, *(tuple(x.shape) for x in tf.nest.flatten(value)))
+            for name, value in self._rules.items()
+        )
+        self.state = self._compiled(self.method.begin, *ids.shape)(
             *self.decoders(),
             tf.constant(ids, tf.int32),
             tf.constant(lengths, tf.int32),
@@ -152,7 +161,8 @@ class Generation:
             columns = num_columns_for(filled, self._last)
             columns = max(columns, filled + self.columns_per_step, cache.num_columns)
             self.state = self.grow(self.state, columns)
-        self.state = self.compiled.compiled(self.method.advance)(
+        rows, columns = self.state.cache.seen.shape
+        self.state = self._compiled(self.method.advance, rows, columns)(
             *self.decoders(),
             self.state,
             self._limits,
@@ -163,6 +173,9 @@ class Generation:
             **self.advance_arguments(),
         )
         return not self.done()
+
+    def _compiled(self, function, *shape):
+        return self.compiled.compiled(function, *shape, self._rule_shapes)
 
     def done(self):
         """Whether all rows are done."""
@@ -282,6 +295,8 @@ def padded_prompts(prompts):
     Returns:
         Arrays of B rows, the next power of two. Rows beyond the prompts hold one id.
     """
+    if not all(len(prompt) for prompt in prompts):
+        raise ValueError("A prompt must hold one or more ids. Received: []")
     rows = 1 << (len(prompts) - 1).bit_length()
     width = -(-max(map(len, prompts)) // BLOCK) * BLOCK
     padded = np.zeros((rows, width), np.int32)

@@ -1,0 +1,106 @@
+import itertools
+
+import numpy as np
+import pytest
+
+from tfzoo.generation.compiled import CompiledGeneration
+
+
+def log_softmax(x):
+    x = x - x.max()
+    return x - np.log(np.exp(x).sum())
+
+
+def by_numpy(next_logits, prompt, *, num_beams, num_new, end, length_penalty):
+    """Beam search that goes on to the last token, as `early_stopping="never"` may."""
+    running, finished = [([], 0.0)], []
+    for length in range(1, num_new + 1):
+        scores = []
+        for ids, score in running:
+            logits = log_softmax(next_logits([*prompt, *ids]).astype(np.float64))
+            scores += [([*ids, t], score + s) for t, s in enumerate(logits)]
+        scores = sorted(scores, key=lambda pair: -pair[1])[: 2 * num_beams]
+        for ids, score in scores[:num_beams]:
+            if ids[-1] == end or length == num_new:
+                finished.append((ids, score / length**length_penalty))
+        running = [pair for pair in scores if pair[0][-1] != end][:num_beams]
+    return sorted(finished, key=lambda pair: -pair[1])[:num_beams]
+
+
+@pytest.mark.parametrize("length_penalty", [0.0, 1.0])
+def test_equals_numpy(compiled, generate, next_logits, prompts, length_penalty):
+    options = dict(num_beams=3, length_penalty=length_penalty)
+    results = generate(
+        compiled,
+        prompts,
+        end_ids=[7],
+        max_new_tokens=6,
+        early_stopping="never",
+        num_return_sequences=3,
+        **options,
+    )
+    for prompt, found in zip(prompts, results, strict=True):
+        expected = by_numpy(next_logits, prompt, num_new=6, end=7, **options)
+        assert [ids for ids, _ in found] == [ids for ids, _ in expected]
+        np.testing.assert_allclose(
+            [score for _, score in found], [score for _, score in expected], atol=1e-4
+        )
+
+
+def test_a_wide_beam_finds_the_best_of_all_sequences(generate, make_decoder):
+    decoder = make_decoder(vocabulary_size=6)
+    compiled = CompiledGeneration(decoder, jit_compile=False)
+    options = dict(num_beams=36, max_new_tokens=3)
+    [[(found, score)]] = generate(compiled, [[1, 2]], **options)
+
+    def logits(ids):
+        ids = np.array([ids], np.int32)
+        hidden = decoder({"token_ids": ids, "padding_mask": np.ones_like(ids)})
+        return log_softmax(np.asarray(decoder.logits(hidden[:, -1]))[0])
+
+    sums = {
+        ids: sum(logits([1, 2, *ids[:i]])[ids[i]] for i in range(3))
+        for ids in itertools.product(range(6), repeat=3)
+    }
+    best = max(sums, key=sums.get)
+    assert tuple(found) == best
+    assert score == pytest.approx(sums[best] / 3, abs=1e-5)
+
+
+def test_a_batch_gives_what_each_prompt_gives(compiled, generate, prompts):
+    options = dict(num_beams=3, num_return_sequences=2, max_new_tokens=40)
+    together = generate(compiled, prompts, end_ids=[3, 9], **options)
+    for prompt, group in zip(prompts, together, strict=True):
+        [alone] = generate(compiled, [prompt], end_ids=[3, 9], **options)
+        assert [ids for ids, _ in alone] == [ids for ids, _ in group]
+
+
+def test_graph_and_xla_agree(decoder, compiled, generate, prompts):
+    xla = CompiledGeneration(decoder, jit_compile=True)
+    options = dict(num_beams=2, max_new_tokens=35, no_repeat_ngram_size=2)
+    ours, graph = (
+        generate(xla, prompts, **options),
+        generate(compiled, prompts, **options),
+    )
+    assert [g[0][0] for g in ours] == [g[0][0] for g in graph]
+
+
+def test_early_stopping_ends_with_the_first_that_are_finished(
+    compiled, generate, prompts
+):
+    lengths = {
+        stop: sum(
+            len(group[0][0])
+            for group in generate(
+                compiled,
+                prompts,
+                end_ids=list(range(20)),
+                max_new_tokens=30,
+                num_beams=2,
+                early_stopping=stop,
+                length_penalty=2.0,
+            )
+        )
+        for stop in (True, "never")
+    }
+    assert lengths[True] < lengths["never"]

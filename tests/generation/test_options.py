@@ -1,0 +1,139 @@
+import numpy as np
+import pytest
+
+from tfzoo.generation.options import GenerationOptions
+from tfzoo.generation.rules import rules_for
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (dict(max_new_tokens=-3), ["max_new_tokens", "at least 1", "-3"]),
+        (dict(max_new_tokens=2.5), ["max_new_tokens", "whole", "2.5"]),
+        (dict(max_new_tokens=True), ["max_new_tokens", "whole", "True"]),
+        (dict(max_length=0), ["max_length", "at least 1", "0"]),
+        (dict(temperature=-0.5), ["temperature", "at least 0", "-0.5"]),
+        (dict(temperature=float("nan")), ["temperature", "nan"]),
+        (dict(top_k=-1), ["top_k", "at least 0", "-1"]),
+        (dict(top_p=0.0), ["top_p", "above 0", "at most 1", "0.0"]),
+        (dict(top_p=1.5), ["top_p", "at most 1", "1.5"]),
+        (dict(min_p=2), ["min_p", "at most 1", "2"]),
+        (dict(typical_p="x"), ["typical_p", "'x'"]),
+        (dict(repetition_penalty=0), ["repetition_penalty", "above 0", "0"]),
+        (dict(num_beams=0), ["num_beams", "at least 1", "0"]),
+        (dict(no_repeat_ngram_size=0), ["no_repeat_ngram_size", "at least 1"]),
+        (dict(num_beams=2, early_stopping="yes"), ["early_stopping", "'never'", "yes"]),
+        (dict(max_length=9, max_new_tokens=5), ["max_length=9", "max_new_tokens=5"]),
+        (dict(num_beams=2, top_p=0.5), ["num_beams=2", "top_p", "0.5"]),
+        (dict(num_beams=2, do_sample=True), ["num_beams=2", "sampling"]),
+        (dict(do_sample=False, top_k=5), ["do_sample=False", "top_k", "5"]),
+        (dict(penalty_alpha=0.5, num_beams=2), ["penalty_alpha", "num_beams=2"]),
+        (dict(penalty_alpha=0.5, temperature=2.0), ["penalty_alpha", "temperature"]),
+        (dict(penalty_alpha=0.5, do_sample=True), ["penalty_alpha", "do_sample=True"]),
+        (dict(length_penalty=2.0), ["num_beams=1", "length_penalty", "2.0"]),
+        (dict(early_stopping=True), ["num_beams=1", "early_stopping"]),
+        (dict(num_return_sequences=2), ["num_return_sequences=2", "num_beams=1"]),
+        (dict(num_return_sequences=4, num_beams=3), ["sequences=4", "num_beams=3"]),
+    ],
+    ids=str,
+)
+def test_wrong_and_contradictory_options_are_named_with_value_and_limit(options, words):
+    with pytest.raises(ValueError) as caught:  # noqa: PT011 - the words below
+        GenerationOptions(**options)
+    for word in words:
+        assert word in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("options", "draws"),
+    [
+        ({}, False),
+        (dict(do_sample=True), True),
+        (dict(top_k=5), True),
+        (dict(temperature=0.7), True),
+        (dict(temperature=0), False),
+        (dict(temperature=0, do_sample=True, top_p=0.5), False),
+        (dict(penalty_alpha=0.5, top_k=4), False),
+    ],
+    ids=str,
+)
+def test_tokens_are_drawn_where_sampling_is_asked_for(options, draws):
+    assert GenerationOptions(**options).draws is draws
+
+
+def test_limits_count_new_tokens():
+    lengths = [3, 10]
+    assert GenerationOptions(max_new_tokens=7).limits(lengths, 20).tolist() == [7, 7]
+    assert GenerationOptions(max_length=12).limits(lengths, 20).tolist() == [9, 2]
+    assert GenerationOptions().limits(lengths, 20).tolist() == [17, 10]
+    assert GenerationOptions().limits(lengths, 500).tolist() == [64, 64]
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (dict(max_new_tokens=11), ["20 tokens", "prompt of 10 tokens", "11 new"]),
+        (dict(max_new_tokens=10**12), ["20 tokens", "1000000000000 new"]),
+        (dict(max_length=10), ["max_length=10", "prompt of 10 tokens"]),
+        (dict(max_length=21), ["20 tokens", "prompt of 10 tokens", "11 new"]),
+        (dict(max_new_tokens=5, min_new_tokens=6), ["at least 6", "at most 5"]),
+        (dict(max_length=14, min_length=15), ["at least 12", "at most 11"]),
+    ],
+    ids=str,
+)
+def test_what_does_not_fit_is_named_with_its_numbers(options, words):
+    with pytest.raises(ValueError) as caught:  # noqa: PT011 - the words below
+        GenerationOptions(**options).limits([3, 10], 20)
+    for word in words:
+        assert word in str(caught.value)
+
+
+def test_a_prompt_as_long_as_the_context_leaves_no_room():
+    with pytest.raises(ValueError, match="prompt of 20 tokens"):
+        GenerationOptions().limits([20], 20)
+
+
+def rules(vocabulary_size=10, num_prompts=2, end_ids=(), **options):
+    options = GenerationOptions(**options)
+    return rules_for(options, [3, 10], list(end_ids), vocabulary_size, num_prompts)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (dict(top_k=11), ["top_k", "at most 10", "11"]),
+        (dict(bad_words_ids=[[3], [10]]), ["bad_words_ids", "0 to 9", "10"]),
+        (dict(bad_words_ids=[[]]), ["bad_words_ids", "empty"]),
+        (dict(end_ids=[-1]), ["eos_token_id", "0 to 9", "-1"]),
+        (dict(top_k=3, seed=2**63), ["seed", "64 bits", str(2**63)]),
+        (dict(top_k=3, seed=[1]), ["1 seeds", "2 prompts"]),
+        (dict(top_k=3, seed=["a", "b"]), ["seed", "'a'"]),
+    ],
+    ids=str,
+)
+def test_what_does_not_fit_the_model_is_named(options, words):
+    with pytest.raises(ValueError) as caught:  # noqa: PT011 - the words below
+        rules(**options)
+    for word in words:
+        assert word in str(caught.value)
+
+
+def test_only_what_was_asked_for_becomes_a_rule():
+    assert {*rules()} == {"end_ids"}
+    asked = rules(top_p=0.5, repetition_penalty=2.0, no_repeat_ngram_size=3)
+    sampling = {"temperature", "seeds", "counters", "top_p"}
+    assert {*asked} == {"end_ids", "repetition_penalty", "no_repeat_ngram", *sampling}
+
+
+def test_the_smallest_length_counts_the_prompt_and_the_smallest_number_does_not():
+    minimum, end = rules(min_length=8, min_new_tokens=2, end_ids=[4])["min_new_tokens"]
+    assert minimum.numpy().tolist() == [5, 2]
+    assert end.numpy().tolist() == [4]
+
+
+def test_every_sequence_of_a_prompt_has_its_own_counter_and_the_prompts_seed():
+    drawn = rules(do_sample=True, num_return_sequences=3, seed=[8, 9])
+    assert drawn["seeds"].numpy().tolist() == [8, 8, 8, 9, 9, 9]
+    assert drawn["counters"].numpy().tolist() == [0, 1, 2, 0, 1, 2]
+    random = rules(do_sample=True)["seeds"].numpy()
+    assert len(np.unique(random)) == 2

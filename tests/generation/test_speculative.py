@@ -1,0 +1,52 @@
+import pytest
+
+from tfzoo.generation.compiled import CompiledGeneration
+from tfzoo.generation.options import GenerationOptions
+
+OPTIONS = dict(max_new_tokens=70, repetition_penalty=1.2, no_repeat_ngram_size=4)
+
+
+@pytest.fixture(scope="module")
+def similar(make_decoder, decoder):
+    """A draft that is often right: the large model with its weights disturbed."""
+    draft = make_decoder(seed=0)
+    draft.set_weights([w * 1.03 for w in decoder.get_weights()])
+    return draft
+
+
+@pytest.mark.parametrize("num_assistant_tokens", [1, 4])
+def test_the_texts_are_those_of_the_large_model(
+    decoder, compiled, similar, make_decoder, generate, prompts, num_assistant_tokens
+):
+    expected = generate(compiled, prompts, end_ids=[6, 11], **OPTIONS)
+    for draft in (similar, make_decoder(seed=9, num_layers=1)):
+        speculative = CompiledGeneration(decoder, draft=draft, jit_compile=False)
+        options = dict(OPTIONS, num_assistant_tokens=num_assistant_tokens)
+        assert generate(speculative, prompts, end_ids=[6, 11], **options) == expected
+
+
+def test_xla_gives_the_same(decoder, compiled, similar, generate, prompts):
+    xla = CompiledGeneration(decoder, draft=similar, jit_compile=True)
+    options = dict(max_new_tokens=40)
+    assert generate(xla, prompts, **options) == generate(compiled, prompts, **options)
+
+
+def test_a_good_draft_saves_steps_and_a_perfect_one_most(decoder, similar, prompts):
+    steps = {}
+    for name, draft in (("similar", similar), ("same", decoder)):
+        compiled = CompiledGeneration(decoder, draft=draft, jit_compile=False)
+        options = GenerationOptions(max_new_tokens=61)
+        generation = compiled.start(prompts[:1], options, [])
+        steps[name] = 0
+        while not generation.done():
+            generation.advance(1)
+            steps[name] += 1
+        accepted = int(generation.state.num_accepted[0])
+        assert accepted + steps[name] >= 60
+    assert steps["same"] == 12  # five tokens a step
+    assert steps["same"] <= steps["similar"] < 60
+
+
+def test_a_draft_of_another_vocabulary_is_refused(decoder, make_decoder):
+    with pytest.raises(ValueError, match="draft 40, large 53"):
+        CompiledGeneration(decoder, draft=make_decoder(vocabulary_size=40))

@@ -1,0 +1,217 @@
+import pytest
+
+from tfzoo.tasks import CausalLM
+
+PROMPTS = ["the cat", "a dog ran on the mat and sat", "x"]
+
+
+@pytest.fixture(scope="module")
+def model(byte_tokenizer):
+    return CausalLM(decoder_for(byte_tokenizer), byte_tokenizer)
+
+
+def decoder_for(tokenizer, seed=0, **sizes):
+    import numpy as np
+
+    from tfzoo.models import GPTDecoder
+
+    arguments = dict(
+        vocabulary_size=tokenizer.vocabulary_size,
+        num_layers=1,
+        num_heads=2,
+        hidden_dim=16,
+        intermediate_dim=32,
+        max_sequence_length=64,
+    )
+    decoder = GPTDecoder(**{**arguments, **sizes})
+    rng = np.random.default_rng(seed)
+    for v in decoder.trainable_variables:
+        v.assign(rng.normal(size=v.shape) * 0.3 + ("gamma" in v.path))
+    return decoder
+
+
+@pytest.fixture(scope="module")
+def generate(model):
+    """In graph mode, where small models compile fastest."""
+
+    def generate(prompts, **options):
+        return model.generate(prompts, jit_compile=False, **options)
+
+    return generate
+
+
+@pytest.fixture(scope="module")
+def plain(generate):
+    return generate(PROMPTS, max_new_tokens=20)
+
+
+def test_a_list_gives_a_text_for_each_prompt_and_a_text_gives_a_text(generate, plain):
+    assert len(plain) == 3
+    assert all(isinstance(text, str) and text for text in plain)
+    alone = [generate(prompt, max_new_tokens=20) for prompt in PROMPTS]
+    assert alone == plain
+    assert generate(PROMPTS, max_new_tokens=20, batch_size=2) == plain
+
+
+def test_the_full_text_begins_with_the_prompt(generate, plain):
+    full = generate(PROMPTS, max_new_tokens=20, return_full_text=True)
+    assert full == [p + text for p, text in zip(PROMPTS, plain, strict=True)]
+
+
+def test_xla_gives_the_same(model, plain):
+    assert model.generate(PROMPTS, max_new_tokens=20) == plain
+
+
+def test_beams_come_with_their_scores_the_best_first(generate):
+    options = dict(num_beams=4, max_new_tokens=8)
+    best = generate(PROMPTS, **options)
+    groups = generate(
+        PROMPTS, num_return_sequences=4, return_dict_in_generate=True, **options
+    )
+    assert [group[0].text for group in groups] == best
+    for group in groups:
+        scores = [beam.score for beam in group]
+        assert scores == sorted(scores, reverse=True)
+        assert len({tuple(beam.token_ids) for beam in group}) == 4
+
+
+def test_a_stream_gives_bit_by_bit_what_generate_gives(model, plain):
+    for prompt, text in zip(PROMPTS, plain, strict=True):
+        pieces = list(model.stream(prompt, max_new_tokens=20, jit_compile=False))
+        assert "".join(pieces) == text
+        assert len(pieces) > 1
+        assert all(pieces)
+
+
+def test_a_stream_never_cuts_a_character(byte_tokenizer, monkeypatch):
+    """A model that only knows how to repeat the bytes of one character."""
+    model = CausalLM(decoder_for(byte_tokenizer), byte_tokenizer)
+    table = model.backbone.token_embedding.embeddings
+    table.assign(table * 0.2)
+    options = dict(max_new_tokens=40, temperature=50.0, seed=3, jit_compile=False)
+    ids = model.generate("x", return_dict_in_generate=True, **options).token_ids
+    raw = byte_tokenizer.bytes_of(ids)
+    pieces = list(model.stream("x", **options))
+    assert "".join(pieces) == raw.decode("utf-8", "replace")
+    assert any(byte >= 0x80 for byte in raw)
+
+
+def test_a_text_ends_with_the_first_stop_string(generate, model, plain):
+    stop = plain[1][7:10]
+    options = dict(max_new_tokens=20, stop_strings=[stop, "never comes"])
+    found = generate(PROMPTS, return_dict_in_generate=True, **options)
+    for text, ended in zip(plain, found, strict=True):
+        where = text.find(stop)
+        expected = text if where < 0 else text[: where + len(stop)]
+        assert ended.text == expected
+        assert model.tokenizer.detokenize(ended.token_ids).startswith(expected)
+    assert found[1].text.endswith(stop)
+    assert len(found[1].token_ids) < 20
+    pieces = model.stream(PROMPTS[1], jit_compile=False, **options)
+    assert "".join(pieces) == found[1].text
+
+
+def test_bad_words_do_not_come(generate, plain):
+    word = plain[0][2:5]
+    banned = generate(PROMPTS[0], max_new_tokens=20, bad_words=[plain[0][:3], word])
+    assert banned != plain[0]
+
+
+def test_an_assistant_changes_nothing(model, byte_tokenizer, generate):
+    small = CausalLM(decoder_for(byte_tokenizer, seed=5, hidden_dim=8), byte_tokenizer)
+    for assistant in (small, model):
+        options = dict(max_new_tokens=30, repetition_penalty=1.2)
+        with_it = generate(PROMPTS, assistant_model=assistant, **options)
+        assert with_it == generate(PROMPTS, **options)
+
+
+def test_an_empty_prompt_begins_with_the_end_token(generate, byte_tokenizer):
+    end = byte_tokenizer.end_token
+    assert generate("", max_new_tokens=9) == generate(end, max_new_tokens=9)
+    assert generate(["", "the"], max_new_tokens=9)[0] == generate("", max_new_tokens=9)
+
+
+def test_an_empty_batch_gives_an_empty_list(generate):
+    assert generate([], max_new_tokens=9) == []
+
+
+def test_invalid_utf8_is_read_with_replacement(generate):
+    found = generate(b"the \xff cat", max_new_tokens=9)
+    assert found == generate("the \ufffd cat", max_new_tokens=9)
+
+
+def test_temperature_0_is_greedy(generate, plain):
+    assert generate(PROMPTS, max_new_tokens=20, temperature=0, top_k=5) == plain
+
+
+def test_a_seed_for_each_prompt_goes_with_its_prompt(generate):
+    options = dict(max_new_tokens=12, temperature=1.5)
+    together = generate(PROMPTS, seed=[1, 2, 3], batch_size=2, **options)
+    alone = [generate(p, seed=[i + 1], **options) for i, p in enumerate(PROMPTS)]
+    assert together == alone
+
+
+def test_a_long_prompt_is_refused_or_cut_on_the_left(generate, model):
+    prompt = "the cat sat on the mat " * 20
+    with pytest.raises(ValueError, match="64 tokens, the context"):
+        generate(prompt, max_new_tokens=20)
+    cut = generate(prompt, max_new_tokens=20, truncation="left")
+    ids = model.tokenizer.tokenize(prompt)[-44:]
+    assert cut == generate(model.tokenizer.detokenize(ids), max_new_tokens=20)
+    assert generate(prompt, truncation="left", max_length=64)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (dict(max_new_tokens=64), ["64 tokens", "64 new"]),
+        (dict(max_new_tokens=64, truncation="left"), ["below 64", "64"]),
+        (dict(truncation="right"), ["truncation", "'right'"]),
+        (dict(stop_strings=[""]), ["stop_strings", "empty"]),
+        (dict(stop_strings="a", num_beams=2), ["stop_strings", "num_beams=2"]),
+        (dict(bad_words=[""]), ["bad_words", "empty"]),
+        (dict(eos_token_id=9999), ["eos_token_id", "9999"]),
+        (dict(num_assistant_tokens=3), ["assistant_model", "3"]),
+        (dict(batch_size=0), ["batch_size", "0"]),
+        (dict(seed=[1], top_k=2), ["1 seeds", "3 prompts"]),
+    ],
+    ids=str,
+)
+def test_what_cannot_be_done_is_named(generate, options, words):
+    with pytest.raises(ValueError) as caught:  # noqa: PT011 - the words below
+        generate(PROMPTS, **options)
+    for word in words:
+        assert word in str(caught.value)
+
+
+def test_a_prompt_must_be_text(generate):
+    with pytest.raises(ValueError, match="str or bytes. Received: int"):
+        generate([3])
+
+
+def test_a_stream_is_one_text(model):
+    with pytest.raises(ValueError, match="num_beams=3"):
+        model.stream("x", num_beams=3)
+
+
+def test_an_assistant_must_fit(model, byte_tokenizer, generate):
+    from tfzoo.text import ByteBPETokenizer
+
+    other = ByteBPETokenizer(byte_tokenizer.vocabulary[:256] + ("<|endoftext|>",), [])
+    stranger = CausalLM(decoder_for(other), other)
+    with pytest.raises(ValueError, match="the same tokenizer. .*vocabulary_size=257"):
+        generate(PROMPTS, assistant_model=stranger)
+    decoder = decoder_for(byte_tokenizer, max_sequence_length=32)
+    short = CausalLM(decoder, byte_tokenizer)
+    with pytest.raises(ValueError, match="max_sequence_length=32, large 64"):
+        generate(PROMPTS, assistant_model=short)
+    with pytest.raises(ValueError, match="greedy decoding alone.*num_beams=2"):
+        generate(PROMPTS, assistant_model=model, num_beams=2)
+
+
+def test_a_saved_model_generates_the_same(model, plain, tmp_path):
+    import keras
+
+    model.save(tmp_path / "model.keras")
+    copy = keras.saving.load_model(tmp_path / "model.keras")
+    assert copy.generate(PROMPTS, max_new_tokens=20, jit_compile=False) == plain
