@@ -17,7 +17,7 @@ def by_numpy(decoder, prompt, *, num_new, num_candidates, alpha):
         values = {}
         for token in np.argsort(-p)[:num_candidates]:
             h = hidden([*ids, token])
-            h /= np.linalg.norm(h, axis=1, keepdims=True)
+            h = h / np.linalg.norm(h, axis=1, keepdims=True)
             values[token] = (1 - alpha) * p[token] - alpha * (h[:-1] @ h[-1]).max()
         ids.append(int(max(values, key=values.get)))
     return ids[len(prompt) :]
