@@ -85,14 +85,14 @@ def test_decoding_stops_when_all_rows_are_done(compiled, prompts, expected):
 def test_each_shape_is_traced_once_whatever_the_values(decoder, generate, prompts):
     compiled = CompiledGeneration(decoder, jit_compile=False)
     options = dict(max_new_tokens=20, temperature=0.5, top_k=3, top_p=0.9)
-    generate(compiled, prompts[:2], **options, seed=1)
+    generate(compiled, prompts[:2], **options, seed=1, end_ids=[50])
     traces = compiled.num_traces
     assert traces == 2  # the prompts, one block
-    generate(compiled, prompts[3:], **options, seed=2)
+    generate(compiled, prompts[3:], **options, seed=2, end_ids=[51])
     other = dict(max_new_tokens=17, temperature=0.0, top_k=5, top_p=0.2)
     generate(compiled, prompts[:2], **other, seed=7, end_ids=[4])
     assert compiled.num_traces == traces
-    generate(compiled, prompts, **options, seed=1)
+    generate(compiled, prompts, **options, seed=1, end_ids=[50])
     assert compiled.num_traces == 2 * traces
 
 
@@ -257,12 +257,12 @@ def test_a_grown_cache_holds_the_same():
 
 
 @pytest.mark.parametrize("last", [33, 95, 600, 1024])
-def test_blocks_are_few_and_at_most_half_as_large_as_what_is_filled(last):
+def test_blocks_are_few_and_at_most_as_large_as_what_is_filled(last):
     filled, sizes = 32, []
     while filled < last:
         size = num_columns_for(filled, last)
         assert size % 32 == 0
-        assert filled < size <= max(filled + 64, 1.75 * filled)
+        assert filled < size <= 2 * filled
         filled = size
         sizes.append(size)
     assert len(sizes) <= 9
