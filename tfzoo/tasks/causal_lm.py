@@ -61,11 +61,7 @@ class CausalLM(Generating, Scoring, Task):
         document_borders=True,
         **kwargs,
     ):
-        if tokenizer.end_id is None:
-            raise ValueError(
-                "The tokenizer must have an end token, to stand before every text. "
-                "Received: tokenizer.end_id=None"
-            )
+        tokenizer.required_id("end")
         head = NextTokenHead(backbone.token_embedding, name="next_token_head")
         super().__init__(
             backbone.input,

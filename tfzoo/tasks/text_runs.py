@@ -84,9 +84,11 @@ def train_on_text(
         f"{source.num_tokens} tokens in {source.num_examples} windows of "
         f"{task.max_sequence_length}, {batch_size} per step"
     )
-    steps_per_epoch = -(-source.num_examples // batch_size)
     if epochs is None:
         steps_per_epoch = min(STEPS_PER_EPOCH, steps)
+    else:
+        steps_per_epoch = -(-source.num_examples // batch_size)
+        steps = epochs * steps_per_epoch
     held_out = None
     if validation:
         held_out = open_text(validation).validation_batches(
@@ -95,14 +97,13 @@ def train_on_text(
     task.compile(
         learning_rate=learning_rate,
         weight_decay=weight_decay,
-        total_steps=steps or epochs * steps_per_epoch,
+        total_steps=steps,
         jit_compile=jit_compile,
     )
     run.fit(
         task,
         lambda start: source.batches(batch_size, start_step=start),
         steps_per_epoch=steps_per_epoch,
-        epochs=epochs,
         total_steps=steps,
         validation_data=held_out,
     )

@@ -146,6 +146,11 @@ class ByteBPETokenizer:
         return len(self.vocabulary)
 
     @property
+    def description(self):
+        """What a model card says of it."""
+        return f"byte-level BPE, {self.vocabulary_size} tokens"
+
+    @property
     def graph(self):
         """The same tokenizer in TensorFlow operations, a `ByteBPEGraph`."""
         if self._graph is None:

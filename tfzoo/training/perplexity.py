@@ -30,6 +30,7 @@ class NextTokenMetrics(keras.metrics.Metric):
         self.sums = self.add_variable((3,), "zeros", dtype="float64", name="sums")
 
     def update_state(self, y_true, y_pred, sample_weight=None):
+        y_pred = ops.cast(y_pred, "float32")
         y_true = ops.reshape(y_true, ops.shape(y_pred)[:-1])
         nats = ops.sparse_categorical_crossentropy(y_true, y_pred, from_logits=True)
         best = ops.cast(ops.argmax(y_pred, axis=-1), y_true.dtype)
