@@ -137,7 +137,7 @@ def test_byte_bpe_is_learned_with_line_ends_from_every_format(
     recipe.main(paths, 280, tmp_path / "out", kind="byte_bpe")
     tokenizer = ByteBPETokenizer.from_preset(tmp_path / "out")
     assert tokenizer.vocabulary_size == 280
-    assert "\u0120the" in tokenizer.vocabulary
+    assert any("zoo" in token for token in tokenizer.vocabulary)
     assert tokenizer.end_id == 279
     whole = TEXT + "Zebra\n\n  \u00e9" + "Zebra"
     metrics = json.loads((tmp_path / "out" / "metrics.json").read_text())

@@ -54,7 +54,7 @@ def main():
     plain = [tokenizer.encode(text).ids for text in TEXTS]
     source = random.Random(0)
     any_ids = [
-        [source.randrange(256 + 200) for _ in range(source.randrange(12))]
+        [source.randrange(len(model["vocab"])) for _ in range(source.randrange(12))]
         for _ in range(40)
     ]
     decoded = [tokenizer.decode(ids) for ids in any_ids]

@@ -16,14 +16,14 @@ from tfzoo.text import ByteBPETokenizer
 from tfzoo.text.byte_alphabet import CHARACTERS
 
 CORE_OPS = set(
-    """AddV2 All Any BitwiseAnd BitwiseOr Cast ConcatV2 Const Cumsum DecodeRaw Equal
-    ExpandDims Fill GatherV2 Greater GreaterEqual Identity Less LogicalAnd LogicalNot
-    LogicalOr LowerBound Maximum Minimum Mul NoOp NotEqual OnesLike Pack Pad PadV2
-    PartitionedCall Placeholder RaggedRange Range ReduceJoin Reshape RightShift
-    ScatterNd SegmentMin SelectV2 Shape Size Slice Squeeze StatefulPartitionedCall
-    StatelessIf StatelessWhile StridedSlice StringSplitV2 Sub TensorScatterAdd
-    TensorScatterUpdate UnicodeDecode UnicodeTranscode UnsortedSegmentJoin UpperBound
-    Where While ZerosLike FloorMod Max RaggedTensorToTensor If""".split()
+    """AddV2 All Any BitwiseAnd BitwiseOr Cast ConcatV2 Const Cumsum DecodeRaw
+    DenseBincount Equal ExpandDims Fill FloorMod GatherV2 Greater GreaterEqual Identity
+    If Less LogicalAnd LogicalNot LogicalOr LowerBound Max Maximum Minimum Mul NoOp
+    NotEqual OnesLike Pack Pad PadV2 PartitionedCall Placeholder Prod RaggedRange
+    RaggedTensorToTensor Range ReduceJoin Reshape RightShift ScatterNd SegmentMin
+    SelectV2 Shape Size Slice Squeeze StatefulPartitionedCall StatelessIf StatelessWhile
+    StridedSlice StringSplitV2 Sub TensorScatterAdd TensorScatterUpdate UnicodeDecode
+    UnicodeTranscode UnsortedSegmentJoin UpperBound Where While ZerosLike""".split()
 )
 END = "<|endoftext|>"
 
