@@ -75,7 +75,7 @@ def test_limits_count_new_tokens():
         (dict(max_new_tokens=11), ["20 tokens", "prompt of 10 tokens", "11 new"]),
         (dict(max_new_tokens=10**12), ["20 tokens", "1000000000000 new"]),
         (dict(max_length=10), ["max_length=10", "prompt of 10 tokens"]),
-        (dict(max_length=21), ["20 tokens", "prompt of 10 tokens", "11 new"]),
+        (dict(max_length=21), ["20 tokens", "prompt of 3 tokens", "18 new"]),
         (dict(max_new_tokens=5, min_new_tokens=6), ["at least 6", "at most 5"]),
         (dict(max_length=14, min_length=15), ["at least 12", "at most 11"]),
     ],

@@ -115,7 +115,7 @@ def compacted(cache):
 def num_columns_for(filled, last):
     """Columns to grow to when `filled` are in use and never more than `last` will be.
 
-    Attention goes over all columns, so a block adds at most half of what is filled;
+    Attention goes over all columns, so a block adds about half of what is filled;
     and every size is compiled, so there are few: up to context 1024, eight.
     """
     wanted = min(last, filled + max(BLOCK, filled // 2))
