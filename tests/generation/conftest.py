@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from tfzoo.generation.compiled import CompiledGeneration
 from tfzoo.generation.options import GenerationOptions
@@ -63,12 +64,27 @@ def generate():
 
 
 @pytest.fixture(scope="session")
-def next_logits(decoder):
+def hidden_states(decoder):
+    """Function of rows of ids, equally long, to hidden states (B, S, D), uncached."""
+
+    @tf.function(autograph=False)
+    def padded(ids, mask):
+        return decoder({"token_ids": ids, "padding_mask": mask})
+
+    def hidden_states(rows):
+        rows = np.array(rows, np.int32)
+        count, length = rows.shape
+        ids = np.zeros((count, CONTEXT), np.int32)
+        ids[:, :length] = rows
+        return padded(
+            ids, np.tile(np.arange(CONTEXT) < length, (count, 1)).astype("i4")
+        )[:, :length].numpy()
+
+    return hidden_states
+
+
+@pytest.fixture(scope="session")
+def next_logits(decoder, hidden_states):
     """Function of ids to the logits (V,) after them, without a cache."""
-
-    def next_logits(ids):
-        ids = np.array([ids], np.int32)
-        inputs = {"token_ids": ids, "padding_mask": np.ones_like(ids)}
-        return np.asarray(decoder.logits(decoder(inputs)[:, -1]))[0]
-
-    return next_logits
+    table = np.asarray(decoder.token_embedding.embeddings)
+    return lambda ids: hidden_states([ids])[0, -1] @ table.T

@@ -4,19 +4,15 @@ import pytest
 from tfzoo.generation.compiled import CompiledGeneration
 
 
-def by_numpy(decoder, prompt, *, num_new, num_candidates, alpha):
-    def hidden(ids):
-        ids = np.array([ids], np.int32)
-        inputs = {"token_ids": ids, "padding_mask": np.ones_like(ids)}
-        return np.asarray(decoder(inputs))[0]
-
+def by_numpy(hidden_states, next_logits, prompt, *, num_new, num_candidates, alpha):
     ids = list(prompt)
     for _ in range(num_new):
-        logits = np.asarray(decoder.logits(hidden(ids)[-1:]))[0]
+        logits = next_logits(ids)
         p = np.exp(logits - logits.max()) / np.exp(logits - logits.max()).sum()
         values = {}
-        for token in np.argsort(-p)[:num_candidates]:
-            h = hidden([*ids, token])
+        best = np.argsort(-p)[:num_candidates]
+        hidden = hidden_states([[*ids, token] for token in best])
+        for token, h in zip(best, hidden, strict=True):
             h = h / np.linalg.norm(h, axis=1, keepdims=True)
             values[token] = (1 - alpha) * p[token] - alpha * (h[:-1] @ h[-1]).max()
         ids.append(int(max(values, key=values.get)))
@@ -24,11 +20,20 @@ def by_numpy(decoder, prompt, *, num_new, num_candidates, alpha):
 
 
 @pytest.mark.parametrize("jit_compile", [False, True])
-def test_equals_numpy(decoder, generate, prompts, jit_compile):
+def test_equals_numpy(
+    decoder, hidden_states, next_logits, generate, prompts, jit_compile
+):
     compiled = CompiledGeneration(decoder, jit_compile=jit_compile)
     found = generate(compiled, prompts, max_new_tokens=12, penalty_alpha=0.6, top_k=4)
     for prompt, [(ids, score)] in zip(prompts, found, strict=True):
-        expected = by_numpy(decoder, prompt, num_new=12, num_candidates=4, alpha=0.6)
+        expected = by_numpy(
+            hidden_states,
+            next_logits,
+            prompt,
+            num_new=12,
+            num_candidates=4,
+            alpha=0.6,
+        )
         assert ids == expected
         assert score is None
 

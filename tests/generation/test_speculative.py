@@ -14,8 +14,18 @@ def similar(make_decoder, decoder):
     return draft
 
 
-@pytest.mark.parametrize("num_assistant_tokens", [1, 4])
 def test_the_texts_are_those_of_the_large_model(
+    decoder, compiled, similar, generate, prompts
+):
+    options = dict(max_new_tokens=24)
+    speculative = CompiledGeneration(decoder, draft=similar, jit_compile=False)
+    found = generate(speculative, prompts, num_assistant_tokens=2, **options)
+    assert found == generate(compiled, prompts, **options)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("num_assistant_tokens", [1, 4])
+def test_penalties_end_tokens_and_a_bad_draft_change_nothing(
     decoder, compiled, similar, make_decoder, generate, prompts, num_assistant_tokens
 ):
     expected = generate(compiled, prompts, end_ids=[6, 11], **OPTIONS)
@@ -25,12 +35,14 @@ def test_the_texts_are_those_of_the_large_model(
         assert generate(speculative, prompts, end_ids=[6, 11], **options) == expected
 
 
+@pytest.mark.slow
 def test_xla_gives_the_same(decoder, compiled, similar, generate, prompts):
     xla = CompiledGeneration(decoder, draft=similar, jit_compile=True)
     options = dict(max_new_tokens=40)
     assert generate(xla, prompts, **options) == generate(compiled, prompts, **options)
 
 
+@pytest.mark.slow
 def test_a_good_draft_saves_steps_and_a_perfect_one_most(decoder, similar, prompts):
     steps = {}
     for name, draft in (("similar", similar), ("same", decoder)):

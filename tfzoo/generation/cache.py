@@ -115,8 +115,8 @@ def compacted(cache):
 def num_columns_for(filled, last):
     """Columns to grow to when `filled` are in use and never more than `last` will be.
 
-    Attention goes over all columns, so a block adds half of what is filled, rounded up
-    and never more than is filled; and every size is compiled, so there are few.
+    Attention goes over all columns, so a block adds about half of what is filled;
+    and every size is compiled, so there are few: up to context 1024, eight.
     """
     wanted = min(last, filled + max(BLOCK, filled // 2))
     step = BLOCK

@@ -57,8 +57,7 @@ class LongWords(tf.Module):
         pieces = tf.ragged.range(starts, ends, PIECE)
         piece_starts, splits = pieces.flat_values, pieces.row_splits
         piece_ends = with_values(piece_starts + PIECE, splits[1:] - 1, ends)
-        made, places = self._merge(content, piece_starts, piece_ends)
-        symbols = with_values(symbols, places, made)
+        symbols = self._merge(symbols, content, piece_starts, piece_ends)
         num_pieces = tf.size(piece_starts)
         is_first = with_value(tf.zeros([num_pieces + 1], tf.bool), splits, value=True)
         inner = where(~is_first[:-1])
@@ -98,14 +97,17 @@ class LongWords(tf.Module):
         is_new = window_starts >= preceding(window_ends, first=-1)
         opens, closes = where(is_new), where(following(is_new, last=True))
         starts, ends = tf.gather(window_starts, opens), tf.gather(window_ends, closes)
-        made, places = self._merge(content, starts, ends)
-        first = tf.gather(made, tf.searchsorted(places, starts))
+        nothing = tf.fill(tf.shape(symbols), NO_TOKEN)
+        made = self._merge(nothing, content, starts, ends)
+        places = tf.cast(where(tf.not_equal(made, NO_TOKEN)), tf.int32)
+        first, old_first = tf.gather(made, starts), tf.gather(symbols, starts)
         last = tf.gather(places, tf.searchsorted(places, ends) - 1)
         old_last = tf.gather(tokens, tf.searchsorted(tokens, ends) - 1)
-        fits = tf.equal(first, tf.gather(symbols, starts))
-        fits |= tf.equal(starts, tf.gather(word_starts, opens))
+        fits = tf.equal(first, old_first) | tf.equal(
+            starts, tf.gather(word_starts, opens)
+        )
         fits &= tf.equal(last, old_last) | tf.equal(ends, tf.gather(word_ends, closes))
-        symbols = _replaced(symbols, starts, ends, fits, made, places)
+        symbols = _replaced(symbols, starts, ends, fits, made)
         window = tf.cumsum(tf.cast(is_new, tf.int32)) - 1
         remain = where(~tf.gather(fits, window))
         borders, word_starts, word_ends = (
@@ -114,11 +116,9 @@ class LongWords(tf.Module):
         return borders, word_starts, word_ends, 2 * width, symbols
 
 
-def _replaced(symbols, starts, ends, fits, made, places):
+def _replaced(symbols, starts, ends, fits, made):
     """`symbols` with those made in the windows that fit."""
     fitting = where(fits)
     inside = tf.ragged.range(tf.gather(starts, fitting), tf.gather(ends, fitting))
-    symbols = with_value(symbols, inside.flat_values, value=NO_TOKEN)
-    window = tf.searchsorted(starts, places, side="right") - 1
-    stay = where(tf.gather(fits, window))
-    return with_values(symbols, tf.gather(places, stay), tf.gather(made, stay))
+    places = inside.flat_values
+    return with_values(symbols, places, tf.gather(made, places))

@@ -10,7 +10,7 @@ import tensorflow as tf
 from tfzoo.text.double_array_trie import NO_VALUE, ROOT
 from tfzoo.text.vectors import where, with_values
 
-_STEPS_OF_ALL = 4  # then the few that are not at their end go on alone
+_STEPS = 4  # at a time; then only the walks that are not at their end go on
 
 
 class TrieWalk(tf.Module):
@@ -29,7 +29,6 @@ class TrieWalk(tf.Module):
         super().__init__(name="trie_walk")
         self._dead, self._depth, self._outside = trie.dead, trie.depth, outside
         self._root_base = int(trie.base[ROOT])
-        self._num_steps = min(_STEPS_OF_ALL, trie.depth)
         with tf.init_scope(), tf.device("CPU"):
             self._base, self._check = tf.constant(trie.base), tf.constant(trie.check)
             self.value, self.length = tf.constant(trie.value), tf.constant(trie.length)
@@ -57,27 +56,36 @@ class TrieWalk(tf.Module):
         return tf.where(is_key, tf.gather(self.value, node), NO_VALUE)
 
     def _ahead(self, symbols):
-        return tf.pad(symbols, [[0, self._depth + 1]], constant_values=self._outside)
+        behind = self._depth + _STEPS  # a walk that has ended looks on
+        return tf.pad(symbols, [[0, behind]], constant_values=self._outside)
 
     def _first_steps(self, symbol_at):
         node, base = self._step(ROOT, self._root_base, symbol_at(0))
-        for offset in range(1, self._num_steps):
+        for offset in range(1, _STEPS):
             node, base = self._step(node, base, symbol_at(offset))
         return node, base
 
     def _last_steps(self, node, base, ahead, places):
-        going = where(tf.not_equal(base, self._dead))
+        def go_on(node, going, base, place):
+            reached = tf.gather(node, going)
+            for _ in range(_STEPS):
+                reached, base = self._step(reached, base, tf.gather(ahead, place))
+                place += 1
+            node = with_values(node, going, reached)
+            return node, *self._alive(going, base, place)
 
-        def step(node, base, place):
-            return *self._step(node, base, tf.gather(ahead, place)), place + 1
-
-        place = tf.gather(places, going) + self._num_steps
-        last, _, _ = tf.while_loop(
-            lambda node, base, place: tf.reduce_any(tf.not_equal(base, self._dead)),
-            step,
-            (tf.gather(node, going), tf.gather(base, going), place),
+        going = tf.range(tf.size(node))
+        node, *_ = tf.while_loop(
+            lambda node, going, base, place: tf.size(going) > 0,
+            go_on,
+            (node, *self._alive(going, base, places + _STEPS)),
+            shape_invariants=(tf.TensorShape([None]),) * 4,
         )
-        return with_values(node, going, last)
+        return node
+
+    def _alive(self, going, base, place):
+        stay = where(tf.not_equal(base, self._dead))
+        return tf.gather(going, stay), tf.gather(base, stay), tf.gather(place, stay)
 
     def _step(self, node, base, symbol):
         """Where a symbol leads from a node, and the base there: dead if it does not."""
