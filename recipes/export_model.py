@@ -30,8 +30,15 @@ def main(
         top_k: Words for each gap, where the model fills gaps.
     """
     from tfzoo import tasks
+    from tfzoo.errors import ExportError
 
     task = tasks.from_preset(preset)
+    if isinstance(task, tasks.CausalLM):
+        raise ExportError(
+            "A model that generates text cannot be exported yet. Received: a CausalLM.",
+            path=preset,
+            fix="Use recipes/generate_text.py.",
+        )
     if isinstance(task, tasks.BertPretrainer):
         task = tasks.MaskedLM.from_preset(preset)
     options = {"jit_compile": jit_compile}

@@ -10,10 +10,10 @@ import keras
 import numpy as np
 import pytest
 
-from tfzoo.errors import OutputError, TfzooError
-from tfzoo.models import BertEncoder
-from tfzoo.tasks import BertPretrainer, MaskedLM, TextClassifier
-from tfzoo.text import WordPieceTokenizer
+from tfzoo.errors import ExportError, OutputError, TfzooError
+from tfzoo.models import BertEncoder, GPTDecoder
+from tfzoo.tasks import BertPretrainer, CausalLM, MaskedLM, TextClassifier
+from tfzoo.text import ByteBPETokenizer, WordPieceTokenizer
 
 RECIPES = pathlib.Path(__file__).resolve().parents[2] / "recipes"
 WORDS = "the a dog cat runs sleeps fast . !".split()
@@ -115,6 +115,15 @@ def test_an_export_says_where_it_wrote_and_never_overwrites(mail, capsys):
     assert f"wrote {versions / '2'}" in capsys.readouterr().out
     with pytest.raises(OutputError, match="must hold versions of one model only"):
         load("export_model").main(preset, preset)
+
+
+def test_a_model_that_generates_is_refused_with_its_directory(tmp_path):
+    words = ByteBPETokenizer.train(["a cat"] * 3, vocabulary_size=260, progress=False)
+    decoder = GPTDecoder(words.vocabulary_size, 1, 1, 8, 8, max_sequence_length=8)
+    CausalLM(decoder, words).save_to_preset(tmp_path / "gpt")
+    with pytest.raises(ExportError, match=r"gpt: .*generates text .*a CausalLM"):
+        load("export_model").main(tmp_path / "gpt", tmp_path / "out")
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_missing_preset_is_named(tmp_path):

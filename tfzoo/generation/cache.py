@@ -116,10 +116,10 @@ def num_columns_for(filled, last):
     """Columns to grow to when `filled` are in use and never more than `last` will be.
 
     Attention goes over all columns, so a block adds about half of what is filled;
-    and every size is compiled, so there are few: up to context 1024, eight.
+    and every size is compiled, so there are few: up to context 1024, seven.
     """
     wanted = min(last, filled + max(BLOCK, filled // 2))
     step = BLOCK
-    while step * 4 < wanted:
+    while step * 8 < wanted:
         step *= 2
     return -(-wanted // step) * step
