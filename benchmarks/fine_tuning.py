@@ -18,6 +18,7 @@ import pathlib
 import tempfile
 
 import side_by_side
+import tyro
 
 VOCABULARY, LAYERS, HEADS, HIDDEN, INTERMEDIATE = 30522, 4, 4, 256, 1024
 BATCH, LENGTH, DROPOUT, LEARNING_RATE = 32, 128, 0.1, 1e-4
@@ -237,6 +238,4 @@ CONTENDERS = {
 }
 
 if __name__ == "__main__":
-    from tfzoo import cli
-
-    cli.run(main)
+    tyro.cli(main)

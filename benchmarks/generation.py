@@ -17,6 +17,7 @@ import statistics
 import time
 
 import side_by_side
+import tyro
 
 SIZES = dict(
     vocabulary_size=8192,
@@ -242,6 +243,4 @@ def print_curve(rows, rounds):
 
 
 if __name__ == "__main__":
-    from tfzoo import cli
-
-    cli.run(main)
+    tyro.cli(main)

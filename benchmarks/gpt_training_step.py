@@ -7,11 +7,15 @@ every position a target, a vocabulary of 8192, dropout 0.1, AdamW, float32. Step
 counted in the steady state, the first of each round left out: of `model.fit`, with data
 in memory; PyTorch has a plain loop. `tfzoo` is what `compile()` and `fit()` do when
 nothing else is said, with clipping, warm-up, accuracy and perplexity. KerasHub gets no
-metrics, which its own defaults have.
+metrics, which its own defaults have, and is measured as TensorFlow leaves it as well as
+with the oneDNN kernels that importing tfzoo turns on.
 """
+
+import os
 
 import side_by_side
 import training_rounds
+import tyro
 
 VOCABULARY, LAYERS, HEADS, HIDDEN, INTERMEDIATE = 8192, 4, 4, 256, 1024
 BATCH, LENGTH, DROPOUT = 16, 128, 0.1
@@ -80,8 +84,10 @@ def tfzoo(*, jit_compile):
     return side_by_side.Contender(prepare)
 
 
-def keras_hub(**arguments):
+def keras_hub(*, one_dnn=False, **arguments):
     def prepare(seconds):
+        if one_dnn:
+            os.environ["TF_ENABLE_ONEDNN_OPTS"] = "1"
         import keras
         import keras_hub
 
@@ -151,11 +157,11 @@ CONTENDERS = {
     "tfzoo, XLA": tfzoo(jit_compile=True),
     "KerasHub, graph": keras_hub(jit_compile=False),
     "KerasHub, XLA": keras_hub(jit_compile=True),
+    "KerasHub, graph, with oneDNN": keras_hub(one_dnn=True, jit_compile=False),
+    "KerasHub, XLA, with oneDNN": keras_hub(one_dnn=True, jit_compile=True),
     "KerasHub, its defaults": keras_hub(),
     "PyTorch transformers": side_by_side.Contender(pytorch, ("torch", "transformers")),
 }
 
 if __name__ == "__main__":
-    from tfzoo import cli
-
-    cli.run(main)
+    tyro.cli(main)

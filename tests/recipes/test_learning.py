@@ -5,10 +5,12 @@ import gzip
 import importlib.util
 import json
 import pathlib
+import time
 
 import pytest
 
-from tfzoo.text import WordPieceTokenizer
+from tfzoo.tasks import CausalLM
+from tfzoo.text import ByteBPETokenizer, WordPieceTokenizer
 
 RECIPES = pathlib.Path(__file__).resolve().parents[2] / "recipes"
 pytestmark = pytest.mark.slow
@@ -116,3 +118,60 @@ def test_pretraining_lowers_the_loss_of_other_text(shared_data, tmp_path):
     print(f"wikitext-2: masked losses {losses}, next sentence {next_sentence}")
     assert losses[-1] < losses[0]
     assert next_sentence >= 0.55
+
+
+def test_shakespeare_takes_less_than_2_3_bits_a_character(shared_data, tmp_path):
+    with gzip.open(shared_data / "tinyshakespeare" / "input.txt.gz", "rt") as file:
+        text = file.read()
+    border = len(text) * 9 // 10
+    (tmp_path / "train.txt").write_text(text[:border])
+    start = time.monotonic()
+    model = pretrained_gpt(
+        tmp_path,
+        tmp_path / "train.txt",
+        vocabulary_size=1024,
+        preset="gpt_mini",
+        steps=1400,
+        max_sequence_length=128,
+        jit_compile=True,
+    )
+    minutes = (time.monotonic() - start) / 60
+    figures = model.perplexity(text[border:])
+    print(f"tiny Shakespeare: {figures} {minutes:.1f} minutes")
+    assert figures["characters"] == len(text) - border
+    assert figures["bits_per_character"] < 2.3
+
+
+def test_perplexity_of_other_articles_falls_at_each_evaluation(shared_data, tmp_path):
+    folder = shared_data / "wikitext2"
+    pretrained_gpt(
+        tmp_path,
+        folder / "test.txt.gz",
+        vocabulary_size=4096,
+        preset="gpt_tiny",
+        steps=2500,
+        max_sequence_length=128,
+        validation=(folder / "valid.txt.gz",),
+        jit_compile=True,
+    )
+    epochs = json.loads((tmp_path / "out" / "metrics.json").read_text())["epochs"]
+    perplexities = [epoch["val_perplexity"] for epoch in epochs]
+    print(f"wikitext-2: perplexities {perplexities}")
+    assert len(perplexities) == 5
+    assert perplexities == sorted(perplexities, reverse=True)
+
+
+def pretrained_gpt(tmp_path, file, *, vocabulary_size, **options):
+    """The model that the recipe trains on a file, from random weights."""
+    tokenizer = ByteBPETokenizer.train(
+        [file], vocabulary_size=vocabulary_size, progress=False
+    )
+    (tmp_path / "words").mkdir()
+    tokenizer.save_to_preset(tmp_path / "words")
+    recipe("pretrain_gpt").main(
+        input=(file,),
+        tokenizer=tmp_path / "words",
+        output=tmp_path / "out",
+        **options,
+    )
+    return CausalLM.from_preset(tmp_path / "out")
