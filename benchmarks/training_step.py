@@ -1,19 +1,22 @@
-"""Training step of a small BERT with masked words, against KerasHub and PyTorch.
+"""Training step of a small BERT or GPT, against KerasHub and PyTorch.
 
     python benchmarks/training_step.py
+    python benchmarks/training_step.py --model gpt
 
-All train the same sizes on the same batches: 4 layers of width 256, 16 x 128 tokens,
-20 masked positions each, a vocabulary of 8192, dropout 0.1, AdamW, float32, the output
-layer on the masked positions alone. Steps are counted in the steady state, the first
-of each round left out: of `model.fit`, with data in memory; PyTorch has a plain loop.
-`tfzoo` is what `compile()` and `fit()` do when nothing else is said, with clipping,
-warm-up and accuracy. KerasHub gets no metrics, which its own defaults have.
+All train the same sizes on the same batches: 4 layers of width 256, 16 x 128 tokens, a
+vocabulary of 8192, dropout 0.1, AdamW, float32; BERT predicts 20 masked words of each
+row and has the output layer on these alone, GPT predicts every token. Steps are counted
+in the steady state, the first of each round left out: of `model.fit`, with data in
+memory; PyTorch has a plain loop. `tfzoo` is what `compile()` and `fit()` do when
+nothing else is said, with clipping, warm-up and metrics. KerasHub gets no metrics,
+which its own defaults have.
 
 Importing tfzoo turns TensorFlow's oneDNN kernels on. KerasHub leaves them as TensorFlow
 has them, which is off on many processors, and is measured so as well as with them.
 """
 
 import os
+from typing import Literal
 
 import side_by_side
 import training_rounds
@@ -27,101 +30,149 @@ LEARNING_RATE = 1e-4
 
 def main(
     contender: str = "",
+    model: Literal["bert", "gpt"] = "bert",
     rounds: int = 5,
     seconds: float = 6.0,
     only: tuple[str, ...] = (),
 ):
-    """Training step of a small BERT with masked words, against KerasHub and PyTorch.
+    """Training step of a small BERT or GPT, against KerasHub and PyTorch.
 
     Args:
         contender: Used by the benchmark itself: be this one, in a process of its own.
+        model: bert learns masked words, gpt the next token.
         rounds: Measured rounds of each contender.
         seconds: Length of a round.
         only: Names of the contenders to compare; all if none.
     """
     if contender:
-        return side_by_side.serve(lambda: CONTENDERS[contender].prepare(seconds))
+        prepare = CONTENDERS[contender].prepare
+        return side_by_side.serve(lambda: prepare(model, seconds))
     results = side_by_side.compare(
         __file__,
         {name: CONTENDERS[name] for name in only or CONTENDERS},
         rounds=rounds,
-        arguments=["--seconds", seconds],
+        arguments=["--model", model, "--seconds", seconds],
     )
-    print(side_by_side.table(results, unit="steps", baseline="KerasHub, graph"))
+    print(side_by_side.table(results, unit="steps", baseline="KerasHub, XLA"))
 
 
-def batches():
-    """Arrays of `NUM_BATCHES` batches; random, since speed does not depend on them."""
+def batches(model):
+    """(inputs, targets, weights), arrays of `NUM_BATCHES` batches.
+
+    Random, since speed does not depend on them.
+    """
     import numpy as np
 
     random = np.random.default_rng(0)
     shape = (NUM_BATCHES, BATCH, LENGTH)
-    positions = random.random(shape).argsort(-1)[..., :MASKED]
-    return {
+    inputs = {
         "token_ids": random.integers(5, VOCABULARY, shape, np.int32),
-        "segment_ids": np.repeat([[[0] * 64 + [1] * 64]], BATCH, 1).astype(np.int32)
-        * np.ones((NUM_BATCHES, 1, 1), np.int32),
         "padding_mask": np.ones(shape, np.int32),
-        "mask_positions": np.sort(positions).astype(np.int32),
-        "words": random.integers(5, VOCABULARY, (*shape[:2], MASKED), np.int32),
     }
-
-
-def fit_batches():
-    """(inputs, targets, weights) as `model.fit` wants them."""
-    import numpy as np
-
-    inputs = batches()
-    words = inputs.pop("words")
-    return inputs, words, np.ones(words.shape, np.float32)
+    targets = random.integers(5, VOCABULARY, shape, np.int32)
+    if model == "bert":
+        positions = random.random(shape).argsort(-1)[..., :MASKED]
+        inputs["mask_positions"] = np.sort(positions).astype(np.int32)
+        second = np.arange(LENGTH) >= LENGTH // 2
+        inputs["segment_ids"] = np.broadcast_to(second, shape).astype(np.int32)
+        targets = targets[..., :MASKED]
+    return inputs, targets, np.ones(targets.shape, np.float32)
 
 
 def tfzoo(*, jit_compile):
-    def prepare(seconds):
-        import tfzoo
-
-        tokens = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
-        tokens += [f"word{i}" for i in range(VOCABULARY - len(tokens))]
-        encoder = tfzoo.BertEncoder(
-            VOCABULARY, LAYERS, HEADS, HIDDEN, INTERMEDIATE, dropout=DROPOUT
-        )
-        model = tfzoo.MaskedLM(encoder, tfzoo.WordPieceTokenizer(tokens))
-        model.compile(
+    def prepare(model, seconds):
+        task = {"bert": masked_lm, "gpt": causal_lm}[model]()
+        task.compile(
             learning_rate=LEARNING_RATE, total_steps=100_000, jit_compile=jit_compile
         )
-        return training_rounds.of_fit(model, fit_batches(), seconds)
+        return training_rounds.of_fit(task, batches(model), seconds)
 
     return side_by_side.Contender(prepare)
 
 
+def masked_lm():
+    import tfzoo
+
+    tokens = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+    tokens += [f"word{i}" for i in range(VOCABULARY - len(tokens))]
+    encoder = tfzoo.BertEncoder(
+        VOCABULARY, LAYERS, HEADS, HIDDEN, INTERMEDIATE, dropout=DROPOUT
+    )
+    return tfzoo.MaskedLM(encoder, tfzoo.WordPieceTokenizer(tokens))
+
+
+def causal_lm():
+    import tfzoo
+
+    decoder = tfzoo.GPTDecoder(
+        VOCABULARY,
+        LAYERS,
+        HEADS,
+        HIDDEN,
+        INTERMEDIATE,
+        dropout=DROPOUT,
+        max_sequence_length=LENGTH,
+    )
+    words = tfzoo.ByteBPETokenizer.train(["a"], vocabulary_size=257, progress=False)
+    return tfzoo.CausalLM(decoder, words)
+
+
 def keras_hub(*, one_dnn=False, **arguments):
-    def prepare(seconds):
+    def prepare(model, seconds):
         if one_dnn:
             os.environ["TF_ENABLE_ONEDNN_OPTS"] = "1"
         import keras
         import keras_hub
 
-        backbone = keras_hub.models.BertBackbone(
-            VOCABULARY, LAYERS, HEADS, HIDDEN, INTERMEDIATE, dropout=DROPOUT
-        )
-        model = keras_hub.models.BertMaskedLM(backbone)
+        sizes = (VOCABULARY, LAYERS, HEADS, HIDDEN, INTERMEDIATE, DROPOUT)
+        if model == "bert":
+            backbone = keras_hub.models.BertBackbone(*sizes)
+            task = keras_hub.models.BertMaskedLM(backbone)
+        else:
+            backbone = keras_hub.models.GPT2Backbone(*sizes, LENGTH)
+            task = keras_hub.models.GPT2CausalLM(backbone)
         if arguments:
             optimizer = keras.optimizers.AdamW(LEARNING_RATE)
-            model.compile(optimizer=optimizer, weighted_metrics=None, **arguments)
+            task.compile(optimizer=optimizer, weighted_metrics=None, **arguments)
         else:
-            model.compile()
-        return training_rounds.of_fit(model, fit_batches(), seconds)
+            task.compile()
+        return training_rounds.of_fit(task, batches(model), seconds)
 
     return side_by_side.Contender(prepare, ("keras_hub",))
 
 
-def pytorch(seconds):
+def pytorch(model, seconds):
     import numpy as np
+    import torch
+
+    torch.set_num_threads(side_by_side.THREADS)
+    network, logits_of = {"bert": pytorch_bert, "gpt": pytorch_gpt}[model]()
+    optimizer = torch.optim.AdamW(network.parameters(), lr=LEARNING_RATE, fused=True)
+    inputs, targets, _ = batches(model)
+    data = {
+        name: torch.from_numpy(array.astype(np.int64))
+        for name, array in {**inputs, "targets": targets}.items()
+    }
+
+    def step(i):
+        batch = {name: array[i % NUM_BATCHES] for name, array in data.items()}
+        loss = torch.nn.functional.cross_entropy(
+            logits_of(batch).flatten(0, 1), batch["targets"].flatten()
+        )
+        loss.backward()
+        optimizer.step()
+        optimizer.zero_grad()
+        return loss.item()
+
+    return training_rounds.of_steps(step, seconds)
+
+
+def pytorch_bert():
+    """The network, and a function of a batch to its logits."""
     import torch
     import transformers
 
-    torch.set_num_threads(side_by_side.THREADS)
-    model = transformers.BertForMaskedLM(
+    network = transformers.BertForMaskedLM(
         transformers.BertConfig(
             vocab_size=VOCABULARY,
             hidden_size=HIDDEN,
@@ -132,30 +183,39 @@ def pytorch(seconds):
             attention_probs_dropout_prob=DROPOUT,
         )
     ).train()
-    optimizer = torch.optim.AdamW(model.parameters(), lr=LEARNING_RATE, fused=True)
-    data = {
-        name: torch.from_numpy(array.astype(np.int64))
-        for name, array in batches().items()
-    }
     rows = torch.arange(BATCH)[:, None]
 
-    def step(i):
-        batch = {name: array[i % NUM_BATCHES] for name, array in data.items()}
-        x = model.bert(
+    def logits_of(batch):
+        x = network.bert(
             input_ids=batch["token_ids"],
             token_type_ids=batch["segment_ids"],
             attention_mask=batch["padding_mask"],
         ).last_hidden_state
-        logits = model.cls(x[rows, batch["mask_positions"]])
-        loss = torch.nn.functional.cross_entropy(
-            logits.flatten(0, 1), batch["words"].flatten()
-        )
-        loss.backward()
-        optimizer.step()
-        optimizer.zero_grad()
-        return loss.item()
+        return network.cls(x[rows, batch["mask_positions"]])
 
-    return training_rounds.of_steps(step, seconds)
+    return network, logits_of
+
+
+def pytorch_gpt():
+    """As `pytorch_bert`."""
+    import transformers
+
+    network = transformers.GPT2LMHeadModel(
+        transformers.GPT2Config(
+            vocab_size=VOCABULARY,
+            n_positions=LENGTH,
+            n_embd=HIDDEN,
+            n_layer=LAYERS,
+            n_head=HEADS,
+            n_inner=INTERMEDIATE,
+            resid_pdrop=DROPOUT,
+            embd_pdrop=DROPOUT,
+            attn_pdrop=DROPOUT,
+            bos_token_id=0,
+            eos_token_id=0,
+        )
+    ).train()
+    return network, lambda batch: network(input_ids=batch["token_ids"]).logits
 
 
 CONTENDERS = {

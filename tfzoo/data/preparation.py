@@ -31,7 +31,7 @@ class Preparation:
         manifest: Counts, arguments and fingerprints; `manifest.json` as it stands.
         was_finished: Whether all of it stood there before.
         examples_written: Examples written by this call.
-        seconds: Time since the processes were ready.
+        seconds: Time from when the processes were ready to the last shard.
         startup_seconds: Time until they were.
     """
 
@@ -121,6 +121,7 @@ def prepare_pretraining_data(
             )
             plan = _planned(corpus, settings, duplicates, workers, progress=progress)
             written = _write_shards(output, plan, shards, workers, progress=progress)
+            ended = time.perf_counter()
     except DataError:
         output.give_up()
         raise
@@ -129,7 +130,7 @@ def prepare_pretraining_data(
         output.manifest(),
         was_finished=False,
         examples_written=written,
-        seconds=time.perf_counter() - ready,
+        seconds=ended - ready,
         startup_seconds=ready - begun,
     )
 
