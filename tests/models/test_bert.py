@@ -63,6 +63,7 @@ def test_an_empty_batch_gives_an_empty_result(encoder):
     assert outputs["pooled_output"].shape == (0, 16)
 
 
+@pytest.mark.slow
 def test_each_length_compiles_with_xla(encoder):
     import tensorflow as tf
 

@@ -104,6 +104,7 @@ def test_a_hidden_part_of_the_past_changes_nothing(gpt, gpt_inputs):
     np.testing.assert_allclose(wide, short, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_a_step_compiles_with_xla_and_in_a_graph(gpt, gpt_inputs):
     import tensorflow as tf
 

@@ -60,6 +60,7 @@ def test_the_core_sees_one_row_where_the_batch_has_none():
     assert shapes == [(1, 32)]
 
 
+@pytest.mark.slow
 def test_xla_compiles_the_core_for_every_bucket_and_agrees(classifier):
     def core(inputs):
         return classifier(inputs, training=False)
@@ -92,6 +93,7 @@ def test_a_compiled_core_sees_few_batch_sizes(rows, seen):
     assert (answer.numpy() == seen).all()
 
 
+@pytest.mark.slow
 def test_a_compiled_masked_word_core_agrees_with_the_graph(masked_lm):
     def core(inputs):
         return masked_lm(inputs, training=False)

@@ -24,7 +24,7 @@ def make_encoder(tokenizer):
     def make(**options):
         sizes = dict(
             vocabulary_size=tokenizer.vocabulary_size,
-            num_layers=2,
+            num_layers=1,
             num_heads=2,
             hidden_dim=16,
             intermediate_dim=32,
@@ -51,7 +51,7 @@ def make_gpt(byte_tokenizer):
     def make(**options):
         sizes = dict(
             vocabulary_size=byte_tokenizer.vocabulary_size,
-            num_layers=2,
+            num_layers=1,
             num_heads=2,
             hidden_dim=16,
             intermediate_dim=32,

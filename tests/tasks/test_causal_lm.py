@@ -186,6 +186,7 @@ def test_half_precision_trains(make_gpt, byte_tokenizer, dtype):
     assert history["loss"][-1] < history["loss"][0]
 
 
+@pytest.mark.slow
 def test_xla_trains_on_lengths_of_whole_multiples(model):
     strings = tf.data.Dataset.from_tensor_slices(["the cat", "a dog ran"]).batch(2)
     model.compile(learning_rate=1e-3, jit_compile=True)

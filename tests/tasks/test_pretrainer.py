@@ -21,6 +21,7 @@ def pretrainer(make_encoder, tokenizer):
     return BertPretrainer(make_encoder(dropout=0.0), tokenizer)
 
 
+@pytest.mark.slow
 def test_one_batch_is_memorised(make_encoder, tokenizer, documents, tmp_path):
     path = tmp_path / "text.txt"
     path.write_text("\n\n".join(documents))

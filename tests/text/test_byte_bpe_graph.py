@@ -173,6 +173,7 @@ def test_every_operation_is_a_core_one_on_the_cpu(byte_bpe):
         assert node.op not in on_cpu or node.device == "/device:CPU:*", node.name
 
 
+@pytest.mark.slow
 def test_an_export_works_where_tensorflow_alone_is_imported(tmp_path, byte_bpe):
     def serve(texts):
         return byte_bpe.graph(texts).to_tensor(-1)

@@ -47,6 +47,7 @@ def test_the_most_frequent_pair_is_merged_first():
 NAMES = [f"{first} {first}{last}" for first in dir(str) for last in dir(bytes)]
 
 
+@pytest.mark.slow
 def test_another_process_learns_the_same_merges():
     here = train(NAMES, vocabulary_size=600)
     program = (

@@ -272,6 +272,7 @@ def test_misuse_is_a_value_error_that_names_the_value(tokenizer, call, rule):
         call(tokenizer)
 
 
+@pytest.mark.slow
 def test_the_rust_engine_needs_no_tensorflow():
     if importlib.util.find_spec("torch") is None:
         pytest.skip("Keras has no backend here but TensorFlow")

@@ -221,6 +221,7 @@ def test_every_operation_is_a_core_one_on_the_cpu(cased_and_uncased):
         assert node.op not in on_cpu or node.device == "/device:CPU:*", node.name
 
 
+@pytest.mark.slow
 def test_an_export_works_where_tensorflow_alone_is_imported(
     tmp_path, cased_and_uncased
 ):

@@ -36,6 +36,7 @@ def test_special_tokens_come_first_then_characters_then_frequent_parts():
 NAMES = [f"{first} {first}{last}" for first in dir(str) for last in dir(bytes)]
 
 
+@pytest.mark.slow
 def test_another_process_learns_the_same_vocabulary():
     options = {"vocabulary_size": 300, "alphabet_size": 25, "progress": False}
     here = WordPieceTokenizer.train(NAMES, **options).vocabulary

@@ -13,17 +13,20 @@ def comparison(on_two_devices):
     return on_two_devices(FITS, "compare")
 
 
+@pytest.mark.slow
 def test_two_replicas_train_the_weights_of_one_device(comparison):
     assert comparison["replicas"] == 2
     assert comparison["weights"] <= 1e-5
 
 
+@pytest.mark.slow
 def test_two_replicas_log_the_losses_and_metrics_of_one_device(comparison):
     logs = comparison["logs"]
     assert {"loss", "words_loss", "val_loss", "words_accuracy", "class_f1"} <= set(logs)
     assert {name: gap for name, gap in logs.items() if gap > 1e-5} == {}
 
 
+@pytest.mark.slow
 def test_what_several_replicas_cannot_do_is_refused(comparison):
     named = ["jit_compile", "steps_per_execution", "gradient_accumulation_steps"]
     named += ["loss scaling", "use_ema"]

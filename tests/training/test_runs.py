@@ -77,6 +77,7 @@ def start(output, *arguments):
     )
 
 
+@pytest.mark.slow
 def test_a_killed_process_is_continued_by_the_same_command(tmp_path, uninterrupted):
     step = random.randrange(4, STEPS)
     killed = start(tmp_path / "run", "--kill-at", str(step))
