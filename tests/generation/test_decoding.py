@@ -26,7 +26,13 @@ def decoded(decoder, prompts, limits, rules=None, *, jit_compile=False, width=NE
     ids, lengths = padded_prompts(prompts)
     limits = np.pad(limits, (0, len(ids) - len(limits)))
 
-    @tf.function(autograph=False, jit_compile=jit_compile)
+    ids, lengths, limits = (tf.constant(x, tf.int32) for x in (ids, lengths, limits))
+    sizes = (
+        tf.TensorSpec([None, None], tf.int32),
+        *[tf.TensorSpec([None], tf.int32)] * 2,
+    )
+
+    @tf.function(autograph=False)
     def function(ids, lengths, limits, rules):
         return decode(
             decoder,
@@ -38,8 +44,10 @@ def decoded(decoder, prompts, limits, rules=None, *, jit_compile=False, width=NE
             jit_compile=jit_compile,
         )
 
-    arrays = (tf.constant(x, tf.int32) for x in (ids, lengths, limits))
-    tokens, counts = function(*arrays, {"end_ids": tf.constant([-1]), **(rules or {})})
+    rules = {"end_ids": tf.constant([-1]), **(rules or {})}
+    tokens, counts = function.get_concrete_function(*sizes, rules)(
+        ids, lengths, limits, rules
+    )
     return tokens.numpy()[: len(prompts)], counts.numpy()[: len(prompts)]
 
 
@@ -261,7 +269,7 @@ def test_a_grown_cache_holds_the_same():
 def test_blocks_are_few_and_add_about_half_of_what_is_filled(last):
     filled, sizes = 32, []
     while filled < last:
-        size = num_columns_for(filled, last)
+        size = int(num_columns_for(filled, last))
         assert size % 32 == 0
         assert filled < size <= max(filled + 64, 1.75 * filled)
         filled = size

@@ -6,9 +6,11 @@ Shapes: B rows, K columns, T new tokens, N num_heads, H head size.
 import typing
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 BLOCK = 32  # columns, the least by which a cache grows
+_STEPS = BLOCK * 2 ** np.arange(20, dtype=np.int32)
 
 
 class Cache(typing.NamedTuple):
@@ -31,8 +33,14 @@ class Cache(typing.NamedTuple):
 
     @property
     def num_columns(self):
-        """K, which is static."""
-        return self.keys[0].shape[2]
+        """K: a number where the shape has it, else an int32 scalar."""
+        return size(self.seen, 1)
+
+
+def size(tensor, axis):
+    """The size of an axis: a number where the shape has it, else an int32 scalar."""
+    static = tensor.shape[axis]
+    return tf.shape(tensor)[axis] if static is None else static
 
 
 def written(cache, new_keys, new_values, seen, *, after, jit_compile):
@@ -116,10 +124,9 @@ def num_columns_for(filled, last):
     """Columns to grow to when `filled` are in use and never more than `last` will be.
 
     Attention goes over all columns, so a block adds about half of what is filled;
-    and every size is compiled, so there are few: up to context 1024, seven.
+    and every size is compiled, so there are few: up to context 1024, seven. The numbers
+    may be tensors, and the result is one.
     """
-    wanted = min(last, filled + max(BLOCK, filled // 2))
-    step = BLOCK
-    while step * 8 < wanted:
-        step *= 2
+    wanted = tf.minimum(last, filled + tf.maximum(BLOCK, filled // 2))
+    step = tf.reduce_max(tf.where(_STEPS * 8 < wanted, 2 * _STEPS, BLOCK))
     return -(-wanted // step) * step

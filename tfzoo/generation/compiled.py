@@ -158,7 +158,7 @@ class Generation:
         if int(cache.filled) + self.columns_per_step > cache.num_columns:
             used = int(tf.reduce_max(tf.reduce_sum(tf.cast(cache.seen, tf.int32), 1)))
             filled = used if self.columns_per_step > 1 else cache.num_columns
-            columns = num_columns_for(filled, self._last)
+            columns = int(num_columns_for(filled, self._last))
             columns = max(columns, filled + self.columns_per_step, cache.num_columns)
             self.state = self.grow(self.state, columns)
         rows, columns = self.state.cache.seen.shape

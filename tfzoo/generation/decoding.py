@@ -10,6 +10,7 @@ Shapes: B prompts, R rows (B times `copies`), P length of the padded prompts, D
 hidden_dim, K columns of the cache, V vocabulary_size.
 """
 
+import functools
 import typing
 
 import tensorflow as tf
@@ -19,6 +20,7 @@ from tfzoo.generation.cache import (
     grown,
     num_columns_for,
     of_rows,
+    size,
     written,
 )
 from tfzoo.generation.choosing import next_ids
@@ -46,40 +48,63 @@ class State(typing.NamedTuple):
 def decode(
     decoder, prompts, lengths, limits, rules, *, max_new_tokens, jit_compile=False
 ):
-    """Prompts to what comes after them, one function of tensors.
+    """Prompts to what comes after them, one function of tensors of any sizes.
+
+    It cannot be compiled by XLA as a whole, since the cache grows; but its parts can,
+    once for each size of prompts and cache.
 
     Args:
         decoder: See above.
-        prompts: int32 (B, P), P a static multiple of 32; a row holds `lengths` tokens
-            and then padding.
+        prompts: int32 (B, P); a row holds `lengths` tokens and then padding.
         lengths: int32 (B,), at least 1.
         limits: int32 (B,) new tokens of each row, at most `max_new_tokens`; 0 for none.
+            The context must hold a row's tokens and these.
         rules: See `next_ids`; `end_ids`, int32 (E,), are the tokens that end a row.
-        max_new_tokens: A number; the context must hold P and these.
-        jit_compile: Whether the call is compiled by XLA.
+        max_new_tokens: A number.
+        jit_compile: Whether XLA compiles the parts.
 
     Returns:
         Tokens int32 (B, max_new_tokens), the end token included, and their numbers
         int32 (B,). What follows the last token of a row is 0.
     """
-    rows = prompts.shape[0]
-    transposed = None
-    if jit_compile and rows is not None and rows >= ROWS_FOR_TRANSPOSED_KERNELS:
-        transposed = decoder.transposed_kernels()
-    last = prompts.shape[1] + max_new_tokens - 1  # the last token is never read
-    state = begin(decoder, prompts, lengths, limits, rules)
-    while state.cache.num_columns < last:
-        state = grown_state(state, num_columns_for(state.cache.num_columns, last))
-        state = advance(
-            decoder,
-            state,
-            limits,
-            rules,
-            num_steps=state.cache.num_columns,
-            transposed_kernels=transposed,
-            jit_compile=jit_compile,
+    compiled = functools.partial(
+        tf.function, autograph=False, jit_compile=jit_compile or None
+    )
+    compiled_begin, compiled_advance = compiled(begin), compiled(advance)
+    state = compiled_begin(decoder, prompts, lengths, limits, rules)
+    # Where XLA compiles, sizes do not depend on what is asked for: there are few.
+    most = max_new_tokens if jit_compile else tf.reduce_max(limits)
+    last = tf.shape(prompts)[1] + most - 1  # the last token is never read
+
+    def finished(transposed_kernels=None):
+        def grow_and_advance(state):
+            columns = state.cache.num_columns
+            state = grown_state(state, num_columns_for(columns, last))
+            return compiled_advance(
+                decoder,
+                state,
+                limits,
+                rules,
+                num_steps=state.cache.num_columns,
+                transposed_kernels=transposed_kernels,
+                jit_compile=jit_compile,
+            )
+
+        (end,) = tf.while_loop(
+            lambda state: ~tf.reduce_all(state.done),
+            lambda state: (grow_and_advance(state),),
+            (state,),
+            shape_invariants=(of_any_width(state),),
         )
-    return new_tokens(state.history, max_new_tokens)
+        return new_tokens(end.history, max_new_tokens)
+
+    if not jit_compile:
+        return finished()
+    return tf.cond(
+        tf.shape(prompts)[0] >= ROWS_FOR_TRANSPOSED_KERNELS,
+        lambda: finished(compiled(decoder.transposed_kernels)()),
+        finished,
+    )
 
 
 def begin(decoder, prompts, lengths, limits, rules, *, copies=1):
@@ -113,7 +138,7 @@ def read_prompts(decoder, prompts, lengths, *, every_position=False):
 
     With `every_position`, all its hidden states (B, P, D) instead.
     """
-    rows, width = tf.shape(prompts)[0], prompts.shape[1]
+    rows, width = tf.shape(prompts)[0], size(prompts, 1)
     head_dim = decoder.hidden_dim // decoder.num_heads
     nothing = tf.zeros([rows, decoder.num_heads, 0, head_dim], decoder.compute_dtype)
     positions = tf.range(width)
@@ -128,7 +153,7 @@ def read_prompts(decoder, prompts, lengths, *, every_position=False):
     )
     if not every_position:
         hidden = tf.gather(hidden, lengths - 1, batch_dims=1)
-    return hidden, Cache(keys, values, real, tf.constant(width))
+    return hidden, Cache(keys, values, real, tf.convert_to_tensor(width))
 
 
 def with_next_ids(state, ids, limits, rules):
@@ -148,10 +173,28 @@ def grown_state(state, num_columns):
         num_columns: Not fewer than it has.
     """
     tokens = state.history.tokens
-    more = num_columns + 1 - tokens.shape[1]
+    more = num_columns + 1 - size(tokens, 1)
     return state._replace(
         history=state.history._replace(tokens=tf.pad(tokens, [[0, 0], [0, more]])),
         cache=grown(state.cache, num_columns),
+    )
+
+
+def of_any_width(state):
+    """The shapes of a `State` whose columns and places for tokens may be more."""
+    rows = state.done.shape[0]
+
+    def wide(arrays):
+        return [tf.TensorShape([*a.shape[:2], None, a.shape[3]]) for a in arrays]
+
+    shapes = tf.nest.map_structure(lambda tensor: tensor.shape, state)
+    return shapes._replace(
+        history=shapes.history._replace(tokens=tf.TensorShape([rows, None])),
+        cache=shapes.cache._replace(
+            keys=wide(state.cache.keys),
+            values=wide(state.cache.values),
+            seen=tf.TensorShape([rows, None]),
+        ),
     )
 
 
