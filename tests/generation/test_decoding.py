@@ -23,7 +23,7 @@ def expected(next_logits, prompts):
 
 
 def decoded(decoder, prompts, limits, rules=None, *, jit_compile=False, width=NEW):
-    ids, lengths = padded_prompts(prompts)
+    ids, lengths = padded_prompts(prompts, decoder.max_sequence_length)
     limits = np.pad(limits, (0, len(ids) - len(limits)))
 
     ids, lengths, limits = (tf.constant(x, tf.int32) for x in (ids, lengths, limits))
@@ -201,6 +201,17 @@ def test_the_context_can_be_filled_to_its_last_token(decoder, compiled, generate
     prompt = list(range(40))
     [[(ids, _)]] = generate(compiled, [prompt], max_new_tokens=88)
     assert len(prompt) + len(ids) == decoder.max_sequence_length
+
+
+@pytest.mark.parametrize("jit_compile", [False, True])
+def test_so_can_one_that_is_no_multiple_of_a_block(make_decoder, generate, jit_compile):
+    decoder = make_decoder(max_sequence_length=44)
+    compiled = CompiledGeneration(decoder, jit_compile=jit_compile)
+    prompt = list(range(35))
+    [[(ids, _)]] = generate(compiled, [prompt], max_new_tokens=9)
+    tokens, _ = decoded(decoder, [prompt], [9], width=9, jit_compile=jit_compile)
+    assert tokens.tolist() == [ids]
+    assert len(ids) == 9
 
 
 def cache_of(columns, filled, rows=2, seed=0):

@@ -23,9 +23,10 @@ def few_lengths(max_length):
     They are those that the cache of a decoder grows through.
     """
     lengths = [min(LENGTH_MULTIPLE, max_length)]
-    while lengths[-1] < max_length:
-        longer = int(num_columns_for(lengths[-1], max_length))
-        lengths.append(min(longer, max_length))
+    with tf.init_scope():  # numbers, also where a graph is being traced
+        while lengths[-1] < max_length:
+            longer = int(num_columns_for(lengths[-1], max_length))
+            lengths.append(min(longer, max_length))
     return tuple(lengths)
 
 
