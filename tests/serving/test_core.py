@@ -53,8 +53,8 @@ def test_few_lengths_are_each_about_half_more_up_to_the_maximum():
     [(1, 32, 32), (32, 32, 32), (97, 128, 160), (161, 192, 256), (290, 300, 300)],
 )
 def test_texts_are_padded_to_a_multiple_or_one_of_the_few(length, graph, xla):
-    assert int(num_columns(tf.constant(length), 300, False)) == graph
-    assert int(num_columns(tf.constant(length), 300, True)) == xla
+    assert int(num_columns(tf.constant(length), 300, jit_compile=False)) == graph
+    assert int(num_columns(tf.constant(length), 300, jit_compile=True)) == xla
 
 
 def test_the_core_sees_no_length_but_the_buckets_and_rows_keep_their_answer():

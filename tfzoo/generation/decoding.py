@@ -1,7 +1,7 @@
 """Greedy decoding and sampling, with a cache that grows in blocks.
 
-`decode` is all of it as one function of tensors. Who calls from Python takes its parts,
-`begin`, `grown_state` and `advance`, and compiles them one by one.
+The loop has three parts, `begin`, `grown_state` and `advance`, which callers compile
+one by one: from Python `compiled`, in a graph `in_graph`.
 
 A decoder is any object with the methods `step` and `logits` of `GPTDecoder`, and its
 `num_layers`, `num_heads`, `hidden_dim`, `vocabulary_size` and `compute_dtype`.
@@ -10,7 +10,6 @@ Shapes: B prompts, R rows (B times `copies`), P length of the padded prompts, D
 hidden_dim, K columns of the cache, V vocabulary_size.
 """
 
-import functools
 import typing
 
 import tensorflow as tf
@@ -18,7 +17,6 @@ import tensorflow as tf
 from tfzoo.generation.cache import (
     Cache,
     grown,
-    num_columns_for,
     of_rows,
     size,
     written,
@@ -45,68 +43,6 @@ class State(typing.NamedTuple):
     done: tf.Tensor
 
 
-def decode(
-    decoder, prompts, lengths, limits, rules, *, max_new_tokens, jit_compile=False
-):
-    """Prompts to what comes after them, one function of tensors of any sizes.
-
-    It cannot be compiled by XLA as a whole, since the cache grows; but its parts can,
-    once for each size of prompts and cache.
-
-    Args:
-        decoder: See above.
-        prompts: int32 (B, P); a row holds `lengths` tokens and then padding.
-        lengths: int32 (B,), at least 1.
-        limits: int32 (B,) new tokens of each row, at most `max_new_tokens`; 0 for none.
-            The context must hold a row's tokens and these.
-        rules: See `next_ids`; `end_ids`, int32 (E,), are the tokens that end a row.
-        max_new_tokens: A number.
-        jit_compile: Whether XLA compiles the parts.
-
-    Returns:
-        Tokens int32 (B, max_new_tokens), the end token included, and their numbers
-        int32 (B,). What follows the last token of a row is 0.
-    """
-    compiled = functools.partial(
-        tf.function, autograph=False, jit_compile=jit_compile or None
-    )
-    compiled_begin, compiled_advance = compiled(begin), compiled(advance)
-    state = compiled_begin(decoder, prompts, lengths, limits, rules)
-    # Where XLA compiles, sizes do not depend on what is asked for: there are few.
-    most = max_new_tokens if jit_compile else tf.reduce_max(limits)
-    last = tf.shape(prompts)[1] + most - 1  # the last token is never read
-
-    def finished(transposed_kernels=None):
-        def grow_and_advance(state):
-            columns = state.cache.num_columns
-            state = grown_state(state, num_columns_for(columns, last))
-            return compiled_advance(
-                decoder,
-                state,
-                limits,
-                rules,
-                num_steps=state.cache.num_columns,
-                transposed_kernels=transposed_kernels,
-                jit_compile=jit_compile,
-            )
-
-        (end,) = tf.while_loop(
-            lambda state: ~tf.reduce_all(state.done),
-            lambda state: (grow_and_advance(state),),
-            (state,),
-            shape_invariants=(of_any_width(state),),
-        )
-        return new_tokens(end.history, max_new_tokens)
-
-    if not jit_compile:
-        return finished()
-    return tf.cond(
-        tf.shape(prompts)[0] >= ROWS_FOR_TRANSPOSED_KERNELS,
-        lambda: finished(compiled(decoder.transposed_kernels)()),
-        finished,
-    )
-
-
 def begin(decoder, prompts, lengths, limits, rules, *, copies=1):
     """Reads the prompts and chooses the first token of each row.
 
@@ -115,7 +51,8 @@ def begin(decoder, prompts, lengths, limits, rules, *, copies=1):
         prompts: int32 (B, P).
         lengths: int32 (B,), at least 1.
         limits: int32 (R,), 0 for rows that are done before they begin.
-        rules: As of `decode`, for R rows.
+        rules: See `next_ids`, for R rows; `end_ids`, int32 (E,), are the tokens that
+            end a row.
         copies: Number of rows that continue each prompt; they stand together.
     """
     last_hidden, cache = read_prompts(decoder, prompts, lengths)
@@ -180,24 +117,6 @@ def grown_state(state, num_columns):
     )
 
 
-def of_any_width(state):
-    """The shapes of a `State` whose columns and places for tokens may be more."""
-    rows = state.done.shape[0]
-
-    def wide(arrays):
-        return [tf.TensorShape([*a.shape[:2], None, a.shape[3]]) for a in arrays]
-
-    shapes = tf.nest.map_structure(lambda tensor: tensor.shape, state)
-    return shapes._replace(
-        history=shapes.history._replace(tokens=tf.TensorShape([rows, None])),
-        cache=shapes.cache._replace(
-            keys=wide(state.cache.keys),
-            values=wide(state.cache.values),
-            seen=tf.TensorShape([rows, None]),
-        ),
-    )
-
-
 def advance(
     decoder,
     state,
@@ -214,7 +133,7 @@ def advance(
         decoder: See above.
         state: Of `begin` or `grown_state`.
         limits: int32 (R,) new tokens of each row.
-        rules: As of `decode`.
+        rules: As of `begin`.
         num_steps: int32 scalar, a tensor.
         transposed_kernels: Of the decoder, or None.
         jit_compile: Whether the call is compiled by XLA.

@@ -30,7 +30,7 @@ def few_lengths(max_length):
     return tuple(lengths)
 
 
-def num_columns(length, max_length, jit_compile):
+def num_columns(length, max_length, *, jit_compile):
     """Columns that texts of `length` tokens are padded to: at most `max_length`.
 
     A multiple of 32, and where XLA compiles, one of `few_lengths`.
@@ -42,7 +42,7 @@ def num_columns(length, max_length, jit_compile):
     return tf.minimum(multiples * LENGTH_MULTIPLE, max_length)
 
 
-def num_rows(count, jit_compile):
+def num_rows(count, *, jit_compile):
     """Rows that a batch of `count` rows is padded to: one at least.
 
     Where XLA compiles, which it does for every new shape, a power of two up to 32 and a
@@ -100,12 +100,12 @@ class PaddedCore:
     def __call__(self, inputs):
         """Logits float32, first axis B, of int32 inputs of any B >= 0 and S <= max."""
         shape = tf.shape(inputs["token_ids"])
-        rows = num_rows(shape[0], self.jit_compile)
+        rows = num_rows(shape[0], jit_compile=self.jit_compile)
         length = self._bucket(shape[1])
         sizes = dict.fromkeys(self._fill, length)
         if self.mask_positions:
             masks = tf.shape(inputs["mask_positions"])[1]
-            sizes["mask_positions"] = num_rows(masks, self.jit_compile)
+            sizes["mask_positions"] = num_rows(masks, jit_compile=self.jit_compile)
         padded = {
             name: padded(inputs[name], rows, sizes[name], fill)
             for name, fill in self._fill.items()

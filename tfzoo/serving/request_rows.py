@@ -8,6 +8,8 @@ Shapes: B rows, R rows after padding, W columns.
 
 import tensorflow as tf
 
+from tfzoo.serving.core import num_columns, num_rows, padded
+
 # Beyond them a float32 overflows somewhere, and no text changes any more.
 TEMPERATURES = 1e-4, 1e4
 REPETITION_PENALTIES = 1e-2, 1e2
@@ -93,3 +95,18 @@ def _gathered(ids, starts, counts, fill):
 def padded_rows(values, rows, fill):
     """A vector with so many values, those that are added are `fill`."""
     return tf.pad(values, [[0, rows - tf.shape(values)[0]]], constant_values=fill)
+
+
+def padded_ids(ids, fill, most, jit_compile):
+    """Ids (B, S) with as many rows and columns as one of the few sizes has.
+
+    Args:
+        ids: int32.
+        fill: The id of all that is added.
+        most: The largest S.
+        jit_compile: Whether XLA compiles what reads them.
+    """
+    rows, columns = tf.unstack(tf.shape(ids))
+    rows = num_rows(rows, jit_compile=jit_compile)
+    columns = num_columns(columns, most, jit_compile=jit_compile)
+    return padded(ids, rows, columns, fill)

@@ -8,15 +8,15 @@ import tensorflow as tf
 from tfzoo.generation import decode
 from tfzoo.generation.options import GenerationOptions
 from tfzoo.generation.rules import rules_for
-from tfzoo.serving.core import num_columns, num_rows, padded
 from tfzoo.serving.request_rows import (
-    first_ids,
     last_ids,
     limited,
     of_one_size,
+    padded_ids,
     padded_rows,
 )
 from tfzoo.serving.signatures import STRINGS, ServedModel, traced
+from tfzoo.serving.text_scoring import TextScoring
 from tfzoo.serving.warmup import generation_requests
 
 NUMBERS = {
@@ -90,7 +90,7 @@ def causal_lm_signatures(
     }
     _check(defaults, decoder)
     generation = _Generation(decoder, tokenizer, max_new_tokens, jit_compile)
-    scoring = _Scoring(decoder, tokenizer, max_sequence_length, jit_compile)
+    scoring = TextScoring(decoder, tokenizer, max_sequence_length, jit_compile)
 
     @traced(prompt=STRINGS)
     def serving_default(prompt):
@@ -172,9 +172,8 @@ class _Generation:
                 self._context - options["max_new_tokens"],
                 self._end_id,
             )
-            rows = num_rows(count, self._jit_compile)
-            width = num_columns(tf.shape(ids)[1], self._context, self._jit_compile)
-            ids = padded(ids, rows, width, self._end_id)
+            ids = padded_ids(ids, self._end_id, self._context, self._jit_compile)
+            rows = tf.shape(ids)[0]
             lengths = padded_rows(lengths, rows, 1)
             # Of 0 new tokens: rows that are done before they begin.
             options = {
@@ -206,59 +205,4 @@ class _Generation:
             rules,
             max_new_tokens=self._max_new_tokens,
             jit_compile=self._jit_compile,
-        )
-
-
-class _Scoring:
-    """Strings -> how likely the decoder finds them."""
-
-    def __init__(self, decoder, tokenizer, max_sequence_length, jit_compile):
-        self._decoder, self._tokenizer = decoder, tokenizer
-        self._end_id = tokenizer.required_id("end")
-        self._jit_compile = jit_compile
-        self.max_sequence_length = max_sequence_length or decoder.max_sequence_length
-        self._compute = tf.function(
-            self._log_probabilities,
-            input_signature=[
-                tf.TensorSpec([None, None], tf.int32),
-                tf.TensorSpec([None], tf.int32),
-            ],
-            autograph=False,
-            jit_compile=jit_compile or None,
-        )
-
-    def __call__(self, texts):
-        count = tf.shape(texts)[0]
-        with tf.device("/CPU:0"):
-            ids, lengths = first_ids(
-                self._tokenizer.graph(texts), self.max_sequence_length, self._end_id
-            )
-            rows = num_rows(count, self._jit_compile)
-            width = num_columns(
-                tf.shape(ids)[1], self.max_sequence_length, self._jit_compile
-            )
-            ids = padded(ids, rows, width, self._end_id)
-        sums = self._compute(ids, padded_rows(lengths, rows, 0))
-        return {"log_probability": sums[:count], "token_count": lengths}
-
-    def _log_probabilities(self, ids, lengths):
-        """Ids (B, S) after the end token, of which `lengths` count -> float32 (B,)."""
-        width = tf.shape(ids)[1]
-        before = tf.pad(ids[:, :-1], [[0, 0], [1, 0]], constant_values=self._end_id)
-        mask = tf.sequence_mask(lengths, width, tf.int32)
-        hidden = self._decoder({"token_ids": before, "padding_mask": mask})
-
-        def of_one_row(row):
-            # Logits (B, S, V) of a whole batch would not fit into memory.
-            hidden, ids, mask = row
-            losses = tf.nn.sparse_softmax_cross_entropy_with_logits(
-                labels=ids, logits=self._decoder.logits(hidden)
-            )
-            return 0.0 - tf.reduce_sum(losses * tf.cast(mask, tf.float32))
-
-        return tf.map_fn(
-            of_one_row,
-            (hidden, ids, mask),
-            parallel_iterations=1,
-            fn_output_signature=tf.float32,
         )
