@@ -59,27 +59,33 @@ def written(cache, new_keys, new_values, seen, *, after, jit_compile):
             has a scatter for it.
     """
     start = cache.filled + tf.minimum(tf.reduce_min(after), 0)
-    write = _write_slice if jit_compile else _scatter
+    write = _slice_writer(start) if jit_compile else _scatterer(new_keys[0], start)
     columns = tf.range(cache.num_columns) - start
-    new = tf.gather(seen, tf.clip_by_value(columns, 0, seen.shape[1] - 1), axis=1)
+    added = tf.gather(seen, tf.clip_by_value(columns, 0, seen.shape[1] - 1), axis=1)
     inside = (columns >= 0) & (columns < seen.shape[1])
     return Cache(
-        [write(k, n, start) for k, n in zip(cache.keys, new_keys, strict=True)],
-        [write(v, n, start) for v, n in zip(cache.values, new_values, strict=True)],
-        tf.where(inside, new, cache.seen),
+        [write(k, new) for k, new in zip(cache.keys, new_keys, strict=True)],
+        [write(v, new) for v, new in zip(cache.values, new_values, strict=True)],
+        tf.where(inside, added, cache.seen),
         cache.filled + seen.shape[1],
     )
 
 
-def _write_slice(array, new, start):
-    return keras.ops.slice_update(array, (0, 0, start, 0), new)
+def _slice_writer(start):
+    return lambda array, new: keras.ops.slice_update(array, (0, 0, start, 0), new)
 
 
-def _scatter(array, new, start):
-    """In place as well, where nothing else holds the array."""
+def _scatterer(new, start):
+    """In place as well, where nothing else holds the array.
+
+    Args:
+        new: An array of the shape of all that are written.
+        start: int32 scalar, the first column.
+    """
     sizes = tf.unstack(tf.shape(new)[:3])
     indices = tf.stack(tf.meshgrid(*map(tf.range, sizes), indexing="ij"), axis=-1)
-    return tf.tensor_scatter_nd_update(array, indices + [0, 0, start], new)
+    indices += [0, 0, start]
+    return lambda array, new: tf.tensor_scatter_nd_update(array, indices, new)
 
 
 def grown(cache, num_columns):
