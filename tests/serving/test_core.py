@@ -43,7 +43,7 @@ def test_the_buckets_are_multiples_of_32_up_to_the_maximum():
 
 
 def test_few_lengths_are_each_about_half_more_up_to_the_maximum():
-    assert few_lengths(1024) == (32, 64, 96, 160, 256, 384, 576, 896, 1024)
+    assert few_lengths(1024) == (32, 64, 96, 160, 256, 384, 640, 1024)
     assert few_lengths(72) == (32, 64, 72)
     assert few_lengths(20) == (20,)
 

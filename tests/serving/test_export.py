@@ -13,7 +13,13 @@ import pytest
 import tensorflow as tf
 
 from tfzoo.errors import ExportError, OutputError
-from tfzoo.serving import ServedModel, classifier_signatures, export_version
+from tfzoo.serving import (
+    ServedModel,
+    classifier_signatures,
+    export,
+    export_saved_model,
+    export_version,
+)
 from tfzoo.serving.versions import add_version
 
 
@@ -234,21 +240,23 @@ def test_a_model_that_generates_stores_every_weight_once(exported_causal_lm, cau
 
 
 def test_an_export_by_path_is_whole_and_overwrites_nothing(
-    causal_lm, tmp_path, monkeypatch
+    served, tmp_path, monkeypatch
 ):
-    from tfzoo.serving import export
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "precious").write_text("")
+    with pytest.raises(OutputError, match="Something stands here"):
+        export_saved_model(tmp_path / "full", served)
 
     def fail(path, requests):
         raise RuntimeError("stop")
 
     monkeypatch.setattr(export, "write_warmup", fail)
     with pytest.raises(RuntimeError):
-        causal_lm.export(tmp_path / "gpt", max_new_tokens=2)
-    assert names(tmp_path) == []
-    (tmp_path / "gpt").mkdir()
-    (tmp_path / "gpt" / "precious").write_text("")
-    with pytest.raises(OutputError, match="Something stands here"):
-        causal_lm.export(tmp_path / "gpt", max_new_tokens=2)
+        export_saved_model(tmp_path / "mail", served)
+    assert names(tmp_path) == ["full"]
+
+
+def test_other_formats_are_left_to_keras(causal_lm, tmp_path):
     with pytest.raises(ValueError, match="(?s)Unrecognized format.*no-such-format"):
         causal_lm.export(tmp_path / "other", format="no-such-format")
 

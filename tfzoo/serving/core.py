@@ -106,11 +106,11 @@ class PaddedCore:
         if self.mask_positions:
             masks = tf.shape(inputs["mask_positions"])[1]
             sizes["mask_positions"] = num_rows(masks, jit_compile=self.jit_compile)
-        padded = {
+        wide = {
             name: padded(inputs[name], rows, sizes[name], fill)
             for name, fill in self._fill.items()
         }
-        logits = self._compute(padded)[: shape[0]]
+        logits = self._compute(wide)[: shape[0]]
         return logits[:, :masks] if self.mask_positions else logits
 
     def _bucket(self, length):

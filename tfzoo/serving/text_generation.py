@@ -94,11 +94,12 @@ def causal_lm_signatures(
 
     @traced(prompt=STRINGS)
     def serving_default(prompt):
-        rows = tf.shape(prompt)
-        options = {
-            name: tf.fill(rows, tf.constant(defaults[name], dtype))
-            for name, dtype in NUMBERS.items()
-        }
+        with tf.device("/CPU:0"):
+            rows = tf.shape(prompt)
+            options = {
+                name: tf.fill(rows, tf.constant(defaults[name], dtype))
+                for name, dtype in NUMBERS.items()
+            }
         return {"text": generation(prompt, options)["text"]}
 
     numbers = {name: tf.TensorSpec([None], dtype) for name, dtype in NUMBERS.items()}
@@ -160,8 +161,8 @@ class _Generation:
         )
 
     def __call__(self, prompts, options):
-        count = tf.shape(prompts)[0]
         with tf.device("/CPU:0"):
+            count = tf.shape(prompts)[0]
             options = limited(
                 options,
                 max_new_tokens=self._max_new_tokens,

@@ -34,8 +34,8 @@ class TextScoring:
         )
 
     def __call__(self, texts):
-        count = tf.shape(texts)[0]
         with tf.device("/CPU:0"):
+            count = tf.shape(texts)[0]
             ids, lengths = first_ids(
                 self._tokenizer.graph(texts), self.max_sequence_length, self._end_id
             )
