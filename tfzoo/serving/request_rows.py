@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from tfzoo.serving.core import num_columns, num_rows, padded
 
-# Beyond them a float32 overflows somewhere, and no text changes any more.
+# Wider than any use; far beyond them float32 overflows somewhere.
 TEMPERATURES = 1e-4, 1e4
 REPETITION_PENALTIES = 1e-2, 1e2
 
