@@ -5,7 +5,8 @@
 
 Prints one line for each text: of a classifier `label<TAB>score`; of one with several
 labels per text these pairs for the labels of a probability of at least 0.5; of a
-regression the score; of a model that fills gaps `word<TAB>score` for each `[MASK]`.
+regression the score; of a model that fills gaps `word<TAB>score` for each `[MASK]`;
+of a model that generates what comes after the text, which may take several lines.
 With `--json` a line is an object that holds everything the model answered.
 """
 
@@ -71,7 +72,7 @@ def version_folder(path):
 
 
 def load_model(folder):
-    """A SavedModel whose signature `serving_default` takes text."""
+    """A SavedModel whose signature `serving_default` takes text or prompts."""
     import tensorflow as tf
 
     try:
@@ -81,7 +82,7 @@ def load_model(folder):
         raise UserError(f"{folder}: The model cannot be loaded: {reason}") from None
     signature = loaded.signatures.get("serving_default")
     inputs = signature.structured_input_signature[1] if signature else {}
-    if not set(inputs) <= {"text", "text_pair"} or "text" not in inputs:
+    if set(inputs) not in ({"text"}, {"text", "text_pair"}, {"prompt"}):
         raise UserError(
             f"{folder}: The model must have a signature serving_default that takes "
             f"text. Received: {sorted(loaded.signatures)} with inputs {sorted(inputs)}."
@@ -147,7 +148,8 @@ def ask(signature, batch, labels):
     import tensorflow as tf
 
     columns = zip(*batch, strict=True)
-    names = ("text", "text_pair")
+    inputs = signature.structured_input_signature[1]
+    names = ("prompt",) if "prompt" in inputs else ("text", "text_pair")
     texts = {
         name: tf.constant(list(column))
         for name, column in zip(names, columns, strict=False)
@@ -159,6 +161,8 @@ def ask(signature, batch, labels):
 
 def described(row, labels):
     """One answer as plain values: names for the probabilities, no padding of gaps."""
+    if "text" in row:
+        return {"text": row["text"].decode()}
     if "tokens" in row:
         return {
             "gaps": [
@@ -184,6 +188,8 @@ def described(row, labels):
 
 def line(answer):
     """One answer as the line that is printed."""
+    if "text" in answer:
+        return answer["text"]
     if "gaps" in answer:
         pairs = [(best["token"], best["score"]) for best, *_ in answer["gaps"]]
     elif "label" in answer:

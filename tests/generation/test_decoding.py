@@ -23,10 +23,16 @@ def expected(next_logits, prompts):
 
 
 def decoded(decoder, prompts, limits, rules=None, *, jit_compile=False, width=NEW):
-    ids, lengths = padded_prompts(prompts)
+    ids, lengths = padded_prompts(prompts, decoder.max_sequence_length)
     limits = np.pad(limits, (0, len(ids) - len(limits)))
 
-    @tf.function(autograph=False, jit_compile=jit_compile)
+    ids, lengths, limits = (tf.constant(x, tf.int32) for x in (ids, lengths, limits))
+    sizes = (
+        tf.TensorSpec([None, None], tf.int32),
+        *[tf.TensorSpec([None], tf.int32)] * 2,
+    )
+
+    @tf.function(autograph=False)
     def function(ids, lengths, limits, rules):
         return decode(
             decoder,
@@ -38,8 +44,10 @@ def decoded(decoder, prompts, limits, rules=None, *, jit_compile=False, width=NE
             jit_compile=jit_compile,
         )
 
-    arrays = (tf.constant(x, tf.int32) for x in (ids, lengths, limits))
-    tokens, counts = function(*arrays, {"end_ids": tf.constant([-1]), **(rules or {})})
+    rules = {"end_ids": tf.constant([-1]), **(rules or {})}
+    tokens, counts = function.get_concrete_function(*sizes, rules)(
+        ids, lengths, limits, rules
+    )
     return tokens.numpy()[: len(prompts)], counts.numpy()[: len(prompts)]
 
 
@@ -195,6 +203,16 @@ def test_the_context_can_be_filled_to_its_last_token(decoder, compiled, generate
     assert len(prompt) + len(ids) == decoder.max_sequence_length
 
 
+def test_so_can_one_that_is_no_multiple_of_a_block(make_decoder, generate):
+    decoder = make_decoder(max_sequence_length=44)
+    compiled = CompiledGeneration(decoder, jit_compile=False)
+    prompt = list(range(35))
+    [[(ids, _)]] = generate(compiled, [prompt], max_new_tokens=9)
+    tokens, _ = decoded(decoder, [prompt], [9], width=9)
+    assert tokens.tolist() == [ids]
+    assert len(ids) == 9
+
+
 def cache_of(columns, filled, rows=2, seed=0):
     rng = np.random.default_rng(seed)
     array = rng.normal(size=(rows, 3, columns, 4)).astype(np.float32)
@@ -261,7 +279,7 @@ def test_a_grown_cache_holds_the_same():
 def test_blocks_are_few_and_add_about_half_of_what_is_filled(last):
     filled, sizes = 32, []
     while filled < last:
-        size = num_columns_for(filled, last)
+        size = int(num_columns_for(filled, last))
         assert size % 32 == 0
         assert filled < size <= max(filled + 64, 1.75 * filled)
         filled = size

@@ -117,12 +117,46 @@ def test_an_export_says_where_it_wrote_and_never_overwrites(mail, capsys):
         load("export_model").main(preset, preset)
 
 
-def test_a_model_that_generates_is_refused_with_its_directory(tmp_path):
+@pytest.fixture(scope="module")
+def gpt(tmp_path_factory):
+    """A causal language model and the folder of its versions."""
     words = ByteBPETokenizer.train(["a cat"] * 3, vocabulary_size=260, progress=False)
-    decoder = GPTDecoder(words.vocabulary_size, 1, 1, 8, 8, max_sequence_length=8)
-    CausalLM(decoder, words).save_to_preset(tmp_path / "gpt")
-    with pytest.raises(ExportError, match=r"gpt: .*generates text .*a CausalLM"):
-        load("export_model").main(tmp_path / "gpt", tmp_path / "out")
+    decoder = GPTDecoder(words.vocabulary_size, 1, 1, 8, 8, max_sequence_length=32)
+    rng = np.random.default_rng(5)
+    decoder.set_weights(
+        [rng.normal(0, 0.3, w.shape).astype(w.dtype) for w in decoder.get_weights()]
+    )
+    task, folder = CausalLM(decoder, words), tmp_path_factory.mktemp("gpt")
+    options = dict(max_new_tokens=9, temperature=0.9, top_k=7, seed=3)
+    return task, exported(task, folder, "gpt", **options)
+
+
+def test_a_model_that_generates_continues_each_line(gpt, printed):
+    task, versions = gpt
+    texts = ["a cat", "", "cat \u00e9"]
+    expected = task.generate(
+        texts,
+        max_new_tokens=9,
+        temperature=0.9,
+        top_k=7,
+        seed=3,
+        jit_compile=False,
+    )
+    rows = printed(model=versions, text=texts, as_json=True)
+    assert [json.loads(row) for row in rows] == [{"text": text} for text in expected]
+    assert load("predict").line({"text": expected[0]}) == expected[0]
+    result = predict("--model", versions, "--json", input=b"a cat\n\xff\n")
+    assert result.returncode == 0, result.stderr.decode()
+    assert result.stdout.decode().splitlines()[0] == rows[0]
+
+
+def test_an_option_that_a_model_lacks_is_named(gpt, mail, tmp_path):
+    (_, generates), (_, classifies) = gpt, mail
+    export = load("export_model").main
+    with pytest.raises(ExportError, match=r"TextClassifier has no seed, top_k\."):
+        export(classifies.parents[1] / "mail", tmp_path / "out", top_k=3, seed=1)
+    with pytest.raises(ValueError, match="max_new_tokens must be .*Received: 0"):
+        export(generates.parents[1] / "gpt", tmp_path / "out", max_new_tokens=0)
     assert not (tmp_path / "out").exists()
 
 

@@ -3,9 +3,10 @@
 Usage: python c_api.py TENSORFLOW_FOLDER SAVED_MODEL < REQUESTS
 
 REQUESTS is a JSON list of [signature, {input: [dtype, shape, flat values]}] with dtype
-"int32" or "string". Prints one JSON object: `methods` (signature -> method name),
-`answers` (for each request {output: [shape, flat values]} or the error's text), `ops`
-(all that the library knows) and `modules` (all that Python imported).
+"int32", "int64", "float32" or "string". Prints one JSON object: `methods` (signature
+-> method name), `answers` (for each request {output: [shape, flat values]} or the
+error's text), `ops` (all that the library knows) and `modules` (all that Python
+imported).
 """
 
 import ctypes
@@ -14,7 +15,12 @@ import math
 import pathlib
 import sys
 
-FLOAT, INT32, STRING = 1, 3, 7
+STRING = 7
+NUMBERS = {  # as TF_DataType numbers them
+    "float32": (1, ctypes.c_float),
+    "int32": (3, ctypes.c_int32),
+    "int64": (9, ctypes.c_int64),
+}
 POINTER = ctypes.c_void_p
 RETURNS = {
     POINTER: [
@@ -113,15 +119,16 @@ class SavedModel:
     def tensor(self, dtype, shape, values):
         count = math.prod(shape)
         dims = (ctypes.c_int64 * len(shape))(*shape)
-        kind, size = {"int32": (INT32, 4), "string": (STRING, 24)}[dtype]
+        kind, number = NUMBERS.get(dtype, (STRING, None))
+        size = 24 if number is None else ctypes.sizeof(number)
         tensor = POINTER(
             self.library.TF_AllocateTensor(
                 kind, dims, len(shape), ctypes.c_size_t(count * size)
             )
         )
         start = self.library.TF_TensorData(tensor)
-        if kind == INT32:
-            ctypes.memmove(start, (ctypes.c_int32 * count)(*values), count * size)
+        if number is not None:
+            ctypes.memmove(start, (number * count)(*values), count * size)
             return tensor
         for i, text in enumerate(values):
             # JSON has no bytes: surrogates stand for those that are not UTF-8.
@@ -137,8 +144,9 @@ class SavedModel:
         count, start = math.prod(shape), library.TF_TensorData(tensor)
         if not count:
             return [shape, []]
-        if library.TF_TensorType(tensor) == FLOAT:
-            return [shape, list((ctypes.c_float * count).from_address(start))]
+        for kind, number in NUMBERS.values():
+            if library.TF_TensorType(tensor) == kind:
+                return [shape, list((number * count).from_address(start))]
         texts = []
         for i in range(count):
             place = POINTER(start + 24 * i)

@@ -1,4 +1,4 @@
-"""A small classifier and a small masked language model, exported once."""
+"""A small classifier, masked and causal language model, each exported once."""
 
 import pathlib
 import subprocess
@@ -7,19 +7,21 @@ import sys
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from tfzoo.layers import MaskedLMHead
-from tfzoo.models import BertEncoder
+from tfzoo.models import BertEncoder, GPTDecoder
 from tfzoo.serving import (
     classifier_signatures,
     export_version,
     masked_lm_signatures,
 )
-from tfzoo.text import WordPieceTokenizer
+from tfzoo.tasks import CausalLM
+from tfzoo.text import ByteBPETokenizer, WordPieceTokenizer
 
 WORDS = "the a dog cat runs sleeps ##s fast . ! unused".split()
 VOCABULARY = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *WORDS]
-MAX_LENGTH = 72
+MAX_LENGTH, MAX_NEW_TOKENS = 72, 40
 LABELS = ("ham", "spam", "naïve")
 
 
@@ -108,6 +110,33 @@ def exported_masked_lm(served_masked_lm, tmp_path_factory):
     """Folder of version 1 of the small masked language model."""
     base = tmp_path_factory.mktemp("saved_models") / "gaps"
     return export_version(base, served_masked_lm)
+
+
+@pytest.fixture(scope="session")
+def causal_lm():
+    """A `CausalLM` whose context is no multiple of 32, with weights that vary texts."""
+    lines = ["the dog runs fast.", "a cat sleeps, a dog runs."] * 5
+    tokenizer = ByteBPETokenizer.train(lines, vocabulary_size=280, progress=False)
+    decoder = GPTDecoder(
+        tokenizer.vocabulary_size, 1, 2, 16, 32, max_sequence_length=MAX_LENGTH
+    )
+    rng = np.random.default_rng(7)
+    for v in decoder.trainable_variables:
+        v.assign(rng.normal(size=v.shape) * 0.3 + ("gamma" in v.path))
+    return CausalLM(decoder, tokenizer)
+
+
+@pytest.fixture(scope="session")
+def exported_causal_lm(causal_lm, tmp_path_factory):
+    """Folder of version 1 of the small causal language model."""
+    base = tmp_path_factory.mktemp("saved_models") / "gpt"
+    return causal_lm.export_version(base, max_new_tokens=MAX_NEW_TOKENS)
+
+
+@pytest.fixture(scope="session")
+def served_causal_lm(exported_causal_lm):
+    """Its signatures, loaded."""
+    return tf.saved_model.load(exported_causal_lm).signatures
 
 
 @pytest.fixture

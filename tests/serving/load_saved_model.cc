@@ -2,8 +2,9 @@
 //
 // Usage: load_saved_model SAVED_MODEL SIGNATURE TEXT...
 //
-// Feeds the texts to every input of the signature and prints one line per output:
-// name, tab, shape, tab, and its values separated by spaces.
+// Feeds the texts to every input of strings and ones to every input of numbers, and
+// prints one line per output: name, tab, shape, tab, and its values separated by
+// spaces.
 
 #include <iostream>
 #include <string>
@@ -19,6 +20,21 @@ using tensorflow::Tensor;
 int Fail(const std::string& what) {
   std::cerr << what << "\n";
   return 1;
+}
+
+Tensor Ones(tensorflow::DataType type, int64_t size) {
+  Tensor tensor(type, tensorflow::TensorShape({size}));
+  switch (type) {
+    case tensorflow::DT_INT32:
+      tensor.flat<int32_t>().setConstant(1);
+      break;
+    case tensorflow::DT_INT64:
+      tensor.flat<int64_t>().setConstant(1);
+      break;
+    default:
+      tensor.flat<float>().setConstant(1.0f);
+  }
+  return tensor;
 }
 
 template <typename T>
@@ -46,7 +62,8 @@ int main(int argc, char** argv) {
   for (int i = 3; i < argc; ++i) texts.vec<tensorflow::tstring>()(i - 3) = argv[i];
   std::vector<std::pair<std::string, Tensor>> inputs;
   for (const auto& [name, info] : signature.inputs()) {
-    inputs.emplace_back(info.name(), texts);
+    const bool is_text = info.dtype() == tensorflow::DT_STRING;
+    inputs.emplace_back(info.name(), is_text ? texts : Ones(info.dtype(), argc - 3));
   }
   std::vector<std::string> names, fetches;
   for (const auto& [name, info] : signature.outputs()) {
@@ -62,6 +79,8 @@ int main(int argc, char** argv) {
     std::cout << names[i] << "\t" << outputs[i].shape().DebugString() << "\t";
     if (outputs[i].dtype() == tensorflow::DT_STRING) {
       PrintValues<tensorflow::tstring>(outputs[i]);
+    } else if (outputs[i].dtype() == tensorflow::DT_INT32) {
+      PrintValues<int32_t>(outputs[i]);
     } else {
       PrintValues<float>(outputs[i]);
     }

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfzoo.serving.core import PaddedCore, length_buckets
+from tfzoo.serving.core import PaddedCore, few_lengths, length_buckets, num_columns
 
 IDS = ("token_ids", "segment_ids", "padding_mask")
 
@@ -40,6 +40,21 @@ def test_the_buckets_are_multiples_of_32_up_to_the_maximum():
     assert length_buckets(128) == (32, 64, 96, 128)
     assert length_buckets(72) == (32, 64, 72)
     assert length_buckets(20) == (20,)
+
+
+def test_few_lengths_are_each_about_half_more_up_to_the_maximum():
+    assert few_lengths(1024) == (32, 64, 96, 160, 256, 384, 640, 1024)
+    assert few_lengths(72) == (32, 64, 72)
+    assert few_lengths(20) == (20,)
+
+
+@pytest.mark.parametrize(
+    ("length", "graph", "xla"),
+    [(1, 32, 32), (32, 32, 32), (97, 128, 160), (161, 192, 256), (290, 300, 300)],
+)
+def test_texts_are_padded_to_a_multiple_or_one_of_the_few(length, graph, xla):
+    assert int(num_columns(tf.constant(length), 300, jit_compile=False)) == graph
+    assert int(num_columns(tf.constant(length), 300, jit_compile=True)) == xla
 
 
 def test_the_core_sees_no_length_but_the_buckets_and_rows_keep_their_answer():

@@ -13,7 +13,13 @@ import pytest
 import tensorflow as tf
 
 from tfzoo.errors import ExportError, OutputError
-from tfzoo.serving import ServedModel, classifier_signatures, export_version
+from tfzoo.serving import (
+    ServedModel,
+    classifier_signatures,
+    export,
+    export_saved_model,
+    export_version,
+)
 from tfzoo.serving.versions import add_version
 
 
@@ -187,7 +193,77 @@ def test_the_signatures_have_the_published_names_types_and_shapes(exported):
     }
 
 
-def test_strings_stay_on_the_cpu(exported):
+def test_the_signatures_of_a_model_that_generates(exported_causal_lm):
+    signatures = saved_model_proto(exported_causal_lm).meta_graphs[0].signature_def
+
+    def types(infos):
+        assert all([d.size for d in i.tensor_shape.dim] == [-1] for i in infos.values())
+        return {k: tf.dtypes.as_dtype(i.dtype).name for k, i in infos.items()}
+
+    described = {
+        name: (types(signature.inputs), types(signature.outputs))
+        for name, signature in signatures.items()
+        if not name.startswith("__")
+    }
+    options = {
+        "max_new_tokens": "int32",
+        "top_k": "int32",
+        "seed": "int64",
+        "temperature": "float32",
+        "top_p": "float32",
+        "repetition_penalty": "float32",
+    }
+    assert described == {
+        "serving_default": ({"prompt": "string"}, {"text": "string"}),
+        "generate": (
+            {"prompt": "string", **options},
+            {"text": "string", "token_count": "int32"},
+        ),
+        "score": (
+            {"text": "string"},
+            {"log_probability": "float32", "token_count": "int32"},
+        ),
+    }
+
+
+def test_a_model_that_generates_stores_every_weight_once(exported_causal_lm, causal_lm):
+    count = 4 * causal_lm.count_params()
+    stored = tf.train.load_checkpoint(str(exported_causal_lm / "variables/variables"))
+    shapes = stored.get_variable_to_shape_map()
+    sizes = [np.prod(s) for n, s in shapes.items() if "VARIABLE_VALUE" in n]
+    assert 4 * sum(sizes) == count
+    assert names(exported_causal_lm.parent) == [
+        "1",
+        "batching_parameters.txt",
+        "models.config",
+    ]
+
+
+def test_an_export_by_path_is_whole_and_overwrites_nothing(
+    served, tmp_path, monkeypatch
+):
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "precious").write_text("")
+    with pytest.raises(OutputError, match="Something stands here"):
+        export_saved_model(tmp_path / "full", served)
+
+    def fail(path, requests):
+        raise RuntimeError("stop")
+
+    monkeypatch.setattr(export, "write_warmup", fail)
+    with pytest.raises(RuntimeError):
+        export_saved_model(tmp_path / "mail", served)
+    assert names(tmp_path) == ["full"]
+
+
+def test_other_formats_are_left_to_keras(causal_lm, tmp_path):
+    with pytest.raises(ValueError, match="(?s)Unrecognized format.*no-such-format"):
+        causal_lm.export(tmp_path / "other", format="no-such-format")
+
+
+@pytest.mark.parametrize("model", ["exported", "exported_causal_lm"])
+def test_strings_stay_on_the_cpu(model, request):
+    exported = request.getfixturevalue(model)
     graph = saved_model_proto(exported).meta_graphs[0].graph_def
     nodes = [
         node

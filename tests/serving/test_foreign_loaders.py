@@ -93,6 +93,75 @@ def test_the_c_library_fills_gaps(exported_masked_lm, served_masked_lm, python, 
     )
 
 
+def generation_requests():
+    """Requests to every signature of the small causal language model, one bad."""
+    prompts = ["the dog", "", "na\u00efve \udcff\udcfe", "dog " * 300]
+    options = {
+        "max_new_tokens": ["int32", [4], [12, 3, 99, -1]],
+        "top_k": ["int32", [4], [0, 5, -3, 10**6]],
+        "seed": ["int64", [4], [1, -(2**63), 2**63 - 1, 4]],
+        "temperature": ["float32", [4], [0.0, 0.9, float("nan"), 1.0]],
+        "top_p": ["float32", [4], [1.0, 0.8, float("inf"), -1.0]],
+        "repetition_penalty": ["float32", [4], [1.0, 1.2, 0.0, float("-inf")]],
+    }
+    strings = ["string", [4], prompts]
+    return [
+        ["serving_default", {"prompt": strings}],
+        ["serving_default", {"prompt": ["string", [0], []]}],
+        ["generate", {"prompt": strings, **options}],
+        ["generate", {"prompt": ["string", [1], ["a"]], **options}],
+        ["score", {"text": strings}],
+    ]
+
+
+def asked(signatures, name, inputs):
+    tensors = {}
+    for key, (dtype, shape, values) in inputs.items():
+        if dtype == "string":
+            values = [value.encode("utf-8", "surrogateescape") for value in values]
+        tensors[key] = tf.reshape(tf.constant(values, dtype), shape)
+    return {k: v.numpy() for k, v in signatures[name](**tensors).items()}
+
+
+def check_generation(answers, signatures):
+    *good, wrong, scores = answers
+    for (name, inputs), answer in zip(generation_requests(), good, strict=False):
+        expected = asked(signatures, name, inputs)
+        assert answer["text"] == [
+            list(expected["text"].shape),
+            [text.decode() for text in expected["text"]],
+        ]
+    assert good[2]["token_count"] == [[4], [12, 3, 40, 0]]
+    assert "must have a value for each row. Received:] [1 4 4 4 4 4 4]" in wrong
+    expected = asked(signatures, *generation_requests()[-1])
+    assert scores["token_count"] == [[4], expected["token_count"].tolist()]
+    np.testing.assert_allclose(
+        scores["log_probability"][1], expected["log_probability"], rtol=1e-5
+    )
+
+
+def test_tensorflow_without_keras_generates(
+    exported_causal_lm, served_causal_lm, python, here
+):
+    sent = json.dumps(generation_requests())
+    printed = python(here / "tensorflow_alone.py", exported_causal_lm, input=sent)
+    check_generation(json.loads(printed)["answers"], served_causal_lm)
+
+
+def test_the_c_library_generates(exported_causal_lm, served_causal_lm, python, here):
+    sent = json.dumps(generation_requests())
+    printed = json.loads(
+        python(here / "c_api.py", FOLDER, exported_causal_lm, input=sent)
+    )
+    check_generation(printed["answers"], served_causal_lm)
+    assert not [name for name in printed["modules"] if "tensorflow" in name]
+    stored = operations(exported_causal_lm)
+    assert {"TensorScatterUpdate", "UnsortedSegmentJoin"} <= stored
+    assert stored <= set(printed["ops"])
+    assert not [name for name in stored if name.startswith("Xla")]
+    assert not [name for name in stored if "HashTable" in name]
+
+
 def operations(path):
     from tensorflow.core.protobuf import saved_model_pb2
 
@@ -145,3 +214,30 @@ def test_a_cpp_program_answers_strings(compiled, exported, served):
     np.testing.assert_allclose(
         np.array(values, float), np.ravel(expected["probabilities"]), atol=1e-5
     )
+
+
+@pytest.mark.slow
+def test_a_cpp_program_generates(compiled, exported_causal_lm, served_causal_lm):
+    texts = ["the dog runs", "", "cat"]
+    for name, key in (("serving_default", "prompt"), ("score", "text")):
+        command = [compiled, exported_causal_lm, name, *texts]
+        result = subprocess.run(command, check=False, capture_output=True)
+        assert result.returncode == 0, result.stderr
+        expected = served_causal_lm[name](**{key: tf.constant(texts)})
+        if name == "score":
+            rows = [line.split(b"\t") for line in result.stdout.splitlines()]
+            printed = {name: values.split() for name, _, values in rows}
+            np.testing.assert_allclose(
+                np.array(printed[b"log_probability"], float),
+                expected["log_probability"],
+                rtol=1e-5,
+            )
+            assert [int(n) for n in printed[b"token_count"]] == list(
+                expected["token_count"].numpy()
+            )
+        else:
+            texts_of = b" ".join(expected["text"].numpy())
+            assert result.stdout == b"text\t[3]\t" + texts_of + b"\n"
+    command = [compiled, exported_causal_lm, "generate", *texts]
+    result = subprocess.run(command, check=True, capture_output=True)
+    assert b"token_count\t[3]\t1 1 1\n" in result.stdout

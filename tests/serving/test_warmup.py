@@ -6,7 +6,8 @@ import pytest
 import tensorflow as tf
 
 from tfzoo.serving import classifier_signatures
-from tfzoo.serving.core import XLA_BATCH_SIZES
+from tfzoo.serving.core import XLA_BATCH_SIZES, few_lengths
+from tfzoo.serving.warmup import generation_requests
 
 
 def logs_of(version):
@@ -67,6 +68,45 @@ def test_a_masked_language_model_is_warmed_with_a_gap(exported_masked_lm):
         answer = signatures[name](**inputs)
         shapes[name, *answer.popitem()[1].shape] += 1
     assert shapes == {("serving_default", 1, 1, 3): 3, ("token_ids", 1, 1, 16): 3}
+
+
+def test_a_model_that_generates_answers_its_records(
+    exported_causal_lm, served_causal_lm
+):
+    answered = []
+    for log in logs_of(exported_causal_lm):
+        _, name, inputs = inputs_of(log)
+        answered.append((name, sorted(served_causal_lm[name](**inputs))))
+    assert answered == [
+        ("serving_default", ["text"]),
+        ("generate", ["text", "token_count"]),
+        ("score", ["log_probability", "token_count"]),
+    ]
+
+
+def test_a_compiled_model_that_generates_is_warmed_at_every_shape(causal_lm):
+    requests = generation_requests(
+        causal_lm.tokenizer,
+        context=300,
+        max_sequence_length=100,
+        max_new_tokens=40,
+        jit_compile=True,
+    )
+    shapes = collections.Counter()
+    for request in requests[1:]:
+        name = "text" if request.signature == "score" else "prompt"
+        texts = request.inputs[name]
+        (length,) = {len(causal_lm.tokenizer.tokenize(text)) for text in texts}
+        shapes[request.signature, len(texts), length] += 1
+        if name == "prompt":
+            new = {*request.inputs["max_new_tokens"]}
+            assert new == {min(40, 300 - length)}
+    assert shapes == {
+        (name, rows, length): 1
+        for name, context in (("generate", 300), ("score", 100))
+        for rows in XLA_BATCH_SIZES
+        for length in few_lengths(context)
+    }
 
 
 def test_a_regression_is_warmed_through_the_regress_api(serve, tmp_path):

@@ -1,5 +1,5 @@
 """Search loops over a decoder's `step`, and the rules by which they choose."""
 
-from tfzoo.generation.decoding import decode
+from tfzoo.generation.in_graph import decode
 
 __all__ = ["decode"]

@@ -6,9 +6,11 @@ Shapes: B rows, K columns, T new tokens, N num_heads, H head size.
 import typing
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 BLOCK = 32  # columns, the least by which a cache grows
+_STEPS = BLOCK * 2 ** np.arange(20, dtype=np.int32)
 
 
 class Cache(typing.NamedTuple):
@@ -31,8 +33,14 @@ class Cache(typing.NamedTuple):
 
     @property
     def num_columns(self):
-        """K, which is static."""
-        return self.keys[0].shape[2]
+        """K: a number where the shape has it, else an int32 scalar."""
+        return size(self.seen, 1)
+
+
+def size(tensor, axis):
+    """The size of an axis: a number where the shape has it, else an int32 scalar."""
+    static = tensor.shape[axis]
+    return tf.shape(tensor)[axis] if static is None else static
 
 
 def written(cache, new_keys, new_values, seen, *, after, jit_compile):
@@ -51,27 +59,33 @@ def written(cache, new_keys, new_values, seen, *, after, jit_compile):
             has a scatter for it.
     """
     start = cache.filled + tf.minimum(tf.reduce_min(after), 0)
-    write = _write_slice if jit_compile else _scatter
+    write = _slice_writer(start) if jit_compile else _scatterer(new_keys[0], start)
     columns = tf.range(cache.num_columns) - start
-    new = tf.gather(seen, tf.clip_by_value(columns, 0, seen.shape[1] - 1), axis=1)
+    added = tf.gather(seen, tf.clip_by_value(columns, 0, seen.shape[1] - 1), axis=1)
     inside = (columns >= 0) & (columns < seen.shape[1])
     return Cache(
-        [write(k, n, start) for k, n in zip(cache.keys, new_keys, strict=True)],
-        [write(v, n, start) for v, n in zip(cache.values, new_values, strict=True)],
-        tf.where(inside, new, cache.seen),
+        [write(k, new) for k, new in zip(cache.keys, new_keys, strict=True)],
+        [write(v, new) for v, new in zip(cache.values, new_values, strict=True)],
+        tf.where(inside, added, cache.seen),
         cache.filled + seen.shape[1],
     )
 
 
-def _write_slice(array, new, start):
-    return keras.ops.slice_update(array, (0, 0, start, 0), new)
+def _slice_writer(start):
+    return lambda array, new: keras.ops.slice_update(array, (0, 0, start, 0), new)
 
 
-def _scatter(array, new, start):
-    """In place as well, where nothing else holds the array."""
+def _scatterer(new, start):
+    """In place as well, where nothing else holds the array.
+
+    Args:
+        new: An array of the shape of all that are written.
+        start: int32 scalar, the first column.
+    """
     sizes = tf.unstack(tf.shape(new)[:3])
     indices = tf.stack(tf.meshgrid(*map(tf.range, sizes), indexing="ij"), axis=-1)
-    return tf.tensor_scatter_nd_update(array, indices + [0, 0, start], new)
+    indices += [0, 0, start]
+    return lambda array, new: tf.tensor_scatter_nd_update(array, indices, new)
 
 
 def grown(cache, num_columns):
@@ -116,10 +130,9 @@ def num_columns_for(filled, last):
     """Columns to grow to when `filled` are in use and never more than `last` will be.
 
     Attention goes over all columns, so a block adds about half of what is filled;
-    and every size is compiled, so there are few: up to context 1024, seven.
+    and every size is compiled, so there are few: up to context 1024, seven. The numbers
+    may be tensors, and the result is one.
     """
-    wanted = min(last, filled + max(BLOCK, filled // 2))
-    step = BLOCK
-    while step * 8 < wanted:
-        step *= 2
+    wanted = tf.minimum(last, filled + tf.maximum(BLOCK, filled // 2))
+    step = tf.reduce_max(tf.where(_STEPS * 8 < wanted, 2 * _STEPS, BLOCK))
     return -(-wanted // step) * step

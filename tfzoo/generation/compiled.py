@@ -97,7 +97,7 @@ class Generation:
         self.num_prompts = len(prompts)
         for prompt in prompts:
             check_ids("A prompt", prompt, compiled.decoder.vocabulary_size)
-        ids, lengths = padded_prompts(prompts)
+        ids, lengths = padded_prompts(prompts, compiled.decoder.max_sequence_length)
         limits = np.zeros(len(ids), int)
         limits[: len(prompts)] = options.limits(
             lengths[: len(prompts)], compiled.decoder.max_sequence_length
@@ -158,7 +158,7 @@ class Generation:
         if int(cache.filled) + self.columns_per_step > cache.num_columns:
             used = int(tf.reduce_max(tf.reduce_sum(tf.cast(cache.seen, tf.int32), 1)))
             filled = used if self.columns_per_step > 1 else cache.num_columns
-            columns = num_columns_for(filled, self._last)
+            columns = int(num_columns_for(filled, self._last))
             columns = max(columns, filled + self.columns_per_step, cache.num_columns)
             self.state = self.grow(self.state, columns)
         rows, columns = self.state.cache.seen.shape
@@ -286,11 +286,12 @@ class SpeculativeGeneration(Generation):
         return speculative.grow(state, num_columns)
 
 
-def padded_prompts(prompts):
+def padded_prompts(prompts, context):
     """Lists of ids -> int32 (B, P) and their lengths (B,), for few different shapes.
 
     Args:
         prompts: Lists of one or more ids.
+        context: The largest P, unless a prompt is longer.
 
     Returns:
         Arrays of B rows, the next power of two. Rows beyond the prompts hold one id.
@@ -298,7 +299,8 @@ def padded_prompts(prompts):
     if not all(len(prompt) for prompt in prompts):
         raise ValueError("A prompt must hold one or more ids. Received: []")
     rows = 1 << (len(prompts) - 1).bit_length()
-    width = -(-max(map(len, prompts)) // BLOCK) * BLOCK
+    longest = max(map(len, prompts))
+    width = max(longest, min(-(-longest // BLOCK) * BLOCK, context))
     padded = np.zeros((rows, width), np.int32)
     lengths = np.ones(rows, np.int32)
     for i, prompt in enumerate(prompts):

@@ -1,7 +1,7 @@
 """Greedy decoding and sampling, with a cache that grows in blocks.
 
-`decode` is all of it as one function of tensors. Who calls from Python takes its parts,
-`begin`, `grown_state` and `advance`, and compiles them one by one.
+The loop has three parts, `begin`, `grown_state` and `advance`, which callers compile
+one by one: from Python `compiled`, in a graph `in_graph`.
 
 A decoder is any object with the methods `step` and `logits` of `GPTDecoder`, and its
 `num_layers`, `num_heads`, `hidden_dim`, `vocabulary_size` and `compute_dtype`.
@@ -17,8 +17,8 @@ import tensorflow as tf
 from tfzoo.generation.cache import (
     Cache,
     grown,
-    num_columns_for,
     of_rows,
+    size,
     written,
 )
 from tfzoo.generation.choosing import next_ids
@@ -43,45 +43,6 @@ class State(typing.NamedTuple):
     done: tf.Tensor
 
 
-def decode(
-    decoder, prompts, lengths, limits, rules, *, max_new_tokens, jit_compile=False
-):
-    """Prompts to what comes after them, one function of tensors.
-
-    Args:
-        decoder: See above.
-        prompts: int32 (B, P), P a static multiple of 32; a row holds `lengths` tokens
-            and then padding.
-        lengths: int32 (B,), at least 1.
-        limits: int32 (B,) new tokens of each row, at most `max_new_tokens`; 0 for none.
-        rules: See `next_ids`; `end_ids`, int32 (E,), are the tokens that end a row.
-        max_new_tokens: A number; the context must hold P and these.
-        jit_compile: Whether the call is compiled by XLA.
-
-    Returns:
-        Tokens int32 (B, max_new_tokens), the end token included, and their numbers
-        int32 (B,). What follows the last token of a row is 0.
-    """
-    rows = prompts.shape[0]
-    transposed = None
-    if jit_compile and rows is not None and rows >= ROWS_FOR_TRANSPOSED_KERNELS:
-        transposed = decoder.transposed_kernels()
-    last = prompts.shape[1] + max_new_tokens - 1  # the last token is never read
-    state = begin(decoder, prompts, lengths, limits, rules)
-    while state.cache.num_columns < last:
-        state = grown_state(state, num_columns_for(state.cache.num_columns, last))
-        state = advance(
-            decoder,
-            state,
-            limits,
-            rules,
-            num_steps=state.cache.num_columns,
-            transposed_kernels=transposed,
-            jit_compile=jit_compile,
-        )
-    return new_tokens(state.history, max_new_tokens)
-
-
 def begin(decoder, prompts, lengths, limits, rules, *, copies=1):
     """Reads the prompts and chooses the first token of each row.
 
@@ -90,7 +51,8 @@ def begin(decoder, prompts, lengths, limits, rules, *, copies=1):
         prompts: int32 (B, P).
         lengths: int32 (B,), at least 1.
         limits: int32 (R,), 0 for rows that are done before they begin.
-        rules: As of `decode`, for R rows.
+        rules: See `next_ids`, for R rows; `end_ids`, int32 (E,), are the tokens that
+            end a row.
         copies: Number of rows that continue each prompt; they stand together.
     """
     last_hidden, cache = read_prompts(decoder, prompts, lengths)
@@ -113,7 +75,7 @@ def read_prompts(decoder, prompts, lengths, *, every_position=False):
 
     With `every_position`, all its hidden states (B, P, D) instead.
     """
-    rows, width = tf.shape(prompts)[0], prompts.shape[1]
+    rows, width = tf.shape(prompts)[0], size(prompts, 1)
     head_dim = decoder.hidden_dim // decoder.num_heads
     nothing = tf.zeros([rows, decoder.num_heads, 0, head_dim], decoder.compute_dtype)
     positions = tf.range(width)
@@ -128,7 +90,7 @@ def read_prompts(decoder, prompts, lengths, *, every_position=False):
     )
     if not every_position:
         hidden = tf.gather(hidden, lengths - 1, batch_dims=1)
-    return hidden, Cache(keys, values, real, tf.constant(width))
+    return hidden, Cache(keys, values, real, tf.convert_to_tensor(width))
 
 
 def with_next_ids(state, ids, limits, rules):
@@ -148,7 +110,7 @@ def grown_state(state, num_columns):
         num_columns: Not fewer than it has.
     """
     tokens = state.history.tokens
-    more = num_columns + 1 - tokens.shape[1]
+    more = num_columns + 1 - size(tokens, 1)
     return state._replace(
         history=state.history._replace(tokens=tf.pad(tokens, [[0, 0], [0, more]])),
         cache=grown(state.cache, num_columns),
@@ -171,7 +133,7 @@ def advance(
         decoder: See above.
         state: Of `begin` or `grown_state`.
         limits: int32 (R,) new tokens of each row.
-        rules: As of `decode`.
+        rules: As of `begin`.
         num_steps: int32 scalar, a tensor.
         transposed_kernels: Of the decoder, or None.
         jit_compile: Whether the call is compiled by XLA.

@@ -8,7 +8,7 @@ import keras
 from keras import ops
 
 from tfzoo.layers.dropout import Dropout
-from tfzoo.layers.few_rows import few_rows, transposed_kernel
+from tfzoo.layers.few_rows import few_rows, inferred, transposed_kernel
 from tfzoo.layers.initializers import truncated_normal
 
 # Added to the score of a hidden key: exp() of it is exactly 0 in float32, and a row
@@ -112,9 +112,9 @@ class Attention(keras.layers.Layer):
             for k in (past_keys, keys)
         ]
         weights = self._softmax(ops.concatenate(scores, axis=-1), mask)
-        num_past = ops.shape(past_keys)[2]
-        y = ops.matmul(weights[..., :num_past], past_values)
-        y = y + ops.matmul(weights[..., num_past:], values)
+        num_new = ops.shape(keys)[2]
+        y = ops.matmul(weights[..., :-num_new], past_values)
+        y = y + ops.matmul(weights[..., -num_new:], values)
         return linear(self.output_projection, self._join(y)), keys, values
 
     def transposed_kernels(self):
@@ -134,14 +134,16 @@ class Attention(keras.layers.Layer):
     def _split(self, x):
         """(B, T, D) -> (B, N, T, H)."""
         batch, length, _ = ops.shape(x)
-        x = ops.reshape(x, (batch, length, self.num_heads, self.head_dim))
+        shape = inferred((batch, length, self.num_heads, self.head_dim))
+        x = ops.reshape(x, shape)
         return ops.transpose(x, (0, 2, 1, 3))
 
     def _join(self, x):
         """(B, N, T, H) -> (B, T, D)."""
         x = ops.transpose(x, (0, 2, 1, 3))
         batch, length, _, _ = ops.shape(x)
-        return ops.reshape(x, (batch, length, self.num_heads * self.head_dim))
+        shape = inferred((batch, length, self.num_heads * self.head_dim))
+        return ops.reshape(x, shape)
 
     def compute_output_shape(self, x_shape, context_shape=None):
         return x_shape

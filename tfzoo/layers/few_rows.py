@@ -34,7 +34,19 @@ def few_rows(dense, x, transposed_kernels=None):
     else:
         y = ops.matmul(transposed, ops.transpose(rows))
         y = ops.transpose(y - ops.expand_dims(negative_bias, 1))
-    return ops.reshape(y, (*lead, dense.units))
+    return ops.reshape(y, inferred((*lead, dense.units)))
+
+
+def inferred(shape):
+    """The shape for `reshape`: -1 for a size that is a tensor, if it is the only one.
+
+    In a graph of any sizes that spares the operations that compute it, which a step of
+    decoding would run hundreds of times.
+    """
+    tensors = [i for i, size in enumerate(shape) if not isinstance(size, int)]
+    if len(tensors) != 1:
+        return shape
+    return tuple(-1 if i == tensors[0] else size for i, size in enumerate(shape))
 
 
 def transposed_kernel(dense):

@@ -5,6 +5,8 @@ Shapes: B rows, S tokens, L tokens after padding, M masked words, C outputs.
 
 import tensorflow as tf
 
+from tfzoo.generation.cache import num_columns_for
+
 LENGTH_MULTIPLE = 32
 XLA_BATCH_SIZES = (1, 2, 4, 8, 16, 32)
 
@@ -13,6 +15,46 @@ def length_buckets(max_sequence_length):
     """The lengths L that the core ever sees, ascending: 32, 64, ... and the maximum."""
     whole = range(LENGTH_MULTIPLE, max_sequence_length, LENGTH_MULTIPLE)
     return (*whole, max_sequence_length)
+
+
+def few_lengths(max_length):
+    """Fewer lengths, for what compiles slowly: 32, each about half more, the maximum.
+
+    They are those that the cache of a decoder grows through.
+    """
+    lengths = [min(LENGTH_MULTIPLE, max_length)]
+    with tf.init_scope():  # numbers, also where a graph is being traced
+        while lengths[-1] < max_length:
+            longer = int(num_columns_for(lengths[-1], max_length))
+            lengths.append(min(longer, max_length))
+    return tuple(lengths)
+
+
+def num_columns(length, max_length, *, jit_compile):
+    """Columns that texts of `length` tokens are padded to: at most `max_length`.
+
+    A multiple of 32, and where XLA compiles, one of `few_lengths`.
+    """
+    if jit_compile:
+        lengths = tf.constant(few_lengths(max_length))
+        return tf.gather(lengths, tf.searchsorted(lengths, [length])[0])
+    multiples = (length + LENGTH_MULTIPLE - 1) // LENGTH_MULTIPLE
+    return tf.minimum(multiples * LENGTH_MULTIPLE, max_length)
+
+
+def num_rows(count, *, jit_compile):
+    """Rows that a batch of `count` rows is padded to: one at least.
+
+    Where XLA compiles, which it does for every new shape, a power of two up to 32 and a
+    multiple of 32 above.
+    """
+    if not jit_compile:
+        return tf.maximum(count, 1)
+    sizes = tf.constant(XLA_BATCH_SIZES)
+    largest = XLA_BATCH_SIZES[-1]
+    small = tf.gather(sizes, tf.searchsorted(sizes, [tf.minimum(count, largest)])[0])
+    large = (count + largest - 1) // largest * largest
+    return tf.where(count > largest, large, small)
 
 
 class PaddedCore:
@@ -28,9 +70,7 @@ class PaddedCore:
         max_sequence_length: Largest S.
         pad_id: Token id that stands in the padding.
         mask_positions: Whether the core takes `mask_positions`.
-        jit_compile: Whether XLA compiles the core. Then B, and M, are padded as well:
-            to a power of two up to 32 and to multiples of 32 above, since every new
-            shape is one compilation.
+        jit_compile: Whether XLA compiles the core. Then B, and M, are padded as well.
     """
 
     def __init__(
@@ -60,16 +100,17 @@ class PaddedCore:
     def __call__(self, inputs):
         """Logits float32, first axis B, of int32 inputs of any B >= 0 and S <= max."""
         shape = tf.shape(inputs["token_ids"])
-        rows, length = self._rounded(shape[0]), self._bucket(shape[1])
+        rows = num_rows(shape[0], jit_compile=self.jit_compile)
+        length = self._bucket(shape[1])
         sizes = dict.fromkeys(self._fill, length)
         if self.mask_positions:
             masks = tf.shape(inputs["mask_positions"])[1]
-            sizes["mask_positions"] = self._rounded(masks)
-        padded = {
-            name: _padded(inputs[name], rows, sizes[name], fill)
+            sizes["mask_positions"] = num_rows(masks, jit_compile=self.jit_compile)
+        wide = {
+            name: padded(inputs[name], rows, sizes[name], fill)
             for name, fill in self._fill.items()
         }
-        logits = self._compute(padded)[: shape[0]]
+        logits = self._compute(wide)[: shape[0]]
         return logits[:, :masks] if self.mask_positions else logits
 
     def _bucket(self, length):
@@ -77,19 +118,9 @@ class PaddedCore:
         padded = tf.maximum(multiples, 1) * LENGTH_MULTIPLE
         return tf.minimum(padded, self.max_sequence_length)
 
-    def _rounded(self, count):
-        if not self.jit_compile:
-            return tf.maximum(count, 1)
-        sizes = tf.constant(XLA_BATCH_SIZES)
-        largest = XLA_BATCH_SIZES[-1]
-        small = tf.gather(
-            sizes, tf.searchsorted(sizes, [tf.minimum(count, largest)])[0]
-        )
-        large = (count + largest - 1) // largest * largest
-        return tf.where(count > largest, large, small)
 
-
-def _padded(x, rows, columns, fill):
+def padded(x, rows, columns, fill):
+    """A matrix with so many rows and columns, those that are added full of `fill`."""
     shape = tf.shape(x)
     below = [[0, rows - shape[0]], [0, columns - shape[1]]]
     return tf.pad(x, below, constant_values=fill)

@@ -6,6 +6,7 @@ import pathlib
 import tensorflow as tf
 
 from tfzoo.errors import ExportError, OutputError
+from tfzoo.files import written_beside
 from tfzoo.serving.configuration import write_configuration
 from tfzoo.serving.versions import add_version
 from tfzoo.serving.warmup import write_warmup
@@ -20,7 +21,7 @@ def export_version(base, served):
     Args:
         base: Folder of the versions, such as saved_models/NAME; NAME becomes the
             model's name in TF Serving. Made where it is missing.
-        served: `ServedModel`, of `classifier_signatures` or `masked_lm_signatures`.
+        served: `ServedModel`, of one of the functions `..._signatures`.
 
     Returns:
         Path of the new version, base/N+1 for the highest version N there, or base/1.
@@ -30,22 +31,32 @@ def export_version(base, served):
         ExportError: a label cannot stand in a line of `labels.txt`.
     """
     base = pathlib.Path(base)
-    lines = _label_lines(served.labels)
+    _label_lines(served.labels)
 
     def write(directory):
-        write_saved_model(directory, served)
-        extra = directory / "assets.extra"
-        extra.mkdir()
-        if served.labels is not None:
-            (extra / "labels.txt").write_bytes(lines)
-        write_warmup(extra / "tf_serving_warmup_requests", served.warmup)
+        _write(directory, served)
         write_configuration(base)
 
     return add_version(base, write)
 
 
-def write_saved_model(directory, served):
-    """Writes `served` as a SavedModel into an empty or missing folder.
+def export_saved_model(path, served):
+    """Writes a model as one SavedModel, whole or not at all.
+
+    Args:
+        path: Folder that it becomes; missing or empty.
+        served: As of `export_version`.
+
+    Raises:
+        OutputError: something stands at `path`, or it cannot be written.
+        ExportError: a label cannot stand in a line of `labels.txt`.
+    """
+    with written_beside(path, directory=True) as directory:
+        _write(directory, served)
+
+
+def _write(directory, served):
+    """The SavedModel and what stands beside it, into an empty folder.
 
     Every variable that a signature reads is stored once, whatever object owned it, and
     nothing else is: the result needs neither Keras nor this package.
@@ -68,6 +79,11 @@ def write_saved_model(directory, served):
         raise OutputError(f"Cannot be written: {reason}.", path=directory) from e
     finally:
         logger.setLevel(level)
+    extra = directory / "assets.extra"
+    extra.mkdir()
+    if served.labels is not None:
+        (extra / "labels.txt").write_bytes(_label_lines(served.labels))
+    write_warmup(extra / "tf_serving_warmup_requests", served.warmup)
 
 
 def _name_methods(directory, methods):

@@ -11,7 +11,7 @@ import dataclasses
 import numpy as np
 import tensorflow as tf
 
-from tfzoo.serving.core import XLA_BATCH_SIZES, length_buckets
+from tfzoo.serving.core import XLA_BATCH_SIZES, few_lengths, length_buckets
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,6 +53,58 @@ def warmup_requests(functions, methods, tokenizer, padded):
                 }
                 requests.append(Request(name, methods[name], inputs))
     return tuple(requests)
+
+
+def generation_requests(
+    tokenizer, *, context, max_sequence_length, max_new_tokens, jit_compile
+):
+    """Requests to the signatures of a model that generates.
+
+    One for each signature, and where XLA compiles, one to `generate` and one to `score`
+    for each length and batch size; `serving_default` needs no more than `generate`.
+
+    Args:
+        tokenizer: A `ByteBPETokenizer`.
+        context: The most tokens of a prompt and its text.
+        max_sequence_length: The most tokens of a text that is scored.
+        max_new_tokens: The most that can be asked for.
+        jit_compile: Whether XLA compiles.
+
+    Returns:
+        Tuple of Request.
+    """
+    per_word = len(tokenizer.tokenize(" ."))  # which never merges with the next
+
+    def texts(length, rows):
+        return np.array([b" ." * max(1, length // per_word)] * rows, object)
+
+    lengths, others = (1,), (1,)
+    if jit_compile:
+        lengths, others = few_lengths(context), few_lengths(max_sequence_length)
+    requests = [Request("serving_default", "predict", {"prompt": texts(1, 1)})]
+    for rows in XLA_BATCH_SIZES if jit_compile else (1,):
+        for length in lengths:
+            options = _options(rows, min(max_new_tokens, context - length))
+            inputs = {"prompt": texts(length, rows), **options}
+            requests.append(Request("generate", "predict", inputs))
+        for length in others:
+            requests.append(Request("score", "predict", {"text": texts(length, rows)}))
+    return tuple(requests)
+
+
+def _options(rows, max_new_tokens):
+    """Of `generate`: a temperature at which an end token is as rare as any other.
+
+    What comes after it would not be compiled.
+    """
+    return {
+        "max_new_tokens": np.full(rows, max_new_tokens, np.int32),
+        "top_k": np.zeros(rows, np.int32),
+        "seed": np.arange(rows),
+        "temperature": np.full(rows, 1e4, np.float32),
+        "top_p": np.ones(rows, np.float32),
+        "repetition_penalty": np.ones(rows, np.float32),
+    }
 
 
 def _inputs(function):

@@ -12,6 +12,7 @@ from tfzoo.data.packing import PackedText, next_tokens
 from tfzoo.data.whole_text import TextList
 from tfzoo.layers import NextTokenHead
 from tfzoo.models import GPTDecoder
+from tfzoo.serving import causal_lm_signatures, export_saved_model, export_version
 from tfzoo.tasks.generating import Generating
 from tfzoo.tasks.inputs import batched, is_raw_dataset, raw_texts
 from tfzoo.tasks.presets import stored_task_arguments
@@ -183,3 +184,40 @@ class CausalLM(Generating, Scoring, Task):
         elif is_raw_dataset(x):
             x = batched(x).map(self.encode_strings)
         return super().predict(x, batch_size=batch_size, **kwargs)
+
+    def export(self, filepath, format="tf_saved_model", *, verbose=None, **options):
+        """Writes a SavedModel of strings in, strings out; other formats as in Keras.
+
+        Args:
+            filepath: Folder of the SavedModel, missing or empty.
+            format: `"tf_saved_model"`, or one of Keras's.
+            verbose: As in Keras.
+            **options: Of a SavedModel those of `causal_lm_signatures`, which tells of
+                the signatures: `max_new_tokens` is the most that can be asked for, and
+                it, `temperature`, `top_k`, `top_p`, `repetition_penalty` and `seed` are
+                those of `serving_default`. Of other formats those of Keras.
+        """
+        if format == "tf_saved_model":
+            export_saved_model(filepath, self._served(options))
+        else:
+            super().export(filepath, format, verbose, **options)
+
+    def export_version(self, base, **options):
+        """Writes the next version of a SavedModel of strings in, strings out.
+
+        Args:
+            base: Directory of the versions, such as `saved_models/NAME`.
+            **options: As of `export`.
+
+        Returns:
+            `pathlib.Path` of the new version.
+        """
+        return export_version(base, self._served(options))
+
+    def _served(self, options):
+        return causal_lm_signatures(
+            self.in_float32().backbone,
+            self.tokenizer,
+            max_sequence_length=self.max_sequence_length,
+            **options,
+        )

@@ -1,0 +1,97 @@
+"""Decoding as one function of tensors, for a graph that runs without Python.
+
+Shapes: B rows, P length of the padded prompts, E end tokens.
+"""
+
+import functools
+
+import tensorflow as tf
+
+from tfzoo.generation.cache import num_columns_for
+from tfzoo.generation.decoding import (
+    ROWS_FOR_TRANSPOSED_KERNELS,
+    advance,
+    begin,
+    grown_state,
+    new_tokens,
+)
+
+
+def decode(
+    decoder, prompts, lengths, limits, rules, *, max_new_tokens, jit_compile=False
+):
+    """Prompts to what comes after them, one function of tensors of any sizes.
+
+    It cannot be compiled by XLA as a whole, since the cache grows; but its parts can,
+    once for each size of prompts and cache.
+
+    Args:
+        decoder: See `decoding`.
+        prompts: int32 (B, P); a row holds `lengths` tokens and then padding.
+        lengths: int32 (B,), at least 1.
+        limits: int32 (B,) new tokens of each row, at most `max_new_tokens`; 0 for none.
+            The context must hold a row's tokens and these.
+        rules: See `next_ids`; `end_ids`, int32 (E,), are the tokens that end a row.
+        max_new_tokens: A number.
+        jit_compile: Whether XLA compiles the parts.
+
+    Returns:
+        Tokens int32 (B, max_new_tokens), the end token included, and their numbers
+        int32 (B,). What follows the last token of a row is 0.
+    """
+    compiled = functools.partial(
+        tf.function, autograph=False, jit_compile=jit_compile or None
+    )
+    compiled_begin, compiled_advance = compiled(begin), compiled(advance)
+    state = compiled_begin(decoder, prompts, lengths, limits, rules)
+    # Where XLA compiles, sizes do not depend on what is asked for: there are few.
+    most = max_new_tokens if jit_compile else tf.reduce_max(limits)
+    last = tf.shape(prompts)[1] + most - 1  # the last token is never read
+
+    def finished(transposed_kernels=None):
+        def grow_and_advance(state):
+            columns = state.cache.num_columns
+            state = grown_state(state, num_columns_for(columns, last))
+            return compiled_advance(
+                decoder,
+                state,
+                limits,
+                rules,
+                num_steps=state.cache.num_columns,
+                transposed_kernels=transposed_kernels,
+                jit_compile=jit_compile,
+            )
+
+        (end,) = tf.while_loop(
+            lambda state: ~tf.reduce_all(state.done),
+            lambda state: (grow_and_advance(state),),
+            (state,),
+            shape_invariants=(_of_any_width(state),),
+        )
+        return new_tokens(end.history, max_new_tokens)
+
+    if not jit_compile:
+        return finished()
+    return tf.cond(
+        tf.shape(prompts)[0] >= ROWS_FOR_TRANSPOSED_KERNELS,
+        lambda: finished(compiled(decoder.transposed_kernels)()),
+        finished,
+    )
+
+
+def _of_any_width(state):
+    """The shapes of a `State` whose columns and places for tokens may be more."""
+    rows = state.done.shape[0]
+
+    def wide(arrays):
+        return [tf.TensorShape([*a.shape[:2], None, a.shape[3]]) for a in arrays]
+
+    shapes = tf.nest.map_structure(lambda tensor: tensor.shape, state)
+    return shapes._replace(
+        history=shapes.history._replace(tokens=tf.TensorShape([rows, None])),
+        cache=shapes.cache._replace(
+            keys=wide(state.cache.keys),
+            values=wide(state.cache.values),
+            seen=tf.TensorShape([rows, None]),
+        ),
+    )
