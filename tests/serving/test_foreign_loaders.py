@@ -149,11 +149,14 @@ def test_tensorflow_without_keras_generates(
 
 
 def test_the_c_library_generates(exported_causal_lm, served_causal_lm, python, here):
-    sent = json.dumps(generation_requests())
+    matrix = ["serving_default", {"prompt": ["string", [2, 1], ["a", "b"]]}]
+    sent = json.dumps([matrix, *generation_requests()])
     printed = json.loads(
         python(here / "c_api.py", FOLDER, exported_causal_lm, input=sent)
     )
-    check_generation(printed["answers"], served_causal_lm)
+    refused, *answers = printed["answers"]
+    assert "must be a vector, got shape: [2,1]" in refused
+    check_generation(answers, served_causal_lm)
     assert not [name for name in printed["modules"] if "tensorflow" in name]
     stored = operations(exported_causal_lm)
     assert {"TensorScatterUpdate", "UnsortedSegmentJoin"} <= stored
