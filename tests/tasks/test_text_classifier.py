@@ -123,7 +123,10 @@ def test_several_labels(make_encoder, tokenizer, texts):
         for t in x
     ]
     task = TextClassifier(
-        make_encoder(dropout=0.0), tokenizer, labels, task="multi_label"
+        make_encoder(dropout=0.0, num_layers=2),
+        tokenizer,
+        labels,
+        task="multi_label",
     )
     task.compile(learning_rate=5e-3)
     task.fit(x, y, epochs=12, batch_size=16, verbose=0)
