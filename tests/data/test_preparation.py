@@ -123,6 +123,7 @@ def test_what_is_written_can_be_trained_on(prepared, tokenizer):
         open_pretraining_data([directory], other)
 
 
+@pytest.mark.slow
 def test_the_files_do_not_depend_on_the_number_of_processes(
     prepared, text_file, tokenizer, tmp_path
 ):

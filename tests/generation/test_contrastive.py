@@ -3,6 +3,8 @@ import pytest
 
 from tfzoo.generation.compiled import CompiledGeneration
 
+XLA = pytest.param(True, marks=pytest.mark.slow)
+
 
 def by_numpy(hidden_states, next_logits, prompt, *, num_new, num_candidates, alpha):
     ids = list(prompt)
@@ -19,7 +21,7 @@ def by_numpy(hidden_states, next_logits, prompt, *, num_new, num_candidates, alp
     return ids[len(prompt) :]
 
 
-@pytest.mark.parametrize("jit_compile", [False, True])
+@pytest.mark.parametrize("jit_compile", [False, XLA])
 def test_equals_numpy(
     decoder, hidden_states, next_logits, generate, prompts, jit_compile
 ):

@@ -8,6 +8,7 @@ from tfzoo.generation import processors
 from tfzoo.generation.history import appended, history_of_prompts
 from tfzoo.generation.processors import PENALTIES, WARPERS, processed
 
+XLA = pytest.param(True, marks=pytest.mark.slow)
 B, V = 3, 11
 PROMPTS = [[1, 2, 3, 1, 2], [4, 4, 4], [7]]
 NEW = [[3, 1, 2], [4, 9, 4], [7, 7, 5]]
@@ -94,7 +95,7 @@ CASES = {
 }
 
 
-@pytest.mark.parametrize("jit_compile", [False, True])
+@pytest.mark.parametrize("jit_compile", [False, XLA])
 @pytest.mark.parametrize("name", CASES)
 def test_equals_numpy_with_a_value_for_each_row(name, history, logits, jit_compile):
     function, values = CASES[name]
@@ -108,7 +109,7 @@ def test_equals_numpy_with_a_value_for_each_row(name, history, logits, jit_compi
     np.testing.assert_allclose(found, expected, rtol=1e-5)
 
 
-@pytest.mark.parametrize("jit_compile", [False, True])
+@pytest.mark.parametrize("jit_compile", [False, XLA])
 @pytest.mark.parametrize("n", [1, 2, 3, 4])
 def test_no_ngram_comes_twice(n, history, logits, jit_compile):
     ours = tf.function(
@@ -179,7 +180,7 @@ def test_thresholds_hold_for_large_and_tiny_numbers(seed):
 
 
 @pytest.mark.parity
-@pytest.mark.parametrize("jit_compile", [False, True])
+@pytest.mark.parametrize("jit_compile", [False, XLA])
 def test_equal_those_of_transformers(history, logits, jit_compile):
     torch = pytest.importorskip("torch")
     hf = pytest.importorskip("transformers")

@@ -140,6 +140,7 @@ def check_generation(answers, signatures):
     )
 
 
+@pytest.mark.slow
 def test_tensorflow_without_keras_generates(
     exported_causal_lm, served_causal_lm, python, here
 ):
