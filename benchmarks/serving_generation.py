@@ -15,6 +15,7 @@ import pathlib
 import tempfile
 
 import side_by_side
+import tyro
 
 SIZES = dict(
     num_layers=6,
@@ -169,6 +170,4 @@ CONTENDERS = {
 }
 
 if __name__ == "__main__":
-    from tfzoo import cli
-
-    cli.run(main)
+    tyro.cli(main)

@@ -38,8 +38,13 @@ def num_columns(length, max_length, *, jit_compile):
     if jit_compile:
         lengths = tf.constant(few_lengths(max_length))
         return tf.gather(lengths, tf.searchsorted(lengths, [length])[0])
+    return bucket(length, max_length)
+
+
+def bucket(length, max_length):
+    """The smallest of `length_buckets` that holds so many tokens, which may be none."""
     multiples = (length + LENGTH_MULTIPLE - 1) // LENGTH_MULTIPLE
-    return tf.minimum(multiples * LENGTH_MULTIPLE, max_length)
+    return tf.minimum(tf.maximum(multiples, 1) * LENGTH_MULTIPLE, max_length)
 
 
 def num_rows(count, *, jit_compile):
@@ -101,7 +106,7 @@ class PaddedCore:
         """Logits float32, first axis B, of int32 inputs of any B >= 0 and S <= max."""
         shape = tf.shape(inputs["token_ids"])
         rows = num_rows(shape[0], jit_compile=self.jit_compile)
-        length = self._bucket(shape[1])
+        length = bucket(shape[1], self.max_sequence_length)
         sizes = dict.fromkeys(self._fill, length)
         if self.mask_positions:
             masks = tf.shape(inputs["mask_positions"])[1]
@@ -112,11 +117,6 @@ class PaddedCore:
         }
         logits = self._compute(wide)[: shape[0]]
         return logits[:, :masks] if self.mask_positions else logits
-
-    def _bucket(self, length):
-        multiples = (length + LENGTH_MULTIPLE - 1) // LENGTH_MULTIPLE
-        padded = tf.maximum(multiples, 1) * LENGTH_MULTIPLE
-        return tf.minimum(padded, self.max_sequence_length)
 
 
 def padded(x, rows, columns, fill):
