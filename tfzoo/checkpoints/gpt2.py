@@ -4,12 +4,13 @@ Source: the names are those of `transformers`' `GPT2Model` and `GPT2LMHeadModel`
 `Conv1D` kernels are (inputs, outputs) as ours are.
 """
 
-from tfzoo.checkpoints.names import norm, plain, prefixed, side_by_side
-from tfzoo.checkpoints.presets import backbone_arguments
+from tfzoo.checkpoints import fields
+from tfzoo.checkpoints.names import norm, plain, prefixed, side_by_side, tied
 
 MODEL_TYPE = "gpt2"
-BACKBONE = "GPT2Model"
 PREFIX = "transformer."
+# Name of a task, or of the backbone -> of `transformers`' class for it
+ARCHITECTURES = {"backbone": "GPT2Model", "CausalLM": "GPT2LMHeadModel"}
 # The causal masks that older files carry, and the heads of other tasks.
 UNUSED = (
     r"(transformer\.)?h\.\d+\.attn\.(masked_)?bias$"
@@ -18,39 +19,40 @@ UNUSED = (
 
 # argument of GPTDecoder -> field of config.json
 ARGUMENTS = {
-    "vocabulary_size": "vocab_size",
-    "num_layers": "n_layer",
-    "num_heads": "n_head",
-    "hidden_dim": "n_embd",
-    "intermediate_dim": "n_inner",
-    "dropout": "resid_pdrop",
-    "max_sequence_length": "n_positions",
+    "vocabulary_size": fields.size("vocab_size"),
+    "num_layers": fields.size("n_layer"),
+    "num_heads": fields.size("n_head"),
+    "hidden_dim": fields.size("n_embd"),
+    "intermediate_dim": fields.size("n_inner"),
+    "dropout": fields.share("resid_pdrop", 0.1),
+    "attention_dropout": fields.share("attn_pdrop", 0.1),
+    "embeddings_dropout": fields.share("embd_pdrop", 0.1),
+    "max_sequence_length": fields.size("n_positions"),
+    "activation": fields.activation("activation_function", "gelu_new"),
+    "layer_norm_epsilon": fields.epsilon("layer_norm_epsilon", 1e-5),
 }
 # fields whose value changes the numbers, and the only value that GPTDecoder computes
 FIXED = {
-    "activation_function": "gelu_new",
-    "layer_norm_epsilon": 1e-5,
     "scale_attn_weights": True,
     "scale_attn_by_inverse_layer_idx": False,
     "add_cross_attention": False,
     "tie_word_embeddings": True,
+    "pruned_heads": {},
 }
 
 
-def to_config(sizes, architecture, extra=None):
+def to_config(arguments, architecture, extra=None):
     """The content of `config.json`.
 
     Args:
-        sizes: Constructor arguments of `GPTDecoder`.
+        arguments: Constructor arguments of `GPTDecoder`.
         architecture: Name of `transformers`' class for it.
         extra: Further fields: special tokens, the `"tfzoo"` block.
     """
     return {
         "architectures": [architecture],
         "model_type": MODEL_TYPE,
-        **{field: sizes[argument] for argument, field in ARGUMENTS.items()},
-        "embd_pdrop": sizes["dropout"],
-        "attn_pdrop": sizes["dropout"],
+        **fields.write_arguments(arguments, ARGUMENTS),
         "initializer_range": 0.02,
         "bos_token_id": None,
         "eos_token_id": None,
@@ -62,13 +64,12 @@ def to_config(sizes, architecture, extra=None):
 def from_config(config, path):
     """Constructor arguments of `GPTDecoder` out of `config.json` at `path`."""
     # GPT-2's own file leaves the width of the feed-forward network out, or null.
-    config = {name: value for name, value in config.items() if value is not None}
-    optional = ("n_inner", "resid_pdrop")
-    sizes = backbone_arguments(config, path, MODEL_TYPE, ARGUMENTS, FIXED, optional)
-    return {"intermediate_dim": 4 * sizes["hidden_dim"], **sizes}
+    if config.get("n_inner") is None and type(config.get("n_embd")) is int:
+        config = {**config, "n_inner": 4 * config["n_embd"]}
+    return fields.read_arguments(config, path, MODEL_TYPE, ARGUMENTS, FIXED)
 
 
-def backbone_names(num_layers, present=()):
+def backbone_names(num_layers, present=None):
     """Variable path of `GPTDecoder` -> `Stored`.
 
     Args:
@@ -97,10 +98,7 @@ def backbone_names(num_layers, present=()):
 
 def copies(present):
     """Tensor of a file -> that whose copy it must be: the tied output layer."""
-    if "lm_head.weight" not in present:
-        return {}
-    tied = "wte.weight" if "wte.weight" in present else f"{PREFIX}wte.weight"
-    return {"lm_head.weight": tied}
+    return tied(present, "lm_head.weight", "wte.weight", PREFIX)
 
 
 def head_names():

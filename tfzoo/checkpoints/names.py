@@ -64,3 +64,17 @@ def prefixed(names, prefix, present):
         path: stored._replace(name=prefix + stored.name)
         for path, stored in names.items()
     }
+
+
+def tied(present, copy, original, prefix=""):
+    """Dict of a tensor that a file need not have -> that whose copy it must be.
+
+    Args:
+        present: Names of the tensors in the file.
+        copy: Name of the copy; if the file lacks it, the dict is empty.
+        original: Name of what it copies.
+        prefix: What may stand before `original`.
+    """
+    if copy not in present:
+        return {}
+    return {copy: original if original in present else prefix + original}

@@ -23,60 +23,6 @@ def read_config(directory):
     return read_json(directory / CONFIG, CheckpointError)
 
 
-def backbone_arguments(config, path, model_type, arguments, fixed, optional=()):
-    """Constructor arguments of a backbone out of `config.json`.
-
-    Args:
-        config: The content of the file.
-        path: The file, for the errors.
-        model_type: What the file must say that the model is.
-        arguments: Dict of argument -> field.
-        fixed: Dict of field -> the only value that the backbone computes.
-        optional: Fields that may be absent.
-
-    Raises:
-        CheckpointError: the model is another one, or a field is absent, not a sensible
-            number, or has a value that the backbone does not compute; it is named.
-    """
-    if config.get("model_type") != model_type:
-        raise CheckpointError(
-            f"Must be {model_type!r}. Received: {config.get('model_type')!r}.",
-            path=path,
-            tensor="model_type",
-        )
-    for field, value in fixed.items():
-        if config.get(field, value) != value:
-            raise CheckpointError(
-                f"Only {value!r} is implemented. Received: {config[field]!r}.",
-                path=path,
-                tensor=field,
-            )
-    found = {}
-    for argument, field in arguments.items():
-        if field not in config:
-            if field in optional:
-                continue
-            raise CheckpointError("The field is missing.", path=path, tensor=field)
-        value = config[field]
-        if argument == "dropout":
-            right = isinstance(value, int | float) and 0 <= value < 1
-        else:
-            right = type(value) is int and 0 < value < 1 << 24
-        if not right:
-            raise CheckpointError(
-                f"Not a sensible value: {value!r}.", path=path, tensor=field
-            )
-        found[argument] = value
-    if found["hidden_dim"] % found["num_heads"]:
-        heads, width = arguments["num_heads"], arguments["hidden_dim"]
-        raise CheckpointError(
-            f"{heads} must divide {width}. Received: {width}={found['hidden_dim']}, "
-            f"{heads}={found['num_heads']}.",
-            path=path,
-        )
-    return found
-
-
 def write_preset(path, config, card, write_rest):
     """Writes a preset directory whole or not at all.
 

@@ -1,11 +1,13 @@
-"""What stands on a backbone: scores of the masked words, or of the next ones.
+"""What stands on a backbone: scores of masked words, of next ones, or of a text.
 
-Shapes: B batch, S sequence, M masked positions, D hidden_dim, V vocabulary_size.
+Shapes: B batch, S sequence, M masked positions, D hidden_dim, V vocabulary_size,
+C classes.
 """
 
 import keras
 from keras import ops
 
+from tfzoo.layers.dropout import Dropout
 from tfzoo.layers.feed_forward import activation_named
 from tfzoo.layers.initializers import truncated_normal
 from tfzoo.layers.normalization import LayerNorm
@@ -90,6 +92,68 @@ class MaskedLMHead(keras.layers.Layer):
     def from_config(cls, config):
         embedding = keras.saving.deserialize_keras_object(config["token_embedding"])
         return cls(**{**config, "token_embedding": embedding})
+
+
+@keras.saving.register_keras_serializable("tfzoo")
+class ClassificationHead(keras.layers.Layer):
+    """Scores of the classes of a text, from one vector for the whole of it.
+
+    Args:
+        num_outputs: Number of scores C.
+        transform: None scores the vector itself, as BERT does, whose pooler is such a
+            transform; `"tanh"` (RoBERTa) or `"relu"` (DistilBERT) transforms it first.
+        dropout: Share zeroed while training of what is scored, 0 to 1.
+        input_dropout: Share zeroed before the transform.
+
+    Call arguments:
+        x: (B, D).
+
+    Returns:
+        (B, C) float32 logits.
+
+    Source: Devlin et al. 2018, section 4.1; with a transform, the heads with which
+        RoBERTa and DistilBERT are published for sentences
+    """
+
+    def __init__(
+        self, num_outputs, transform=None, dropout=0.1, input_dropout=0.0, **kwargs
+    ):
+        super().__init__(**kwargs)
+        self.num_outputs = num_outputs
+        self.transform = transform
+        self.dropout = dropout
+        self.input_dropout = input_dropout
+        self.dropout_layer = Dropout(dropout, dtype=self.dtype_policy, name="dropout")
+        self.input_dropout_layer = Dropout(
+            input_dropout, dtype=self.dtype_policy, name="input_dropout"
+        )
+
+    def build(self, x_shape):
+        if self.transform is not None:
+            self.transform_layer = keras.layers.Dense(
+                x_shape[-1],
+                activation=self.transform,
+                kernel_initializer=truncated_normal(),
+                dtype=self.dtype_policy,
+                name="transform",
+            )
+            self.transform_layer.build(x_shape)
+        self.output_layer = keras.layers.Dense(
+            self.num_outputs,
+            kernel_initializer=truncated_normal(),
+            dtype="float32",
+            name="output",
+        )
+        self.output_layer.build(x_shape)
+
+    def call(self, x, training=None):
+        if self.transform is not None:
+            x = self.input_dropout_layer(x, training=training)
+            x = self.transform_layer(x)
+        return self.output_layer(self.dropout_layer(x, training=training))
+
+    def compute_output_shape(self, x_shape):
+        return (*x_shape[:-1], self.num_outputs)
 
 
 @keras.saving.register_keras_serializable("tfzoo")

@@ -20,8 +20,8 @@ class TransformerLayer(keras.layers.Layer):
     Args:
         num_heads: Number of attention heads; must divide D.
         intermediate_dim: Width of the feed-forward network.
-        dropout: Share zeroed of each sublayer's output and of the attention weights
-            while training, 0 to 1.
+        dropout: Share zeroed of each sublayer's output while training, 0 to 1.
+        attention_dropout: Share zeroed of the attention weights; None: as `dropout`.
         activation: `"gelu"` (error function, BERT), `"gelu_tanh"` (GPT-2), `"relu"`.
         norm_first: Normalise the input of each sublayer (pre-norm, GPT-2) instead of
             the sum after it (post-norm, BERT).
@@ -50,6 +50,7 @@ class TransformerLayer(keras.layers.Layer):
         intermediate_dim,
         *,
         dropout=0.1,
+        attention_dropout=None,
         activation="gelu",
         norm_first=False,
         causal=False,
@@ -62,6 +63,7 @@ class TransformerLayer(keras.layers.Layer):
         self.num_heads = num_heads
         self.intermediate_dim = intermediate_dim
         self.dropout = dropout
+        self.attention_dropout = attention_dropout
         self.activation = activation
         self.norm_first = norm_first
         self.causal = causal
@@ -76,7 +78,7 @@ class TransformerLayer(keras.layers.Layer):
         def attention(name):
             return Attention(
                 num_heads,
-                dropout=dropout,
+                dropout=dropout if attention_dropout is None else attention_dropout,
                 output_stddev=output_stddev,
                 dtype=policy,
                 name=name,

@@ -18,8 +18,6 @@ from tfzoo.layers import (
 )
 from tfzoo.models.presets import GPT, BackbonePreset
 
-LAYER_NORM_EPSILON = 1e-5
-
 
 @keras.saving.register_keras_serializable("tfzoo")
 class GPTDecoder(BackbonePreset, keras.Model):
@@ -33,6 +31,10 @@ class GPTDecoder(BackbonePreset, keras.Model):
         intermediate_dim: Width of the feed-forward networks.
         dropout: Share zeroed while training, 0 to 1.
         max_sequence_length: Number of learned positions, the longest input.
+        activation: Of the feed-forward networks, as of `FeedForward`.
+        layer_norm_epsilon: Added to the variance.
+        attention_dropout: Share zeroed of the attention weights; None: as `dropout`.
+        embeddings_dropout: Share zeroed of the embeddings; None: as `dropout`.
 
     Inputs (a dict of int32):
         token_ids: (B, S).
@@ -60,6 +62,10 @@ class GPTDecoder(BackbonePreset, keras.Model):
         dropout=0.1,
         max_sequence_length=1024,
         *,
+        activation="gelu_tanh",
+        layer_norm_epsilon=1e-5,
+        attention_dropout=None,
+        embeddings_dropout=None,
         dtype=None,
         **kwargs,
     ):
@@ -70,22 +76,27 @@ class GPTDecoder(BackbonePreset, keras.Model):
         position_embedding = PositionEmbedding(
             max_sequence_length, dtype=dtype, name="position_embedding"
         )
-        embeddings_dropout = Dropout(dropout, dtype=dtype, name="embeddings_dropout")
+        drop_embeddings = Dropout(
+            dropout if embeddings_dropout is None else embeddings_dropout,
+            dtype=dtype,
+            name="embeddings_dropout",
+        )
         transformer_layers = [
             TransformerLayer(
                 num_heads,
                 intermediate_dim,
                 dropout=dropout,
-                activation="gelu_tanh",
+                attention_dropout=attention_dropout,
+                activation=activation,
                 norm_first=True,
-                layer_norm_epsilon=LAYER_NORM_EPSILON,
+                layer_norm_epsilon=layer_norm_epsilon,
                 output_stddev=0.02 * (2 * num_layers) ** -0.5,
                 dtype=dtype,
                 name=f"transformer_layer_{i}",
             )
             for i in range(num_layers)
         ]
-        final_norm = LayerNorm(LAYER_NORM_EPSILON, dtype=dtype, name="final_norm")
+        final_norm = LayerNorm(layer_norm_epsilon, dtype=dtype, name="final_norm")
 
         # Graph
         inputs = {
@@ -96,7 +107,7 @@ class GPTDecoder(BackbonePreset, keras.Model):
         seen = CausalMask(name="causal_mask")(inputs["padding_mask"])
         positions = ops.sum(ops.cast(seen, "int32"), axis=-1) - 1
         x = token_embedding(inputs["token_ids"])
-        x = embeddings_dropout(x + position_embedding(x, positions))
+        x = drop_embeddings(x + position_embedding(x, positions))
         for layer in transformer_layers:
             x = layer(x, attention_mask=seen)
         super().__init__(inputs, final_norm(x), **kwargs)
@@ -113,6 +124,10 @@ class GPTDecoder(BackbonePreset, keras.Model):
         self.intermediate_dim = intermediate_dim
         self.dropout = dropout
         self.max_sequence_length = max_sequence_length
+        self.activation = activation
+        self.layer_norm_epsilon = layer_norm_epsilon
+        self.attention_dropout = attention_dropout
+        self.embeddings_dropout = embeddings_dropout
         self.dtype_name = token_embedding.dtype_policy.name
 
     def logits(self, hidden):
@@ -181,6 +196,10 @@ class GPTDecoder(BackbonePreset, keras.Model):
             "intermediate_dim": self.intermediate_dim,
             "dropout": self.dropout,
             "max_sequence_length": self.max_sequence_length,
+            "activation": self.activation,
+            "layer_norm_epsilon": self.layer_norm_epsilon,
+            "attention_dropout": self.attention_dropout,
+            "embeddings_dropout": self.embeddings_dropout,
             "dtype": self.dtype_name,
             "name": self.name,
             "trainable": self.trainable,

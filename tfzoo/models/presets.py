@@ -37,6 +37,30 @@ BERT = {
     ),
 }
 
+# Liu et al. 2019, section 2.1, https://arxiv.org/abs/1907.11692
+_ROBERTA = dict(vocabulary_size=50265, max_sequence_length=512, dropout=0.1)
+ROBERTA = {
+    "roberta_base": dict(
+        num_layers=12, num_heads=12, hidden_dim=768, intermediate_dim=3072, **_ROBERTA
+    ),
+    "roberta_large": dict(
+        num_layers=24, num_heads=16, hidden_dim=1024, intermediate_dim=4096, **_ROBERTA
+    ),
+}
+
+# Sanh et al. 2019, section 3, https://arxiv.org/abs/1910.01108
+DISTILBERT = {
+    "distilbert_base": dict(
+        vocabulary_size=30522,
+        num_layers=6,
+        num_heads=12,
+        hidden_dim=768,
+        intermediate_dim=3072,
+        max_sequence_length=512,
+        dropout=0.1,
+    ),
+}
+
 # Radford et al. 2019, table 2
 _GPT2 = dict(vocabulary_size=50257, max_sequence_length=1024, dropout=0.1)
 # Ours, for training on a CPU; the tokenizer says how large the vocabulary is
@@ -131,12 +155,13 @@ class BackbonePreset:
             directory: Must not exist yet.
         """
         checkpoint = self.checkpoint
-        config = checkpoint.to_config(self.get_config(), checkpoint.BACKBONE)
+        architecture = checkpoint.ARCHITECTURES["backbone"]
+        config = checkpoint.to_config(self.get_config(), architecture)
         names = checkpoint.backbone_names(self.num_layers)
         card = model_card(
             type(self).__name__,
             model_type=checkpoint.MODEL_TYPE,
-            facts={name: config[name] for name in checkpoint.ARGUMENTS.values()},
+            facts={f.name: config[f.name] for f in checkpoint.ARGUMENTS.values()},
         )
         write_preset(
             directory, config, card, lambda beside: save_weights(beside, self, names)

@@ -69,11 +69,13 @@ class PaddedCore:
     answered by the padding alone, so that no core needs to know of it.
 
     Args:
-        core: Takes a dictionary of int32 tensors `token_ids`, `segment_ids`,
-            `padding_mask` (B, L), and `mask_positions` (B, M) where `mask_positions`
-            is true; returns floating point logits with B as first axis.
+        core: Takes a dictionary of int32 tensors `token_ids`, `segment_ids` where
+            `segment_ids` is true, `padding_mask` (B, L), and `mask_positions` (B, M)
+            where `mask_positions` is true; returns floating point logits with B as
+            first axis.
         max_sequence_length: Largest S.
         pad_id: Token id that stands in the padding.
+        segment_ids: Whether the core takes `segment_ids`.
         mask_positions: Whether the core takes `mask_positions`.
         jit_compile: Whether XLA compiles the core. Then B, and M, are padded as well.
     """
@@ -84,13 +86,16 @@ class PaddedCore:
         *,
         max_sequence_length,
         pad_id,
+        segment_ids=True,
         mask_positions=False,
         jit_compile=False,
     ):
         self.max_sequence_length = max_sequence_length
         self.mask_positions = mask_positions
         self.jit_compile = jit_compile
-        self._fill = {"token_ids": pad_id, "segment_ids": 0, "padding_mask": 0}
+        self._fill = {"token_ids": pad_id, "padding_mask": 0}
+        if segment_ids:
+            self._fill["segment_ids"] = 0
         if mask_positions:
             self._fill["mask_positions"] = 0
         self._compute = tf.function(
@@ -134,11 +139,9 @@ def checked_ids(inputs, *, vocabulary_size, num_segments, max_sequence_length):
     """
     shape = tf.shape(inputs["token_ids"])
     rows, length = shape[0], shape[1]
-    limits = {
-        "token_ids": vocabulary_size,
-        "segment_ids": num_segments,
-        "padding_mask": 2,
-    }
+    limits = {"token_ids": vocabulary_size, "padding_mask": 2}
+    if num_segments:
+        limits["segment_ids"] = num_segments
     with tf.device("/CPU:0"):
         checks = [_in_shape(inputs[name], shape, name) for name in limits]
         checks.append(

@@ -6,7 +6,14 @@ Shapes: B rows, S tokens, M masked words, K answers for each, V vocabulary.
 import tensorflow as tf
 
 from tfzoo.serving.core import PaddedCore, checked_ids
-from tfzoo.serving.signatures import IDS, STRINGS, ServedModel, encoded, traced
+from tfzoo.serving.signatures import (
+    IDS,
+    STRINGS,
+    ServedModel,
+    encoded,
+    id_names,
+    traced,
+)
 from tfzoo.serving.warmup import warmup_requests
 
 
@@ -33,8 +40,9 @@ def masked_lm_signatures(
     text gets never depends on the others. A gap that truncation cuts off is not
     answered. Without any gap M is 0.
 
-    `token_ids` takes `token_ids`, `segment_ids`, `padding_mask` int32 (B, S) with S
-    from 1 to `max_sequence_length`, and `mask_positions` int32 (B, M), and returns
+    `token_ids` takes `token_ids`, `segment_ids` (where the core has segments) and
+    `padding_mask` int32 (B, S), with S from 1 to `max_sequence_length`, and
+    `mask_positions` int32 (B, M), and returns
     `logits` float32 (B, M, V).
 
     Args:
@@ -44,7 +52,7 @@ def masked_lm_signatures(
         max_sequence_length: Tokens, special ones included; longer text is truncated.
         top_k: Answers K for each gap.
         vocabulary_size: Ids the core knows; the tokenizer's vocabulary by default.
-        num_segments: Segments the core knows.
+        num_segments: Segments the core knows; None where it takes no `segment_ids`.
         jit_compile: Whether XLA compiles the core in the served model.
 
     Returns:
@@ -63,6 +71,7 @@ def masked_lm_signatures(
         core,
         max_sequence_length=max_sequence_length,
         pad_id=tokenizer.required_id("pad"),
+        segment_ids=bool(num_segments),
         mask_positions=True,
         jit_compile=jit_compile,
     )
@@ -84,7 +93,7 @@ def masked_lm_signatures(
                 "scores": tf.where(real[..., None], scores, 0.0),
             }
 
-    names = ("token_ids", "segment_ids", "padding_mask", "mask_positions")
+    names = (*id_names(num_segments), "mask_positions")
 
     @traced(**dict.fromkeys(names, IDS))
     def token_ids(**inputs):

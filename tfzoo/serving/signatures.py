@@ -55,8 +55,9 @@ def classifier_signatures(
     - multi_label: `probabilities` float32 (B, C), each label for itself;
     - regression: `score` float32 (B,).
 
-    `token_ids` takes `token_ids`, `segment_ids`, `padding_mask` int32 (B, S), with S
-    from 1 to `max_sequence_length`, and returns `logits` float32 (B, C).
+    `token_ids` takes `token_ids`, `segment_ids` (where the core has segments) and
+    `padding_mask` int32 (B, S), with S from 1 to `max_sequence_length`, and returns
+    `logits` float32 (B, C).
 
     `examples` takes `inputs` string (B,), serialised `tf.train.Example` with the
     features `text` (and `text_pair`), for the two APIs of TF Serving that speak it:
@@ -66,13 +67,13 @@ def classifier_signatures(
     Args:
         core: A dictionary of int32 `token_ids`, `segment_ids`, `padding_mask` (B, S)
             -> logits (B, C), in inference mode.
-        tokenizer: `WordPieceTokenizer` with a pad token.
+        tokenizer: With the special tokens of an encoder.
         max_sequence_length: Tokens, special ones included; longer text is truncated.
         labels: The C class names in order; None for regression.
         task: "classification", "multi_label" or "regression".
         text_pair: Whether an input is a pair of texts.
         vocabulary_size: Ids the core knows; the tokenizer's vocabulary by default.
-        num_segments: Segments the core knows.
+        num_segments: Segments the core knows; None where it takes no `segment_ids`.
         jit_compile: Whether XLA compiles the core in the served model.
 
     Returns:
@@ -97,6 +98,7 @@ def classifier_signatures(
         core,
         max_sequence_length=max_sequence_length,
         pad_id=tokenizer.required_id("pad"),
+        segment_ids=bool(num_segments),
         jit_compile=jit_compile,
     )
     names = ("text", "text_pair") if text_pair else ("text",)
@@ -105,7 +107,7 @@ def classifier_signatures(
     def logits_of_text(**texts):
         return padded(encoded(tokenizer, texts, max_sequence_length))
 
-    @traced(token_ids=IDS, segment_ids=IDS, padding_mask=IDS)
+    @traced(**dict.fromkeys(id_names(num_segments), IDS))
     def token_ids(**inputs):
         checked = checked_ids(
             inputs,
@@ -143,6 +145,12 @@ def classifier_signatures(
     )
 
 
+def id_names(num_segments):
+    """Names of the ids that a core takes, the arguments of a signature of ids."""
+    segments = ("segment_ids",) if num_segments else ()
+    return ("token_ids", *segments, "padding_mask")
+
+
 def traced(**specs):
     """Decorator: the graph of a function of these named tensors."""
 
@@ -160,7 +168,7 @@ def encoded(tokenizer, texts, max_sequence_length, *, mask_token=False):
     """Token ids of texts as int32 inputs (B, S), S the longest of them.
 
     Args:
-        tokenizer: `WordPieceTokenizer` with a pad token.
+        tokenizer: With the special tokens of an encoder.
         texts: `text` string (B,), and `text_pair` for pairs.
         max_sequence_length: Largest S; longer text is truncated.
         mask_token: Whether a literal `[MASK]` is the mask token.

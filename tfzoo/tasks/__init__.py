@@ -28,11 +28,12 @@ def from_preset(directory, **arguments):
     architectures = config.get("architectures") or [None]
     block = config.get("tfzoo") if isinstance(config.get("tfzoo"), dict) else {}
     for name, task in _TASKS.items():
-        if block.get("class_name") == name or task.architecture == architectures[0]:
+        theirs = task.architecture_of(config)
+        if block.get("class_name") == name or theirs == architectures[0] is not None:
             return task.from_preset(directory, **arguments)
+    known = [task.architecture_of(config) for task in _TASKS.values()]
     raise CheckpointError(
-        f"Must name the class of a task, one of "
-        f"{[task.architecture for task in _TASKS.values()]}. "
+        f"Must name the class of a task, one of {[k for k in known if k]}. "
         f"Received: {architectures[0]!r}.",
         path=f"{directory}/{CONFIG}",
         tensor="architectures",

@@ -11,14 +11,12 @@ from tfzoo.data.corpus import build_corpus
 from tfzoo.data.packing import PackedText, next_tokens
 from tfzoo.data.whole_text import TextList
 from tfzoo.layers import NextTokenHead
-from tfzoo.models import GPTDecoder
 from tfzoo.serving import causal_lm_signatures, export_saved_model, export_version
 from tfzoo.tasks.generating import Generating
 from tfzoo.tasks.inputs import batched, is_raw_dataset, raw_texts
 from tfzoo.tasks.presets import stored_task_arguments
 from tfzoo.tasks.scoring import Scoring
 from tfzoo.tasks.task import BATCH_SIZE, Task
-from tfzoo.text import ByteBPETokenizer
 from tfzoo.training import losses
 from tfzoo.training.perplexity import NextTokenMetrics
 
@@ -47,10 +45,7 @@ class CausalLM(Generating, Scoring, Task):
     Source: Radford et al. 2018 (GPT), section 3.1; Radford et al. 2019 (GPT-2)
     """
 
-    architecture = "GPT2LMHeadModel"
-    backbone_class = GPTDecoder
-    backbone_options = {}
-    tokenizer_class = ByteBPETokenizer
+    model_types = ("gpt2",)
     heads = ()
 
     def __init__(

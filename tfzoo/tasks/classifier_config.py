@@ -1,5 +1,6 @@
 """A classifier's arguments out of a `config.json`, ours or of `transformers`."""
 
+from tfzoo.checkpoints.fields import read_field
 from tfzoo.errors import CheckpointError
 from tfzoo.tasks.presets import stored_task_arguments
 
@@ -10,14 +11,14 @@ PROBLEM_TYPES = {
 }
 
 
-def stored_classifier(config, path, class_name, architecture):
+def stored_classifier(config, path, class_name, checkpoint):
     """Constructor arguments of a classifier, as far as a `config.json` has them.
 
     Args:
         config: The content of the file.
         path: The file, for the errors.
         class_name: Of the task, in our block of the file.
-        architecture: Name of `transformers`' class for it.
+        checkpoint: Module of `tfzoo.checkpoints` for the architecture.
 
     Raises:
         CheckpointError: a field has a value that makes no sense.
@@ -27,6 +28,7 @@ def stored_classifier(config, path, class_name, architecture):
         "task": str,
         "text_pair": bool,
         "max_sequence_length": int,
+        "classifier_dropout": float,
     }
     stored = stored_task_arguments(config, path, class_name, known)
     if stored.get("task", "classification") not in PROBLEM_TYPES:
@@ -35,7 +37,9 @@ def stored_classifier(config, path, class_name, architecture):
             path=path,
             tensor="tfzoo.task",
         )
-    if architecture in (config.get("architectures") or []):
+    if checkpoint.ARCHITECTURES[class_name] in (config.get("architectures") or []):
+        dropout = read_field(config, path, checkpoint.CLASSIFIER_DROPOUT)
+        stored.setdefault("classifier_dropout", dropout)
         stored.setdefault("task", _task_of(config, path))
         if stored["task"] != "regression":
             stored.setdefault("labels", _labels_of(config, path))

@@ -8,7 +8,6 @@ import numpy as np
 import tensorflow as tf
 
 from tfzoo.data.buckets import padded_batches
-from tfzoo.models import BertEncoder
 from tfzoo.serving import export_version, masked_lm_signatures
 from tfzoo.tasks.inputs import batched, is_raw_dataset, raw_texts
 from tfzoo.tasks.masked_words import (
@@ -17,7 +16,6 @@ from tfzoo.tasks.masked_words import (
 )
 from tfzoo.tasks.presets import stored_task_arguments
 from tfzoo.tasks.task import BATCH_SIZE, Task
-from tfzoo.text import WordPieceTokenizer
 from tfzoo.training import losses, metrics
 
 
@@ -26,8 +24,8 @@ class MaskedLM(Task):
     """Masked words: trains on raw text, fills gaps.
 
     Args:
-        backbone: A `BertEncoder`.
-        tokenizer: A `WordPieceTokenizer` with `[MASK]`.
+        backbone: A `BertEncoder`, a `RobertaEncoder` or a `DistilBertEncoder`.
+        tokenizer: A `WordPieceTokenizer` or a `ByteBPETokenizer` with a mask token.
         max_sequence_length: Longest input in tokens, longer ones are cut; None takes
             the backbone's.
         whole_word: Whether all pieces of a chosen word are masked in training.
@@ -41,11 +39,8 @@ class MaskedLM(Task):
     Source: Devlin et al. 2018, section 3.1, https://arxiv.org/abs/1810.04805
     """
 
-    architecture = "BertForMaskedLM"
+    model_types = ("bert", "roberta", "distilbert")
     heads = ("masked_lm_head",)
-    backbone_class = BertEncoder
-    backbone_options = {"pooler": False}
-    tokenizer_class = WordPieceTokenizer
 
     def __init__(
         self,
@@ -67,6 +62,10 @@ class MaskedLM(Task):
             **kwargs,
         )
         self.whole_word = whole_word
+
+    @classmethod
+    def wants_pooler(cls, backbone_class):
+        return False
 
     def get_config(self):
         return {**super().get_config(), **self.task_arguments()}
@@ -244,7 +243,7 @@ class MaskedLM(Task):
             max_sequence_length=self.max_sequence_length,
             top_k=top_k,
             vocabulary_size=self.backbone.vocabulary_size,
-            num_segments=self.backbone.num_segments,
+            num_segments=self.num_segments,
             jit_compile=jit_compile,
         )
         return export_version(base, served)

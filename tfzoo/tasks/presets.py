@@ -11,7 +11,10 @@ from tfzoo.checkpoints.weights import (
     weight_variables,
 )
 from tfzoo.errors import CheckpointError
+from tfzoo.models import BACKBONES, RobertaEncoder
+from tfzoo.models.encoder import Encoder
 from tfzoo.models.presets import named_size
+from tfzoo.text.presets import tokenizer_from_preset
 
 logger = logging.getLogger("tfzoo")
 
@@ -20,15 +23,17 @@ class Preset:
     """A mix-in: reading and writing the directory of a task.
 
     A task defines:
-        architecture: Name of `transformers`' class for it.
-        backbone_class: Class of its backbone, which knows the format's names.
-        backbone_options: Constructor arguments that it wants of one.
-        tokenizer_class: Class of its tokenizer.
+        model_types: Of the backbones that it can stand on, as in `config.json`.
         heads: First parts of the variable paths that stand on the backbone.
+        head_arguments: Names of those arguments that must be the directory's for its
+            head to be read.
+        wants_pooler(backbone_class): Whether it reads `pooled_output`.
         task_arguments(): Its constructor arguments but backbone and tokenizer, as
             JSON values.
         stored_arguments(config, path): The same out of a `config.json`.
     """
+
+    head_arguments = ()
 
     @classmethod
     def from_preset(cls, preset, *, tokenizer=None, dtype=None, **arguments):
@@ -50,24 +55,16 @@ class Preset:
         Raises:
             CheckpointError: the directory breaks a rule of the format.
         """
-        backbone = {"dtype": dtype}
+        given = {"dtype": dtype}
         if "dropout" in arguments:
-            backbone["dropout"] = arguments.pop("dropout")
-        if named_size(preset, cls.backbone_class.sizes) is not None:
-            if tokenizer is None:
-                raise ValueError(
-                    "A size name has random weights and needs a tokenizer. "
-                    f"Received: preset={preset!r}, tokenizer=None"
-                )
-            backbone["vocabulary_size"] = tokenizer.vocabulary_size
-            model = cls.backbone_class.from_preset(
-                preset, **cls.backbone_options, **backbone
-            )
-            return cls(model, tokenizer, **arguments)
+            given["dropout"] = arguments.pop("dropout")
+        if named_size(preset, cls._sizes()) is not None:
+            return cls._of_size(preset, tokenizer, given, arguments)
         directory = pathlib.Path(preset)
         config, path = read_config(directory), directory / CONFIG
-        sizes = cls.backbone_class.checkpoint.from_config(config, path)
-        tokenizer = tokenizer or cls.tokenizer_class.from_preset(directory)
+        backbone_class = cls._backbone_class(config, path)
+        sizes = backbone_class.checkpoint.from_config(config, path)
+        tokenizer = tokenizer or tokenizer_from_preset(directory)
         if tokenizer.vocabulary_size > sizes["vocabulary_size"]:
             raise CheckpointError(
                 "The tokenizer must not have more tokens than the embedding. Received: "
@@ -76,11 +73,63 @@ class Preset:
                 tensor="vocab_size",
             )
         stored = cls.stored_arguments(config, path)
-        model = cls.backbone_class(**{**sizes, **backbone}, **cls.backbone_options)
+        given |= cls._backbone_options(backbone_class)
+        model = backbone_class(**{**sizes, **given})
         task = cls(model, tokenizer, **{**stored, **arguments})
-        keep_head = task.task_arguments().get("labels") == stored.get("labels")
+        ours = task.task_arguments()
+        keep_head = all(ours[n] == stored.get(n) for n in cls.head_arguments)
         task.load_from(directory, keep_head=keep_head)
         return task
+
+    @classmethod
+    def _of_size(cls, preset, tokenizer, given, arguments):
+        """The task of a named size, whose vocabulary is the tokenizer's."""
+        if tokenizer is None:
+            raise ValueError(
+                "A size name has random weights and needs a tokenizer. "
+                f"Received: preset={preset!r}, tokenizer=None"
+            )
+        backbone_class = next(c for c in cls._backbones() if preset in c.sizes)
+        given |= {"vocabulary_size": tokenizer.vocabulary_size}
+        given |= cls._backbone_options(backbone_class)
+        if backbone_class is RobertaEncoder:
+            given["padding_id"] = tokenizer.required_id("pad")
+        backbone = backbone_class.from_preset(preset, **given)
+        return cls(backbone, tokenizer, **arguments)
+
+    @classmethod
+    def _backbones(cls):
+        return [BACKBONES[model_type] for model_type in cls.model_types]
+
+    @classmethod
+    def _sizes(cls):
+        return {name: size for c in cls._backbones() for name, size in c.sizes.items()}
+
+    @classmethod
+    def _backbone_class(cls, config, path):
+        model_type = config.get("model_type")
+        if model_type not in cls.model_types:
+            raise CheckpointError(
+                f"{cls.__name__} opens {', '.join(cls.model_types)}. "
+                f"Received: {model_type!r}.",
+                path=path,
+                tensor="model_type",
+            )
+        return BACKBONES[model_type]
+
+    @classmethod
+    def _backbone_options(cls, backbone_class):
+        if not issubclass(backbone_class, Encoder) or not backbone_class.may_pool:
+            return {}
+        return {"pooler": cls.wants_pooler(backbone_class)}
+
+    @classmethod
+    def architecture_of(cls, config):
+        """Name of `transformers`' class for the task of a `config.json`."""
+        backbone_class = BACKBONES.get(config.get("model_type"))
+        if backbone_class is None:
+            return None
+        return backbone_class.checkpoint.ARCHITECTURES.get(cls.__name__)
 
     def load_from(self, directory, *, keep_head=True):
         """Assigns the weights of a directory; those it lacks stay and are logged.
@@ -120,14 +169,16 @@ class Preset:
         """
         checkpoint = self.backbone.checkpoint
         config = checkpoint.to_config(
-            self.backbone.get_config(), self.architecture, self._config_fields()
+            self.backbone.get_config(),
+            checkpoint.ARCHITECTURES[type(self).__name__],
+            self._config_fields(),
         )
         names = {
             **checkpoint.backbone_names(self.backbone.num_layers, present=None),
             **checkpoint.head_names(),
         }
         tokenizer = self.tokenizer
-        facts = {name: config[name] for name in checkpoint.ARGUMENTS.values()}
+        facts = {f.name: config[f.name] for f in checkpoint.ARGUMENTS.values()}
         if self.labels:
             facts["labels"] = ", ".join(self.labels)
         facts["training data"] = training_data or "not stated"
@@ -157,7 +208,14 @@ class Preset:
 
     def token_fields(self):
         """Fields by which `transformers` knows the special tokens."""
-        return {"pad_token_id": self.tokenizer.pad_id}
+        tokenizer = self.tokenizer
+        fields = {"pad_token_id": tokenizer.pad_id}
+        if isinstance(self.backbone, RobertaEncoder):
+            fields |= {
+                "bos_token_id": tokenizer.cls_id,
+                "eos_token_id": tokenizer.sep_id,
+            }
+        return fields
 
     def label_fields(self):
         """Fields by which `transformers` knows the labels; none by default."""

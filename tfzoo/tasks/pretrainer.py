@@ -11,12 +11,10 @@ import keras
 
 from tfzoo.data.pretraining import open_pretraining_data
 from tfzoo.layers.initializers import truncated_normal
-from tfzoo.models import BertEncoder
 from tfzoo.tasks.inputs import raw_texts
 from tfzoo.tasks.masked_words import masked_words_head, max_predictions
 from tfzoo.tasks.presets import stored_task_arguments
 from tfzoo.tasks.task import BATCH_SIZE, Task
-from tfzoo.text import WordPieceTokenizer
 from tfzoo.training import losses, metrics
 
 
@@ -41,11 +39,8 @@ class BertPretrainer(Task):
     Source: Devlin et al. 2018, section 3.1, https://arxiv.org/abs/1810.04805
     """
 
-    architecture = "BertForPreTraining"
+    model_types = ("bert",)
     heads = ("masked_lm_head", "next_sentence")
-    backbone_class = BertEncoder
-    backbone_options = {"pooler": True}
-    tokenizer_class = WordPieceTokenizer
 
     def __init__(
         self,
@@ -82,6 +77,10 @@ class BertPretrainer(Task):
         )
         self.next_sentence = next_sentence
         self.whole_word = whole_word
+
+    @classmethod
+    def wants_pooler(cls, backbone_class):
+        return True
 
     def get_config(self):
         return {**super().get_config(), **self.task_arguments()}

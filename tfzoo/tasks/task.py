@@ -66,10 +66,18 @@ class Task(AutoCompile, Preset, keras.Model):
                 f"Received: tokenizer.vocabulary_size={tokenizer.vocabulary_size}, "
                 f"backbone.vocabulary_size={backbone.vocabulary_size}"
             )
+        padding_id = getattr(backbone, "padding_id", tokenizer.pad_id)
+        if padding_id != tokenizer.pad_id:
+            raise ValueError(
+                "Positions count from the padding's id, so that it must be the "
+                f"tokenizer's. Received: backbone.padding_id={padding_id}, "
+                f"tokenizer.pad_id={tokenizer.pad_id}"
+            )
         super().__init__(inputs, outputs, **kwargs)
         # Not tracked by Keras: the graph above holds its layers already, and only those
         # that the task uses (a pooler without a gradient would be warned about).
         object.__setattr__(self, "_backbone", backbone)
+        self._input_names = tuple(inputs)
         self.tokenizer = tokenizer
         self.labels = None if labels is None else tuple(labels)
         self.max_sequence_length = max_sequence_length
@@ -80,10 +88,24 @@ class Task(AutoCompile, Preset, keras.Model):
         return self._backbone
 
     @property
+    def num_segments(self):
+        """How many segments the backbone tells apart; None: it takes no segments."""
+        takes = "segment_ids" in self.backbone.input
+        return self.backbone.num_segments if takes else None
+
+    @property
     def length_multiple(self):
         """What lengths are rounded up to: 1, unless XLA compiles every one."""
         compiled = getattr(self, "_compile_arguments", {}).get("jit_compile")
         return XLA_LENGTH_MULTIPLE if compiled else 1
+
+    def call(self, inputs, training=None, mask=None):
+        # Tokenizers give `segment_ids` to all, and not every backbone has segments.
+        if isinstance(inputs, dict):
+            inputs = {
+                name: inputs[name] for name in self._input_names if name in inputs
+            }
+        return super().call(inputs, training=training, mask=mask)
 
     def get_config(self):
         serialize = keras.saving.serialize_keras_object

@@ -9,31 +9,33 @@ import tensorflow as tf
 
 from tfzoo.data.buckets import ordered_batches, padded_batches
 from tfzoo.data.string_batches import dense_batch
-from tfzoo.layers import Dropout
-from tfzoo.layers.initializers import truncated_normal
-from tfzoo.models import BertEncoder
+from tfzoo.layers import ClassificationHead
+from tfzoo.models import BACKBONES
 from tfzoo.serving import classifier_signatures, export_version
 from tfzoo.tasks.classifier_config import PROBLEM_TYPES, stored_classifier
 from tfzoo.tasks.inputs import Texts, batched, is_raw_dataset, raw_texts
 from tfzoo.tasks.targets import Targets
 from tfzoo.tasks.task import BATCH_SIZE, Task
-from tfzoo.text import WordPieceTokenizer
 from tfzoo.training import losses, metrics
 
 
 @keras.saving.register_keras_serializable("tfzoo")
 class TextClassifier(Task):
-    """A classifier on the pooled output.
+    """A classifier of texts, on the vector of their first token.
 
     Args:
-        backbone: A `BertEncoder` with its pooler.
-        tokenizer: A `WordPieceTokenizer`.
+        backbone: A `BertEncoder` with its pooler, a `RobertaEncoder` or a
+            `DistilBertEncoder`.
+        tokenizer: A `WordPieceTokenizer` or a `ByteBPETokenizer` with the special
+            tokens of an encoder.
         labels: Names of the classes in order; None for regression.
         task: `"classification"` (one label each), `"multi_label"` (any number of
             labels each) or `"regression"` (a number).
         text_pair: Whether an input is a pair of texts.
         max_sequence_length: Longest input in tokens, longer ones are cut; None takes
             the backbone's.
+        classifier_dropout: Share zeroed in the head while training; None: as the
+            backbone's.
 
     Targets `y`: labels by name or index; for multi_label a list of names for each
     text, or an array of 0 and 1 (N, C); for regression numbers.
@@ -44,11 +46,9 @@ class TextClassifier(Task):
     Source: Devlin et al. 2018, section 4.1, https://arxiv.org/abs/1810.04805
     """
 
-    architecture = "BertForSequenceClassification"
+    model_types = ("bert", "roberta", "distilbert")
     heads = ("classifier",)
-    backbone_class = BertEncoder
-    backbone_options = {"pooler": True}
-    tokenizer_class = WordPieceTokenizer
+    head_arguments = ("labels", "task")
 
     def __init__(
         self,
@@ -59,23 +59,16 @@ class TextClassifier(Task):
         task="classification",
         text_pair=False,
         max_sequence_length=None,
+        classifier_dropout=None,
         **kwargs,
     ):
         targets = Targets(task, labels)
-        if not backbone.pooler:
+        if self.wants_pooler(type(backbone)) and not backbone.pooler:
             raise ValueError(
                 "A classifier reads pooled_output. Received: a backbone with "
                 "pooler=False"
             )
-        x = Dropout(backbone.dropout, name="classifier_dropout")(
-            backbone.output["pooled_output"]
-        )
-        logits = keras.layers.Dense(
-            targets.num_outputs,
-            kernel_initializer=truncated_normal(),
-            dtype="float32",
-            name="classifier",
-        )(x)
+        logits = _head(backbone, targets.num_outputs, classifier_dropout)
         super().__init__(
             backbone.input,
             logits,
@@ -87,7 +80,12 @@ class TextClassifier(Task):
         )
         self.task = task
         self.text_pair = text_pair
+        self.classifier_dropout = classifier_dropout
         self.targets = targets
+
+    @classmethod
+    def wants_pooler(cls, backbone_class):
+        return backbone_class.sentence_transform is None
 
     def get_config(self):
         return {**super().get_config(), **self.task_arguments()}
@@ -98,11 +96,13 @@ class TextClassifier(Task):
             "task": self.task,
             "text_pair": self.text_pair,
             "max_sequence_length": self.max_sequence_length,
+            "classifier_dropout": self.classifier_dropout,
         }
 
     @classmethod
     def stored_arguments(cls, config, path):
-        return stored_classifier(config, path, cls.__name__, cls.architecture)
+        checkpoint = BACKBONES[config["model_type"]].checkpoint
+        return stored_classifier(config, path, cls.__name__, checkpoint)
 
     def label_fields(self):
         labels = self.labels or ("LABEL_0",)
@@ -110,6 +110,11 @@ class TextClassifier(Task):
             "id2label": {str(i): label for i, label in enumerate(labels)},
             "label2id": {label: i for i, label in enumerate(labels)},
             "problem_type": PROBLEM_TYPES[self.task],
+            self.backbone.checkpoint.CLASSIFIER_DROPOUT.name: (
+                self.backbone.dropout
+                if self.classifier_dropout is None
+                else self.classifier_dropout
+            ),
         }
 
     def default_loss(self, label_smoothing):
@@ -289,7 +294,24 @@ class TextClassifier(Task):
             task=self.task,
             text_pair=self.text_pair,
             vocabulary_size=self.backbone.vocabulary_size,
-            num_segments=self.backbone.num_segments,
+            num_segments=self.num_segments,
             jit_compile=jit_compile,
         )
         return export_version(base, served)
+
+
+def _head(backbone, num_outputs, dropout):
+    """Logits (B, C) on the outputs of a backbone."""
+    dropout = backbone.dropout if dropout is None else dropout
+    transform = backbone.sentence_transform
+    head = ClassificationHead(
+        num_outputs,
+        transform,
+        dropout=dropout,
+        input_dropout=dropout if transform == "tanh" else 0.0,  # RoBERTa's
+        dtype=backbone.dtype_name,
+        name="classifier",
+    )
+    if transform is None:
+        return head(backbone.output["pooled_output"])
+    return head(keras.ops.take(backbone.output["sequence_output"], 0, axis=1))

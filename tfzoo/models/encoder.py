@@ -1,0 +1,106 @@
+"""What BERT and its kin share: embeddings, post-norm layers, perhaps a pooler.
+
+Shapes: B batch, S sequence, D hidden_dim.
+"""
+
+import keras
+from keras import ops
+
+from tfzoo.layers import Dropout, LayerNorm, TokenEmbedding, TransformerLayer
+from tfzoo.layers.initializers import truncated_normal
+from tfzoo.models.presets import BackbonePreset
+
+
+def id_inputs(*names):
+    """Inputs of a functional model: a dict of int32 (B, S)."""
+    return {name: keras.Input((None,), dtype="int32", name=name) for name in names}
+
+
+class Encoder(BackbonePreset, keras.Model):
+    """Base of the bidirectional encoders, each of which has its own embeddings.
+
+    A class defines, beside what `BackbonePreset` asks for:
+        sentence_transform: What its classifiers do with the vector of the first token
+            before they score it, as of `ClassificationHead`; None scores
+            `pooled_output`.
+        may_pool: Whether `pooler` is among its arguments.
+
+    Args:
+        arguments: Dict of the constructor arguments of the class, which become its
+            attributes and its config. Among them are `vocabulary_size`, `num_layers`,
+            `num_heads`, `hidden_dim`, `intermediate_dim`, `dropout`, `activation`,
+            `attention_dropout` and, where they are options, `layer_norm_epsilon` and
+            `pooler`; BERT's epsilon and no pooler otherwise.
+        inputs: Dict of the inputs.
+        embed: Function of the vectors (B, S, D) of the tokens: adds those of their
+            positions, and of what else the class knows of them.
+        dtype: Keras dtype policy.
+    """
+
+    sentence_transform = None
+    may_pool = True
+    layer_norm_epsilon = 1e-12
+    pooler = False
+
+    def __init__(self, arguments, inputs, embed, *, dtype=None, **kwargs):
+        size = arguments.__getitem__
+        epsilon = arguments.get("layer_norm_epsilon", self.layer_norm_epsilon)
+        dropout = size("dropout")
+
+        # Layers
+        token_embedding = TokenEmbedding(
+            size("vocabulary_size"),
+            size("hidden_dim"),
+            dtype=dtype,
+            name="token_embedding",
+        )
+        embeddings_norm = LayerNorm(epsilon, dtype=dtype, name="embeddings_norm")
+        embeddings_dropout = Dropout(dropout, dtype=dtype, name="embeddings_dropout")
+        transformer_layers = [
+            TransformerLayer(
+                size("num_heads"),
+                size("intermediate_dim"),
+                dropout=dropout,
+                attention_dropout=size("attention_dropout"),
+                activation=size("activation"),
+                layer_norm_epsilon=epsilon,
+                dtype=dtype,
+                name=f"transformer_layer_{i}",
+            )
+            for i in range(size("num_layers"))
+        ]
+
+        # Graph
+        x = embed(token_embedding(inputs["token_ids"]))
+        x = embeddings_dropout(embeddings_norm(x))
+        for layer in transformer_layers:
+            x = layer(x, attention_mask=inputs["padding_mask"])
+        outputs = {"sequence_output": x}
+        if arguments.get("pooler", self.pooler):
+            outputs["pooled_output"] = keras.layers.Dense(
+                size("hidden_dim"),
+                activation="tanh",
+                kernel_initializer=truncated_normal(),
+                dtype=dtype,
+                name="pooler",
+            )(ops.take(x, 0, axis=1))
+        super().__init__(inputs, outputs, **kwargs)
+
+        # Config
+        self.token_embedding = token_embedding
+        self.argument_names = tuple(arguments)
+        for name, value in arguments.items():
+            setattr(self, name, value)
+        self.dtype_name = token_embedding.dtype_policy.name
+
+    def get_config(self):
+        return {
+            **{name: getattr(self, name) for name in self.argument_names},
+            "dtype": self.dtype_name,
+            "name": self.name,
+            "trainable": self.trainable,
+        }
+
+    @classmethod
+    def from_config(cls, config):
+        return cls(**config)
