@@ -1,15 +1,10 @@
 """Tasks as directories of Hugging Face's format, and as SavedModels."""
 
 import logging
-import pathlib
 
-from tfzoo.checkpoints.presets import CONFIG, model_card, read_config, write_preset
-from tfzoo.checkpoints.weights import (
-    load_weights,
-    save_weights,
-    tensor_names,
-    weight_variables,
-)
+from tfzoo.checkpoints.opening import open_checkpoint
+from tfzoo.checkpoints.presets import model_card, write_preset
+from tfzoo.checkpoints.weights import load_weights, save_weights, weight_variables
 from tfzoo.errors import CheckpointError
 from tfzoo.models.presets import named_size
 
@@ -64,32 +59,31 @@ class Preset:
                 preset, **cls.backbone_options, **backbone
             )
             return cls(model, tokenizer, **arguments)
-        directory = pathlib.Path(preset)
-        config, path = read_config(directory), directory / CONFIG
-        sizes = cls.backbone_class.checkpoint.from_config(config, path)
-        tokenizer = tokenizer or cls.tokenizer_class.from_preset(directory)
+        found = open_checkpoint(preset)
+        sizes = cls.backbone_class.checkpoint.from_config(found.config, found.path)
+        tokenizer = tokenizer or cls.tokenizer_class.from_preset(found.directory)
         if tokenizer.vocabulary_size > sizes["vocabulary_size"]:
             raise CheckpointError(
                 "The tokenizer must not have more tokens than the embedding. Received: "
                 f"{tokenizer.vocabulary_size} and {sizes['vocabulary_size']}.",
-                path=path,
+                path=found.path,
                 tensor="vocab_size",
             )
-        stored = cls.stored_arguments(config, path)
+        stored = cls.stored_arguments(found.config, found.path)
         model = cls.backbone_class(**{**sizes, **backbone}, **cls.backbone_options)
         task = cls(model, tokenizer, **{**stored, **arguments})
         keep_head = task.task_arguments().get("labels") == stored.get("labels")
-        task.load_from(directory, keep_head=keep_head)
+        task.load_from(found.tensors, keep_head=keep_head)
         return task
 
-    def load_from(self, directory, *, keep_head=True):
-        """Assigns the weights of a directory; those it lacks stay and are logged.
+    def load_from(self, tensors, *, keep_head=True):
+        """Assigns the weights of a checkpoint; those it lacks stay and are logged.
 
         Args:
-            directory: A `pathlib.Path` with `model.safetensors`.
-            keep_head: Whether the head is read, where the directory has one.
+            tensors: Its `Tensors`.
+            keep_head: Whether the head is read, where the checkpoint has one.
         """
-        checkpoint, present = self.backbone.checkpoint, tensor_names(directory)
+        checkpoint, present = self.backbone.checkpoint, tensors.names
         names = {
             **checkpoint.backbone_names(self.backbone.num_layers, present),
             **checkpoint.head_names(),
@@ -99,7 +93,7 @@ class Preset:
             new = [v for v in variables if v.path.split("/")[0] in self.heads]
             variables = [v for v in variables if v.path.split("/")[0] not in self.heads]
         lacking = load_weights(
-            directory,
+            tensors,
             variables,
             names,
             new=(*(f"{head}/" for head in self.heads), "pooler/"),
