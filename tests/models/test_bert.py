@@ -161,7 +161,7 @@ def test_a_configuration_at_fault_is_named(encoder, tmp_path, field, value, mess
     ("change", "message"),
     [
         (lambda t: t * np.nan, "must be finite"),
-        (lambda t: t.astype(np.int32), "floating type. Received: I32"),
+        (lambda t: t.astype(np.int32), "floating type. Received: int32"),
         (lambda t: t[:-1], "The shape must be"),
         (None, "lacks"),
     ],

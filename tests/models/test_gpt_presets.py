@@ -104,7 +104,7 @@ def test_a_configuration_at_fault_is_named(saved, field, value, message):
     [
         (lambda t: t * np.nan, "must be finite"),
         (lambda t: t[:, :32], r"The shape must be \(16, 48\). Received: \(16, 32\)"),
-        (lambda t: t.astype(np.int32), "floating type. Received: I32"),
+        (lambda t: t.astype(np.int32), "floating type. Received: int32"),
     ],
     ids=["nan", "shape", "integer"],
 )

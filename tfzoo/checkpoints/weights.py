@@ -1,16 +1,15 @@
-"""Tensors of a safetensors file <-> variables of any `keras.Model`, by name."""
+"""Tensors of a checkpoint <-> variables of any `keras.Model`, by name."""
 
 import collections
 import re
 
 import numpy as np
-import safetensors
 from safetensors.numpy import save_file
 
+from tfzoo.checkpoints.safetensors_files import WEIGHTS
 from tfzoo.errors import CheckpointError
-from tfzoo.files import readable_file
 
-WEIGHTS = "model.safetensors"
+FLOATING = ("float32", "float16", "bfloat16", "float64")
 
 
 def weight_variables(model):
@@ -39,112 +38,106 @@ def save_weights(directory, model, names):
     (directory / WEIGHTS).chmod(0o644)  # the library makes it its owner's alone
 
 
-def tensor_names(directory):
-    """The names of the tensors in `model.safetensors`."""
-    path, file = _open(directory)
-    with file:
-        return set(file.keys())
+def load_weights(tensors, variables, names, *, new=(), unused="$", copies=None):
+    """Assigns the tensors of a checkpoint to `variables`.
 
-
-def load_weights(directory, variables, names, *, new=(), unused="$", copies=None):
-    """Assigns the tensors of `model.safetensors` to `variables`.
-
-    Nothing is assigned before everything has been checked.
+    Nothing is assigned before names, shapes and types have been checked.
 
     Args:
-        directory: A `pathlib.Path` with the file.
-        variables: Those of a `keras.Model` that the file is to fill.
+        tensors: `Tensors` of a checkpoint.
+        variables: Those of a `keras.Model` that they are to fill.
         names: Dict of variable path -> `Stored`.
-        new: Prefixes of variable paths that the file may lack, a new head.
+        new: Prefixes of variable paths that the checkpoint may lack, a new head.
         unused: Pattern that begins the names of tensors that the model may lack.
         copies: Dict of such a name -> the name of the tensor that it must equal.
 
     Returns:
-        The paths of the variables that the file lacks.
+        The paths of the variables that the checkpoint lacks.
 
     Raises:
         CheckpointError: a tensor is missing, unexpected, of another shape or kind, or
-            not finite; it is named.
+            not finite; it is named. Variables may have been assigned then.
     """
-    path, file = _open(directory)
-    with file:
-        unused = re.compile(unused)
-        present = set(file.keys())
-        for copy, original in (copies or {}).items():
-            if original in present:
-                _check_copy(path, file, copy, original)
-                present.remove(copy)
-        return _assign(path, file, present, variables, names, tuple(new), unused)
+    present = set(tensors.names)
+    for copy, original in (copies or {}).items():
+        if original in present:
+            _check_copy(tensors, copy, original)
+            present.remove(copy)
+    by_name = collections.defaultdict(list)  # those of one tensor together
+    for variable in variables:
+        by_name[names[variable.path].name].append((names[variable.path], variable))
+    absent = _absent(tensors, by_name, present, tuple(new))
+    _refuse_unexpected(tensors, present - by_name.keys(), re.compile(unused))
+    found = {name: parts for name, parts in by_name.items() if name in present}
+    for name, parts in found.items():
+        for stored, variable in parts:
+            _check(tensors, name, stored, variable)
+    for name, parts in found.items():
+        array = _read_finite(tensors, name)
+        for stored, variable in parts:
+            kernel = array.T if stored.transposed else array
+            variable.assign(np.split(kernel, stored.num_parts, axis=-1)[stored.part])
+    return absent
 
 
-def _open(directory):
-    path = readable_file(directory / WEIGHTS, CheckpointError)
-    try:
-        return path, safetensors.safe_open(path, framework="np")
-    except (safetensors.SafetensorError, OSError) as e:
-        raise CheckpointError(
-            f"Not a whole safetensors file: {e}.", path=path, fix="Copy it again."
-        ) from e
+def _absent(tensors, by_name, present, new):
+    """Paths of the variables that a checkpoint lacks and may lack."""
+    absent = []
+    for name in [name for name in by_name if name not in present]:
+        absent += [variable.path for _, variable in by_name[name]]
+        if not absent[-1].startswith(new or "\n"):
+            raise CheckpointError(
+                "The model has a weight that the file lacks.",
+                path=tensors.path,
+                tensor=name,
+            )
+    return absent
 
 
-def _check_copy(path, file, copy, original):
-    if not np.array_equal(file.get_tensor(copy), file.get_tensor(original)):
-        raise CheckpointError(
-            f"The tensor must equal {original}: the model has one for both.",
-            path=path,
-            tensor=copy,
-        )
-
-
-def _assign(path, file, present, variables, names, new, unused):
-    variables = {names[v.path]: v for v in variables}
-    absent = [s for s in variables if s.name not in present]
-    missing = [s for s in absent if not variables[s].path.startswith(new or "\n")]
-    if missing:
-        raise CheckpointError(
-            "The model has a weight that the file lacks.",
-            path=path,
-            tensor=missing[0].name,
-        )
-    expected = {s.name for s in variables}
-    for name in sorted(present - expected):
+def _refuse_unexpected(tensors, names, unused):
+    for name in sorted(names):
         if not unused.match(name):
             raise CheckpointError(
                 "The file has a tensor that the model lacks; config.json and the "
                 "weights must be of one model.",
-                path=path,
+                path=tensors.path,
                 tensor=name,
             )
-    found = [(s, v) for s, v in variables.items() if s.name in present]
-    for stored, variable in found:
-        _check(path, file, stored, variable)
-    for stored, variable in found:
-        array = file.get_tensor(stored.name)
-        array = array.T if stored.transposed else array
-        variable.assign(np.split(array, stored.num_parts, axis=-1)[stored.part])
-    return [variables[s].path for s in absent]
 
 
-def _check(path, file, stored, variable):
-    lies = file.get_slice(stored.name)
+def _check_copy(tensors, copy, original):
+    if not np.array_equal(tensors.read(copy), tensors.read(original)):
+        raise CheckpointError(
+            f"The tensor must equal {original}: the model has one for both.",
+            path=tensors.path,
+            tensor=copy,
+        )
+
+
+def _check(tensors, name, stored, variable):
     shape = (*variable.shape[:-1], variable.shape[-1] * stored.num_parts)
     shape = shape[::-1] if stored.transposed else shape
-    if tuple(lies.get_shape()) != shape:
+    if tensors.shape(name) != shape:
         raise CheckpointError(
-            f"The shape must be {shape}. Received: {tuple(lies.get_shape())}.",
-            path=path,
-            tensor=stored.name,
+            f"The shape must be {shape}. Received: {tensors.shape(name)}.",
+            path=tensors.path,
+            tensor=name,
             fix="config.json and the weights must be of one model.",
         )
-    if lies.get_dtype() not in ("F32", "F16", "BF16", "F64"):
+    if tensors.dtype(name) not in FLOATING:
         raise CheckpointError(
-            f"A weight must be of a floating type. Received: {lies.get_dtype()}.",
-            path=path,
-            tensor=stored.name,
+            f"A weight must be of a floating type. Received: {tensors.dtype(name)}.",
+            path=tensors.path,
+            tensor=name,
         )
-    if not np.isfinite(file.get_tensor(stored.name)).all():
+
+
+def _read_finite(tensors, name):
+    array = tensors.read(name)
+    if not np.isfinite(array).all():
         raise CheckpointError(
             "A weight must be finite. Received: NaN or infinity.",
-            path=path,
-            tensor=stored.name,
+            path=tensors.path,
+            tensor=name,
         )
+    return array

@@ -2,13 +2,9 @@
 
 import pathlib
 
-from tfzoo.checkpoints.presets import CONFIG, model_card, read_config, write_preset
-from tfzoo.checkpoints.weights import (
-    load_weights,
-    save_weights,
-    tensor_names,
-    weight_variables,
-)
+from tfzoo.checkpoints.opening import open_checkpoint
+from tfzoo.checkpoints.presets import model_card, write_preset
+from tfzoo.checkpoints.weights import load_weights, save_weights, weight_variables
 from tfzoo.errors import CheckpointError
 
 # Devlin et al. 2018, section 3 (base, large), https://arxiv.org/abs/1810.04805;
@@ -124,8 +120,8 @@ class BackbonePreset:
         """The backbone of a directory or, with random weights, of a named size.
 
         Args:
-            preset: A directory with `config.json` and `model.safetensors`, or a size
-                name such as `"bert_tiny"` or `"gpt2"`.
+            preset: A directory as `open_checkpoint` reads them, or a size name such
+                as `"bert_tiny"` or `"gpt2"`.
             **arguments: Constructor arguments that differ from the preset's; of a
                 directory, those alone that change no weight can.
 
@@ -135,12 +131,12 @@ class BackbonePreset:
         size = named_size(preset, cls.sizes)
         if size is not None:
             return cls(**{**size, **arguments})
-        directory = pathlib.Path(preset)
-        sizes = cls.checkpoint.from_config(read_config(directory), directory / CONFIG)
+        found = open_checkpoint(preset)
+        sizes = cls.checkpoint.from_config(found.config, found.path)
         backbone = cls(**{**sizes, **arguments})
-        present = tensor_names(directory)
+        present = found.tensors.names
         load_weights(
-            directory,
+            found.tensors,
             weight_variables(backbone),
             cls.checkpoint.backbone_names(backbone.num_layers, present),
             unused=cls.checkpoint.UNUSED,

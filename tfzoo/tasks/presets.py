@@ -1,15 +1,10 @@
 """Tasks as directories of Hugging Face's format, and as SavedModels."""
 
 import logging
-import pathlib
 
-from tfzoo.checkpoints.presets import CONFIG, model_card, read_config, write_preset
-from tfzoo.checkpoints.weights import (
-    load_weights,
-    save_weights,
-    tensor_names,
-    weight_variables,
-)
+from tfzoo.checkpoints.opening import open_checkpoint
+from tfzoo.checkpoints.presets import model_card, write_preset
+from tfzoo.checkpoints.weights import load_weights, save_weights, weight_variables
 from tfzoo.errors import CheckpointError
 from tfzoo.models import BACKBONES, RobertaEncoder
 from tfzoo.models.encoder import Encoder
@@ -60,11 +55,11 @@ class Preset:
             given["dropout"] = arguments.pop("dropout")
         if named_size(preset, cls._sizes()) is not None:
             return cls._of_size(preset, tokenizer, given, arguments)
-        directory = pathlib.Path(preset)
-        config, path = read_config(directory), directory / CONFIG
+        found = open_checkpoint(preset)
+        config, path = found.config, found.path
         backbone_class = cls._backbone_class(config, path)
         sizes = backbone_class.checkpoint.from_config(config, path)
-        tokenizer = tokenizer or tokenizer_from_preset(directory)
+        tokenizer = tokenizer or tokenizer_from_preset(found.directory)
         if tokenizer.vocabulary_size > sizes["vocabulary_size"]:
             raise CheckpointError(
                 "The tokenizer must not have more tokens than the embedding. Received: "
@@ -78,7 +73,7 @@ class Preset:
         task = cls(model, tokenizer, **{**stored, **arguments})
         ours = task.task_arguments()
         keep_head = all(ours[n] == stored.get(n) for n in cls.head_arguments)
-        task.load_from(directory, keep_head=keep_head)
+        task.load_from(found.tensors, keep_head=keep_head)
         return task
 
     @classmethod
@@ -131,14 +126,14 @@ class Preset:
             return None
         return backbone_class.checkpoint.ARCHITECTURES.get(cls.__name__)
 
-    def load_from(self, directory, *, keep_head=True):
-        """Assigns the weights of a directory; those it lacks stay and are logged.
+    def load_from(self, tensors, *, keep_head=True):
+        """Assigns the weights of a checkpoint; those it lacks stay and are logged.
 
         Args:
-            directory: A `pathlib.Path` with `model.safetensors`.
-            keep_head: Whether the head is read, where the directory has one.
+            tensors: Its `Tensors`.
+            keep_head: Whether the head is read, where the checkpoint has one.
         """
-        checkpoint, present = self.backbone.checkpoint, tensor_names(directory)
+        checkpoint, present = self.backbone.checkpoint, tensors.names
         names = {
             **checkpoint.backbone_names(self.backbone.num_layers, present),
             **checkpoint.head_names(),
@@ -148,7 +143,7 @@ class Preset:
             new = [v for v in variables if v.path.split("/")[0] in self.heads]
             variables = [v for v in variables if v.path.split("/")[0] not in self.heads]
         lacking = load_weights(
-            directory,
+            tensors,
             variables,
             names,
             new=(*(f"{head}/" for head in self.heads), "pooler/"),
