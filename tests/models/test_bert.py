@@ -138,7 +138,7 @@ def saved(encoder, directory, **changes):
 @pytest.mark.parametrize(
     ("field", "value", "message"),
     [
-        ("hidden_act", "swish", "config.json: hidden_act: Only 'gelu'"),
+        ("hidden_act", "swish", "config.json: hidden_act: .*'swish'. Implemented"),
         ("position_embedding_type", "relative_key", "position_embedding_type"),
         ("vocab_size", 1e12, "vocab_size: Not a sensible value"),
         ("vocab_size", "50", "vocab_size: Not a sensible value"),
