@@ -3,7 +3,9 @@
 import pathlib
 from typing import NamedTuple
 
+from tfzoo.checkpoints import keras_hub_presets
 from tfzoo.checkpoints.presets import CONFIG, read_config
+from tfzoo.checkpoints.references import local_directory
 from tfzoo.checkpoints.safetensors_files import WEIGHTS, SafetensorsFile
 from tfzoo.checkpoints.tensors import Tensors
 from tfzoo.errors import CheckpointError
@@ -34,16 +36,27 @@ def _open_safetensors(directory):
     )
 
 
+def _open_keras_hub(directory):
+    config, tensors = keras_hub_presets.read_preset(directory)
+    return Checkpoint(
+        path=directory / CONFIG, config=config, tensors=tensors, directory=directory
+    )
+
+
 # File that tells a format -> function that opens such a directory; the first that is
 # there decides.
-_FORMATS = {WEIGHTS: _open_safetensors}
+_FORMATS = {
+    WEIGHTS: _open_safetensors,
+    keras_hub_presets.WEIGHTS: _open_keras_hub,
+}
 
 
 def open_checkpoint(reference):
     """Opens a checkpoint of whichever format.
 
     Args:
-        reference: A directory.
+        reference: A directory, `hf://ORG/NAME[@REVISION]` or `keras_hub://NAME`; the
+            network is used for these alone.
 
     Returns:
         A `Checkpoint`. Its tensors are read when they are asked for.
@@ -51,7 +64,7 @@ def open_checkpoint(reference):
     Raises:
         CheckpointError: it is of no known format, or breaks a rule of its own.
     """
-    directory = pathlib.Path(reference)
+    directory = local_directory(reference)
     if not directory.is_dir():
         raise CheckpointError("The preset directory does not exist.", path=directory)
     for name, open_directory in _FORMATS.items():

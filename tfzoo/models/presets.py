@@ -1,11 +1,16 @@
 """Sizes by name, one row each with every argument; models as directories."""
 
+import logging
 import pathlib
 
+from tfzoo.checkpoints.hub import PushToHub
 from tfzoo.checkpoints.opening import open_checkpoint
 from tfzoo.checkpoints.presets import model_card, write_preset
+from tfzoo.checkpoints.references import is_remote
 from tfzoo.checkpoints.weights import load_weights, save_weights, weight_variables
 from tfzoo.errors import CheckpointError
+
+logger = logging.getLogger("tfzoo")
 
 # Devlin et al. 2018, section 3 (base, large), https://arxiv.org/abs/1810.04805;
 # Turc et al. 2019, table 1 (tiny to medium), https://arxiv.org/abs/1908.08962
@@ -87,10 +92,10 @@ GPT = {
 
 
 def named_size(preset, sizes):
-    """The arguments of a size name; None if `preset` is a directory.
+    """The arguments of a size name; None if `preset` is a checkpoint.
 
     Args:
-        preset: Name or directory.
+        preset: Name, directory, or what `is_remote` knows.
         sizes: Dict of name -> arguments.
 
     Raises:
@@ -98,16 +103,17 @@ def named_size(preset, sizes):
     """
     if str(preset) in sizes:
         return sizes[str(preset)]
-    if not pathlib.Path(preset).is_dir():
+    if not is_remote(preset) and not pathlib.Path(preset).is_dir():
         raise CheckpointError(
-            "A preset must be a directory or a size name.",
+            "A preset must be a directory, hf://ORG/NAME, keras_hub://NAME or a size "
+            "name.",
             path=preset,
             fix=f"The sizes are {', '.join(sizes)}.",
         )
     return None
 
 
-class BackbonePreset:
+class BackbonePreset(PushToHub):
     """A mix-in: reading and writing the directory of a backbone.
 
     A backbone defines:
@@ -117,11 +123,12 @@ class BackbonePreset:
 
     @classmethod
     def from_preset(cls, preset, **arguments):
-        """The backbone of a directory or, with random weights, of a named size.
+        """The backbone of a checkpoint or, with random weights, of a named size.
 
         Args:
-            preset: A directory as `open_checkpoint` reads them, or a size name such
-                as `"bert_tiny"` or `"gpt2"`.
+            preset: A directory, `hf://ORG/NAME[@REVISION]` or `keras_hub://NAME`, as
+                `open_checkpoint` reads them, or a size name such as `"bert_tiny"` or
+                `"gpt2"`.
             **arguments: Constructor arguments that differ from the preset's; of a
                 directory, those alone that change no weight can.
 
@@ -135,13 +142,16 @@ class BackbonePreset:
         sizes = cls.checkpoint.from_config(found.config, found.path)
         backbone = cls(**{**sizes, **arguments})
         present = found.tensors.names
-        load_weights(
+        lacking = load_weights(
             found.tensors,
             weight_variables(backbone),
             cls.checkpoint.backbone_names(backbone.num_layers, present),
             unused=cls.checkpoint.UNUSED,
             copies=cls.checkpoint.copies(present),
+            new=("pooler/",),
         )
+        if lacking:
+            logger.warning("New, random weights: %s", ", ".join(sorted(lacking)))
         return backbone
 
     def save_to_preset(self, directory):

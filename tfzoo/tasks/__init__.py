@@ -1,6 +1,7 @@
 """Tasks: what one trains, saves and serves."""
 
-from tfzoo.checkpoints.presets import CONFIG, read_config
+from tfzoo.checkpoints.opening import open_checkpoint
+from tfzoo.checkpoints.references import local_directory
 from tfzoo.errors import CheckpointError
 from tfzoo.tasks.causal_lm import CausalLM
 from tfzoo.tasks.masked_lm import MaskedLM
@@ -14,17 +15,20 @@ _TASKS = {
 }
 
 
-def from_preset(directory, **arguments):
-    """The task that a directory holds, whichever it is.
+def from_preset(preset, **arguments):
+    """The task that a checkpoint holds, whichever it is.
 
     Args:
-        directory: Written by a task's `save_to_preset` or by `transformers`.
+        preset: A directory that a task's `save_to_preset` or `transformers` wrote, or
+            `hf://ORG/NAME[@REVISION]`.
         **arguments: As in the task's `from_preset`.
 
     Raises:
         CheckpointError: the directory holds no task, or breaks a rule of the format.
     """
-    config = read_config(directory)
+    directory = local_directory(preset)
+    found = open_checkpoint(directory)
+    config = found.config
     architectures = config.get("architectures") or [None]
     block = config.get("tfzoo") if isinstance(config.get("tfzoo"), dict) else {}
     for name, task in _TASKS.items():
@@ -35,7 +39,7 @@ def from_preset(directory, **arguments):
     raise CheckpointError(
         f"Must name the class of a task, one of {[k for k in known if k]}. "
         f"Received: {architectures[0]!r}.",
-        path=f"{directory}/{CONFIG}",
+        path=found.path,
         tensor="architectures",
         fix="Open a backbone through the task that you want to train.",
     )

@@ -2,6 +2,7 @@
 
 import logging
 
+from tfzoo.checkpoints.hub import PushToHub
 from tfzoo.checkpoints.opening import open_checkpoint
 from tfzoo.checkpoints.presets import model_card, write_preset
 from tfzoo.checkpoints.weights import load_weights, save_weights, weight_variables
@@ -14,7 +15,7 @@ from tfzoo.text.presets import tokenizer_from_preset
 logger = logging.getLogger("tfzoo")
 
 
-class Preset:
+class Preset(PushToHub):
     """A mix-in: reading and writing the directory of a task.
 
     A task defines:
@@ -32,17 +33,17 @@ class Preset:
 
     @classmethod
     def from_preset(cls, preset, *, tokenizer=None, dtype=None, **arguments):
-        """The task of a directory or, with random weights, of a named size.
+        """The task of a checkpoint or, with random weights, of a named size.
 
         Args:
             preset: A directory that `save_to_preset` or `transformers` wrote, of this
-                task, of another one or of a backbone; or a size name such as
-                `"bert_tiny"`.
+                task, of another one or of a backbone; `hf://ORG/NAME[@REVISION]` or
+                `keras_hub://NAME`; or a size name such as `"bert_tiny"`.
             tokenizer: None takes the directory's; a size name needs one.
             dtype: Keras dtype policy, such as `"mixed_bfloat16"`.
             **arguments: Constructor arguments; those of the directory otherwise. With
-                other `labels` than the directory's the classifier is new. `dropout` is
-                the backbone's.
+                other `labels` than the directory's the classifier is new. `dropout` and
+                `activation` are the backbone's.
 
         Returns:
             The task. Weights that the directory lacks are random, and logged.
@@ -51,8 +52,9 @@ class Preset:
             CheckpointError: the directory breaks a rule of the format.
         """
         given = {"dtype": dtype}
-        if "dropout" in arguments:
-            given["dropout"] = arguments.pop("dropout")
+        for name in ("dropout", "activation"):
+            if name in arguments:
+                given[name] = arguments.pop(name)
         if named_size(preset, cls._sizes()) is not None:
             return cls._of_size(preset, tokenizer, given, arguments)
         found = open_checkpoint(preset)

@@ -6,14 +6,23 @@ Beside either, `tokenizer_config.json` names the end token.
 """
 
 import json
-import pathlib
 
 from tfzoo import files
+from tfzoo.checkpoints.references import local_directory
 from tfzoo.errors import TokenizerError
-from tfzoo.text import byte_bpe_check, byte_bpe_json, tokenizer_files
+from tfzoo.text import (
+    byte_bpe_check,
+    byte_bpe_json,
+    keras_hub_files,
+    tokenizer_files,
+)
 from tfzoo.text.tokenizer_files import CONFIG, JSON
 
-PAIRS_OF_FILES = (("vocab.json", "merges.txt"), ("encoder.json", "vocab.bpe"))
+PAIRS_OF_FILES = (
+    ("vocab.json", "merges.txt"),
+    ("encoder.json", "vocab.bpe"),
+    keras_hub_files.PAIR_OF_FILES,
+)
 _VERSION = "#version: 0.2"
 _CLASSES = [None, "GPT2Tokenizer", "GPT2TokenizerFast", "TokenizersBackend"]
 _CLASSES.append("PreTrainedTokenizerFast")
@@ -28,9 +37,11 @@ def read_preset(directory):
     Raises:
         TokenizerError: a file is missing, broken or not GPT-2's byte-level BPE.
     """
-    directory = pathlib.Path(directory)
-    config_path = directory / CONFIG
+    directory = local_directory(directory, weights=False)
     config = {}
+    if keras_hub_files.holds(directory):
+        directory, config = keras_hub_files.translated(directory)
+    config_path = directory / CONFIG
     if config_path.exists():
         config = files.read_json(config_path, TokenizerError)
     byte_bpe_json.check(

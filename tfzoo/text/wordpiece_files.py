@@ -6,14 +6,15 @@ the names of special tokens, as it has in `transformers`.
 """
 
 import json
-import pathlib
 
 from tfzoo import files
+from tfzoo.checkpoints.references import local_directory
 from tfzoo.errors import TokenizerError
-from tfzoo.text import tokenizer_files, wordpiece_json
+from tfzoo.text import keras_hub_files, tokenizer_files, wordpiece_json
 from tfzoo.text.tokenizer_files import CONFIG, JSON
 
 _TEXT = "vocab.txt"
+_TEXTS = (_TEXT, keras_hub_files.VOCABULARY)
 _OPTIONS = {  # of tokenizer_config.json: our name, possible values
     "do_lower_case": ("lowercase", (True, False)),
     "strip_accents": ("strip_accents", (True, False, None)),
@@ -39,9 +40,11 @@ def read_preset(directory):
     Raises:
         TokenizerError: a file is missing, broken or not BERT's WordPiece.
     """
-    directory = pathlib.Path(directory)
-    config_path = directory / CONFIG
+    directory = local_directory(directory, weights=False)
     config = {}
+    if keras_hub_files.holds(directory):
+        directory, config = keras_hub_files.translated(directory)
+    config_path = directory / CONFIG
     if config_path.exists():
         config = files.read_json(config_path, TokenizerError)
     name = config.get("tokenizer_class")
@@ -50,8 +53,8 @@ def read_preset(directory):
         arguments = wordpiece_json.read_json(path)
         if name in _IGNORES_OPTIONS:
             config = {key: config[key] for key in config if key not in _OPTIONS}
-    elif (directory / _TEXT).exists():
-        path, by_line = directory / _TEXT, True
+    elif texts := [n for n in _TEXTS if (directory / n).exists()]:
+        path, by_line = directory / texts[0], True
         model = str(name or "BertTokenizer").removesuffix("Fast")
         if model.removesuffix("Tokenizer") not in _LIKE_BERT:
             raise TokenizerError(
