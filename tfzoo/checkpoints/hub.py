@@ -205,7 +205,8 @@ def _without_weights(reference, repo_id, revision):
 
     rule = f"There must be one of {', '.join(kind[0] for kind in _WEIGHTS)}."
     try:
-        has_pickle = huggingface_hub.file_exists(repo_id, _PICKLE, revision=revision)
+        api = huggingface_hub.HfApi()
+        has_pickle = api.file_exists(repo_id, _PICKLE, revision=revision)
     except Exception as e:  # see _explained
         return _explained(e, reference)
     if not has_pickle:

@@ -105,7 +105,7 @@ def named_size(preset, sizes):
         return sizes[str(preset)]
     if not is_remote(preset) and not pathlib.Path(preset).is_dir():
         raise CheckpointError(
-            "A preset must be a directory, hf://ORG/NAME, keras_hub://NAME or a size "
+            "A preset must be hf://ORG/NAME, keras_hub://NAME, a directory or a size "
             "name.",
             path=preset,
             fix=f"The sizes are {', '.join(sizes)}.",
