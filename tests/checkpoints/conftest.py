@@ -126,7 +126,9 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         self._answer(self._large, self._tree, self._info, self._resolve)
 
     def do_POST(self):
-        self._answer(self._create, self._preupload, self._batch, self._commit)
+        self._answer(
+            self._validate, self._create, self._preupload, self._batch, self._commit
+        )
 
     def do_PUT(self):
         self._answer(self._upload)
@@ -247,6 +249,10 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         private = bool(asked.get("private"))
         self.server.repositories.setdefault(name, Repository({}, private=private))
         self._json({"url": f"{self.server.url}/{name}", "name": name})
+
+    def _validate(self):
+        r"/api/validate-yaml"
+        self._json({"errors": [], "warnings": []})
 
     def _preupload(self, name, revision):
         r"/api/models/([^/]+/[^/]+)/preupload/(.+)"

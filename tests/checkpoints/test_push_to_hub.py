@@ -9,6 +9,9 @@ from tfzoo.models import BertEncoder
 from tfzoo.tasks import TextClassifier
 from tfzoo.text import WordPieceTokenizer, tokenizer_from_preset
 
+# huggingface_hub uploads files in a way that its HTTP library deprecates.
+pytestmark = pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning")
+
 VOCABULARY = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "good", "bad", "film"]
 SIZES = dict(
     vocabulary_size=len(VOCABULARY),

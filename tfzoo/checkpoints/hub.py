@@ -17,6 +17,7 @@ from tfzoo.errors import CheckpointError
 
 SCHEME = "hf://"
 _REFERENCE = re.compile(r"hf://((?:[\w.-]+/)?[\w.-]+)(?:@(.+))?")
+_FORM = "A repository of the hub is hf://ORG/NAME or hf://ORG/NAME@REVISION."
 # Of a repository, whatever the weights: what a model is, and how it reads text.
 _SMALL_FILES = (
     "config.json",
@@ -134,10 +135,7 @@ class PushToHub:
 def _parse(reference):
     found = _REFERENCE.fullmatch(reference)
     if not found:
-        raise CheckpointError(
-            "A repository of the hub is hf://ORG/NAME or hf://ORG/NAME@REVISION.",
-            path=reference,
-        )
+        raise CheckpointError(_FORM, path=reference)
     return found.groups()
 
 
@@ -228,7 +226,9 @@ def _explained(error, reference):
     from huggingface_hub import constants, errors
 
     fix = None
-    if isinstance(error, errors.GatedRepoError):
+    if isinstance(error, errors.HFValidationError):
+        rule = f"{_FORM} {error}"
+    elif isinstance(error, errors.GatedRepoError):
         rule = "The repository is gated."
         fix = "Accept its terms on its page, and log in: hf auth login."
     elif isinstance(error, errors.RepositoryNotFoundError):
@@ -252,6 +252,7 @@ def _explained(error, reference):
             rule += "the cache."
             fix = "Connect, or name a directory."
     else:
-        rule = f"The download failed. {type(error).__name__}: {str(error)[:300]}"
+        told = [f"{type(e).__name__}: {e}" for e in (error, error.__cause__) if e]
+        rule = f"The transfer failed. {' '.join(told)[:500]}"
         fix = "Try again."
     return CheckpointError(rule, path=reference, fix=fix)
