@@ -92,8 +92,7 @@ class Task(AutoCompile, Preset, keras.Model):
     @property
     def length_multiple(self):
         """What lengths are rounded up to: 1, unless XLA compiles every one."""
-        compiled = getattr(self, "_compile_arguments", {}).get("jit_compile")
-        return XLA_LENGTH_MULTIPLE if compiled else 1
+        return XLA_LENGTH_MULTIPLE if self.jit_compiled else 1
 
     def call(self, inputs, training=None, mask=None):
         # Tokenizers give `segment_ids` to all, and not every backbone has segments.
