@@ -120,6 +120,11 @@ class Preset(PushToHub):
             return {}
         return {"pooler": cls.wants_pooler(backbone_class)}
 
+    @property
+    def architecture(self):
+        """Name of `transformers`' class for it."""
+        return self.backbone.checkpoint.ARCHITECTURES[type(self).__name__]
+
     @classmethod
     def architecture_of(cls, config):
         """Name of `transformers`' class for the task of a `config.json`."""
@@ -167,7 +172,7 @@ class Preset(PushToHub):
         checkpoint = self.backbone.checkpoint
         config = checkpoint.to_config(
             self.backbone.get_config(),
-            checkpoint.ARCHITECTURES[type(self).__name__],
+            self.architecture,
             self._config_fields(),
         )
         names = {
