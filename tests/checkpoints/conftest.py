@@ -246,7 +246,8 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             return
         asked = json.loads(self.body)
         name = f"{asked['organization']}/{asked['name']}"
-        private = bool(asked.get("private"))
+        # Versions of the client before 2 say it by a boolean.
+        private = asked.get("visibility") == "private" or asked.get("private", False)
         self.server.repositories.setdefault(name, Repository({}, private=private))
         self._json({"url": f"{self.server.url}/{name}", "name": name})
 
