@@ -4,8 +4,9 @@
         --output runs/letters --validation held_out.txt
 
 The preset is a directory that `pretrain_gpt.py` or `transformers` wrote, or a model of
-the Hugging Face hub (`hf://openai-community/gpt2`); its tokenizer is used. Reads and writes what `pretrain_gpt.py` does. The same
-command continues an interrupted run, bit for bit as if nothing had happened.
+the Hugging Face hub (`hf://openai-community/gpt2`); its tokenizer is used. Reads and
+writes what `pretrain_gpt.py` does. The same command continues an interrupted run, bit
+for bit as if nothing had happened.
 """
 
 import pathlib

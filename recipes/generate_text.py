@@ -4,7 +4,8 @@
     python recipes/generate_text.py --preset runs/gpt --prompt "To be" --temperature 0
 
 The preset is a directory that `pretrain_gpt.py`, `finetune_gpt.py` or `transformers`
-wrote, or a model of the Hugging Face hub (`hf://openai-community/gpt2`). The text goes to the standard output, nothing else does.
+wrote, or a model of the Hugging Face hub (`hf://openai-community/gpt2`). The text goes
+to the standard output, nothing else does.
 """
 
 import sys
