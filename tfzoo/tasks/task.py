@@ -7,6 +7,7 @@ import keras
 import tensorflow as tf
 
 from tfzoo.data.string_batches import dense_batch
+from tfzoo.models import RobertaEncoder
 from tfzoo.tasks.compiling import AutoCompile
 from tfzoo.tasks.inputs import batched, is_raw_dataset, raw_texts
 from tfzoo.tasks.presets import Preset
@@ -66,13 +67,8 @@ class Task(AutoCompile, Preset, keras.Model):
                 f"Received: tokenizer.vocabulary_size={tokenizer.vocabulary_size}, "
                 f"backbone.vocabulary_size={backbone.vocabulary_size}"
             )
-        padding_id = getattr(backbone, "padding_id", tokenizer.pad_id)
-        if padding_id != tokenizer.pad_id:
-            raise ValueError(
-                "Positions count from the padding's id, so that it must be the "
-                f"tokenizer's. Received: backbone.padding_id={padding_id}, "
-                f"tokenizer.pad_id={tokenizer.pad_id}"
-            )
+        if isinstance(backbone, RobertaEncoder):
+            _check_padding(backbone, tokenizer)
         super().__init__(inputs, outputs, **kwargs)
         # Not tracked by Keras: the graph above holds its layers already, and only those
         # that the task uses (a pooler without a gradient would be warned about).
@@ -96,8 +92,7 @@ class Task(AutoCompile, Preset, keras.Model):
     @property
     def length_multiple(self):
         """What lengths are rounded up to: 1, unless XLA compiles every one."""
-        compiled = getattr(self, "_compile_arguments", {}).get("jit_compile")
-        return XLA_LENGTH_MULTIPLE if compiled else 1
+        return XLA_LENGTH_MULTIPLE if self.jit_compiled else 1
 
     def call(self, inputs, training=None, mask=None):
         # Tokenizers give `segment_ids` to all, and not every backbone has segments.
@@ -240,4 +235,13 @@ class Task(AutoCompile, Preset, keras.Model):
             x = self.map_strings(batched(x))
         return super().evaluate(
             x, y, batch_size=batch_size, sample_weight=sample_weight, **kwargs
+        )
+
+
+def _check_padding(backbone, tokenizer):
+    if backbone.padding_id != tokenizer.required_id("pad"):
+        raise ValueError(
+            "Positions count from the padding's id, so that it must be the "
+            f"tokenizer's. Received: backbone.padding_id={backbone.padding_id}, "
+            f"tokenizer.pad_id={tokenizer.pad_id}"
         )
