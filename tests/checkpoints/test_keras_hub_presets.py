@@ -219,6 +219,7 @@ def set_field(name, value):
         (lambda c: c["config"].pop("num_layers"), "num_layers: The field is missing"),
         (set_field("num_layers", 10**12), "num_layers: Not a sensible value"),
         (set_field("vocabulary_size", 10**7), "at least .* weights"),
+        (set_field("num_layers", 3), "in 48 arrays"),
         (set_field("num_heads", 3), "num_attention_heads must divide hidden_size"),
         (set_field("hidden_dim", "8"), "hidden_dim: Not a sensible value"),
         (set_field("activation", "relu"), "config.activation"),

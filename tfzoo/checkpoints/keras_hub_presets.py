@@ -14,7 +14,7 @@ import pathlib
 import re
 
 from tfzoo.checkpoints import bert, distilbert, fields, gpt2, roberta
-from tfzoo.checkpoints.keras_hub_weights import KerasHubTensors, count_weights, fill
+from tfzoo.checkpoints.keras_hub_weights import KerasHubTensors, fill, stored_sizes
 from tfzoo.errors import CheckpointError
 from tfzoo.files import read_json
 
@@ -23,6 +23,7 @@ CONFIG, WEIGHTS = "config.json", "model.weights.h5"
 _TOKENS = ("assets/tokenizer/vocabulary.txt",)
 _PAIR = ("assets/tokenizer/vocabulary.json", "assets/tokenizer/merges.txt")
 
+_ARRAYS_PER_LAYER = 16
 _SIZES = {
     name: fields.size(name)
     for name in (
@@ -135,14 +136,16 @@ def _sizes(class_name, config, path):
 
 def _refuse_larger(sizes, path):
     """Raises `CheckpointError` if a model of these sizes has more than the file."""
+    stored = stored_sizes(path)
     width, rows = sizes["hidden_dim"], sizes["vocabulary_size"]
     rows += sizes["max_sequence_length"]
     layer = 4 * width + 2 * sizes["intermediate_dim"]
-    least, stored = width * (rows + sizes["num_layers"] * layer), count_weights(path)
-    if least > stored:
+    least = width * (rows + sizes["num_layers"] * layer)
+    if least > sum(stored) or _ARRAYS_PER_LAYER * sizes["num_layers"] > len(stored):
         raise CheckpointError(
-            f"A model of the sizes of {CONFIG} has at least {least} weights. "
-            f"Received: {stored}.",
+            f"A model of the sizes of {CONFIG} has at least {least} weights in "
+            f"{_ARRAYS_PER_LAYER * sizes['num_layers']} arrays. Received: "
+            f"{sum(stored)} in {len(stored)}.",
             path=path,
         )
 

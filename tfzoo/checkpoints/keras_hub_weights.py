@@ -79,15 +79,15 @@ class KerasHubTensors:
         return np.ascontiguousarray(array.T) if parts[0][0].transposed else array
 
 
-def count_weights(path):
-    """How many floating-point numbers an HDF5 file holds.
+def stored_sizes(path):
+    """How many numbers each array of floating-point numbers in an HDF5 file holds.
 
     Raises:
         CheckpointError: it is no HDF5 file, or refers to another place or file.
     """
     try:
         with h5py.File(readable_file(path, CheckpointError)) as file:
-            return _count(file, path)
+            return _sizes(file, path)
     except (OSError, KeyError, RuntimeError, ValueError, TypeError) as e:
         raise CheckpointError(f"Not a whole HDF5 file: {e}.", path=path) from e
 
@@ -108,7 +108,7 @@ def fill(model, path):
         ) from e
     count, stored = (
         sum(math.prod(v.shape) for v in _weights(model)),
-        count_weights(path),
+        sum(stored_sizes(path)),
     )
     if count != stored:
         raise CheckpointError(
@@ -118,21 +118,21 @@ def fill(model, path):
         )
 
 
-def _count(group, path):
-    count = 0
+def _sizes(group, path):
+    sizes = []
     for name in group:
         if not isinstance(group.get(name, getlink=True), h5py.HardLink):
             raise CheckpointError("There must be no links.", path=path, tensor=name)
         item = group[name]
         if isinstance(item, h5py.Group):
-            count += _count(item, path)
+            sizes += _sizes(item, path)
         elif item.external or item.is_virtual:
             raise CheckpointError(
                 "The file must refer to no other.", path=path, tensor=name
             )
         elif np.issubdtype(item.dtype, np.inexact):
-            count += item.size
-    return count
+            sizes.append(item.size)
+    return sizes
 
 
 def _weights(model):

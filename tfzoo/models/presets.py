@@ -7,8 +7,15 @@ from tfzoo.checkpoints.hub import PushToHub
 from tfzoo.checkpoints.opening import open_checkpoint
 from tfzoo.checkpoints.presets import model_card, write_preset
 from tfzoo.checkpoints.references import is_remote
-from tfzoo.checkpoints.weights import load_weights, save_weights, weight_variables
+from tfzoo.checkpoints.sizes import refuse_larger_than
+from tfzoo.checkpoints.weights import (
+    dtype_fields,
+    load_weights,
+    save_weights,
+    weight_variables,
+)
 from tfzoo.errors import CheckpointError
+from tfzoo.layers.initializers import at_random, left_at_zero
 
 logger = logging.getLogger("tfzoo")
 
@@ -139,36 +146,76 @@ class BackbonePreset(PushToHub):
         if size is not None:
             return cls(**{**size, **arguments})
         found = open_checkpoint(preset)
-        sizes = cls.checkpoint.from_config(found.config, found.path)
-        backbone = cls(**{**sizes, **arguments})
-        present = found.tensors.names
-        lacking = load_weights(
+        backbone = cls.before_reading(found, **arguments)
+        backbone.read(
             found.tensors,
             weight_variables(backbone),
-            cls.checkpoint.backbone_names(backbone.num_layers, present),
-            unused=cls.checkpoint.UNUSED,
-            copies=cls.checkpoint.copies(present),
-            new=("pooler/",),
+            cls.checkpoint.backbone_names(backbone.num_layers, found.tensors.names),
         )
-        if lacking:
-            logger.warning("New, random weights: %s", ", ".join(sorted(lacking)))
         return backbone
 
-    def save_to_preset(self, directory):
+    @classmethod
+    def before_reading(cls, found, **arguments):
+        """The backbone of an opened `Checkpoint`, its weights still to be read.
+
+        Args:
+            found: The `Checkpoint`.
+            **arguments: As in `from_preset`.
+        """
+        sizes = cls.checkpoint.from_config(found.config, found.path)
+        refuse_larger_than(found.tensors, sizes, cls.checkpoint.ARGUMENTS, found.path)
+        with left_at_zero():
+            return cls(**{**sizes, **arguments})
+
+    def read(self, tensors, variables, names, *, heads=(), new=()):
+        """Assigns the weights of a checkpoint; logs those it may lack, left random.
+
+        Args:
+            tensors: `Tensors` of the checkpoint.
+            variables: Those to assign, of this backbone or a task on it.
+            names: Dict of variable path -> `Stored`.
+            heads: First parts of variable paths that the checkpoint may lack, beside
+                the pooler.
+            new: Paths of variables that it is known to lack.
+        """
+        lacking = load_weights(
+            tensors,
+            variables,
+            names,
+            new=("pooler/", *(f"{head}/" for head in heads)),
+            unused=self.checkpoint.UNUSED,
+            copies=self.checkpoint.copies(tensors.names),
+        )
+        at_random(v for v in self.variables if v.path in lacking)
+        if lacking or new:
+            paths = ", ".join(sorted([*lacking, *new]))
+            logger.warning("New, random weights: %s", paths)
+
+    def save_to_preset(self, directory, *, dtype=None, max_shard_size=None):
         """Writes a directory that `from_preset` and `transformers` open.
 
         Args:
             directory: Must not exist yet.
+            dtype: Of the weights in the file, `"float32"`, `"float16"` or `"bfloat16"`;
+                None keeps theirs.
+            max_shard_size: Bytes of weights in one file; None writes a single one.
         """
         checkpoint = self.checkpoint
-        architecture = checkpoint.ARCHITECTURES["backbone"]
-        config = checkpoint.to_config(self.get_config(), architecture)
-        names = checkpoint.backbone_names(self.num_layers)
+        config = checkpoint.to_config(
+            self.get_config(),
+            checkpoint.ARCHITECTURES["backbone"],
+            dtype_fields(self, dtype),
+        )
+        names = checkpoint.backbone_names(self.num_layers, present=())
         card = model_card(
             type(self).__name__,
             model_type=checkpoint.MODEL_TYPE,
             facts={f.name: config[f.name] for f in checkpoint.ARGUMENTS.values()},
         )
-        write_preset(
-            directory, config, card, lambda beside: save_weights(beside, self, names)
-        )
+
+        def write_rest(beside):
+            save_weights(
+                beside, self, names, dtype=dtype, max_shard_size=max_shard_size
+            )
+
+        write_preset(directory, config, card, write_rest)

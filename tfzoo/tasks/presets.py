@@ -1,18 +1,14 @@
 """Tasks as directories of Hugging Face's format, and as SavedModels."""
 
-import logging
-
 from tfzoo.checkpoints.hub import PushToHub
 from tfzoo.checkpoints.opening import open_checkpoint
 from tfzoo.checkpoints.presets import model_card, write_preset
-from tfzoo.checkpoints.weights import load_weights, save_weights, weight_variables
+from tfzoo.checkpoints.weights import dtype_fields, save_weights, weight_variables
 from tfzoo.errors import CheckpointError
 from tfzoo.models import BACKBONES, RobertaEncoder
 from tfzoo.models.encoder import Encoder
 from tfzoo.models.presets import named_size
 from tfzoo.text.presets import tokenizer_from_preset
-
-logger = logging.getLogger("tfzoo")
 
 
 class Preset(PushToHub):
@@ -60,18 +56,17 @@ class Preset(PushToHub):
         found = open_checkpoint(preset)
         config, path = found.config, found.path
         backbone_class = cls._backbone_class(config, path)
-        sizes = backbone_class.checkpoint.from_config(config, path)
         tokenizer = tokenizer or tokenizer_from_preset(found.directory)
-        if tokenizer.vocabulary_size > sizes["vocabulary_size"]:
+        stored = cls.stored_arguments(config, path)
+        given |= cls._backbone_options(backbone_class)
+        model = backbone_class.before_reading(found, **given)
+        if tokenizer.vocabulary_size > model.vocabulary_size:
             raise CheckpointError(
                 "The tokenizer must not have more tokens than the embedding. Received: "
-                f"{tokenizer.vocabulary_size} and {sizes['vocabulary_size']}.",
+                f"{tokenizer.vocabulary_size} and {model.vocabulary_size}.",
                 path=path,
                 tensor="vocab_size",
             )
-        stored = cls.stored_arguments(config, path)
-        given |= cls._backbone_options(backbone_class)
-        model = backbone_class(**{**sizes, **given})
         task = cls(model, tokenizer, **{**stored, **arguments})
         ours = task.task_arguments()
         keep_head = all(ours[n] == stored.get(n) for n in cls.head_arguments)
@@ -145,35 +140,36 @@ class Preset(PushToHub):
             **checkpoint.backbone_names(self.backbone.num_layers, present),
             **checkpoint.head_names(),
         }
-        variables = weight_variables(self)
+        variables, new = weight_variables(self), []
         if not keep_head:
-            new = [v for v in variables if v.path.split("/")[0] in self.heads]
-            variables = [v for v in variables if v.path.split("/")[0] not in self.heads]
-        lacking = load_weights(
-            tensors,
-            variables,
-            names,
-            new=(*(f"{head}/" for head in self.heads), "pooler/"),
-            unused=checkpoint.UNUSED,
-            copies=checkpoint.copies(present),
-        )
-        lacking += [] if keep_head else [v.path for v in new]
-        if lacking:
-            logger.warning("New, random weights: %s", ", ".join(sorted(lacking)))
+            new = [v.path for v in variables if v.path.split("/")[0] in self.heads]
+            variables = [v for v in variables if v.path not in new]
+        self.backbone.read(tensors, variables, names, heads=self.heads, new=new)
 
-    def save_to_preset(self, directory, *, training_data=None, metrics=None):
+    def save_to_preset(
+        self,
+        directory,
+        *,
+        training_data=None,
+        metrics=None,
+        dtype=None,
+        max_shard_size=None,
+    ):
         """Writes a directory that `from_preset` and `transformers` open.
 
         Args:
             directory: Must not exist yet.
             training_data: One line for the model card.
             metrics: Dict of name -> figure for the model card.
+            dtype: Of the weights in the file, `"float32"`, `"float16"` or `"bfloat16"`;
+                None keeps theirs.
+            max_shard_size: Bytes of weights in one file; None writes a single one.
         """
         checkpoint = self.backbone.checkpoint
         config = checkpoint.to_config(
             self.backbone.get_config(),
             self.architecture,
-            self._config_fields(),
+            self._config_fields() | dtype_fields(self, dtype),
         )
         names = {
             **checkpoint.backbone_names(self.backbone.num_layers, present=None),
@@ -193,7 +189,9 @@ class Preset(PushToHub):
         )
 
         def write_rest(beside):
-            save_weights(beside, self, names)
+            save_weights(
+                beside, self, names, dtype=dtype, max_shard_size=max_shard_size
+            )
             tokenizer.save_to_preset(
                 beside, max_sequence_length=self.max_sequence_length
             )
