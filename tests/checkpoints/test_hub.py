@@ -199,7 +199,8 @@ def test_a_pickle_alone_is_refused_with_the_line_that_converts_it(hub):
     hub.add("org/old", {"config.json": b"{}", "pytorch_model.bin": b"\x80\x04."})
     message = refused("hf://org/old")
     assert "Received: pytorch_model.bin" in message
-    assert "AutoModel.from_pretrained('org/old').save_pretrained('DIR')" in message
+    assert "hf download org/old --local-dir DIR" in message
+    assert "torch.load('pytorch_model.bin', weights_only=True)" in message
     assert "pytorch_model.bin" not in hub.sent
 
 

@@ -13,6 +13,7 @@ import pathlib
 import re
 import tempfile
 
+from tfzoo.checkpoints.safetensors_files import FROM_PICKLE
 from tfzoo.errors import CheckpointError
 
 SCHEME = "hf://"
@@ -210,10 +211,11 @@ def _without_weights(reference, repo_id, revision):
     if not has_pickle:
         return CheckpointError(rule, path=reference)
     return CheckpointError(
-        f"{rule} Received: {_PICKLE}, which may run code.",
+        f"{rule} Received: {_PICKLE}, which is never opened, since that can run what "
+        "is in it.",
         path=reference,
-        fix='Convert it where you trust it: python -c "from transformers import '
-        f"AutoModel; AutoModel.from_pretrained('{repo_id}').save_pretrained('DIR')\"",
+        fix=f"Get it, hf download {repo_id} --local-dir DIR, and convert it in DIR, "
+        f"where PyTorch is installed: {FROM_PICKLE}",
     )
 
 

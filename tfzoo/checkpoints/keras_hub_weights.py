@@ -42,15 +42,14 @@ class KerasHubTensors:
         self.path = path
         variables = {_our_path(v): v for v in _weights(model)}
         self._parts = {}  # name -> [(how it is stored, variable)], side by side
-        for ours, stored in module.backbone_names(model.num_layers).items():
+        for ours, stored in module.backbone_names(model.num_layers, ()).items():
             if ours in variables:
                 parts = self._parts.setdefault(stored.name, [])
                 parts.append((stored, variables[ours]))
         self._positions, self._segments, self._offset = None, None, 0
         if padding_id is not None:
-            embeddings = f"{module.PREFIX}embeddings"
-            self._positions = f"{embeddings}.position_embeddings.weight"
-            self._segments = f"{embeddings}.token_type_embeddings.weight"
+            self._positions = "embeddings.position_embeddings.weight"
+            self._segments = "embeddings.token_type_embeddings.weight"
             self._offset, self._width = padding_id + 1, model.hidden_dim
         self.names = frozenset([*self._parts, *filter(None, [self._segments])])
 

@@ -170,6 +170,8 @@ class BackbonePreset(PushToHub):
     def read(self, tensors, variables, names, *, heads=(), new=()):
         """Assigns the weights of a checkpoint; logs those it may lack, left random.
 
+        Those that are not asked for are logged as well, as information.
+
         Args:
             tensors: `Tensors` of the checkpoint.
             variables: Those to assign, of this backbone or a task on it.
@@ -178,24 +180,31 @@ class BackbonePreset(PushToHub):
                 the pooler.
             new: Paths of variables that it is known to lack.
         """
+        copies = self.checkpoint.copies(tensors.names)
         lacking = load_weights(
             tensors,
             variables,
             names,
             new=("pooler/", *(f"{head}/" for head in heads)),
             unused=self.checkpoint.UNUSED,
-            copies=self.checkpoint.copies(tensors.names),
+            copies=copies,
         )
+        read = {*copies, *(names[variable.path].name for variable in variables)}
+        if tensors.names - read:
+            logger.info("Left out: %s", ", ".join(sorted(tensors.names - read)))
         at_random(v for v in self.variables if v.path in lacking)
         if lacking or new:
             paths = ", ".join(sorted([*lacking, *new]))
             logger.warning("New, random weights: %s", paths)
 
-    def save_to_preset(self, directory, *, dtype=None, max_shard_size=None):
+    def save_to_preset(
+        self, directory, *, tokenizer=None, dtype=None, max_shard_size=None
+    ):
         """Writes a directory that `from_preset` and `transformers` open.
 
         Args:
             directory: Must not exist yet.
+            tokenizer: Written beside the weights; None writes none.
             dtype: Of the weights in the file, `"float32"`, `"float16"` or `"bfloat16"`;
                 None keeps theirs.
             max_shard_size: Bytes of weights in one file; None writes a single one.
@@ -211,11 +220,16 @@ class BackbonePreset(PushToHub):
             type(self).__name__,
             model_type=checkpoint.MODEL_TYPE,
             facts={f.name: config[f.name] for f in checkpoint.ARGUMENTS.values()},
+            tokenizer=tokenizer and tokenizer.description,
         )
 
         def write_rest(beside):
             save_weights(
                 beside, self, names, dtype=dtype, max_shard_size=max_shard_size
             )
+            if tokenizer is not None:
+                tokenizer.save_to_preset(
+                    beside, max_sequence_length=self.max_sequence_length
+                )
 
         write_preset(directory, config, card, write_rest)

@@ -28,18 +28,37 @@ def from_preset(preset, **arguments):
     """
     directory = local_directory(preset)
     found = open_checkpoint(directory)
-    config = found.config
-    architectures = config.get("architectures") or [None]
+    task = class_of(found.config)
+    if task is None:
+        known = [task.architecture_of(found.config) for task in _TASKS.values()]
+        raise CheckpointError(
+            f"Must name the class of a task, one of {[k for k in known if k]}. "
+            f"Received: {found.config.get('architectures')!r:.200}.",
+            path=found.path,
+            tensor="architectures",
+            fix="Open a backbone through the task that you want to train.",
+        )
+    return task.from_preset(directory, **arguments)
+
+
+def class_of(config):
+    """The class of the task that a `config.json` names; None if it names none."""
+    names = config.get("architectures")
+    named = names[0] if isinstance(names, list) and names else None
     block = config.get("tfzoo") if isinstance(config.get("tfzoo"), dict) else {}
     for name, task in _TASKS.items():
         theirs = task.architecture_of(config)
-        if block.get("class_name") == name or theirs == architectures[0] is not None:
-            return task.from_preset(directory, **arguments)
-    known = [task.architecture_of(config) for task in _TASKS.values()]
-    raise CheckpointError(
-        f"Must name the class of a task, one of {[k for k in known if k]}. "
-        f"Received: {architectures[0]!r}.",
-        path=found.path,
-        tensor="architectures",
-        fix="Open a backbone through the task that you want to train.",
-    )
+        if block.get("class_name") == name or theirs == named is not None:
+            return task
+    return None
+
+
+def class_named(name):
+    """The class of the task of a name.
+
+    Raises:
+        ValueError: no task has that name.
+    """
+    if name not in _TASKS:
+        raise ValueError(f"A task is one of {', '.join(_TASKS)}. Received: {name!r}")
+    return _TASKS[name]
