@@ -1,8 +1,8 @@
 """Converts a checkpoint of whichever format to a directory of Hugging Face's format.
 
-    python recipes/convert_checkpoint.py --input uncased_L-2_H-128_A-2 --output runs/bert
+    python recipes/convert_checkpoint.py --input uncased_L-2_H-128_A-2 --output bert
     python recipes/convert_checkpoint.py --input keras_hub://bert_tiny_en_uncased \
-        --output runs/tiny --task MaskedLM --dtype bfloat16
+        --output tiny --task MaskedLM --dtype bfloat16
 
 Reads whatever tfzoo opens: a directory of Hugging Face's, KerasHub's, Google's or
 OpenAI's format, which is recognised, `hf://ORG/NAME` or `keras_hub://NAME`. What it
