@@ -112,7 +112,7 @@ def read_preset(directory):
         padding_id = arguments["padding_id"] = _padding_id(directory)
     config = module.to_config(arguments, module.ARCHITECTURES["backbone"])
     module.from_config(config, path)  # heads divide the width, and the like
-    _refuse_larger(sizes, weights)
+    _check_count(sizes, class_name == "BertBackbone", weights)
     model = getattr(_keras_hub(directory).models, class_name)(**sizes, dtype="float32")
     fill(model, weights)
     return config, KerasHubTensors(weights, model, module, padding_id)
@@ -134,19 +134,25 @@ def _sizes(class_name, config, path):
     return {name: fields.read_field(config, path, f) for name, f in known.items()}
 
 
-def _refuse_larger(sizes, path):
-    """Raises `CheckpointError` if a model of these sizes has more than the file."""
+def _check_count(sizes, has_pooler, path):
+    """Raises `CheckpointError` unless a file has as many weights as a model of `sizes`.
+
+    Before it is built: neither the model nor an array may be larger than the file says.
+    """
+    width, inner = sizes["hidden_dim"], sizes["intermediate_dim"]
+    rows = sizes["vocabulary_size"] + sizes["max_sequence_length"]
+    rows += sizes.get("num_segments", 0)
+    layer = 4 * width**2 + 2 * width * inner + inner + 9 * width
+    count = (rows + 2) * width + sizes["num_layers"] * layer
+    count += (width**2 + width) * has_pooler
     stored = stored_sizes(path)
-    width, rows = sizes["hidden_dim"], sizes["vocabulary_size"]
-    rows += sizes["max_sequence_length"]
-    layer = 4 * width + 2 * sizes["intermediate_dim"]
-    least = width * (rows + sizes["num_layers"] * layer)
-    if least > sum(stored) or _ARRAYS_PER_LAYER * sizes["num_layers"] > len(stored):
+    if count != sum(stored) or _ARRAYS_PER_LAYER * sizes["num_layers"] > len(stored):
         raise CheckpointError(
-            f"A model of the sizes of {CONFIG} has at least {least} weights in "
-            f"{_ARRAYS_PER_LAYER * sizes['num_layers']} arrays. Received: "
-            f"{sum(stored)} in {len(stored)}.",
+            f"A model of the sizes of {CONFIG} has {count} weights, in "
+            f"{_ARRAYS_PER_LAYER} arrays per layer. Received: {sum(stored)} in "
+            f"{len(stored)}.",
             path=path,
+            fix="config.json and the weights must be of one model.",
         )
 
 
