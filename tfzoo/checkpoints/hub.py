@@ -33,8 +33,9 @@ _SMALL_FILES = (
     "encoder.json",
     "vocab.bpe",
     "assets/tokenizer/*",  # KerasHub
-    "modules.json",  # sentence-transformers, likewise the next two
+    "modules.json",  # sentence-transformers, likewise the next three
     "sentence_bert_config.json",
+    "config_sentence_transformers.json",
     "1_Pooling/config.json",
 )
 # The first kind that is there is downloaded, and no other.
