@@ -112,7 +112,7 @@ def learn_byte_bpe(paths, text_column, options):
     texts = Again(lambda: whole_texts(paths, text_column))
     tokenizer = ByteBPETokenizer.train(texts, **options)
     num_bytes = sum(len(text.encode()) for text in texts.first(MEASURED))
-    num_tokens = len(tokenizer.encode_batch(texts.first(MEASURED)).token_ids)
+    num_tokens = len(tokenizer.tokenize_batch(texts.first(MEASURED)).token_ids)
     return tokenizer, {
         "bytes": num_bytes,
         "tokens": num_tokens,

@@ -1,17 +1,16 @@
 """The files of a WordPiece tokenizer, as Hugging Face lays them out.
 
 `tokenizer.json` (vocabulary and options) or `vocab.txt` (a token per line, in the order
-of the ids); beside either, `tokenizer_config.json` has the last word on options and on
-the names of special tokens, as it has in `transformers`.
+of the ids); beside either, `tokenizer_config.json` has the last word on options and,
+with `special_tokens_map.json`, on the names of special tokens, as in `transformers`.
 """
 
 import json
 import pathlib
 
-from tfzoo import files
 from tfzoo.errors import TokenizerError
 from tfzoo.text import tokenizer_files, wordpiece_json
-from tfzoo.text.tokenizer_files import CONFIG, JSON
+from tfzoo.text.tokenizer_files import CONFIG, IGNORES_OPTIONS, JSON, TOKENS
 
 _TEXT = "vocab.txt"
 _OPTIONS = {  # of tokenizer_config.json: our name, possible values
@@ -19,15 +18,7 @@ _OPTIONS = {  # of tokenizer_config.json: our name, possible values
     "strip_accents": ("strip_accents", (True, False, None)),
     "tokenize_chinese_chars": ("split_cjk", (True, False)),
 }
-_TOKENS = {
-    "pad_token": "pad_token",
-    "unk_token": "unknown_token",
-    "cls_token": "cls_token",
-    "sep_token": "sep_token",
-    "mask_token": "mask_token",
-}
 _LIKE_BERT = ("Bert", "DistilBert", "Electra", "MobileBert", "ConvBert", "LayoutLM")
-_IGNORES_OPTIONS = ("PreTrainedTokenizerFast", "TokenizersBackend")
 
 
 def read_preset(directory):
@@ -41,14 +32,13 @@ def read_preset(directory):
     """
     directory = pathlib.Path(directory)
     config_path = directory / CONFIG
-    config = {}
-    if config_path.exists():
-        config = files.read_json(config_path, TokenizerError)
+    config = tokenizer_files.read_config(directory)
+    named = tokenizer_files.named_tokens(directory, config)
     name = config.get("tokenizer_class")
     if (directory / JSON).exists():
         path, by_line = directory / JSON, False
         arguments = wordpiece_json.read_json(path)
-        if name in _IGNORES_OPTIONS:
+        if name in IGNORES_OPTIONS:
             config = {key: config[key] for key in config if key not in _OPTIONS}
     elif (directory / _TEXT).exists():
         path, by_line = directory / _TEXT, True
@@ -64,7 +54,9 @@ def read_preset(directory):
         raise TokenizerError(
             f"A tokenizer's directory must hold {JSON} or {_TEXT}.", path=directory
         )
-    arguments.update(_read_config(config, config_path))
+    arguments.update(_options(config, config_path))
+    tokens = {TOKENS[theirs]: named[theirs] for theirs in TOKENS if named.get(theirs)}
+    arguments.update({ours: token["content"] for ours, token in tokens.items()})
     unknown_token = arguments.get("unknown_token", "[UNK]")
     check_vocabulary(arguments["vocabulary"], unknown_token, path, by_line=by_line)
     return arguments
@@ -75,7 +67,7 @@ def write_preset(tokenizer, directory, max_sequence_length=None):
     config = {"tokenizer_class": "BertTokenizer"}
     for theirs, (ours, _) in _OPTIONS.items():
         config[theirs] = getattr(tokenizer, ours)
-    for theirs, ours in _TOKENS.items():
+    for theirs, ours in TOKENS.items():
         config[theirs] = getattr(tokenizer, ours)
     if max_sequence_length is not None:
         config["model_max_length"] = max_sequence_length
@@ -128,15 +120,11 @@ def _is_one_line(token):
         return False
 
 
-def _read_config(config, path):
+def _options(config, path):
     """Constructor arguments that tokenizer_config.json sets."""
     arguments = {}
     for theirs, (ours, allowed) in _OPTIONS.items():
         if theirs in config:
             wordpiece_json.check(config[theirs], allowed, path, theirs)
             arguments[ours] = config[theirs]
-    for theirs, ours in _TOKENS.items():
-        token = tokenizer_files.special_token(config, theirs, path)
-        if token is not None:
-            arguments[ours] = token
     return arguments

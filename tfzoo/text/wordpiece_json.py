@@ -105,29 +105,18 @@ def _check_added(added, vocabulary, path):
 
 def _cls_and_sep(processor, path):
     """Constructor arguments: the tokens around texts, which must stand as BERT's do."""
-
-    def special(token, segment):
-        return {"SpecialToken": {"id": token, "type_id": segment}}
-
-    def text(name, segment):
-        return {"Sequence": {"id": name, "type_id": segment}}
-
     if processor is None:
         return {}
-    try:
-        if processor["type"] == "BertProcessing":
-            cls, sep = processor["cls"][0], processor["sep"][0]
-        else:
-            cls, sep = (processor["single"][i]["SpecialToken"]["id"] for i in (0, 2))
-            single = [special(cls, 0), text("A", 0), special(sep, 0)]
-            pair = [*single, text("B", 1), special(sep, 1)]
-            if (processor["single"], processor["pair"]) != (single, pair):
-                raise ValueError
-        if isinstance(cls, str) and isinstance(sep, str):
-            return {"cls_token": cls, "sep_token": sep}
-    except (KeyError, IndexError, TypeError, ValueError):
-        pass
-    rule = (
-        "Texts must be joined as [CLS] a [SEP] b [SEP], b and its [SEP] as segment 1."
-    )
-    raise TokenizerError(rule, path=path, tensor="post_processor")
+    if isinstance(processor, dict) and processor.get("type") == "BertProcessing":
+        pairs = (processor.get("cls"), processor.get("sep"))
+        tokens = [p[0] if isinstance(p, list) and p else None for p in pairs]
+    else:
+        tokens = tokenizer_files.around_texts(processor, 1, 1) or [None]
+    if not all(isinstance(token, str) for token in tokens):
+        raise TokenizerError(
+            "Texts must be joined as [CLS] a [SEP] b [SEP], b and its [SEP] as "
+            "segment 1.",
+            path=path,
+            tensor="post_processor",
+        )
+    return dict(zip(("cls_token", "sep_token"), tokens, strict=True))
