@@ -45,7 +45,8 @@ def read_preset(directory):
     if (directory / JSON).exists():
         arguments, added = byte_bpe_json.read_json(directory / JSON)
     else:
-        arguments, added = _read_pair(directory, config, directory / CONFIG)
+        added, path = tokenizer_files.added_tokens(directory, config, named)
+        arguments = _read_pair(directory, config, added, path)
     arguments.update(_special(named, config, arguments["vocabulary"]))
     arguments["add_prefix_space"] = _prefix(arguments, config, directory)
     mask = arguments.get("mask_token")
@@ -132,7 +133,7 @@ def _mask_lstrip(token, path):
     return value
 
 
-def _read_pair(directory, config, config_path):
+def _read_pair(directory, config, added, added_path):
     for names in PAIRS_OF_FILES:
         if (directory / names[0]).exists():
             vocabulary_path, merges_path = (directory / name for name in names)
@@ -144,21 +145,19 @@ def _read_pair(directory, config, config_path):
             + ".",
             path=directory,
         )
-    byte_bpe_json.check(
-        config.get("tokenizer_class"), _CLASSES, config_path, "tokenizer_class"
-    )
+    name = config.get("tokenizer_class")
+    byte_bpe_json.check(name, _CLASSES, directory / CONFIG, "tokenizer_class")
     ids = files.read_json(vocabulary_path, TokenizerError)
     vocabulary = byte_bpe_check.in_order(ids, vocabulary_path)
-    added = _added_tokens(config, config_path)
-    special_tokens = byte_bpe_json.read_added(added, vocabulary, config_path)
+    special_tokens = byte_bpe_json.read_added(added, vocabulary, added_path)
     ids = byte_bpe_check.check_vocabulary(vocabulary, vocabulary_path)
     merges, first_line = _read_merges(merges_path)
     byte_bpe_check.check_merges(
         merges, ids, merges_path, lambda rank: {"line": rank + first_line}
     )
-    byte_bpe_check.check_special(special_tokens, merges, ids, config_path)
+    byte_bpe_check.check_special(special_tokens, merges, ids, added_path)
     arguments = {"vocabulary": vocabulary, "merges": merges}
-    return {**arguments, "special_tokens": special_tokens}, added
+    return {**arguments, "special_tokens": special_tokens}
 
 
 def _read_merges(path):
@@ -166,16 +165,3 @@ def _read_merges(path):
     lines = tokenizer_files.read_lines(path)
     first_line = 2 if lines and lines[0].startswith("#version") else 1
     return [tuple(line.split(" ")) for line in lines[first_line - 1 :]], first_line
-
-
-def _added_tokens(config, path):
-    """The field `added_tokens_decoder` as tokenizer.json has added tokens: a list."""
-    added = config.get("added_tokens_decoder") or {}
-    try:
-        return [{**token, "id": int(index)} for index, token in added.items()]
-    except (AttributeError, TypeError, ValueError):
-        raise TokenizerError(
-            "Added tokens must be objects by their ids.",
-            path=path,
-            tensor="added_tokens_decoder",
-        ) from None

@@ -7,7 +7,7 @@ from tfzoo import files
 from tfzoo.errors import TokenizerError
 
 JSON, CONFIG = "tokenizer.json", "tokenizer_config.json"
-NAMES = "special_tokens_map.json"
+NAMES, ADDED = "special_tokens_map.json", "added_tokens.json"
 TOKENS = {  # special tokens: their name in these files, ours
     "pad_token": "pad_token",
     "unk_token": "unknown_token",
@@ -86,6 +86,42 @@ def named_tokens(directory, config):
             if name in source:
                 found[name] = _token_object(source[name], path, name)
     return found
+
+
+def added_tokens(directory, config, named):
+    """Tokens that stand beside a vocabulary without tokenizer.json, and their file.
+
+    They are in tokenizer_config.json or, of before 2023, in added_tokens.json; of the
+    latter those are special that the files name.
+
+    Args:
+        directory: The directory.
+        config: The object of its tokenizer_config.json.
+        named: Its `named_tokens`.
+
+    Returns:
+        List of objects as tokenizer.json has them, and the path.
+    """
+    path = pathlib.Path(directory) / ADDED
+    if "added_tokens_decoder" not in config and path.exists():
+        special = {token["content"] for token in named.values() if token}
+        ids = files.read_json(path, TokenizerError)
+        check_ids(ids, path, None)
+        return [
+            {"id": index, "content": token, "special": token in special}
+            for token, index in sorted(ids.items(), key=lambda item: item[1])
+        ], path
+    path = pathlib.Path(directory) / CONFIG
+    added = config.get("added_tokens_decoder") or {}
+    try:
+        added = [{**token, "id": int(index)} for index, token in added.items()]
+    except (AttributeError, TypeError, ValueError):
+        raise TokenizerError(
+            "Added tokens must be objects by their ids.",
+            path=path,
+            tensor="added_tokens_decoder",
+        ) from None
+    return sorted(added, key=lambda token: token["id"]), path
 
 
 def _token_object(token, path, name):

@@ -50,6 +50,8 @@ def read_preset(directory):
                 tensor="tokenizer_class",
             )
         arguments = {"vocabulary": tokenizer_files.read_lines(path)}
+        added = tokenizer_files.added_tokens(directory, config, named)
+        wordpiece_json.read_added(added[0], arguments["vocabulary"], added[1])
     else:
         raise TokenizerError(
             f"A tokenizer's directory must hold {JSON} or {_TEXT}.", path=directory

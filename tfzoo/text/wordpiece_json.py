@@ -2,11 +2,13 @@
 
 import json
 
+from tokenizers.pre_tokenizers import BertPreTokenizer
 from tokenizers.processors import TemplateProcessing
 
 from tfzoo import files
 from tfzoo.errors import TokenizerError
 from tfzoo.text import tokenizer_files
+from tfzoo.text.rust_engine import as_text
 from tfzoo.text.wordpiece_rust import MAX_WORD_LENGTH, PREFIX, rust_tokenizer
 
 _RULES = {  # fields of tokenizer.json: possible values
@@ -61,14 +63,49 @@ def read_json(path):
         "unknown_token": str(model.get("unk_token")),
         **_cls_and_sep(content.get("post_processor"), path),
     }
-    for added in content.get("added_tokens") or []:
-        _check_added(added, arguments["vocabulary"], path)
+    read_added(content.get("added_tokens") or [], arguments["vocabulary"], path)
     return arguments
 
 
 def check(value, allowed, path, field):
     """Raises `TokenizerError` unless a JSON value is one that BERT's WordPiece has."""
     tokenizer_files.check_field(value, allowed, path, field, "BERT's WordPiece")
+
+
+def read_added(added, vocabulary, path):
+    """Checks added tokens, which must be special; new ones end the vocabulary.
+
+    Args:
+        added: List of objects with `id`, `content` and `special`.
+        vocabulary: List of tokens, which grows.
+        path: The file they come from.
+    """
+    if not isinstance(added, list):
+        raise TokenizerError("This must be a list.", path=path, tensor="added_tokens")
+    for token in added:
+        token = token if isinstance(token, dict) else {"content": token}
+        index, content = token.get("id"), token.get("content")
+        if type(index) is int and index == len(vocabulary) and _is_no_word(content):
+            vocabulary.append(content)
+        if not (
+            type(index) is int
+            and 0 <= index < len(vocabulary)
+            and content == vocabulary[index]
+            and token.get("special") is True
+        ):
+            raise TokenizerError(
+                "An added token must be special and stand in the vocabulary with its "
+                "id, or follow its last one and hold punctuation. Received: "
+                f"{json.dumps(token)[:120]}.",
+                path=path,
+                tensor="added_tokens",
+            )
+
+
+def _is_no_word(content):
+    """Whether it is text that stands in no text as one word."""
+    split = BertPreTokenizer().pre_tokenize_str
+    return isinstance(content, str) and len(split(as_text(content))) > 1
 
 
 def _tokens(ids, path):
@@ -84,23 +121,6 @@ def _tokens(ids, path):
                 tensor="model.vocab",
             )
     return tokens
-
-
-def _check_added(added, vocabulary, path):
-    """An added token must be a special one that the vocabulary holds."""
-    index = added.get("id") if isinstance(added, dict) else None
-    if not (
-        type(index) is int
-        and 0 <= index < len(vocabulary)
-        and added.get("content") == vocabulary[index]
-        and added.get("special") is True
-    ):
-        raise TokenizerError(
-            "An added token must be special and stand in the vocabulary with its id. "
-            f"Received: {json.dumps(added)[:120]}.",
-            path=path,
-            tensor="added_tokens",
-        )
 
 
 def _cls_and_sep(processor, path):
