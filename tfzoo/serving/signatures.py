@@ -66,7 +66,7 @@ def classifier_signatures(
     Args:
         core: A dictionary of int32 `token_ids`, `segment_ids`, `padding_mask` (B, S)
             -> logits (B, C), in inference mode.
-        tokenizer: `WordPieceTokenizer` with a pad token.
+        tokenizer: `WordPieceTokenizer` or `ByteBPETokenizer` with a pad token.
         max_sequence_length: Tokens, special ones included; longer text is truncated.
         labels: The C class names in order; None for regression.
         task: "classification", "multi_label" or "regression".
@@ -160,10 +160,10 @@ def encoded(tokenizer, texts, max_sequence_length, *, mask_token=False):
     """Token ids of texts as int32 inputs (B, S), S the longest of them.
 
     Args:
-        tokenizer: `WordPieceTokenizer` with a pad token.
+        tokenizer: `WordPieceTokenizer` or `ByteBPETokenizer` with a pad token.
         texts: `text` string (B,), and `text_pair` for pairs.
         max_sequence_length: Largest S; longer text is truncated.
-        mask_token: Whether a literal `[MASK]` is the mask token.
+        mask_token: Whether the mask token, written in a text, is that token.
     """
     with tf.device("/CPU:0"):
         ids = tokenizer.graph.encode(
