@@ -149,6 +149,18 @@ def test_byte_pairs_are_read_as_keras_hub_wrote_them(tmp_path):
     assert ours.tokenize("ab!") == [256, letters.index("!")]
 
 
+def test_roberta_reads_text_as_its_files_say(tmp_path):
+    special = ["<s>", "<pad>", "</s>", "<unk>"]
+    tokens = [*special, *sorted(byte_letters()), "ab", "<mask>"]
+    vocabulary = {token: index for index, token in enumerate(tokens)}
+    theirs = keras_hub.tokenizers.RobertaTokenizer(vocabulary, ["a b"])
+    theirs.save_to_preset(tmp_path)
+    ours = tokenizer_from_preset(tmp_path)
+    assert (ours.cls_id, ours.pad_id, ours.sep_id) == (0, 1, 2)
+    assert ours.mask_id == len(tokens) - 1
+    assert ours.tokenize("ab") == [len(tokens) - 2]
+
+
 def byte_letters():
     from tfzoo.text.byte_alphabet import CHARACTERS
 

@@ -33,18 +33,18 @@ def warmup_requests(functions, methods, tokenizer, padded):
         padded: The `PaddedCore` that all signatures share.
 
     Returns:
-        Tuple of Request. The text is full stops, each of which is one token in every
-        vocabulary, after one `[MASK]` where the core takes `mask_positions`.
+        Tuple of Request. The text is full stops, after one mask token where the core
+        takes `mask_positions`.
     """
     rows = XLA_BATCH_SIZES if padded.jit_compile else (1,)
     pair = "text_pair" in _inputs(functions["serving_default"])
-    special = _num_special_tokens(tokenizer, pair)
+    special = _num_special_tokens(tokenizer, pair) + padded.mask_positions
+    gap = tokenizer.mask_token if padded.mask_positions else ""
+    per_word = len(tokenizer.tokenize(" ."))  # which never merges with the next
     requests = []
     for length in length_buckets(padded.max_sequence_length):
-        words = ["."] * (length - special)
-        if padded.mask_positions:
-            words[:1] = ["[MASK]"]
-        values = {"text": " ".join(words).encode(), "text_pair": b""}
+        text = gap + " ." * ((length - special) // per_word)
+        values = {"text": text.encode(), "text_pair": b""}
         for size in rows:
             for name, function in functions.items():
                 inputs = {

@@ -15,21 +15,21 @@ from tfzoo.text.tokenizer_files import JSON
 VOCABULARY = "vocabulary.txt"
 PAIR_OF_FILES = ("vocabulary.json", "merges.txt")
 _ASSETS = "assets/tokenizer"
-_WORDPIECE = ("BertTokenizer", "DistilBertTokenizer")
-_BYTE_BPE = ("GPT2Tokenizer", "RobertaTokenizer")
-_BOOLEAN = (True, False)
-# option -> the values that are computed here, the default first, and its name in
-# Hugging Face's tokenizer_config.json
-_OPTIONS = dict.fromkeys(
-    _WORDPIECE,
-    {
-        "lowercase": ((False, True), "do_lower_case"),
-        "strip_accents": ((False, True), "strip_accents"),
-        "split_on_cjk": (_BOOLEAN, "tokenize_chinese_chars"),
-        "split": ((True,), None),
-        "suffix_indicator": (("##",), None),
-    },
-) | dict.fromkeys(_BYTE_BPE, {"add_prefix_space": ((False, True), "add_prefix_space")})
+_WORDPIECE_OPTIONS = {
+    "lowercase": ((False, True), "do_lower_case"),
+    "strip_accents": ((False, True), "strip_accents"),
+    "split_on_cjk": ((True, False), "tokenize_chinese_chars"),
+    "split": ((True,), None),
+    "suffix_indicator": (("##",), None),
+}
+# Class -> its options: the values that are computed here, the default first, and the
+# name in Hugging Face's tokenizer_config.json
+_OPTIONS = {
+    "BertTokenizer": _WORDPIECE_OPTIONS,
+    "DistilBertTokenizer": _WORDPIECE_OPTIONS,
+    "GPT2Tokenizer": {"add_prefix_space": ((False,), "add_prefix_space")},
+    "RobertaTokenizer": {"add_prefix_space": ((False, True), "add_prefix_space")},
+}
 
 
 def holds(directory):
@@ -42,11 +42,11 @@ def is_byte_bpe(directory):
     return (directory / _ASSETS / PAIR_OF_FILES[0]).exists()
 
 
-def translated(directory):
-    """Where the vocabulary lies, and what `tokenizer_config.json` would say.
+def vocabulary_and_config(directory):
+    """Where the vocabulary lies, and what `tokenizer_config.json` says or would say.
 
     Args:
-        directory: The `pathlib.Path` of a preset.
+        directory: The `pathlib.Path` of a preset, Hugging Face's or KerasHub's.
 
     Returns:
         (`pathlib.Path` of the directory of the vocabulary, dict).
@@ -54,6 +54,8 @@ def translated(directory):
     Raises:
         TokenizerError: the class or an option is one that tfzoo does not have.
     """
+    if not holds(directory):
+        return directory, tokenizer_files.read_config(directory)
     path = directory / JSON
     content = files.read_json(path, TokenizerError)
     name = re.sub(r"^keras_(hub|nlp)>", "", str(content.get("registered_name")))
@@ -70,7 +72,12 @@ def translated(directory):
         tokenizer_files.check_field(value, values, path, f"config.{option}", name)
         if theirs is not None:
             config[theirs] = value
-    if name in _WORDPIECE:
-        config["unk_token"] = told.get("oov_token", "[UNK]")
-        tokenizer_files.special_token(config, "unk_token", path)
+    if _OPTIONS[name] is _WORDPIECE_OPTIONS:
+        config["unk_token"] = unknown = told.get("oov_token", "[UNK]")
+        if not isinstance(unknown, str):
+            raise TokenizerError(
+                f"A token must be text. Received: {unknown!r:.80}.",
+                path=path,
+                tensor="config.oov_token",
+            )
     return directory / _ASSETS, config
