@@ -56,6 +56,7 @@ class Hub(http.server.ThreadingHTTPServer):
         sent: List of the names of the files that were sent.
         cut: Dict of name -> number of bytes after which the connection ends, once.
         forged: Dict of name -> bytes that are sent in place of the file.
+        broken: Status with which all is answered, or None.
         uploads: Dict of SHA-256 -> bytes that were sent and await a commit.
     """
 
@@ -64,7 +65,7 @@ class Hub(http.server.ThreadingHTTPServer):
 
     def __init__(self):
         super().__init__(("127.0.0.1", 0), _Handler)
-        self.repositories, self.uploads = {}, {}
+        self.repositories, self.uploads, self.broken = {}, {}, None
         self.requests, self.sent, self.cut, self.forged = [], [], {}, {}
 
     def add(self, name, files, **options):
@@ -141,6 +142,9 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         else:
             self.body = self.rfile.read(length)
         self.path = urllib.parse.unquote(self.path.split("?")[0])
+        if self.server.broken:
+            self._refuse(self.server.broken, "Broken")
+            return
         asked = (self.command, self.path, self.headers.get("Range"))
         self.server.requests.append(asked)
         for route in routes:

@@ -116,7 +116,22 @@ def test_offline_and_not_in_the_cache_says_so(hub, mini, offline):
 
 def test_a_hub_that_cannot_be_reached_is_named(hub, mini, monkeypatch):
     monkeypatch.setattr(constants, "ENDPOINT", "http://127.0.0.1:9")
-    assert "The hub, http://127.0.0.1:9, cannot be reached" in refused("hf://org/mini")
+    assert "the hub, http://127.0.0.1:9, cannot be reached" in refused("hf://org/mini")
+
+
+def test_a_hub_that_is_broken_says_with_what_status(hub, mini):
+    hub.broken = 503
+    assert "the hub answers with status 503" in refused("hf://org/mini")
+    hub.broken = None
+    online = download("hf://org/mini")
+    hub.broken = 503
+    assert download("hf://org/mini") == online
+
+
+def test_a_snapshot_without_its_weights_is_not_taken_for_whole(hub, mini, offline):
+    download("hf://org/mini", weights=False)
+    offline()
+    assert "HF_HUB_OFFLINE" in refused("hf://org/mini")
 
 
 def test_a_download_whose_connection_is_cut_goes_on_where_it_was(
@@ -211,7 +226,15 @@ def test_a_repository_without_weights_is_refused(hub):
 
 @pytest.mark.parametrize(
     "reference",
-    ["hf://", "hf://a/b/c", "hf://a/b@", "hf://../x", "hf://a b", "hf://a/../../b"],
+    [
+        "hf://",
+        "hf://a/b/c",
+        "hf://a/b@",
+        "hf://../x",
+        "hf://a b",
+        "hf://a/../../b",
+        "hf://a/b@../../c",
+    ],
 )
 def test_a_reference_that_is_none_is_refused_before_anything_is_asked(hub, reference):
     refused(reference)

@@ -17,7 +17,8 @@ from tfzoo.checkpoints.safetensors_files import FROM_PICKLE
 from tfzoo.errors import CheckpointError
 
 SCHEME = "hf://"
-_REFERENCE = re.compile(r"hf://((?:[\w.-]+/)?[\w.-]+)(?:@(.+))?")
+# Git has no ".." in the name of a branch, and the cache makes a path of it.
+_REFERENCE = re.compile(r"hf://((?:[\w.-]+/)?[\w.-]+)(?:@((?!.*\.\.)[\w./+-]+))?")
 _FORM = "A repository of the hub is hf://ORG/NAME or hf://ORG/NAME@REVISION."
 # Of a repository, whatever the weights: what a model is, and how it reads text.
 _SMALL_FILES = (
@@ -245,15 +246,20 @@ def _explained(error, reference):
         if error.response.status_code in (401, 403):
             fix = "Log in with a token that may do this: hf auth login."
     elif isinstance(error, errors.LocalEntryNotFoundError):
+        rule, fix = (
+            "It is not whole in the cache, and ",
+            "Connect, or name a directory.",
+        )
         if constants.HF_HUB_OFFLINE:
-            rule = "It is not in the cache, and HF_HUB_OFFLINE forbids to ask the hub."
+            rule += "HF_HUB_OFFLINE forbids to ask the hub."
             fix = "Unset HF_HUB_OFFLINE once."
-        else:
-            rule = (
-                f"The hub, {constants.ENDPOINT}, cannot be reached, and it is not in "
+        elif isinstance(error.__cause__, errors.HfHubHTTPError):
+            rule += (
+                f"the hub answers with status {error.__cause__.response.status_code}."
             )
-            rule += "the cache."
-            fix = "Connect, or name a directory."
+            fix = "Try again later."
+        else:
+            rule += f"the hub, {constants.ENDPOINT}, cannot be reached."
     else:
         told = [f"{type(e).__name__}: {e}" for e in (error, error.__cause__) if e]
         rule = f"The transfer failed. {' '.join(told)[:500]}"

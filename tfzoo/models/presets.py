@@ -112,8 +112,8 @@ def named_size(preset, sizes):
         return sizes[str(preset)]
     if not is_remote(preset) and not pathlib.Path(preset).is_dir():
         raise CheckpointError(
-            "A preset must be hf://ORG/NAME, keras_hub://NAME, a directory or a size "
-            "name.",
+            "A preset must be a directory or a size name, hf://ORG/NAME or "
+            "keras_hub://NAME.",
             path=preset,
             fix=f"The sizes are {', '.join(sizes)}.",
         )
