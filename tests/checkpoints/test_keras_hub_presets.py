@@ -13,6 +13,7 @@ import pytest
 from tfzoo.checkpoints.opening import open_checkpoint
 from tfzoo.errors import CheckpointError, TfzooError
 from tfzoo.models import BertEncoder, DistilBertEncoder, GPTDecoder, RobertaEncoder
+from tfzoo.tasks import CausalLM, MaskedLM
 from tfzoo.text import tokenizer_from_preset
 
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
@@ -338,3 +339,27 @@ def test_a_scrambled_file_opens_or_is_refused(preset, name):
             assert "\n" not in str(e)
             refusals += 1
     assert refusals > 100
+
+
+def test_tasks_stand_on_a_preset_with_the_activation_that_is_asked_for(tmp_path):
+    sizes = {**SIZES, "vocabulary_size": len(WORDS)}
+    keras_hub.models.BertBackbone(**sizes).save_to_preset(tmp_path / "bert")
+    keras_hub.tokenizers.BertTokenizer(WORDS).save_to_preset(tmp_path / "bert")
+    assert MaskedLM.from_preset(tmp_path / "bert").backbone.activation == "gelu"
+    task = MaskedLM.from_preset(tmp_path / "bert", activation="gelu_tanh")
+    assert task.backbone.activation == "gelu_tanh"
+    task.save_to_preset(tmp_path / "saved")
+    assert MaskedLM.from_preset(tmp_path / "saved").backbone.activation == "gelu_tanh"
+
+
+def test_gpt2_of_keras_hub_is_a_causal_lm(tmp_path):
+    letters = [*sorted(byte_letters()), "ab", "<|endoftext|>"]
+    vocabulary = {token: index for index, token in enumerate(letters)}
+    theirs = keras_hub.models.GPT2Backbone(**{**SIZES, "vocabulary_size": 258})
+    theirs.save_to_preset(tmp_path)
+    keras_hub.tokenizers.GPT2Tokenizer(vocabulary, ["a b"]).save_to_preset(tmp_path)
+    ours = CausalLM.from_preset(tmp_path)
+    ids = np.array([ours.tokenizer.tokenize("abcd")], np.int32)
+    inputs = {"token_ids": ids, "padding_mask": np.ones_like(ids)}
+    expected = theirs.token_embedding(theirs(inputs), reverse=True)
+    np.testing.assert_allclose(ours(inputs), expected, rtol=0, atol=1e-5)
