@@ -71,7 +71,7 @@ def main(
     from tfzoo.data.examples import index_labels, label_list, read_examples
     from tfzoo.models.presets import BERT, named_size
     from tfzoo.tasks import TextClassifier
-    from tfzoo.text import WordPieceTokenizer
+    from tfzoo.text import tokenizer_from_preset
     from tfzoo.training.callbacks import KeepBest
     from tfzoo.training.distribution import strategy as named_strategy
     from tfzoo.training.fingerprints import fingerprint
@@ -101,7 +101,7 @@ def main(
         raise ValueError(f"--preset {preset} has no tokenizer: give --tokenizer.")
     model = preset if at_random else local_directory(preset)
     vocabulary = local_directory(tokenizer, weights=False) if tokenizer else model
-    words = WordPieceTokenizer.from_preset(vocabulary)
+    words = tokenizer_from_preset(vocabulary)
     files = [spec for spec in (train, validation) if spec and ":" not in str(spec)]
     files += [vocabulary] if tokenizer else []
     files += [] if at_random else [model]

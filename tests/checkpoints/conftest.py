@@ -120,21 +120,12 @@ class _Handler(http.server.BaseHTTPRequestHandler):
     def log_message(self, *_):
         pass
 
-    def do_HEAD(self):
-        self._answer(self._resolve)
-
     def do_GET(self):
-        self._answer(self._large, self._tree, self._info, self._resolve)
+        self._answer()
 
-    def do_POST(self):
-        self._answer(
-            self._validate, self._create, self._preupload, self._batch, self._commit
-        )
+    do_HEAD = do_POST = do_PUT = do_GET
 
-    def do_PUT(self):
-        self._answer(self._upload)
-
-    def _answer(self, *routes):
+    def _answer(self):
         self.close_connection = False
         length = int(self.headers.get("Content-Length", 0))
         if "chunked" in self.headers.get("Transfer-Encoding", ""):
@@ -147,10 +138,11 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             return
         asked = (self.command, self.path, self.headers.get("Range"))
         self.server.requests.append(asked)
-        for route in routes:
-            found = re.fullmatch(route.__doc__, self.path)
-            if found:
-                return route(*found.groups())
+        for methods, pattern, answer in _ROUTES:
+            found = re.fullmatch(pattern, self.path)
+            if found and self.command in methods:
+                answer(self, *found.groups())
+                return
         self._refuse(404, "EntryNotFound")
 
     def _chunks(self):
@@ -182,20 +174,17 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         return commit, repository.commits[commit]
 
     def _info(self, name, revision):
-        r"/api/models/([^/]+/[^/]+?)(?:/revision/(.+))?"
         commit, files = self._commit_of(name, revision)
         if commit:
             siblings = [{"rfilename": file} for file in files]
             self._json({"id": name, "sha": commit, "siblings": siblings})
 
     def _tree(self, name, revision):
-        r"/api/models/([^/]+/[^/]+)/tree/([^/]+)"
         commit, files = self._commit_of(name, revision)
         if commit:
             self._json([_listed(file, content) for file, content in files.items()])
 
     def _resolve(self, name, revision, file):
-        r"/([^/]+/[^/]+)/resolve/([^/]+)/(.+)"
         commit, files = self._commit_of(name, revision)
         if not commit:
             return
@@ -218,7 +207,6 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         self.end_headers()
 
     def _large(self, name, commit, file):
-        r"/large/([^/]+/[^/]+)/([^/]+)/(.+)"
         if "Authorization" in self.headers:
             self._refuse(400, "TokenGivenAway")
             return
@@ -244,7 +232,6 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             self.close_connection = end < len(content)
 
     def _create(self):
-        r"/api/repos/create"
         if self.headers.get("Authorization") != f"Bearer {self.server.token}":
             self._refuse(401, "Unauthorized")
             return
@@ -256,11 +243,9 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         self._json({"url": f"{self.server.url}/{name}", "name": name})
 
     def _validate(self):
-        r"/api/validate-yaml"
         self._json({"errors": [], "warnings": []})
 
     def _preupload(self, name, revision):
-        r"/api/models/([^/]+/[^/]+)/preupload/(.+)"
         if self._repository(name):
             paths = [file["path"] for file in json.loads(self.body)["files"]]
             mode = ["lfs" if p.endswith(LARGE) else "regular" for p in paths]
@@ -275,7 +260,6 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             )
 
     def _batch(self, name):
-        r"/([^/]+/[^/]+)\.git/info/lfs/objects/batch"
         objects = json.loads(self.body)["objects"]
         for item in objects:
             href = f"{self.server.url}/uploads/{item['oid']}"
@@ -283,12 +267,10 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         self._json({"transfer": "basic", "objects": objects})
 
     def _upload(self, oid):
-        r"/uploads/(\w+)"
         self.server.uploads[oid] = self.body
         self._json({})
 
     def _commit(self, name, revision):
-        r"/api/models/([^/]+/[^/]+)/commit/(.+)"
         repository = self._repository(name)
         if repository is None:
             return
@@ -319,6 +301,21 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             self.send_header("X-Repo-Commit", commit)
         self.send_header("Content-Length", "0")
         self.end_headers()
+
+
+# (methods, address, answer), of which the first that fits is taken
+_ROUTES = (
+    ("GET", r"/large/([^/]+/[^/]+)/([^/]+)/(.+)", _Handler._large),
+    ("GET", r"/api/models/([^/]+/[^/]+)/tree/([^/]+)", _Handler._tree),
+    ("GET", r"/api/models/([^/]+/[^/]+?)(?:/revision/(.+))?", _Handler._info),
+    ("POST", r"/api/validate-yaml", _Handler._validate),
+    ("POST", r"/api/repos/create", _Handler._create),
+    ("POST", r"/api/models/([^/]+/[^/]+)/preupload/(.+)", _Handler._preupload),
+    ("POST", r"/([^/]+/[^/]+)\.git/info/lfs/objects/batch", _Handler._batch),
+    ("POST", r"/api/models/([^/]+/[^/]+)/commit/(.+)", _Handler._commit),
+    ("PUT", r"/uploads/(\w+)", _Handler._upload),
+    ("GET HEAD", r"/([^/]+/[^/]+)/resolve/([^/]+)/(.+)", _Handler._resolve),
+)
 
 
 def _listed(name, content):
