@@ -54,7 +54,7 @@ def test_hostile_texts_get_the_ids_of_the_rust_engine(cased_and_uncased, hostile
 def test_tokens_stand_where_the_rust_engine_says(cased_and_uncased, hostile, name):
     tokenizer = cased_and_uncased[name]
     texts = [text for text in hostile if _in_canonical_order(text)]
-    assert len(texts) > 0.9 * len(hostile)
+    assert len(texts) > 0.8 * len(hostile)
     places = tokenizer.graph.places([_bytes(text) for text in texts])
     places = {key: ragged.to_list() for key, ragged in places.items()}
     for i, text in enumerate(texts):

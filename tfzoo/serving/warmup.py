@@ -37,14 +37,15 @@ def warmup_requests(functions, methods, tokenizer, padded):
         vocabulary, after one `[MASK]` where the core takes `mask_positions`.
     """
     rows = XLA_BATCH_SIZES if padded.jit_compile else (1,)
-    pair = "text_pair" in _inputs(functions["serving_default"])
+    pair = len(_inputs(functions["serving_default"])) == 2
     special = _num_special_tokens(tokenizer, pair)
     requests = []
     for length in length_buckets(padded.max_sequence_length):
         words = ["."] * (length - special)
         if padded.mask_positions:
             words[:1] = ["[MASK]"]
-        values = {"text": " ".join(words).encode(), "text_pair": b""}
+        long = " ".join(words).encode()
+        values = {"text": long, "text_pair": b"", "context": long, "question": b""}
         for size in rows:
             for name, function in functions.items():
                 inputs = {

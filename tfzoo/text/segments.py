@@ -7,6 +7,7 @@ whose ids stand one after the other in `values`, example i from `row_splits[i]` 
 Source: Devlin et al. 2018, section 3, https://arxiv.org/abs/1810.04805
 """
 
+import itertools
 import typing
 
 import numpy as np
@@ -44,6 +45,17 @@ class EncodedBatch(typing.NamedTuple):
     token_ids: np.ndarray
     segment_ids: np.ndarray
     row_splits: np.ndarray
+
+    @classmethod
+    def of(cls, encodings):
+        """The batch of a list of `Encoding`s."""
+        lengths = [len(encoding.token_ids) for encoding in encodings]
+        columns = [
+            np.fromiter(itertools.chain.from_iterable(column), np.int32)
+            for column in zip(*(e[:2] for e in encodings), strict=True)
+        ]
+        columns = columns or [np.zeros(0, np.int32)] * 2
+        return cls(*columns, np.cumsum([0, *lengths]))
 
     @property
     def lengths(self):
