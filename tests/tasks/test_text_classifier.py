@@ -254,7 +254,7 @@ def test_a_pretrained_backbone_gets_a_new_head_and_says_so(
     pretrainer = BertPretrainer(make_encoder(), tokenizer)
     pretrainer.save_to_preset(tmp_path / "bert")
     task = TextClassifier.from_preset(tmp_path / "bert", labels=LABELS, dropout=0.0)
-    assert "New, random weights: classifier/bias, classifier/kernel" in caplog.text
+    assert "New, random weights: classifier/output/bias, classifier" in caplog.text
     assert task.backbone.dropout == 0.0
     np.testing.assert_array_equal(
         task.backbone.token_embedding.embeddings,
@@ -266,7 +266,7 @@ def test_other_labels_make_the_head_new(classifier, tmp_path, caplog):
     classifier.save_to_preset(tmp_path / "task")
     task = TextClassifier.from_preset(tmp_path / "task", labels=["a", "b", "c"])
     assert task.predict(["x"], verbose=0).shape == (1, 3)
-    assert "classifier/kernel" in caplog.text
+    assert "classifier/output/kernel" in caplog.text
 
 
 def test_a_size_name_needs_a_tokenizer(tokenizer):

@@ -2,6 +2,7 @@ import keras
 import numpy as np
 import pytest
 
+from tfzoo.training.cross_entropy import cross_entropy, is_right
 from tfzoo.training.losses import (
     BinaryCrossentropy,
     MeanSquaredError,
@@ -81,6 +82,34 @@ def test_entries_of_weight_zero_have_no_gradient_and_change_nothing():
     assert np.all(gradient[[0, 2]] != 0)
     alone = SparseCategoricalCrossentropy()([0, 2], logits.numpy()[[0, 2]])
     np.testing.assert_allclose(value, alone, rtol=1e-6)
+
+
+def test_one_pass_gives_loss_and_gradient_of_numpy_compiled_or_not():
+    import tensorflow as tf
+
+    logits = (rng.normal(size=(3, 5, 7)) * 30).astype("float32")
+    targets, upstream = rng.integers(0, 7, (3, 5)), rng.random((3, 5))
+    probabilities = np.exp(log_softmax(logits.astype("float64")))
+    gradient = (probabilities - np.eye(7)[targets]) * upstream[..., None]
+    losses = -(np.eye(7)[targets] * log_softmax(logits.astype("float64"))).sum(-1)
+
+    def both(logits):
+        with tf.GradientTape() as tape:
+            tape.watch(logits)
+            found = cross_entropy(targets, logits, one_pass=True)
+            total = tf.reduce_sum(found * tf.constant(upstream, tf.float32))
+        return found, tape.gradient(total, logits)
+
+    for jit_compile in (False, True):
+        function = tf.function(both, jit_compile=jit_compile, autograph=False)
+        found = function(tf.constant(logits))
+        np.testing.assert_allclose(found[0], losses, rtol=1e-5, atol=1e-5)
+        np.testing.assert_allclose(found[1], gradient, rtol=1e-5, atol=1e-6)
+
+
+def test_only_the_largest_logit_alone_is_right():
+    logits = np.array([[1.0, 2.0], [2.0, 2.0], [np.nan, np.nan], [3.0, 1.0]])
+    assert is_right(np.array([1, 1, 0, 1]), logits).numpy().tolist() == [1, 0, 0, 0]
 
 
 def test_a_batch_of_weight_zero_has_loss_zero():

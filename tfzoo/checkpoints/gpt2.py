@@ -69,7 +69,7 @@ def from_config(config, path):
     return fields.read_arguments(config, path, MODEL_TYPE, ARGUMENTS, FIXED)
 
 
-def backbone_names(num_layers, present=None):
+def backbone_names(num_layers, present=()):
     """Variable path of `GPTDecoder` -> `Stored`.
 
     Args:

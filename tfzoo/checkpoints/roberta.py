@@ -67,7 +67,7 @@ def from_config(config, path):
     return found
 
 
-def backbone_names(num_layers, present=None):
+def backbone_names(num_layers, present=()):
     """Variable path of `RobertaEncoder` -> `Stored`.
 
     Args:

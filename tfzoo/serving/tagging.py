@@ -103,7 +103,7 @@ def token_classifier_signatures(
 
 
 def _inputs(ids, tokenizer):
-    """Ids (B, None) with a special token before and after them, as a core takes them."""
+    """Ids (B, None), with special tokens around them, as a core takes them."""
     cls_id, sep_id = tokenizer.required_id("cls"), tokenizer.required_id("sep")
     one = tf.ones([ids.nrows(), 1], tf.int32)
     token_ids = tf.concat([cls_id * one, ids, sep_id * one], axis=1)

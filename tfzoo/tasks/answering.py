@@ -146,15 +146,9 @@ def _best(starts, ends, top_k, max_answer_length):
     sums = (starts[:, None] + ends).ravel()
     top_k = min(top_k, sums.size)
     found = np.argpartition(-sums, top_k - 1)[:top_k]
-    return [
-        (
-            sums[i],
-            i // max_answer_length,
-            i // max_answer_length + i % max_answer_length,
-        )
-        for i in found
-        if sums[i] > -np.inf
-    ]
+    first, more = np.divmod(found, max_answer_length)
+    spans = zip(sums[found], first, first + more, strict=True)
+    return [span for span in spans if span[0] > -np.inf]
 
 
 def _log_sum_exp(x):

@@ -88,10 +88,12 @@ class CausalLM(Generating, Scoring, Task):
         return {"bos_token_id": end_id, "eos_token_id": end_id}
 
     def default_loss(self, label_smoothing):
-        return losses.SparseCategoricalCrossentropy(label_smoothing=label_smoothing)
+        return losses.SparseCategoricalCrossentropy(
+            label_smoothing, one_pass=self.jit_compiled
+        )
 
     def default_metrics(self):
-        return [NextTokenMetrics()]
+        return [NextTokenMetrics(one_pass=self.jit_compiled)]
 
     def training_data(
         self,

@@ -98,6 +98,11 @@ class AutoCompile:
         )
         return scaled(optimizer, self.backbone.dtype_name)
 
+    @property
+    def jit_compiled(self):
+        """Whether XLA compiles the training step."""
+        return bool(getattr(self, "_compile_arguments", {}).get("jit_compile"))
+
     def plan_steps(self, x, batch_size, epochs, steps_per_epoch):
         """Gives an automatic optimizer its schedule, from the data of this `fit`.
 

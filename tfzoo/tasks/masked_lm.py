@@ -82,7 +82,9 @@ class MaskedLM(Task):
         return stored_task_arguments(config, path, cls.__name__, known)
 
     def default_loss(self, label_smoothing):
-        return losses.SparseCategoricalCrossentropy(label_smoothing=label_smoothing)
+        return losses.SparseCategoricalCrossentropy(
+            label_smoothing, one_pass=self.jit_compiled
+        )
 
     def default_metrics(self):
         return [metrics.Accuracy()]

@@ -118,6 +118,11 @@ class Preset:
             return {}
         return {"pooler": cls.wants_pooler(backbone_class)}
 
+    @property
+    def architecture(self):
+        """Name of `transformers`' class for it."""
+        return self.backbone.checkpoint.ARCHITECTURES[type(self).__name__]
+
     @classmethod
     def architecture_of(cls, config):
         """Name of `transformers`' class for the task of a `config.json`."""
@@ -165,7 +170,7 @@ class Preset:
         checkpoint = self.backbone.checkpoint
         config = checkpoint.to_config(
             self.backbone.get_config(),
-            checkpoint.ARCHITECTURES[type(self).__name__],
+            self.architecture,
             self._config_fields(),
         )
         names = {

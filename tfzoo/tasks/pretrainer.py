@@ -103,7 +103,9 @@ class BertPretrainer(Task):
 
     def default_loss(self, label_smoothing):
         def loss():
-            return losses.SparseCategoricalCrossentropy(label_smoothing=label_smoothing)
+            return losses.SparseCategoricalCrossentropy(
+                label_smoothing, one_pass=self.jit_compiled
+            )
 
         return {name: loss() for name in self.output_names_in_order()}
 

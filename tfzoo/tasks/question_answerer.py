@@ -19,7 +19,8 @@ from tfzoo.tasks.answering import (
 )
 from tfzoo.tasks.presets import stored_task_arguments
 from tfzoo.tasks.tagging import as_rows
-from tfzoo.tasks.task import BATCH_SIZE, Task, token_outputs
+from tfzoo.tasks.task import BATCH_SIZE, Task
+from tfzoo.tasks.token_outputs import token_outputs
 from tfzoo.training.answers import AnswerSpanLoss, AnswerSpanMetrics, exact_match_and_f1
 
 MAX_QUESTION_LENGTH = 64  # in tokens; google-research/bert run_squad.py
@@ -91,8 +92,8 @@ class QuestionAnswerer(Task):
         room = self.max_sequence_length - num_special - max_question_length
         if max_question_length < 1 or not 0 <= stride < room or max_answer_length < 1:
             raise ValueError(
-                "max_question_length and max_answer_length must be 1 or more, and stride "
-                "0 or more and under the room for a context. Received: "
+                "max_question_length and max_answer_length must be 1 or more, and "
+                "stride 0 or more and under the room for a context. Received: "
                 f"max_question_length={max_question_length}, "
                 f"max_answer_length={max_answer_length}, stride={stride}, "
                 f"max_sequence_length={self.max_sequence_length}, which leaves {room}"

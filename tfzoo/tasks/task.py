@@ -1,6 +1,6 @@
 """What one trains, saves and serves.
 
-Shapes: B batch, S sequence, C outputs.
+Shapes: B batch, S sequence.
 """
 
 import keras
@@ -8,8 +8,7 @@ import tensorflow as tf
 
 from tfzoo.data.buckets import ordered_batches
 from tfzoo.data.string_batches import dense_batch
-from tfzoo.layers import Dropout
-from tfzoo.layers.initializers import truncated_normal
+from tfzoo.models import RobertaEncoder
 from tfzoo.tasks.compiling import AutoCompile
 from tfzoo.tasks.inputs import batched, is_raw_dataset, raw_texts
 from tfzoo.tasks.presets import Preset
@@ -71,13 +70,8 @@ class Task(AutoCompile, Preset, keras.Model):
                 f"Received: tokenizer.vocabulary_size={tokenizer.vocabulary_size}, "
                 f"backbone.vocabulary_size={backbone.vocabulary_size}"
             )
-        padding_id = getattr(backbone, "padding_id", tokenizer.pad_id)
-        if padding_id != tokenizer.pad_id:
-            raise ValueError(
-                "Positions count from the padding's id, so that it must be the "
-                f"tokenizer's. Received: backbone.padding_id={padding_id}, "
-                f"tokenizer.pad_id={tokenizer.pad_id}"
-            )
+        if isinstance(backbone, RobertaEncoder):
+            _check_padding(backbone, tokenizer)
         super().__init__(inputs, outputs, **kwargs)
         # Not tracked by Keras: the graph above holds its layers already, and only those
         # that the task uses (a pooler without a gradient would be warned about).
@@ -101,8 +95,7 @@ class Task(AutoCompile, Preset, keras.Model):
     @property
     def length_multiple(self):
         """What lengths are rounded up to: 1, unless XLA compiles every one."""
-        compiled = getattr(self, "_compile_arguments", {}).get("jit_compile")
-        return XLA_LENGTH_MULTIPLE if compiled else 1
+        return XLA_LENGTH_MULTIPLE if self.jit_compiled else 1
 
     def call(self, inputs, training=None, mask=None):
         # Tokenizers give `segment_ids` to all, and not every backbone has segments.
@@ -281,13 +274,10 @@ class Task(AutoCompile, Preset, keras.Model):
         )
 
 
-def token_outputs(backbone, num_outputs, dropout, *, name):
-    """A dense layer of a name on every token of a backbone: (B, S, C) float32."""
-    x = backbone.output["sequence_output"]
-    x = Dropout(dropout, dtype=backbone.dtype_name, name=f"{name}_dropout")(x)
-    return keras.layers.Dense(
-        num_outputs,
-        kernel_initializer=truncated_normal(),
-        dtype="float32",
-        name=name,
-    )(x)
+def _check_padding(backbone, tokenizer):
+    if backbone.padding_id != tokenizer.required_id("pad"):
+        raise ValueError(
+            "Positions count from the padding's id, so that it must be the "
+            f"tokenizer's. Received: backbone.padding_id={backbone.padding_id}, "
+            f"tokenizer.pad_id={tokenizer.pad_id}"
+        )

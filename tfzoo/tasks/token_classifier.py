@@ -20,7 +20,8 @@ from tfzoo.tasks.classifier_config import dropout_field, stored_token_classifier
 from tfzoo.tasks.inputs import raw_sentences, raw_word_batches
 from tfzoo.tasks.tagging import as_rows, tagged_text, tagged_words
 from tfzoo.tasks.targets import Targets
-from tfzoo.tasks.task import BATCH_SIZE, Task, token_outputs
+from tfzoo.tasks.task import BATCH_SIZE, Task
+from tfzoo.tasks.token_outputs import token_outputs
 from tfzoo.text.segments import EncodedBatch
 from tfzoo.training import losses, metrics
 from tfzoo.training.entities import OUTSIDE, EntityMetrics
@@ -139,7 +140,7 @@ class TokenClassifier(Task):
         seed=0,
         start_step=0,
     ):
-        """Batches of raw sentences for `fit`, see `Task`; those of like length together."""
+        """Batches of raw sentences for `fit`, see `Task`; like lengths together."""
         sentences = raw_sentences(x)
         labels = self.targets.encode_words(y, sentences)
         encoded, first_words = self._encode(sentences)
@@ -200,7 +201,7 @@ class TokenClassifier(Task):
         return dataset.map(encode, num_parallel_calls=2).prefetch(2)
 
     def _encode(self, sentences):
-        """`EncodedBatch` of the sentences, and the ragged `first_words` of their tokens."""
+        """`EncodedBatch` of the sentences, and the ragged numbers of `word_rows`."""
         token_ids, first_words = encode_sentences(
             sentences, self.tokenizer, max_length=self.max_sequence_length
         )

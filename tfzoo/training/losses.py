@@ -6,6 +6,8 @@ Shapes: B batch, C classes; "..." any positions between them, (M,) for masked wo
 import keras
 from keras import ops
 
+from tfzoo.training.cross_entropy import cross_entropy
+
 
 class WeightedMean(keras.losses.Loss):
     """Sum of weight times loss over the sum of the weights, of all replicas together.
@@ -67,6 +69,7 @@ class SparseCategoricalCrossentropy(WeightedMean):
 
     Args:
         label_smoothing: Share of the target spread evenly over all classes, 0 to 1.
+        one_pass: As of `cross_entropy`: whether XLA compiles the training step.
         name: Name of the loss.
 
     Call arguments:
@@ -75,20 +78,30 @@ class SparseCategoricalCrossentropy(WeightedMean):
         sample_weight: (B,) or (B, ...). None weighs all alike.
     """
 
-    def __init__(self, label_smoothing=0.0, name="sparse_categorical_crossentropy"):
+    def __init__(
+        self,
+        label_smoothing=0.0,
+        one_pass=False,
+        name="sparse_categorical_crossentropy",
+    ):
         super().__init__(name)
         self.label_smoothing = _share(label_smoothing)
+        self.one_pass = one_pass
 
     def call(self, y_true, y_pred):
         y_true = ops.reshape(y_true, ops.shape(y_pred)[:-1])  # Keras may add an axis
-        losses = ops.sparse_categorical_crossentropy(y_true, y_pred, from_logits=True)
+        losses = cross_entropy(y_true, y_pred, one_pass=self.one_pass)
         if self.label_smoothing:
             even = ops.logsumexp(y_pred, axis=-1) - ops.mean(y_pred, axis=-1)
             losses = losses + self.label_smoothing * (even - losses)
         return losses
 
     def get_config(self):
-        return {**super().get_config(), "label_smoothing": self.label_smoothing}
+        return {
+            **super().get_config(),
+            "label_smoothing": self.label_smoothing,
+            "one_pass": self.one_pass,
+        }
 
 
 @keras.saving.register_keras_serializable("tfzoo")

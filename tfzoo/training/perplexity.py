@@ -6,6 +6,8 @@ Shapes: B batch, S sequence, V vocabulary_size.
 import keras
 from keras import ops
 
+from tfzoo.training.cross_entropy import cross_entropy, is_right
+
 
 @keras.saving.register_keras_serializable("tfzoo")
 class NextTokenMetrics(keras.metrics.Metric):
@@ -16,6 +18,7 @@ class NextTokenMetrics(keras.metrics.Metric):
     `SparseCategoricalCrossentropy`: graphs compute what stands twice once.
 
     Args:
+        one_pass: As of the loss.
         name: Name of the metric.
 
     Call arguments:
@@ -24,17 +27,17 @@ class NextTokenMetrics(keras.metrics.Metric):
         sample_weight: (B, S). 0 leaves a token out.
     """
 
-    def __init__(self, name="next_token"):
+    def __init__(self, one_pass=False, name="next_token"):
         super().__init__(name=name)
+        self.one_pass = one_pass
         # Sums over many millions of tokens, which float32 would round away.
         self.sums = self.add_variable((3,), "zeros", dtype="float64", name="sums")
 
     def update_state(self, y_true, y_pred, sample_weight=None):
         y_pred = ops.cast(y_pred, "float32")
         y_true = ops.reshape(y_true, ops.shape(y_pred)[:-1])
-        nats = ops.sparse_categorical_crossentropy(y_true, y_pred, from_logits=True)
-        best = ops.cast(ops.argmax(y_pred, axis=-1), y_true.dtype)
-        right = ops.cast(ops.equal(best, y_true), "float32")
+        nats = cross_entropy(y_true, y_pred, one_pass=self.one_pass)
+        right = is_right(y_true, y_pred)
         weights = ops.ones_like(nats)
         if sample_weight is not None:
             weights = weights * ops.cast(sample_weight, "float32")
@@ -49,4 +52,4 @@ class NextTokenMetrics(keras.metrics.Metric):
         }
 
     def get_config(self):
-        return {"name": self.name}
+        return {"name": self.name, "one_pass": self.one_pass}
