@@ -18,7 +18,9 @@ _HOMES = {
     "BertPretrainer": "tfzoo.tasks",
     "CausalLM": "tfzoo.tasks",
     "MaskedLM": "tfzoo.tasks",
+    "QuestionAnswerer": "tfzoo.tasks",
     "TextClassifier": "tfzoo.tasks",
+    "TokenClassifier": "tfzoo.tasks",
     "TfzooError": "tfzoo.errors",
 }
 __all__ = sorted(_HOMES)

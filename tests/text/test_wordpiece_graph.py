@@ -4,6 +4,7 @@ import itertools
 import subprocess
 import sys
 import time
+import unicodedata
 
 import keras
 import numpy as np
@@ -47,6 +48,36 @@ def test_hostile_texts_get_the_ids_of_the_rust_engine(cased_and_uncased, hostile
         ids.count(tokenizer.unknown_id) for ids in tokenizer.tokenize(hostile)
     )
     assert unknown < 0.01 * sum(map(len, tokenizer.tokenize(hostile)))
+
+
+@pytest.mark.parametrize("name", ["uncased", "cased"])
+def test_tokens_stand_where_the_rust_engine_says(cased_and_uncased, hostile, name):
+    tokenizer = cased_and_uncased[name]
+    texts = [text for text in hostile if _in_canonical_order(text)]
+    assert len(texts) > 0.8 * len(hostile)
+    places = tokenizer.graph.places([_bytes(text) for text in texts])
+    places = {key: ragged.to_list() for key, ragged in places.items()}
+    for i, text in enumerate(texts):
+        token_ids, _, offsets, words, _ = (x[1:-1] for x in tokenizer.encode(text))
+        first = [a != b for a, b in itertools.pairwise([None, *words])]
+        assert places["token_ids"][i] == token_ids
+        pairs = zip(places["starts"][i], places["ends"][i], strict=True)
+        assert list(pairs) == offsets, ascii(text)
+        assert places["starts_word"][i] == first, ascii(text)
+
+
+def _in_canonical_order(text):
+    text = text.decode("utf-8", "replace") if isinstance(text, bytes) else text
+    text = "".join(c for c in text if unicodedata.category(c)[0] != "C")  # go first
+    alone = "".join(unicodedata.normalize("NFD", character) for character in text)
+    return alone == unicodedata.normalize("NFD", text)
+
+
+def test_no_texts_and_texts_without_tokens_have_no_places(cased_and_uncased):
+    graph = cased_and_uncased["uncased"].graph
+    for texts, empty in (([], []), (["", " \n"], [[], []])):
+        places = graph.places(tf.constant(texts, tf.string))
+        assert [ragged.to_list() for ragged in places.values()] == [empty] * 4
 
 
 @pytest.mark.slow

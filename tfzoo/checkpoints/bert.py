@@ -35,6 +35,9 @@ ARGUMENTS = {
     "layer_norm_epsilon": fields.epsilon("layer_norm_eps", 1e-12),
 }
 CLASSIFIER_DROPOUT = fields.share("classifier_dropout", None)
+# Of a head on every token, and of one that finds answers, where the format has it
+TOKEN_DROPOUT = CLASSIFIER_DROPOUT
+ANSWER_DROPOUT = None
 # fields whose value changes the numbers, and the only value that BertEncoder computes
 FIXED = {
     "position_embedding_type": "absolute",

@@ -33,6 +33,9 @@ ARGUMENTS = {
     "activation": fields.activation("activation", "gelu"),
 }
 CLASSIFIER_DROPOUT = fields.share("seq_classif_dropout", 0.2)
+# Of a head on every token, and of one that finds answers, where the format has it
+TOKEN_DROPOUT = None
+ANSWER_DROPOUT = fields.share("qa_dropout", 0.1)
 # fields whose value changes the numbers, and the only value that is computed
 FIXED = {"tie_word_embeddings": True, "tie_weights_": True, "pruned_heads": {}}
 

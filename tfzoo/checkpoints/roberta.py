@@ -27,6 +27,8 @@ ARGUMENTS = {
     "padding_id": fields.token("pad_token_id", 1),
 }
 CLASSIFIER_DROPOUT = bert.CLASSIFIER_DROPOUT
+TOKEN_DROPOUT = CLASSIFIER_DROPOUT
+ANSWER_DROPOUT = None
 FIXED = bert.FIXED
 
 

@@ -180,14 +180,18 @@ def encoded(tokenizer, texts, max_sequence_length, *, mask_token=False):
             max_length=max_sequence_length,
             mask_token=mask_token,
         )
-        token_ids = ids["token_ids"].to_tensor(tokenizer.required_id("pad"))
-        lengths = ids["token_ids"].row_lengths()
-        mask = tf.sequence_mask(lengths, tf.shape(token_ids)[1], tf.int32)
-        return {
-            "token_ids": token_ids,
-            "segment_ids": ids["segment_ids"].to_tensor(0),
-            "padding_mask": mask,
-        }
+        return dense_inputs(ids, tokenizer.required_id("pad"))
+
+
+def dense_inputs(ids, pad_id):
+    """Ragged `token_ids` and `segment_ids` (B, None) as int32 inputs (B, S)."""
+    token_ids = ids["token_ids"].to_tensor(pad_id)
+    lengths = ids["token_ids"].row_lengths()
+    return {
+        "token_ids": token_ids,
+        "segment_ids": ids["segment_ids"].to_tensor(0),
+        "padding_mask": tf.sequence_mask(lengths, tf.shape(token_ids)[1], tf.int32),
+    }
 
 
 def parsed(serialised, names):

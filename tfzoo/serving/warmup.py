@@ -37,14 +37,14 @@ def warmup_requests(functions, methods, tokenizer, padded):
         takes `mask_positions`.
     """
     rows = XLA_BATCH_SIZES if padded.jit_compile else (1,)
-    pair = "text_pair" in _inputs(functions["serving_default"])
+    pair = len(_inputs(functions["serving_default"])) == 2
     special = _num_special_tokens(tokenizer, pair) + padded.mask_positions
     gap = tokenizer.mask_token if padded.mask_positions else ""
     per_word = len(tokenizer.tokenize(" ."))  # which never merges with the next
     requests = []
     for length in length_buckets(padded.max_sequence_length):
-        text = gap + " ." * ((length - special) // per_word)
-        values = {"text": text.encode(), "text_pair": b""}
+        text = (gap + " ." * ((length - special) // per_word)).encode()
+        values = {"text": text, "text_pair": b"", "context": text, "question": b""}
         for size in rows:
             for name, function in functions.items():
                 inputs = {

@@ -6,12 +6,30 @@ from tfzoo.errors import CheckpointError
 from tfzoo.tasks.causal_lm import CausalLM
 from tfzoo.tasks.masked_lm import MaskedLM
 from tfzoo.tasks.pretrainer import BertPretrainer
+from tfzoo.tasks.question_answerer import QuestionAnswerer
 from tfzoo.tasks.text_classifier import TextClassifier
+from tfzoo.tasks.token_classifier import TokenClassifier
 
-__all__ = ["BertPretrainer", "CausalLM", "MaskedLM", "TextClassifier", "from_preset"]
+__all__ = [
+    "BertPretrainer",
+    "CausalLM",
+    "MaskedLM",
+    "QuestionAnswerer",
+    "TextClassifier",
+    "TokenClassifier",
+    "from_preset",
+]
 
 _TASKS = {
-    task.__name__: task for task in (BertPretrainer, CausalLM, MaskedLM, TextClassifier)
+    task.__name__: task
+    for task in (
+        BertPretrainer,
+        CausalLM,
+        MaskedLM,
+        QuestionAnswerer,
+        TextClassifier,
+        TokenClassifier,
+    )
 }
 
 

@@ -42,8 +42,27 @@ def stored_classifier(config, path, class_name, checkpoint):
         stored.setdefault("classifier_dropout", dropout)
         stored.setdefault("task", _task_of(config, path))
         if stored["task"] != "regression":
-            stored.setdefault("labels", _labels_of(config, path))
+            stored.setdefault("labels", stored_labels(config, path))
     return stored
+
+
+def stored_token_classifier(config, path, class_name, checkpoint):
+    """As `stored_classifier`, of a classifier of tokens."""
+    known = {"labels": list, "max_sequence_length": int, "classifier_dropout": float}
+    stored = stored_task_arguments(config, path, class_name, known)
+    if checkpoint.ARCHITECTURES[class_name] in (config.get("architectures") or []):
+        stored.setdefault("labels", stored_labels(config, path))
+        if checkpoint.TOKEN_DROPOUT is not None:
+            dropout = read_field(config, path, checkpoint.TOKEN_DROPOUT)
+            stored.setdefault("classifier_dropout", dropout)
+    return stored
+
+
+def dropout_field(field, backbone_dropout, dropout):
+    """The dropout of a head as `transformers` has it; nothing where it has no field."""
+    if field is None:
+        return {}
+    return {field.name: backbone_dropout if dropout is None else dropout}
 
 
 def _task_of(config, path):
@@ -58,7 +77,8 @@ def _task_of(config, path):
     )
 
 
-def _labels_of(config, path):
+def stored_labels(config, path):
+    """The labels in order, as `transformers` writes them."""
     labels = config.get("id2label", {"0": "LABEL_0", "1": "LABEL_1"})
     wanted = [str(i) for i in range(len(labels))]
     if not isinstance(labels, dict) or sorted(labels, key=str) != sorted(wanted):

@@ -74,3 +74,43 @@ def batched(dataset):
             f"Received: shape {first.shape}"
         )
     return dataset
+
+
+def raw_sentences(x):
+    """`x` as a list of lists of words, or None if it is not that.
+
+    Args:
+        x: List (tuple) of sentences: lists of words, or strings, which are divided at
+            spaces. Anything else is not.
+    """
+    if isinstance(x, np.ndarray) and _is_strings(x):
+        x = list(x)
+    if not isinstance(x, list | tuple):
+        return None
+    if not all(isinstance(s, str | bytes) or _is_strings(s) for s in x):
+        return None
+    return [_text(s).split() if isinstance(s, str | bytes) else list(s) for s in x]
+
+
+def _text(text):
+    return text.decode("utf-8", "replace") if isinstance(text, bytes) else text
+
+
+def raw_word_batches(x):
+    """`x` if it is a dataset of ragged batches of words, None if it is anything else.
+
+    ValueError if its strings are not of the shape (B, None), or the labels are not.
+    """
+    if not isinstance(x, tf.data.Dataset):
+        return None
+    parts = x.element_spec if isinstance(x.element_spec, tuple) else (x.element_spec,)
+    if getattr(parts[0], "dtype", None) != tf.string:
+        return None
+    for spec in parts[:2]:
+        if not isinstance(spec, tf.RaggedTensorSpec) or spec.ragged_rank != 1:
+            raise ValueError(
+                "A tf.data.Dataset of words must hold ragged batches (B, None) of "
+                "words and of their labels, as `ragged_batch` makes them. "
+                f"Received: {spec}"
+            )
+    return x

@@ -60,6 +60,28 @@ class Targets:
             return numbers
         return np.array([self._one(label) for label in y], np.int32)
 
+    def encode_words(self, y, sentences):
+        """Targets of words, int32 (words of all sentences,).
+
+        Args:
+            y: For each sentence the labels of its words, by name or index.
+            sentences: List of lists of words.
+        """
+        if y is None:
+            raise ValueError("Raw words are trained on with targets. Received: y=None")
+        if len(y) != len(sentences):
+            raise ValueError(
+                f"x and y must be of one length. Received: {len(sentences)} and "
+                f"{len(y)}"
+            )
+        for row, (labels, words) in enumerate(zip(y, sentences, strict=True)):
+            if len(labels) != len(words):
+                raise ValueError(
+                    f"Every word must have one label. Received: {len(words)} words and "
+                    f"{len(labels)} labels in row {row}"
+                )
+        return np.array([self._one(label) for row in y for label in row], np.int32)
+
     def _one(self, label):
         if isinstance(label, bytes):
             label = label.decode("utf-8", "replace")

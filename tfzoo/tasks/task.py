@@ -6,6 +6,7 @@ Shapes: B batch, S sequence.
 import keras
 import tensorflow as tf
 
+from tfzoo.data.buckets import ordered_batches
 from tfzoo.data.string_batches import dense_batch
 from tfzoo.models import RobertaEncoder
 from tfzoo.tasks.compiling import AutoCompile
@@ -32,6 +33,8 @@ class Task(AutoCompile, Preset, keras.Model):
             the order and all that is random, and `start_step` leaves out that many
             batches at the beginning, exactly.
         map_strings(dataset, *, seed): The same for a batched dataset of raw text.
+
+    Where its raw input is no text or pair of texts, also `raw_input` and `raw_batches`.
 
     Args:
         inputs: Of the functional graph.
@@ -118,6 +121,16 @@ class Task(AutoCompile, Preset, keras.Model):
             config[part] = keras.saving.deserialize_keras_object(config[part])
         return cls(**config)
 
+    @staticmethod
+    def raw_input(x):
+        """`x` in a form that `training_data` takes, None if it is not raw."""
+        return raw_texts(x)
+
+    @staticmethod
+    def raw_batches(x):
+        """`x` if it is a batched dataset of raw input, None if it is anything else."""
+        return batched(x) if is_raw_dataset(x) else None
+
     def evaluation_data(self, x, y=None, sample_weight=None, *, batch_size=BATCH_SIZE):
         """Batches of raw text for `evaluate`: all texts once, in a fixed order."""
         return self.training_data(
@@ -139,6 +152,29 @@ class Task(AutoCompile, Preset, keras.Model):
             **options,
         )
         return dense_batch(encoded, self.tokenizer.pad_id, self.length_multiple)
+
+    def outputs_of_rows(self, encoded, *, batch_size=BATCH_SIZE):
+        """What the model answers to every row, without the padding of its batch.
+
+        Args:
+            encoded: `EncodedBatch` of N rows.
+            batch_size: Rows per batch; those of like length come together.
+
+        Returns:
+            List of N float32 arrays (tokens of the row, ...).
+        """
+        batches, order = ordered_batches(
+            encoded,
+            batch_size=batch_size,
+            pad_id=self.tokenizer.pad_id,
+            multiple=self.length_multiple,
+        )
+        rows = []
+        for inputs in batches:
+            lengths = inputs["padding_mask"].numpy().sum(axis=1)
+            outputs = self.predict_on_batch(inputs)
+            rows += [row[:n] for row, n in zip(outputs, lengths, strict=True)]
+        return [rows[i] for i in order]
 
     def fit(
         self,
@@ -180,7 +216,7 @@ class Task(AutoCompile, Preset, keras.Model):
         if not self.compiled:
             self.compile()
         keep_freed_memory()
-        if raw_texts(x) is not None:
+        if self.raw_input(x) is not None:
             x = self.training_data(
                 x,
                 y,
@@ -193,8 +229,8 @@ class Task(AutoCompile, Preset, keras.Model):
             steps_per_epoch = steps_per_epoch or int(x.cardinality()) // epochs
             x = x.skip(initial_epoch * steps_per_epoch)
             y = sample_weight = None
-        elif is_raw_dataset(x):
-            x = self.map_strings(batched(x), seed=seed)
+        elif (raw := self.raw_batches(x)) is not None:
+            x = self.map_strings(raw, seed=seed)
         if validation_data is not None:
             validation_data = self._validation(validation_data, batch_size)
         self.plan_steps(x, batch_size or BATCH_SIZE, epochs, steps_per_epoch)
@@ -214,9 +250,9 @@ class Task(AutoCompile, Preset, keras.Model):
         )
 
     def _validation(self, data, batch_size):
-        if is_raw_dataset(data):
-            return self.map_strings(batched(data))
-        if isinstance(data, tuple) and data and raw_texts(data[0]) is not None:
+        if (raw := self.raw_batches(data)) is not None:
+            return self.map_strings(raw)
+        if isinstance(data, tuple) and data and self.raw_input(data[0]) is not None:
             return self.evaluation_data(*data, batch_size=batch_size or BATCH_SIZE)
         return data
 
@@ -226,13 +262,13 @@ class Task(AutoCompile, Preset, keras.Model):
         """Loss and metrics on raw text or prepared ids; as in Keras otherwise."""
         if not self.compiled:
             self.compile()
-        if raw_texts(x) is not None:
+        if self.raw_input(x) is not None:
             x = self.evaluation_data(
                 x, y, sample_weight, batch_size=batch_size or BATCH_SIZE
             )
             y = sample_weight = batch_size = None
-        elif is_raw_dataset(x):
-            x = self.map_strings(batched(x))
+        elif (raw := self.raw_batches(x)) is not None:
+            x = self.map_strings(raw)
         return super().evaluate(
             x, y, batch_size=batch_size, sample_weight=sample_weight, **kwargs
         )

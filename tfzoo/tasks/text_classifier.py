@@ -12,7 +12,11 @@ from tfzoo.data.string_batches import dense_batch
 from tfzoo.layers import ClassificationHead
 from tfzoo.models import BACKBONES
 from tfzoo.serving import classifier_signatures, export_version
-from tfzoo.tasks.classifier_config import PROBLEM_TYPES, stored_classifier
+from tfzoo.tasks.classifier_config import (
+    PROBLEM_TYPES,
+    dropout_field,
+    stored_classifier,
+)
 from tfzoo.tasks.inputs import Texts, batched, is_raw_dataset, raw_texts
 from tfzoo.tasks.targets import Targets
 from tfzoo.tasks.task import BATCH_SIZE, Task
@@ -110,10 +114,10 @@ class TextClassifier(Task):
             "id2label": {str(i): label for i, label in enumerate(labels)},
             "label2id": {label: i for i, label in enumerate(labels)},
             "problem_type": PROBLEM_TYPES[self.task],
-            self.backbone.checkpoint.CLASSIFIER_DROPOUT.name: (
-                self.backbone.dropout
-                if self.classifier_dropout is None
-                else self.classifier_dropout
+            **dropout_field(
+                self.backbone.checkpoint.CLASSIFIER_DROPOUT,
+                self.backbone.dropout,
+                self.classifier_dropout,
             ),
         }
 

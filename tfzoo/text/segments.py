@@ -9,6 +9,7 @@ Source: Devlin et al. 2018, section 3, https://arxiv.org/abs/1810.04805; Liu et 
 2019, section 2.1, https://arxiv.org/abs/1907.11692, and its code in fairseq
 """
 
+import itertools
 import typing
 
 import numpy as np
@@ -66,6 +67,17 @@ class EncodedBatch(typing.NamedTuple):
     token_ids: np.ndarray
     segment_ids: np.ndarray
     row_splits: np.ndarray
+
+    @classmethod
+    def of(cls, encodings):
+        """The batch of a list of `Encoding`s."""
+        lengths = [len(encoding.token_ids) for encoding in encodings]
+        columns = [
+            np.fromiter(itertools.chain.from_iterable(column), np.int32)
+            for column in zip(*(e[:2] for e in encodings), strict=True)
+        ]
+        columns = columns or [np.zeros(0, np.int32)] * 2
+        return cls(*columns, np.cumsum([0, *lengths]))
 
     @property
     def lengths(self):

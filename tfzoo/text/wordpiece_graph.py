@@ -64,6 +64,7 @@ class WordPieceGraph(tf.Module):
             self._row_starts = tf.constant(tables.row_starts)
             self._row_lengths = tf.constant(tables.row_lengths)
             self._mark_order = tf.constant(tables.mark_order)
+            self._continues = tf.constant(tokenizer.continues)
 
     def __call__(self, texts):
         return self._tokenize(tf.convert_to_tensor(texts, tf.string))
@@ -88,6 +89,20 @@ class WordPieceGraph(tf.Module):
         with tf.device("CPU"):
             ids = map(tokenize, texts)
             return segments.pack_in_graph(*ids, layout=layout, max_length=max_length)
+
+    def places(self, texts):
+        """Ids without special tokens, and where in the texts their tokens stand.
+
+        Args:
+            texts: (B,) strings.
+
+        Returns:
+            Ragged tensors (B, None): int32 `token_ids`; int32 `starts` and `ends` in
+            characters of the text; bool `starts_word`, whether the token is the first
+            of its word. They are what `WordPieceTokenizer.encode` gives, save for marks
+            on one letter that are not in Unicode's canonical order.
+        """
+        return self._places(tf.convert_to_tensor(texts, tf.string))
 
     def detokenize(self, ids):
         """Texts of ids: words with a space between, no padding, [CLS], [SEP].
@@ -130,6 +145,22 @@ class WordPieceGraph(tf.Module):
             return self._ids(self._entries(code_points.flat_values), code_points)
 
     @tf.function(input_signature=[_TEXTS], autograph=False)
+    def _places(self, texts):
+        with tf.device("CPU"):
+            code_points = tf.strings.unicode_decode(texts, "UTF-8")
+            entries = self._entries(code_points.flat_values)
+            ids, first, last = self._tokens(entries, code_points.row_splits)
+            text_starts = tf.gather(code_points.row_splits, ids.value_rowids())
+            starts, ends = first - text_starts, last + 1 - text_starts
+            starts_word = ~tf.gather(self._continues, ids.flat_values)
+            return {
+                "token_ids": ids,
+                "starts": ids.with_flat_values(tf.cast(starts, tf.int32)),
+                "ends": ids.with_flat_values(tf.cast(ends, tf.int32)),
+                "starts_word": ids.with_flat_values(starts_word),
+            }
+
+    @tf.function(input_signature=[_TEXTS], autograph=False)
     def _tokenize_with_mask(self, texts):
         with tf.device("CPU"):
             mask = re.escape(self._tokenizer.mask_token)
@@ -144,20 +175,34 @@ class WordPieceGraph(tf.Module):
 
     def _ids(self, entries, code_points):
         """Ragged ids of the texts whose code points have these entries."""
-        splits = code_points.row_splits
-        entries, splits = tf.cond(
+        return self._tokens(entries, code_points.row_splits)[0]
+
+    def _tokens(self, entries, splits):
+        """Ragged ids (B, None); int64 (T,) first and last code point of every token."""
+        itself = tf.range(tf.size(entries, tf.int64))
+        entries, splits, origins = tf.cond(
             tf.reduce_any(entries < 0),
             lambda: self._rewrite(entries, splits),
-            lambda: (entries, splits),
+            lambda: (entries, splits, itself),
         )
         symbols, places = self._symbols(entries, splits)
-        ids, token_places = self._match(symbols)
-        places = tf.gather(places, token_places)
-        splits = tf.searchsorted(places, splits, out_type=splits.dtype)
-        return tf.RaggedTensor.from_row_splits(ids, splits, validate=False)
+        ids, first = self._match(symbols)
+        # All symbols are of words, and all of a word are in its tokens.
+        last = (
+            tf.concat([first[1:], [tf.size(symbols, tf.int64)]], 0)[: tf.size(ids)] - 1
+        )
+        first, last = tf.gather(places, first), tf.gather(places, last)
+        splits = tf.searchsorted(first, splits, out_type=splits.dtype)
+        ids = tf.RaggedTensor.from_row_splits(ids, splits, validate=False)
+        return ids, tf.gather(origins, first), tf.gather(origins, last)
 
     def _rewrite(self, entries, splits):
-        """Replaces the entries of code points that vanish or become several."""
+        """Replaces the entries of code points that vanish or become several.
+
+        Returns:
+            Entries, where the texts begin and end in them, and which code points they
+            come from.
+        """
         num_rewritten = tf.size(self._expansions)
         row = tf.maximum(tf.bitwise.invert(entries), 0)
         is_row = entries < 0
@@ -175,7 +220,7 @@ class WordPieceGraph(tf.Module):
                 lambda: source,
             )
         entries = tf.gather(tf.concat([self._expansions, entries], 0), source)
-        return entries, tf.gather(ranges.row_splits, splits)
+        return entries, tf.gather(ranges.row_splits, splits), ranges.value_rowids()
 
     def _reorder_marks(self, ranges, order, entries, splits):
         """Puts marks that follow one another into Unicode's canonical order."""

@@ -13,7 +13,7 @@ from keras import ops
 from tfzoo.training.cross_entropy import is_right
 
 
-class _Figures(keras.metrics.Metric):
+class Figures(keras.metrics.Metric):
     """A metric whose result is a dictionary; `prefix` opens each of its names.
 
     Keras flattens the dictionary and drops the output's name on the way, so models of
@@ -56,7 +56,7 @@ def _is_right(y_true, y_pred):
 
 
 @keras.saving.register_keras_serializable("tfzoo")
-class ClassificationMetrics(_Figures):
+class ClassificationMetrics(Figures):
     """Accuracy, precision, recall, F1 and Matthews' correlation from class logits.
 
     Precision, recall and F1 are those of class 1 where there are two classes, and else
@@ -136,7 +136,7 @@ def _matthews(correct, true, predicted, total):
 
 
 @keras.saving.register_keras_serializable("tfzoo")
-class MultiLabelMetrics(_Figures):
+class MultiLabelMetrics(Figures):
     """Accuracy, precision, recall and F1 of several yes-or-no labels from logits.
 
     A label counts as given where its logit is over 0. Accuracy is the share of examples
@@ -192,7 +192,7 @@ class MultiLabelMetrics(_Figures):
 
 
 @keras.saving.register_keras_serializable("tfzoo")
-class RegressionMetrics(_Figures):
+class RegressionMetrics(Figures):
     """Mean squared error and Pearson's correlation of one number per example.
 
     Spearman's needs all examples at once: see `spearman`.

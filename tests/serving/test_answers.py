@@ -1,0 +1,167 @@
+"""What the signatures of a model that answers questions answer."""
+
+import re
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tfzoo.serving import export_version, question_answerer_signatures
+
+MAX_LENGTH, MAX_QUESTION, STRIDE, MAX_ANSWER = 72, 8, 16, 5
+QUESTIONS = ["the dog?", "", "a " * 40, "what", "cat"]
+MIXED = " ".join(np.random.default_rng(0).choice("dog cat a the".split(), 270))
+CONTEXTS = ["the Dog runs fast.", "a cat sleeps", MIXED, "", "\u200b Cats\u0301!"]
+
+
+@pytest.fixture(scope="module")
+def model(encoder):
+    """Keras model: a dictionary of ids (B, S) -> logits (B, S, 2)."""
+    head = keras.layers.Dense(2, kernel_initializer="random_normal")
+    return keras.Model(encoder.inputs, 20 * head(encoder.output["sequence_output"]))
+
+
+@pytest.fixture(scope="module")
+def serve(model, tokenizer):
+    def signatures(**options):
+        return question_answerer_signatures(
+            lambda inputs: model(inputs, training=False),
+            tokenizer,
+            max_sequence_length=MAX_LENGTH,
+            max_answer_length=MAX_ANSWER,
+            max_question_length=MAX_QUESTION,
+            stride=STRIDE,
+            **options,
+        )
+
+    return signatures
+
+
+@pytest.fixture(scope="module")
+def served(serve):
+    return serve()
+
+
+@pytest.fixture(scope="module")
+def expected(model, tokenizer):
+    """Answer, score, start and end of one question, window by window, span by span."""
+
+    def best(question, context, unanswerable):
+        head = tokenizer.tokenize(question)[:MAX_QUESTION]
+        tokens = tokenizer.encode(context)
+        ids, offsets = tokens.token_ids[1:-1], tokens.offsets[1:-1]
+        head = [tokenizer.cls_id, *head, tokenizer.sep_id]
+        room = MAX_LENGTH - len(head) - 1
+        spans, mass, nothing, first = [], np.zeros(2), np.inf, 0
+        while True:
+            part = ids[first : first + room]
+            row = [*head, *part, tokenizer.sep_id]
+            segments = [0] * len(head) + [1] * (len(part) + 1)
+            inputs = dict(
+                token_ids=[row], segment_ids=[segments], padding_mask=[[1] * len(row)]
+            )
+            inputs = {k: tf.constant(v, tf.int32) for k, v in inputs.items()}
+            logits = model(inputs, training=False)[0].numpy().astype(np.float64)
+            own = logits[len(head) : len(head) + len(part)]
+            mass += np.exp(np.vstack([logits[:1], own])).sum(axis=0)
+            nothing = min(nothing, logits[0].sum())
+            for i in range(len(part)):
+                for j in range(i, min(i + MAX_ANSWER, len(part))):
+                    spans.append((own[i, 0] + own[j, 1], first + i, first + j))
+            if first + room >= len(ids):
+                break
+            first += room - STRIDE
+        score, *span = max(spans, default=(-np.inf, 0, 0))
+        if not spans or (unanswerable and nothing > score):
+            score = nothing if unanswerable else -np.inf
+            return "", np.exp(score) / mass.prod(), 0, 0
+        start, end = offsets[span[0]][0], offsets[span[1]][1]
+        return context[start:end], np.exp(score) / mass.prod(), start, end
+
+    return best
+
+
+def ask(served, questions, contexts):
+    answer = served.functions["serving_default"](
+        question=tf.constant(questions, tf.string),
+        context=tf.constant(contexts, tf.string),
+    )
+    return {name: value.numpy() for name, value in answer.items()}
+
+
+@pytest.mark.parametrize("unanswerable", [False, True])
+def test_the_best_span_of_all_windows_is_the_answer(serve, expected, unanswerable):
+    answer = ask(serve(unanswerable=unanswerable), QUESTIONS, CONTEXTS)
+    assert sorted(answer) == ["answer", "end", "score", "start"]
+    for row, texts in enumerate(zip(QUESTIONS, CONTEXTS, strict=True)):
+        text, score, start, end = expected(*texts, unanswerable)
+        assert answer["answer"][row].decode() == text
+        assert (answer["start"][row], answer["end"][row]) == (start, end)
+        assert answer["score"][row] == pytest.approx(score, rel=1e-3, abs=1e-6)
+    assert (answer["answer"] != b"").sum() >= 1
+
+
+def test_a_question_alone_and_among_others_gets_the_same_answer(served):
+    together = ask(served, QUESTIONS, CONTEXTS)
+    for i in range(len(QUESTIONS)):
+        alone = ask(served, QUESTIONS[i : i + 1], CONTEXTS[i : i + 1])
+        assert alone["answer"][0] == together["answer"][i]
+        assert alone["score"][0] == pytest.approx(together["score"][i], abs=1e-5)
+
+
+def test_an_empty_batch_gets_an_empty_answer(served):
+    assert {value.shape for value in ask(served, [], []).values()} == {(0,)}
+
+
+def test_as_many_contexts_as_questions_are_needed(served):
+    with pytest.raises(tf.errors.InvalidArgumentError, match="a value for each row"):
+        ask(served, ["a"], ["a", "b"])
+
+
+def test_invalid_utf8_and_long_contexts_are_served(served):
+    contexts = [b"\xff dog \xe2\x82 cat", b"dog " * 20_000, b"x" * 2**20]
+    answer = ask(served, [b"\xff?"] * 3, contexts)
+    for row, context in enumerate(contexts):
+        text = context.decode("utf-8", "replace")
+        start, end = answer["start"][row], answer["end"][row]
+        assert answer["answer"][row].decode() == text[start:end] != ""
+
+
+def test_token_ids_get_the_models_logits(served, model):
+    rng = np.random.default_rng(0)
+    inputs = {
+        "token_ids": rng.integers(0, 16, (3, 33)),
+        "segment_ids": rng.integers(0, 2, (3, 33)),
+        "padding_mask": np.ones((3, 33)),
+    }
+    inputs = {k: tf.constant(v, tf.int32) for k, v in inputs.items()}
+    answer = served.functions["token_ids"](**inputs)
+    expected = model(inputs, training=False)
+    np.testing.assert_allclose(answer["logits"], expected, atol=1e-4)
+    message = re.escape("token_ids must be at least 0 and below] [16] [Received:] [")
+    with pytest.raises(tf.errors.InvalidArgumentError, match=message):
+        wrong = inputs | {"token_ids": inputs["token_ids"] + 16}
+        served.functions["token_ids"](**wrong)
+
+
+def test_the_saved_model_answers_its_own_warm_up(served, tmp_path):
+    version = export_version(tmp_path / "answers", served)
+    signatures = tf.saved_model.load(str(version)).signatures
+    lengths = set()
+    for request in served.warmup:
+        inputs = {k: tf.constant(v) for k, v in request.inputs.items()}
+        answer = signatures[request.signature](**inputs)
+        if request.signature == "serving_default":
+            lengths.add(len(request.inputs["context"][0].split()) + 3)
+            assert answer["answer"].numpy()[0] != b""
+    assert lengths == {32, 64, 72}
+
+
+@pytest.mark.slow
+def test_xla_gives_the_same_answers(serve, served):
+    ours, compiled = (
+        ask(s, QUESTIONS, CONTEXTS) for s in (served, serve(jit_compile=True))
+    )
+    np.testing.assert_array_equal(ours["answer"], compiled["answer"])
+    np.testing.assert_allclose(ours["score"], compiled["score"], atol=1e-5)

@@ -1,0 +1,122 @@
+"""Questions about contexts that are longer than a model reads: in windows.
+
+A window is the question and, after it, a part of the context; the next one begins
+`stride` tokens before the end of the last. Letters: N questions, W windows, S tokens.
+
+Source: Devlin et al. 2018, google-research/bert run_squad.py, and the tokenizers of
+`transformers`, whose `stride` this is
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from tfzoo.text.segments import EncodedBatch
+
+NO_ANSWER = 0  # the first token, where the answer is said to be that is not there
+
+
+class ContextTokens(NamedTuple):
+    """The tokens of a context: ids, and where in it they start and end, int (T,)."""
+
+    ids: np.ndarray
+    starts: np.ndarray
+    ends: np.ndarray
+
+
+class Windows(NamedTuple):
+    """W windows of N questions, those of a question one after the other.
+
+    Attributes:
+        encoded: `EncodedBatch` of the windows.
+        question: int (W,), the question of each.
+        offset: int (W,), the token of the window with which the context begins.
+        first: int (W,), the number in the context of that token.
+        count: int (W,), how many tokens of the context the window has.
+        contexts: List of N `ContextTokens`.
+    """
+
+    encoded: EncodedBatch
+    question: np.ndarray
+    offset: np.ndarray
+    first: np.ndarray
+    count: np.ndarray
+    contexts: list
+
+
+def encode_windows(
+    questions, contexts, tokenizer, *, max_length, max_question_length, stride
+):
+    """Divides contexts into windows.
+
+    Args:
+        questions: N texts.
+        contexts: N texts.
+        tokenizer: With the special tokens of an encoder.
+        max_length: Most tokens of a window.
+        max_question_length: Most tokens of a question; longer ones are cut.
+        stride: Tokens that a window shares with the one before it.
+
+    Returns:
+        `Windows`.
+    """
+    num_special = len(tokenizer.encode("", "").token_ids)
+    known, ids, segments, places = {}, [], [], []
+    for number, (question, context) in enumerate(zip(questions, contexts, strict=True)):
+        if context not in known:
+            known[context] = _context_tokens(tokenizer, context)
+        tokens = known[context].ids
+        around = tokenizer.encode(
+            question, "", max_length=max_question_length + num_special
+        )
+        head, tail = around.token_ids[:-1], around.token_ids[-1:]
+        room = max_length - len(around.token_ids)
+        for first in range(0, max(len(tokens) - stride, 1), room - stride):
+            part = tokens[first : first + room]
+            places.append((number, len(head), first, len(part)))
+            ids.append(np.concatenate([head, part, tail]))
+            after = np.full(len(part) + 1, around.segment_ids[-1])
+            segments.append(np.concatenate([around.segment_ids[:-1], after]))
+    empty = np.zeros(0, np.int32)
+    encoded = EncodedBatch(
+        np.concatenate([empty, *ids], dtype=np.int32),
+        np.concatenate([empty, *segments], dtype=np.int32),
+        np.cumsum([0, *map(len, ids)]),
+    )
+    columns = np.array(places, np.int64).reshape(-1, 4).T
+    return Windows(encoded, *columns, [known[context] for context in contexts])
+
+
+def _context_tokens(tokenizer, context):
+    encoding = tokenizer.encode(context)
+    starts, ends = np.array(encoding.offsets[1:-1], np.int64).reshape(-1, 2).T
+    return ContextTokens(np.array(encoding.token_ids[1:-1], np.int32), starts, ends)
+
+
+def answer_targets(windows, answers):
+    """The tokens at which answers start and end, int32 (W, 2).
+
+    Args:
+        windows: `Windows`.
+        answers: For each of N questions the characters (start, end) of the answer in
+            the context, or None.
+
+    Returns:
+        NO_ANSWER for both where a window does not hold all of the answer.
+    """
+    tokens = [
+        (0, -1) if answer is None else _token_span(context, *answer)
+        for context, answer in zip(windows.contexts, answers, strict=True)
+    ]
+    spans = np.array(tokens, np.int64).reshape(-1, 2)[windows.question]
+    spans -= windows.first[:, None]
+    start, end = spans.T
+    is_inside = (start >= 0) & (start <= end) & (end < windows.count)
+    spans += windows.offset[:, None]
+    return np.where(is_inside[:, None], spans, NO_ANSWER).astype(np.int32)
+
+
+def _token_span(context, start, end):
+    """First and last token with a character of [start, end); none if first > last."""
+    first = int(np.searchsorted(context.ends, start, side="right"))
+    return first, int(np.searchsorted(context.starts, end, side="left")) - 1

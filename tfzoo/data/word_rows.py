@@ -1,0 +1,104 @@
+"""Sentences that are divided into words already, as rows of ids.
+
+Letters: N sentences, W words of all of them, T tokens, S the longest of a batch.
+"""
+
+import itertools
+
+import numpy as np
+import tensorflow as tf
+
+NO_WORD = -1
+
+
+def encode_sentences(sentences, tokenizer, *, max_length):
+    """Lists of words -> rows of ids, by the tokenizer's engine in Rust.
+
+    Args:
+        sentences: List of N lists of words.
+        tokenizer: With the special tokens of an encoder.
+        max_length: Most tokens of a row, special ones included.
+
+    Returns:
+        As `word_rows`.
+    """
+    lengths = [len(words) for words in sentences]
+    words = itertools.chain.from_iterable(sentences)
+    ids = tokenizer.tokenize(map(_as_a_word, words))
+    flat = np.fromiter(itertools.chain.from_iterable(ids), np.int32)
+    return word_rows(
+        tf.RaggedTensor.from_row_lengths(flat, np.array([*map(len, ids)], np.int64)),
+        tf.constant(np.cumsum([0, *lengths]), tf.int64),
+        tokenizer,
+        max_length=max_length,
+    )
+
+
+def encode_ragged(words, tokenizer, *, max_length):
+    """The same of a ragged string tensor (N, None), in TensorFlow operations."""
+    ids = tokenizer.graph(tf.strings.join([" ", words.flat_values]))
+    return word_rows(ids, words.row_splits, tokenizer, max_length=max_length)
+
+
+def word_rows(ids, row_splits, tokenizer, *, max_length):
+    """Joins the ids of words to rows with special tokens around them.
+
+    Args:
+        ids: Ragged int32 (W, None) of each word.
+        row_splits: int64 (N + 1,), the words at which sentences begin and end.
+        tokenizer: With the special tokens of an encoder.
+        max_length: Most tokens of a row; what is beyond is cut.
+
+    Returns:
+        Ragged int32 tensors (N, None): the ids, and for the first token of every word
+        the word's number in its sentence, NO_WORD for all other tokens.
+    """
+    word = ids.value_rowids()
+    is_first = tf.equal(
+        tf.range(tf.size(word, tf.int64)), tf.gather(ids.row_starts(), word)
+    )
+    sentence = tf.ragged.row_splits_to_segment_ids(row_splits, out_type=tf.int64)
+    sentence_start = tf.gather(row_splits, tf.gather(sentence, word))
+    number = tf.cast(word - sentence_start, tf.int32)
+    splits = tf.gather(ids.row_splits, row_splits)
+
+    def row(values, before, after):
+        rows = tf.RaggedTensor.from_row_splits(values, splits, validate=False)
+        shape = tf.stack([rows.nrows(), 1])
+        before, after = (tf.fill(shape, tf.constant(x)) for x in (before, after))
+        return tf.concat([before, rows[:, : max_length - 2], after], axis=1)
+
+    return (
+        row(
+            ids.flat_values, tokenizer.required_id("cls"), tokenizer.required_id("sep")
+        ),
+        row(tf.where(is_first, number, NO_WORD), NO_WORD, NO_WORD),
+    )
+
+
+def targets_of_tokens(labels, row_splits, first_words):
+    """Targets and weights of tokens out of those of words.
+
+    Args:
+        labels: int32 (W,) of all sentences.
+        row_splits: int64 (N + 1,), the words at which sentences begin and end.
+        first_words: Ragged int32 (N, None), the second result of `word_rows`.
+
+    Returns:
+        Ragged (N, None): int32 labels, 0 where the weight is; float32 weights, 1 for
+        the first token of a word and 0 for any other.
+    """
+    number = tf.cast(first_words.flat_values, tf.int64)
+    starts = tf.gather(row_splits, first_words.value_rowids())
+    is_word = number >= 0
+    places = tf.where(is_word, starts + number, tf.size(labels, tf.int64))
+    labels = tf.gather(tf.concat([labels, [0]], 0), places)
+    weights = tf.cast(is_word, tf.float32)
+    return first_words.with_flat_values(labels), first_words.with_flat_values(weights)
+
+
+def _as_a_word(word):
+    """With a space before it, as it stands in a text: byte-level BPE tells the two."""
+    if isinstance(word, bytes):
+        word = word.decode("utf-8", "replace")
+    return f" {word}"

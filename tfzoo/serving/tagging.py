@@ -1,0 +1,140 @@
+"""The signatures of a served tagger: texts in, a label for each of their words out.
+
+Shapes: B rows, S tokens, W words, C labels.
+"""
+
+import tensorflow as tf
+
+from tfzoo.serving.core import PaddedCore, checked_ids
+from tfzoo.serving.passages import passages
+from tfzoo.serving.signatures import (
+    IDS,
+    STRINGS,
+    ServedModel,
+    dense_inputs,
+    id_names,
+    traced,
+)
+from tfzoo.serving.warmup import warmup_requests
+
+
+def token_classifier_signatures(
+    core,
+    tokenizer,
+    *,
+    max_sequence_length,
+    labels,
+    vocabulary_size=None,
+    num_segments=2,
+    jit_compile=False,
+):
+    """The signatures of a model that labels words.
+
+    `serving_default` takes `text` string (B,) and returns, W being the most words of
+    a text of the batch,
+
+    - `words` string (B, W) as they stand in the text, `labels` string (B, W) and
+      `scores` float32 (B, W), the probabilities of the labels;
+    - `starts` and `ends` int32 (B, W), where in the text the words stand, in
+      characters (Unicode code points; what is not UTF-8 counts as U+FFFD, as in
+      Python's `decode("utf-8", "replace")`);
+    - `num_words` int32 (B,). After these a row holds empty strings and zeros.
+
+    Words are those of the tokenizer, which divides at punctuation; the label is that of
+    a word's first token. Those beyond `max_sequence_length` are left out.
+
+    `token_ids` takes `token_ids`, `segment_ids` (where the core has segments) and
+    `padding_mask` int32 (B, S), with S from 1 to `max_sequence_length`, and returns
+    `logits` float32 (B, S, C).
+
+    Args:
+        core: A dictionary of int32 `token_ids`, `segment_ids`, `padding_mask` (B, S)
+            -> logits (B, S, C), in inference mode.
+        tokenizer: With the special tokens of an encoder.
+        max_sequence_length: Tokens, special ones included; longer text is truncated.
+        labels: The C class names in order.
+        vocabulary_size: Ids the core knows; the tokenizer's vocabulary by default.
+        num_segments: Segments the core knows; None where it takes no `segment_ids`.
+        jit_compile: Whether XLA compiles the core in the served model.
+
+    Returns:
+        ServedModel.
+
+    Raises:
+        TokenizerError: the vocabulary lacks a special token that is needed.
+    """
+    padded = PaddedCore(
+        core,
+        max_sequence_length=max_sequence_length,
+        pad_id=tokenizer.required_id("pad"),
+        segment_ids=bool(num_segments),
+        jit_compile=jit_compile,
+    )
+
+    @traced(text=STRINGS)
+    def serving_default(text):
+        with tf.device("/CPU:0"):
+            places = tokenizer.graph.places(text)
+            places = {k: v[:, : max_sequence_length - 2] for k, v in places.items()}
+            inputs = _inputs(places["token_ids"], tokenizer)
+        logits = padded(inputs)
+        with tf.device("/CPU:0"):
+            return _answer(text, places, logits, labels)
+
+    @traced(**dict.fromkeys(id_names(num_segments), IDS))
+    def token_ids(**inputs):
+        checked = checked_ids(
+            inputs,
+            vocabulary_size=vocabulary_size or tokenizer.vocabulary_size,
+            num_segments=num_segments,
+            max_sequence_length=max_sequence_length,
+        )
+        length = tf.shape(checked["token_ids"])[1]
+        return {"logits": padded(checked)[:, :length]}
+
+    functions = {"serving_default": serving_default, "token_ids": token_ids}
+    methods = dict.fromkeys(functions, "predict")
+    return ServedModel(
+        functions=functions,
+        methods=methods,
+        warmup=warmup_requests(functions, methods, tokenizer, padded),
+        labels=tuple(labels),
+    )
+
+
+def _inputs(ids, tokenizer):
+    """Ids (B, None), with special tokens around them, as a core takes them."""
+    cls_id, sep_id = tokenizer.required_id("cls"), tokenizer.required_id("sep")
+    one = tf.ones([ids.nrows(), 1], tf.int32)
+    token_ids = tf.concat([cls_id * one, ids, sep_id * one], axis=1)
+    segments = tf.zeros_like(token_ids)
+    return dense_inputs(
+        {"token_ids": token_ids, "segment_ids": segments}, tokenizer.required_id("pad")
+    )
+
+
+def _answer(text, places, logits, labels):
+    """What is said of the words of texts, from the logits of their tokens."""
+    ids, is_first = places["token_ids"], places["starts_word"].flat_values
+    firsts = tf.squeeze(tf.where(is_first), 1)
+    lasts = tf.concat([firsts, [tf.size(is_first, tf.int64)]], 0)[1:] - 1
+    rows = tf.gather(ids.value_rowids(), firsts)
+    # Before the tokens of a row stands a special one.
+    columns = firsts - tf.gather(ids.row_starts(), rows) + 1
+    probabilities = tf.nn.softmax(tf.gather_nd(logits, tf.stack([rows, columns], 1)))
+    starts = tf.gather(places["starts"].flat_values, firsts)
+    ends = tf.gather(places["ends"].flat_values, lasts)
+    answer = {
+        "words": passages(text, rows, starts, ends),
+        "labels": tf.gather(tf.constant(labels), tf.argmax(probabilities, axis=1)),
+        "scores": tf.reduce_max(probabilities, axis=1),
+        "starts": starts,
+        "ends": ends,
+    }
+    by_row = {
+        name: tf.RaggedTensor.from_value_rowids(values, rows, nrows=ids.nrows())
+        for name, values in answer.items()
+    }
+    num_words = by_row["words"].row_lengths()
+    answer = {name: ragged.to_tensor() for name, ragged in by_row.items()}
+    return {**answer, "num_words": tf.cast(num_words, tf.int32)}

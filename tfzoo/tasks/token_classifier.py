@@ -1,0 +1,310 @@
+"""Labels for the words of a text: names, parts of speech.
+
+Shapes: N sentences, B batch, S sequence, W words, C labels.
+"""
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from tfzoo.data.buckets import padded_batches
+from tfzoo.data.string_batches import dense_batch
+from tfzoo.data.word_rows import (
+    encode_ragged,
+    encode_sentences,
+    targets_of_tokens,
+)
+from tfzoo.models import BACKBONES
+from tfzoo.serving import export_version, token_classifier_signatures
+from tfzoo.tasks.classifier_config import dropout_field, stored_token_classifier
+from tfzoo.tasks.inputs import raw_sentences, raw_word_batches
+from tfzoo.tasks.tagging import as_rows, tagged_text, tagged_words
+from tfzoo.tasks.targets import Targets
+from tfzoo.tasks.task import BATCH_SIZE, Task
+from tfzoo.tasks.token_outputs import token_outputs
+from tfzoo.text.segments import EncodedBatch
+from tfzoo.training import losses, metrics
+from tfzoo.training.entities import OUTSIDE, EntityMetrics
+
+
+@keras.saving.register_keras_serializable("tfzoo")
+class TokenClassifier(Task):
+    """A label for each word, read off the vector of the word's first token.
+
+    Args:
+        backbone: A `BertEncoder`, a `RobertaEncoder` or a `DistilBertEncoder`.
+        tokenizer: A `WordPieceTokenizer` or a `ByteBPETokenizer` with the special
+            tokens of an encoder.
+        labels: Names of the classes in order. With `O` among them they name entities,
+            as `O`, `B-X` and `I-X`.
+        max_sequence_length: Longest input in tokens; None takes the backbone's.
+        classifier_dropout: Share zeroed in the head while training; None: as the
+            backbone's.
+
+    Raw input `x` is a list of sentences, each a list of words (or a string, which
+    stands for its words between spaces), or a dataset of ragged strings (B, W); `y`
+    holds for each sentence the labels of its words by name or index. The words beyond
+    `max_sequence_length` are neither learned, nor counted, nor answered, and likewise
+    those without a token (of control characters alone).
+
+    Returns:
+        (B, S, C) float32 logits.
+
+    Source: Devlin et al. 2018, section 5.3, https://arxiv.org/abs/1810.04805
+    """
+
+    model_types = ("bert", "roberta", "distilbert")
+    heads = ("token_classifier",)
+    head_arguments = ("labels",)
+
+    def __init__(
+        self,
+        backbone,
+        tokenizer,
+        labels,
+        *,
+        max_sequence_length=None,
+        classifier_dropout=None,
+        **kwargs,
+    ):
+        targets = Targets("classification", labels)
+        dropout = backbone.dropout if classifier_dropout is None else classifier_dropout
+        super().__init__(
+            backbone.input,
+            token_outputs(backbone, targets.num_outputs, dropout, name=self.heads[0]),
+            backbone=backbone,
+            tokenizer=tokenizer,
+            labels=targets.labels,
+            max_sequence_length=max_sequence_length,
+            **kwargs,
+        )
+        self.classifier_dropout = classifier_dropout
+        self.targets = targets
+
+    @classmethod
+    def wants_pooler(cls, backbone_class):
+        return False
+
+    def get_config(self):
+        return {**super().get_config(), **self.task_arguments()}
+
+    def task_arguments(self):
+        return {
+            "labels": list(self.labels),
+            "max_sequence_length": self.max_sequence_length,
+            "classifier_dropout": self.classifier_dropout,
+        }
+
+    @classmethod
+    def stored_arguments(cls, config, path):
+        checkpoint = BACKBONES[config["model_type"]].checkpoint
+        return stored_token_classifier(config, path, cls.__name__, checkpoint)
+
+    def label_fields(self):
+        return {
+            "id2label": {str(i): label for i, label in enumerate(self.labels)},
+            "label2id": {label: i for i, label in enumerate(self.labels)},
+            **dropout_field(
+                self.backbone.checkpoint.TOKEN_DROPOUT,
+                self.backbone.dropout,
+                self.classifier_dropout,
+            ),
+        }
+
+    @property
+    def names_entities(self):
+        """Whether the labels are those of entities: `O` is among them."""
+        return OUTSIDE in self.labels
+
+    def default_loss(self, label_smoothing):
+        return losses.SparseCategoricalCrossentropy(label_smoothing=label_smoothing)
+
+    def default_metrics(self):
+        """Over words: accuracy and, of entities, precision, recall and F1."""
+        if self.names_entities:
+            return [EntityMetrics(self.labels)]
+        return [metrics.Accuracy()]
+
+    raw_input = staticmethod(raw_sentences)
+    raw_batches = staticmethod(raw_word_batches)
+
+    def training_data(
+        self,
+        x,
+        y=None,
+        sample_weight=None,
+        *,
+        batch_size=BATCH_SIZE,
+        epochs=1,
+        shuffle=True,
+        seed=0,
+        start_step=0,
+    ):
+        """Batches of raw sentences for `fit`, see `Task`; like lengths together."""
+        sentences = raw_sentences(x)
+        labels = self.targets.encode_words(y, sentences)
+        encoded, first_words = self._encode(sentences)
+        splits = np.cumsum([0, *map(len, sentences)])
+        targets, weights = targets_of_tokens(labels, splits, first_words)
+        weight = np.ones(len(sentences), np.float32)
+        if sample_weight is not None:
+            weight *= np.asarray(sample_weight, np.float32)
+        batches = padded_batches(
+            encoded,
+            np.arange(len(sentences)),
+            weight,
+            batch_size=batch_size,
+            pad_id=self.tokenizer.pad_id,
+            multiple=self.length_multiple,
+            seed=seed,
+            start_step=start_step,
+            epochs=epochs,
+            shuffle=shuffle,
+        )
+
+        def with_targets(inputs, rows, weight):
+            shape = tf.shape(inputs["token_ids"])
+            y, weights_of_rows = (
+                tf.gather(x, rows).to_tensor(shape=shape) for x in (targets, weights)
+            )
+            return inputs, y, weights_of_rows * weight[:, tf.newaxis]
+
+        return batches.map(with_targets).prefetch(2)
+
+    def map_strings(self, dataset, *, seed=0):
+        """A dataset of ragged batches of words -> one of (inputs, targets, weights)."""
+        del seed  # nothing is random here
+
+        def encode(words, y, weight=None):
+            token_ids, first_words = encode_ragged(
+                words, self.tokenizer, max_length=self.max_sequence_length
+            )
+            check = tf.debugging.assert_equal(
+                words.row_splits,
+                tf.cast(y.row_splits, tf.int64),
+                "Every word must have one label.",
+            )
+            with tf.control_dependencies([check]):
+                labels = self.targets.encode_graph(y.flat_values)
+            targets, weights = targets_of_tokens(labels, words.row_splits, first_words)
+            inputs = dense_batch(
+                {"token_ids": token_ids, "segment_ids": tf.zeros_like(token_ids)},
+                self.tokenizer.pad_id,
+                self.length_multiple,
+            )
+            shape = tf.shape(inputs["token_ids"])
+            weights = weights.to_tensor(shape=shape)
+            if weight is not None:
+                weights *= tf.cast(weight, tf.float32)[:, tf.newaxis]
+            return inputs, targets.to_tensor(shape=shape), weights
+
+        return dataset.map(encode, num_parallel_calls=2).prefetch(2)
+
+    def _encode(self, sentences):
+        """`EncodedBatch` of the sentences, and the ragged numbers of `word_rows`."""
+        token_ids, first_words = encode_sentences(
+            sentences, self.tokenizer, max_length=self.max_sequence_length
+        )
+        ids = token_ids.flat_values.numpy()
+        splits = token_ids.row_splits.numpy()
+        return EncodedBatch(ids, np.zeros_like(ids), splits), first_words
+
+    def predict(self, x, batch_size=None, **kwargs):
+        """Logits; as in Keras otherwise.
+
+        Args:
+            x: Raw sentences, or a dataset of them, or prepared ids.
+            batch_size: Sentences per batch, 32 by default.
+            **kwargs: As in Keras, with prepared ids.
+
+        Returns:
+            Of raw sentences the logits of their words, float32 (N, W, C), W the most
+            words of one; NaN where there is no word, or one that was not read. Of
+            prepared ids those of all tokens.
+        """
+        if (raw := self.raw_batches(x)) is not None:
+            words = raw.map(lambda words, *_: words)
+            x = [row for batch in words for row in batch.to_list()]
+        sentences = raw_sentences(x)
+        if sentences is None:
+            return super().predict(x, batch_size=batch_size, **kwargs)
+        return as_rows(
+            self._word_logits(sentences, batch_size or BATCH_SIZE), len(self.labels)
+        )
+
+    def _word_logits(self, sentences, batch_size):
+        """Of each sentence float32 (words, C), NaN for a word that was not read."""
+        encoded, first_words = self._encode(sentences)
+        logits = self.outputs_of_rows(encoded, batch_size=batch_size)
+        rows = []
+        for words, row, first in zip(sentences, logits, first_words, strict=True):
+            first = first.numpy()
+            found = np.full((len(words), len(self.labels)), np.nan, np.float32)
+            found[first[first >= 0]] = row[first >= 0]
+            rows.append(found)
+        return rows
+
+    def tag(self, texts, *, batch_size=BATCH_SIZE):
+        """The labels of words and, where labels name entities, the entities.
+
+        Args:
+            texts: A text, or a list of texts or of lists of words. The words of a text
+                are those of the tokenizer, which divides at punctuation; a model that
+                was trained on other words does better on lists of such.
+            batch_size: Texts per batch.
+
+        Returns:
+            For each text a dict: `words`, a list of dicts of `word`, `label`, its
+            probability `score` and, in the characters of a text, `start` and `end`; and
+            `entities`, a list of dicts of `text`, `label`, the mean `score` of its
+            words, `start` and `end`, which of a list of words count words. What is
+            beyond `max_sequence_length` is left out of a text, and has the label None
+            in a list of words. One dict if `texts` is one text.
+        """
+        if isinstance(texts, str | bytes):
+            return self.tag([texts], batch_size=batch_size)[0]
+        texts = list(texts)
+        if all(isinstance(text, str | bytes) for text in texts):
+            return self._tag_texts(texts, batch_size)
+        return [
+            tagged_words(words, logits, self.labels)
+            for words, logits in zip(
+                texts,
+                self._word_logits(raw_sentences(texts), batch_size),
+                strict=True,
+            )
+        ]
+
+    def _tag_texts(self, texts, batch_size):
+        encodings = [
+            self.tokenizer.encode(text, max_length=self.max_sequence_length)
+            for text in texts
+        ]
+        encoded = EncodedBatch.of(encodings)
+        logits = self.outputs_of_rows(encoded, batch_size=batch_size)
+        return [
+            tagged_text(text, encoding, row, self.labels)
+            for text, encoding, row in zip(texts, encodings, logits, strict=True)
+        ]
+
+    def export_version(self, base, *, jit_compile=False):
+        """Writes the next version of a SavedModel that takes raw strings.
+
+        Args:
+            base: Directory of the versions, such as `saved_models/NAME`.
+            jit_compile: Whether XLA compiles the numeric core when it is served.
+
+        Returns:
+            `pathlib.Path` of the new version.
+        """
+        model = self.in_float32()
+        served = token_classifier_signatures(
+            lambda inputs: model(inputs, training=False),
+            self.tokenizer,
+            max_sequence_length=self.max_sequence_length,
+            labels=self.labels,
+            vocabulary_size=self.backbone.vocabulary_size,
+            num_segments=self.num_segments,
+            jit_compile=jit_compile,
+        )
+        return export_version(base, served)

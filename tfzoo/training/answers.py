@@ -1,0 +1,110 @@
+"""Answers that are spans of a context: their loss and their figures.
+
+Shapes: B windows, S tokens. Logits (B, S, 2) hold, for every token, how likely the
+answer starts and ends there; targets (B, 2) the tokens where it does.
+
+Source: Devlin et al. 2018, section 4.2; Rajpurkar et al. 2016, section 6.1,
+https://arxiv.org/abs/1606.05250, and its evaluate-v1.1.py
+"""
+
+import collections
+import re
+import string
+
+import keras
+from keras import ops
+
+from tfzoo.training.losses import WeightedMean
+from tfzoo.training.metrics import Figures
+
+_PUNCTUATION = str.maketrans("", "", string.punctuation)
+_ARTICLES = re.compile(r"\b(a|an|the)\b")
+
+
+@keras.saving.register_keras_serializable("tfzoo")
+class AnswerSpanLoss(WeightedMean):
+    """Mean of the cross-entropies of the start and of the end.
+
+    Call arguments:
+        y_true: (B, 2) integers, 0 to S - 1.
+        y_pred: (B, S, 2) logits.
+        sample_weight: (B,). None weighs all alike.
+    """
+
+    def __init__(self, name="answer_span"):
+        super().__init__(name)
+
+    def call(self, y_true, y_pred):
+        losses = ops.sparse_categorical_crossentropy(
+            ops.cast(y_true, "int32"),
+            ops.transpose(y_pred, (0, 2, 1)),
+            from_logits=True,
+        )
+        return ops.mean(losses, axis=-1)
+
+
+@keras.saving.register_keras_serializable("tfzoo")
+class AnswerSpanMetrics(Figures):
+    """Shares of windows whose likeliest start, end, and both of them, are right.
+
+    Args:
+        prefix: Opens the name of each figure.
+        name: Name of the metric.
+
+    Call arguments:
+        y_true: (B, 2) integers.
+        y_pred: (B, S, 2) logits.
+        sample_weight: (B,). 0 leaves a window out.
+    """
+
+    def __init__(self, prefix="", name="answer_span"):
+        super().__init__(name, prefix)
+        # Weight of right starts, right ends, both, and of all windows.
+        self.counts = self.add_variable((4,), "zeros", dtype="float32", name="counts")
+
+    def update_state(self, y_true, y_pred, sample_weight=None):
+        found = ops.cast(ops.argmax(y_pred, axis=1), "int32")
+        right = ops.cast(ops.equal(ops.cast(y_true, "int32"), found), "float32")
+        start, end = ops.unstack(right, axis=1)
+        weights = ops.ones_like(start)
+        if sample_weight is not None:
+            weights = ops.reshape(ops.cast(sample_weight, "float32"), (-1,))
+        counts = ops.stack([start, end, start * end, ops.ones_like(start)])
+        self.counts.assign_add(ops.sum(counts * weights, axis=1))
+
+    def result(self):
+        start, end, both, total = ops.unstack(ops.convert_to_tensor(self.counts))
+        return self._named(
+            start_accuracy=ops.divide_no_nan(start, total),
+            end_accuracy=ops.divide_no_nan(end, total),
+            span_accuracy=ops.divide_no_nan(both, total),
+        )
+
+
+def exact_match_and_f1(answer, accepted):
+    """SQuAD's two figures of an answer, each 0 to 1.
+
+    Args:
+        answer: A text, empty for none.
+        accepted: List of right answers; empty if there is none.
+
+    Returns:
+        (whether it equals one of them, the largest share of words in common), case,
+        punctuation and articles left aside.
+    """
+    words = _words(answer)
+    scores = [_compare(words, _words(text)) for text in accepted or [""]]
+    return tuple(max(column) for column in zip(*scores, strict=True))
+
+
+def _words(text):
+    text = text.lower().translate(_PUNCTUATION)
+    return _ARTICLES.sub(" ", text).split()
+
+
+def _compare(found, true):
+    exact = float(found == true)
+    common = sum((collections.Counter(found) & collections.Counter(true)).values())
+    if not found or not true:
+        return exact, exact
+    return exact, 2 * common / (len(found) + len(true))

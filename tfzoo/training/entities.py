@@ -1,0 +1,145 @@
+"""Entities out of the labels of words: how they are read, and how they are scored.
+
+Labels are `O` (no entity), `B-X` (the first word of an X) and `I-X` (a later one). An
+`I-X` that follows no X begins one, and a label without prefix counts as `I-`: so read
+CoNLL's own script, `seqeval` and the pipelines of `transformers`.
+
+Shapes: B batch, S sequence, C labels.
+
+Source: Tjong Kim Sang and De Meulder 2003, https://aclanthology.org/W03-0419, conlleval
+"""
+
+import keras
+import numpy as np
+from keras import ops
+
+from tfzoo.training.metrics import Figures
+
+OUTSIDE = "O"
+
+
+def entity_spans(labels):
+    """Entities of a sentence: list of (type, index of its first word, of its last).
+
+    Args:
+        labels: Names of the labels of the words, in order.
+    """
+    spans, before = [], None
+    for i, label in enumerate(labels):
+        kind = _type_of(label)
+        if kind is not None:
+            if kind == before and not label.startswith("B-"):
+                spans[-1] = (*spans[-1][:2], i)
+            else:
+                spans.append((kind, i, i))
+        before = kind
+    return spans
+
+
+def _type_of(label):
+    if label == OUTSIDE:
+        return None
+    return label[2:] if label.startswith(("B-", "I-")) else label
+
+
+@keras.saving.register_keras_serializable("tfzoo")
+class EntityMetrics(Figures):
+    """Accuracy over words; precision, recall and F1 over whole entities.
+
+    An entity is right if its type, its first and its last word are. A quotient with
+    nothing in its denominator is 0.
+
+    Args:
+        labels: Names of the C labels in order.
+        prefix: Opens the name of each figure.
+        name: Name of the metric.
+
+    Call arguments:
+        y_true: (B, S) label numbers.
+        y_pred: (B, S, C) logits.
+        sample_weight: (B, S); positions of weight 0 are no words, all others count
+            alike. None: every position is a word.
+    """
+
+    def __init__(self, labels, prefix="", name="entities"):
+        super().__init__(name, prefix)
+        self.labels = list(labels)
+        types = [_type_of(label) for label in self.labels]
+        numbers = {kind: i for i, kind in enumerate(dict.fromkeys([None, *types]))}
+        self._types = np.array([numbers[kind] for kind in types], np.int32)
+        self._begins = np.array([label.startswith("B-") for label in self.labels])
+        # Right words, all words; entities that are right, true, found.
+        self.counts = self.add_variable((5,), "zeros", dtype="float32", name="counts")
+
+    def update_state(self, y_true, y_pred, sample_weight=None):
+        found = ops.cast(ops.argmax(y_pred, axis=-1), "int32")
+        true = ops.reshape(ops.cast(y_true, "int32"), ops.shape(found))
+        is_word = ops.ones_like(true, "bool")
+        if sample_weight is not None:
+            is_word = ops.cast(sample_weight, "float32") > 0
+        true, found, is_word = _words_first(true, found, is_word)
+        right = ops.logical_and(is_word, ops.equal(true, found))
+        entities = _count_entities(
+            *self._read(true, is_word), *self._read(found, is_word)
+        )
+        counts = [right, is_word, *entities]
+        self.counts.assign_add(
+            ops.stack([ops.sum(ops.cast(count, "float32")) for count in counts])
+        )
+
+    def _read(self, labels, is_word):
+        """Type of every position, 0 for none, and whether an entity begins there."""
+        types = ops.take(ops.convert_to_tensor(self._types), labels, axis=0)
+        types = types * ops.cast(is_word, "int32")
+        begins = ops.take(ops.convert_to_tensor(self._begins), labels, axis=0)
+        before = ops.pad(types, [[0, 0], [1, 0]])[:, :-1]
+        begins = ops.logical_or(begins, ops.not_equal(types, before))
+        return types, ops.logical_and(begins, types > 0)
+
+    def result(self):
+        right, words, correct, true, found = ops.unstack(
+            ops.convert_to_tensor(self.counts)
+        )
+        return self._named(
+            accuracy=ops.divide_no_nan(right, words),
+            precision=ops.divide_no_nan(correct, found),
+            recall=ops.divide_no_nan(correct, true),
+            f1=ops.divide_no_nan(2 * correct, true + found),
+        )
+
+    def get_config(self):
+        return {**super().get_config(), "labels": self.labels}
+
+
+def _words_first(true, found, is_word):
+    """The same rows with the words moved to the front, in their order."""
+    length = ops.shape(true)[1]
+    keys = ops.arange(length, dtype="int32")
+    keys = keys + length * ops.cast(ops.logical_not(is_word), "int32")
+    order = ops.argsort(keys, axis=1)
+    return [ops.take_along_axis(x, order, axis=1) for x in (true, found, is_word)]
+
+
+def _count_entities(true, true_begins, found, found_begins):
+    """Which entities are right (N,), where true ones begin, where found ones do."""
+    differ = ops.logical_or(
+        ops.not_equal(true, found), ops.not_equal(true_begins, found_begins)
+    )
+    ends_apart = ops.not_equal(
+        _goes_on(true, true_begins), _goes_on(found, found_begins)
+    )
+    wrong = ops.logical_and(ops.logical_or(differ, ends_apart), true > 0)
+    number = ops.cumsum(ops.cast(ops.reshape(true_begins, (-1,)), "int32"))
+    size = ops.shape(number)[0] + 1
+    mistakes = ops.segment_sum(
+        ops.cast(ops.reshape(wrong, (-1,)), "int32"), number, num_segments=size
+    )
+    places = ops.arange(size, dtype="int32")  # place 0: what is before all entities
+    exists = ops.logical_and(places > 0, places <= ops.max(number, initial=0))
+    return ops.logical_and(mistakes == 0, exists), true_begins, found_begins
+
+
+def _goes_on(types, begins):
+    """Where an entity has a next word."""
+    goes_on = ops.logical_and(types > 0, ops.logical_not(begins))
+    return ops.pad(goes_on, [[0, 0], [0, 1]])[:, 1:]
