@@ -19,6 +19,7 @@ _HOMES = {
     "CausalLM": "tfzoo.tasks",
     "MaskedLM": "tfzoo.tasks",
     "TextClassifier": "tfzoo.tasks",
+    "TextEmbedder": "tfzoo.tasks",
     "TfzooError": "tfzoo.errors",
 }
 __all__ = sorted(_HOMES)

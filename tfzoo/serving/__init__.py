@@ -3,6 +3,7 @@
 from tfzoo.serving.export import export_saved_model, export_version
 from tfzoo.serving.masked_words import masked_lm_signatures
 from tfzoo.serving.signatures import ServedModel, classifier_signatures
+from tfzoo.serving.text_embedding import text_embedder_signatures
 from tfzoo.serving.text_generation import causal_lm_signatures
 
 __all__ = [
@@ -12,4 +13,5 @@ __all__ = [
     "export_saved_model",
     "export_version",
     "masked_lm_signatures",
+    "text_embedder_signatures",
 ]

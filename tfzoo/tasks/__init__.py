@@ -1,16 +1,30 @@
 """Tasks: what one trains, saves and serves."""
 
+import pathlib
+
 from tfzoo.checkpoints.presets import CONFIG, read_config
+from tfzoo.checkpoints.sentence_transformers import MODULES
 from tfzoo.errors import CheckpointError
 from tfzoo.tasks.causal_lm import CausalLM
 from tfzoo.tasks.masked_lm import MaskedLM
 from tfzoo.tasks.pretrainer import BertPretrainer
+from tfzoo.tasks.nearest import nearest
 from tfzoo.tasks.text_classifier import TextClassifier
+from tfzoo.tasks.text_embedder import TextEmbedder
 
-__all__ = ["BertPretrainer", "CausalLM", "MaskedLM", "TextClassifier", "from_preset"]
+__all__ = [
+    "BertPretrainer",
+    "CausalLM",
+    "MaskedLM",
+    "TextClassifier",
+    "TextEmbedder",
+    "from_preset",
+    "nearest",
+]
 
 _TASKS = {
-    task.__name__: task for task in (BertPretrainer, CausalLM, MaskedLM, TextClassifier)
+    task.__name__: task
+    for task in (BertPretrainer, CausalLM, MaskedLM, TextClassifier, TextEmbedder)
 }
 
 
@@ -18,7 +32,8 @@ def from_preset(directory, **arguments):
     """The task that a directory holds, whichever it is.
 
     Args:
-        directory: Written by a task's `save_to_preset` or by `transformers`.
+        directory: Written by a task's `save_to_preset`, by `transformers` or by
+            sentence-transformers.
         **arguments: As in the task's `from_preset`.
 
     Raises:
@@ -31,6 +46,8 @@ def from_preset(directory, **arguments):
         theirs = task.architecture_of(config)
         if block.get("class_name") == name or theirs == architectures[0] is not None:
             return task.from_preset(directory, **arguments)
+    if (pathlib.Path(directory) / MODULES).exists():
+        return TextEmbedder.from_preset(directory, **arguments)
     known = [task.architecture_of(config) for task in _TASKS.values()]
     raise CheckpointError(
         f"Must name the class of a task, one of {[k for k in known if k]}. "

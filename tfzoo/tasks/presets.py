@@ -19,7 +19,8 @@ class Preset:
 
     A task defines:
         model_types: Of the backbones that it can stand on, as in `config.json`.
-        heads: First parts of the variable paths that stand on the backbone.
+        heads: First parts of the variable paths that stand on the backbone; where
+            there are none, the directory is that of the backbone.
         head_arguments: Names of those arguments that must be the directory's for its
             head to be read.
         wants_pooler(backbone_class): Whether it reads `pooled_output`.
@@ -138,7 +139,7 @@ class Preset:
             **checkpoint.backbone_names(self.backbone.num_layers, present),
             **checkpoint.head_names(),
         }
-        variables = weight_variables(self)
+        variables = weight_variables(self.stored_model)
         if not keep_head:
             new = [v for v in variables if v.path.split("/")[0] in self.heads]
             variables = [v for v in variables if v.path.split("/")[0] not in self.heads]
@@ -165,11 +166,13 @@ class Preset:
         checkpoint = self.backbone.checkpoint
         config = checkpoint.to_config(
             self.backbone.get_config(),
-            checkpoint.ARCHITECTURES[type(self).__name__],
+            checkpoint.ARCHITECTURES[type(self).__name__ if self.heads else "backbone"],
             self._config_fields(),
         )
+        # Without a head the file is the backbone's, whose names have no prefix.
+        present = None if self.heads else ()
         names = {
-            **checkpoint.backbone_names(self.backbone.num_layers, present=None),
+            **checkpoint.backbone_names(self.backbone.num_layers, present),
             **checkpoint.head_names(),
         }
         tokenizer = self.tokenizer
@@ -186,12 +189,21 @@ class Preset:
         )
 
         def write_rest(beside):
-            save_weights(beside, self, names)
+            save_weights(beside, self.stored_model, names)
             tokenizer.save_to_preset(
                 beside, max_sequence_length=self.max_sequence_length
             )
+            self.save_more(beside)
 
         write_preset(directory, config, card, write_rest)
+
+    @property
+    def stored_model(self):
+        """The model whose weights the directory holds."""
+        return self
+
+    def save_more(self, directory):
+        """Writes the files that only this task has; none by default."""
 
     def _config_fields(self):
         arguments = self.task_arguments()
