@@ -46,15 +46,20 @@ def read_json(path, error=TfzooError, limit=MAX_JSON_BYTES, kind=dict):
         limit: The most bytes of the file.
         kind: `dict`, or `list` where the file must hold a list.
     """
+    return parse_json(read_bytes(path, limit, error), path, error, kind)
+
+
+def parse_json(content, path, error=TfzooError, kind=dict):
+    """The object that bytes of `path` hold; duplicate keys and depth are refused."""
 
     def unique(pairs):
-        keys = [key for key, _ in pairs]
-        if len(set(keys)) != len(keys):
-            twice = next(key for key in keys if keys.count(key) > 1)
-            raise error("A key must stand once.", path=path, tensor=repr(twice))
-        return dict(pairs)
+        found = {}
+        for key, value in pairs:
+            if key in found:
+                raise error("A key must stand once.", path=path, tensor=repr(key))
+            found[key] = value
+        return found
 
-    content = read_bytes(path, limit, error)
     try:
         value = json.loads(content.decode("utf-8-sig"), object_pairs_hook=unique)
     except RecursionError:

@@ -7,8 +7,8 @@ from tfzoo.checkpoints.sentence_transformers import MODULES
 from tfzoo.errors import CheckpointError
 from tfzoo.tasks.causal_lm import CausalLM
 from tfzoo.tasks.masked_lm import MaskedLM
-from tfzoo.tasks.pretrainer import BertPretrainer
 from tfzoo.tasks.nearest import nearest
+from tfzoo.tasks.pretrainer import BertPretrainer
 from tfzoo.tasks.text_classifier import TextClassifier
 from tfzoo.tasks.text_embedder import TextEmbedder
 
