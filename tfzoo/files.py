@@ -37,12 +37,19 @@ def read_bytes(path, limit, error=TfzooError):
     return content
 
 
-def read_json(path, error=TfzooError, limit=MAX_JSON_BYTES):
-    """The object of a JSON file; duplicate keys and deep nesting are refused."""
-    return parse_json(read_bytes(path, limit, error), path, error)
+def read_json(path, error=TfzooError, limit=MAX_JSON_BYTES, kind=dict):
+    """The object of a JSON file; duplicate keys and deep nesting are refused.
+
+    Args:
+        path: The file.
+        error: Kind of the errors.
+        limit: The most bytes of the file.
+        kind: `dict`, or `list` where the file must hold a list.
+    """
+    return parse_json(read_bytes(path, limit, error), path, error, kind)
 
 
-def parse_json(content, path, error=TfzooError):
+def parse_json(content, path, error=TfzooError, kind=dict):
     """The object that bytes of `path` hold; duplicate keys and depth are refused."""
 
     def unique(pairs):
@@ -63,8 +70,9 @@ def parse_json(content, path, error=TfzooError):
         raise error(f"Not valid JSON: {e.msg}.", path=path, line=e.lineno) from None
     except ValueError as e:  # an integer of more digits than Python converts
         raise error(f"Not valid JSON: {e}.", path=path) from None
-    if not isinstance(value, dict):
-        raise error("The file must hold one JSON object.", path=path)
+    if not isinstance(value, kind):
+        name = "object" if kind is dict else "list"
+        raise error(f"The file must hold one JSON {name}.", path=path)
     if _depth_exceeds(value, MAX_JSON_DEPTH):
         raise error("The JSON is nested too deeply.", path=path)
     return value

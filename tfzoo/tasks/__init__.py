@@ -2,12 +2,15 @@
 
 from tfzoo.checkpoints.opening import open_checkpoint
 from tfzoo.checkpoints.references import local_directory
+from tfzoo.checkpoints.sentence_transformers import MODULES
 from tfzoo.errors import CheckpointError
 from tfzoo.tasks.causal_lm import CausalLM
 from tfzoo.tasks.masked_lm import MaskedLM
+from tfzoo.tasks.nearest import nearest
 from tfzoo.tasks.pretrainer import BertPretrainer
 from tfzoo.tasks.question_answerer import QuestionAnswerer
 from tfzoo.tasks.text_classifier import TextClassifier
+from tfzoo.tasks.text_embedder import TextEmbedder
 from tfzoo.tasks.token_classifier import TokenClassifier
 
 __all__ = [
@@ -16,8 +19,10 @@ __all__ = [
     "MaskedLM",
     "QuestionAnswerer",
     "TextClassifier",
+    "TextEmbedder",
     "TokenClassifier",
     "from_preset",
+    "nearest",
 ]
 
 _TASKS = {
@@ -28,6 +33,7 @@ _TASKS = {
         MaskedLM,
         QuestionAnswerer,
         TextClassifier,
+        TextEmbedder,
         TokenClassifier,
     )
 }
@@ -47,6 +53,8 @@ def from_preset(preset, **arguments):
     directory = local_directory(preset)
     found = open_checkpoint(directory)
     task = class_of(found.config)
+    if task is None and (found.directory / MODULES).exists():
+        task = TextEmbedder
     if task is None:
         known = [task.architecture_of(found.config) for task in _TASKS.values()]
         raise CheckpointError(

@@ -16,7 +16,8 @@ class Preset(PushToHub):
 
     A task defines:
         model_types: Of the backbones that it can stand on, as in `config.json`.
-        heads: First parts of the variable paths that stand on the backbone.
+        heads: First parts of the variable paths that stand on the backbone; where
+            there are none, the directory is that of the backbone.
         head_arguments: Names of those arguments that must be the directory's for its
             head to be read.
         wants_pooler(backbone_class): Whether it reads `pooled_output`.
@@ -118,7 +119,10 @@ class Preset(PushToHub):
     @property
     def architecture(self):
         """Name of `transformers`' class for it."""
-        return self.backbone.checkpoint.ARCHITECTURES[type(self).__name__]
+        architectures = self.backbone.checkpoint.ARCHITECTURES
+        if self.stored_model is not self:
+            return architectures["backbone"]
+        return architectures[type(self).__name__]
 
     @classmethod
     def architecture_of(cls, config):
@@ -140,7 +144,7 @@ class Preset(PushToHub):
             **checkpoint.backbone_names(self.backbone.num_layers, present),
             **checkpoint.head_names(),
         }
-        variables, new = weight_variables(self), []
+        variables, new = weight_variables(self.stored_model), []
         if not keep_head:
             new = [v.path for v in variables if v.path.split("/")[0] in self.heads]
             variables = [v for v in variables if v.path not in new]
@@ -171,8 +175,10 @@ class Preset(PushToHub):
             self.architecture,
             self._config_fields() | dtype_fields(self, dtype),
         )
+        # Without a head the file is the backbone's, whose names have no prefix.
+        present = None if self.stored_model is self else ()
         names = {
-            **checkpoint.backbone_names(self.backbone.num_layers, present=None),
+            **checkpoint.backbone_names(self.backbone.num_layers, present),
             **checkpoint.head_names(),
         }
         tokenizer = self.tokenizer
@@ -190,13 +196,26 @@ class Preset(PushToHub):
 
         def write_rest(beside):
             save_weights(
-                beside, self, names, dtype=dtype, max_shard_size=max_shard_size
+                beside,
+                self.stored_model,
+                names,
+                dtype=dtype,
+                max_shard_size=max_shard_size,
             )
             tokenizer.save_to_preset(
                 beside, max_sequence_length=self.max_sequence_length
             )
+            self.save_more(beside)
 
         write_preset(directory, config, card, write_rest)
+
+    @property
+    def stored_model(self):
+        """The model whose weights the directory holds."""
+        return self
+
+    def save_more(self, directory):
+        """Writes the files that only this task has; none by default."""
 
     def _config_fields(self):
         arguments = self.task_arguments()
