@@ -13,7 +13,7 @@ from tfzoo import cli
 
 
 def main(
-    preset: pathlib.Path,
+    preset: str,
     data: str,
     text_column: str,
     label_column: str,
@@ -26,7 +26,7 @@ def main(
     """Evaluates a fine-tuned classifier on a table of examples.
 
     Args:
-        preset: Directory of the classifier.
+        preset: Directory of the classifier, or hf://ORG/NAME.
         data: File (.tsv, .csv, .jsonl, each also .gz) or tfds:NAME[/config][:split].
         text_column: Column of the text, by name or by number from 1.
         label_column: Column of the label, likewise.

@@ -5,7 +5,8 @@
         --max-new-tokens 200 --temperature 0.8 --top-p 0.95
 
 Reads the preset directory that `finetune_classifier.py`, `pretrain_bert.py`,
-`pretrain_gpt.py` or `finetune_gpt.py` wrote (or one of `transformers`) and writes
+`pretrain_gpt.py` or `finetune_gpt.py` wrote (or one of `transformers`, also on the
+Hugging Face hub: `hf://ORG/NAME`) and writes
 `saved_models/mail/1`, the next time `2`, and so on, beside them `models.config` and
 `batching_parameters.txt`. A version is written whole or not at all.
 `saved_models/README.md` tells how to serve it; `predict.py` asks it here.
@@ -18,7 +19,7 @@ from tfzoo.errors import ExportError
 
 
 def main(
-    preset: pathlib.Path,
+    preset: str,
     output: pathlib.Path,
     jit_compile: bool = False,
     top_k: int | None = None,
@@ -32,7 +33,7 @@ def main(
 
     Args:
         preset: Directory of a classifier, of a GPT, or of a pretrained BERT, which is
-            exported as one that fills gaps.
+            exported as one that fills gaps; or hf://ORG/NAME.
         output: Folder of the versions; its name becomes the model's name.
         jit_compile: Compile the numeric part by XLA when it is served. TF Serving on a
             CPU then needs `--xla_cpu_compilation_enabled=true`.

@@ -25,7 +25,7 @@ def main(
     label_column: str,
     output: pathlib.Path,
     validation: str | None = None,
-    tokenizer: pathlib.Path | None = None,
+    tokenizer: str | None = None,
     text_pair_column: str | None = None,
     header: bool = True,
     task: Literal["classification", "multi_label", "regression"] = "classification",
@@ -43,7 +43,8 @@ def main(
 
     Args:
         train: File (.tsv, .csv, .jsonl, each also .gz) or tfds:NAME[/config][:split].
-        preset: Directory of a model, or a size to begin at random such as bert_tiny.
+        preset: Directory of a model, hf://ORG/NAME, or a size to begin at random such
+            as bert_tiny.
         text_column: Column of the text, by name or by number from 1.
         label_column: Column of the label, likewise.
         output: Directory to write; new, or begun by the same command.
@@ -66,10 +67,11 @@ def main(
     arguments = {name: value for name, value in locals().items() if name != "output"}
     import keras
 
+    from tfzoo.checkpoints.references import local_directory
     from tfzoo.data.examples import index_labels, label_list, read_examples
     from tfzoo.models.presets import BERT, named_size
     from tfzoo.tasks import TextClassifier
-    from tfzoo.text import WordPieceTokenizer
+    from tfzoo.text import tokenizer_from_preset
     from tfzoo.training.callbacks import KeepBest
     from tfzoo.training.distribution import strategy as named_strategy
     from tfzoo.training.fingerprints import fingerprint
@@ -97,10 +99,12 @@ def main(
     at_random = named_size(preset, BERT) is not None
     if at_random and tokenizer is None:
         raise ValueError(f"--preset {preset} has no tokenizer: give --tokenizer.")
-    words = WordPieceTokenizer.from_preset(tokenizer or preset)
+    model = preset if at_random else local_directory(preset)
+    vocabulary = local_directory(tokenizer, weights=False) if tokenizer else model
+    words = tokenizer_from_preset(vocabulary)
     files = [spec for spec in (train, validation) if spec and ":" not in str(spec)]
-    files += [tokenizer] if tokenizer else []
-    files += [] if at_random else [preset]
+    files += [vocabulary] if tokenizer else []
+    files += [] if at_random else [model]
     with Run(output, arguments, data=fingerprint(files)) as run:
         if run.finished:
             return
@@ -108,7 +112,7 @@ def main(
         steps_per_epoch = -(-len(examples) // batch_size)
         with named_strategy(strategy).scope():
             classifier = TextClassifier.from_preset(
-                preset,
+                model,
                 tokenizer=words,
                 labels=labels,
                 task=task,

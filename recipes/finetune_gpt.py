@@ -3,9 +3,10 @@
     python recipes/finetune_gpt.py --preset runs/gpt --input letters/*.txt \
         --output runs/letters --validation held_out.txt
 
-The preset is a directory that `pretrain_gpt.py` or `transformers` wrote (GPT-2's own,
-say); its tokenizer is used. Reads and writes what `pretrain_gpt.py` does. The same
-command continues an interrupted run, bit for bit as if nothing had happened.
+The preset is a directory that `pretrain_gpt.py` or `transformers` wrote, or a model of
+the Hugging Face hub (`hf://openai-community/gpt2`); its tokenizer is used. Reads and
+writes what `pretrain_gpt.py` does. The same command continues an interrupted run, bit
+for bit as if nothing had happened.
 """
 
 import pathlib
@@ -16,7 +17,7 @@ from tfzoo import cli
 
 def main(
     input: tuple[pathlib.Path, ...],
-    preset: pathlib.Path,
+    preset: str,
     output: pathlib.Path,
     validation: tuple[pathlib.Path, ...] = (),
     epochs: int = 3,
@@ -36,7 +37,7 @@ def main(
 
     Args:
         input: Text files (.txt, .tsv, .csv, .jsonl, each also .gz).
-        preset: Directory of a model with its tokenizer.
+        preset: Directory of a model with its tokenizer, or hf://ORG/NAME.
         output: Directory to write; new, or begun by the same command.
         validation: Files of held-out text, evaluated after each epoch (the first 2048
             windows).
@@ -54,17 +55,19 @@ def main(
         jit_compile: Compile the training step by XLA.
     """
     arguments = {name: value for name, value in locals().items() if name != "output"}
+    from tfzoo.checkpoints.references import local_directory
     from tfzoo.tasks.text_runs import train_on_text
     from tfzoo.text import ByteBPETokenizer
     from tfzoo.training.fingerprints import fingerprint
     from tfzoo.training.runs import Run
 
-    words = ByteBPETokenizer.from_preset(preset)
+    model = local_directory(preset)
+    words = ByteBPETokenizer.from_preset(model)
     files = [file for file in (*input, *validation) if ":" not in str(file)]
-    with Run(output, arguments, data=fingerprint([*files, preset])) as run:
+    with Run(output, arguments, data=fingerprint([*files, model])) as run:
         if run.finished:
             return
-        train_on_text(run, tokenizer=words, **arguments)
+        train_on_text(run, **{**arguments, "preset": model, "tokenizer": words})
     print(f"wrote {output}: the model, metrics.json, curves.png, logs/")
 
 

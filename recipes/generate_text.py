@@ -4,17 +4,17 @@
     python recipes/generate_text.py --preset runs/gpt --prompt "To be" --temperature 0
 
 The preset is a directory that `pretrain_gpt.py`, `finetune_gpt.py` or `transformers`
-wrote (GPT-2's own, say). The text goes to the standard output, nothing else does.
+wrote, or a model of the Hugging Face hub (`hf://openai-community/gpt2`). The text goes
+to the standard output, nothing else does.
 """
 
-import pathlib
 import sys
 
 from tfzoo import cli
 
 
 def main(
-    preset: pathlib.Path,
+    preset: str,
     prompt: str = "",
     max_new_tokens: int = 200,
     temperature: float = 0.8,
@@ -28,7 +28,7 @@ def main(
     """Continues a text with a trained GPT.
 
     Args:
-        preset: Directory of a model with its tokenizer.
+        preset: Directory of a model with its tokenizer, or hf://ORG/NAME.
         prompt: Text to continue; without it a new text begins.
         max_new_tokens: Most tokens to come; as many as the context leaves.
         temperature: Above 1 bolder, below 1 more careful, 0 always the likeliest.

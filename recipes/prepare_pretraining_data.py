@@ -22,7 +22,7 @@ from tfzoo import cli
 
 def main(
     input: tuple[pathlib.Path, ...],
-    tokenizer: pathlib.Path,
+    tokenizer: str,
     output: pathlib.Path,
     max_sequence_length: int = 128,
     max_predictions: int = 20,
@@ -41,7 +41,8 @@ def main(
 
     Args:
         input: Text files (.txt, .tsv, .csv, .jsonl, each also .gz; or TFRecord).
-        tokenizer: Directory of a tokenizer, as `train_tokenizer.py` writes it.
+        tokenizer: Directory of a tokenizer, as `train_tokenizer.py` writes it, or
+            hf://ORG/NAME.
         output: Directory to write; new, or begun by the same command.
         max_sequence_length: Tokens of an example, [CLS] and [SEP] counted.
         max_predictions: Masked words of an example, at most.

@@ -23,7 +23,7 @@ MAX_VALIDATION_EXAMPLES = 4096
 
 def main(
     input: tuple[pathlib.Path, ...],
-    tokenizer: pathlib.Path,
+    tokenizer: str,
     preset: str,
     steps: int,
     output: pathlib.Path,
@@ -46,9 +46,11 @@ def main(
     Args:
         input: Text files (.txt, .tsv, .csv, .jsonl, each also .gz), or prepared
             TFRecord files or their directory.
-        tokenizer: Directory of a tokenizer, as `train_tokenizer.py` writes it.
+        tokenizer: Directory of a tokenizer, as `train_tokenizer.py` writes it, or
+            hf://ORG/NAME.
         preset: Size to begin at random (bert_tiny, bert_mini, bert_small, bert_medium,
-            bert_base, bert_large), or directory of a model to go on from.
+            bert_base, bert_large), or directory of a model to go on from, or
+            hf://ORG/NAME.
         steps: Number of updates.
         output: Directory to write; new, or begun by the same command.
         validation: Files of held-out text, evaluated every 500 steps and at the end
@@ -69,6 +71,7 @@ def main(
     arguments = {name: value for name, value in locals().items() if name != "output"}
     import keras
 
+    from tfzoo.checkpoints.references import local_directory
     from tfzoo.data.pretraining import open_pretraining_data
     from tfzoo.models.presets import BERT, named_size
     from tfzoo.tasks import BertPretrainer
@@ -78,8 +81,10 @@ def main(
     from tfzoo.training.runs import Run
 
     at_random = named_size(preset, BERT) is not None
-    words = WordPieceTokenizer.from_preset(tokenizer)
-    files = [*input, *validation, tokenizer, *([] if at_random else [preset])]
+    model = preset if at_random else local_directory(preset)
+    vocabulary = local_directory(tokenizer, weights=False)
+    words = WordPieceTokenizer.from_preset(vocabulary)
+    files = [*input, *validation, vocabulary, *([] if at_random else [model])]
     data = fingerprint([file for file in files if ":" not in str(file)])
     with Run(output, arguments, data=data) as run:
         if run.finished:
@@ -109,7 +114,7 @@ def main(
         keras.utils.set_random_seed(seed)
         with named_strategy(strategy).scope():
             task = BertPretrainer.from_preset(
-                preset,
+                model,
                 tokenizer=words,
                 next_sentence=next_sentence,
                 max_sequence_length=max_sequence_length,

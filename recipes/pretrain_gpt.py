@@ -19,7 +19,7 @@ from tfzoo import cli
 
 def main(
     input: tuple[pathlib.Path, ...],
-    tokenizer: pathlib.Path,
+    tokenizer: str,
     preset: str,
     steps: int,
     output: pathlib.Path,
@@ -41,9 +41,10 @@ def main(
     Args:
         input: Text files (.txt, .tsv, .csv, .jsonl, each also .gz).
         tokenizer: Directory of a byte-level BPE tokenizer, as `train_tokenizer.py
-            --kind byte_bpe` writes it.
+            --kind byte_bpe` writes it, or hf://ORG/NAME.
         preset: Size to begin at random (gpt_tiny, gpt_mini, gpt_small, gpt2,
-            gpt2_medium, gpt2_large, gpt2_xl), or directory of a model to go on from.
+            gpt2_medium, gpt2_large, gpt2_xl), or directory of a model to go on from, or
+            hf://ORG/NAME.
         steps: Number of updates.
         output: Directory to write; new, or begun by the same command.
         validation: Files of held-out text, evaluated every 500 steps and at the end
@@ -61,6 +62,7 @@ def main(
         jit_compile: Compile the training step by XLA.
     """
     arguments = {name: value for name, value in locals().items() if name != "output"}
+    from tfzoo.checkpoints.references import local_directory
     from tfzoo.models.presets import GPT, named_size
     from tfzoo.tasks.text_runs import train_on_text
     from tfzoo.text import ByteBPETokenizer
@@ -68,13 +70,15 @@ def main(
     from tfzoo.training.runs import Run
 
     at_random = named_size(preset, GPT) is not None
-    words = ByteBPETokenizer.from_preset(tokenizer)
-    files = [*input, *validation, tokenizer, *([] if at_random else [preset])]
+    model = preset if at_random else local_directory(preset)
+    vocabulary = local_directory(tokenizer, weights=False)
+    words = ByteBPETokenizer.from_preset(vocabulary)
+    files = [*input, *validation, vocabulary, *([] if at_random else [model])]
     data = fingerprint([file for file in files if ":" not in str(file)])
     with Run(output, arguments, data=data) as run:
         if run.finished:
             return
-        train_on_text(run, **{**arguments, "tokenizer": words})
+        train_on_text(run, **{**arguments, "preset": model, "tokenizer": words})
     print(f"wrote {output}: the model, metrics.json, curves.png, logs/")
     print(f"next: python recipes/finetune_gpt.py --preset {output} ...")
 

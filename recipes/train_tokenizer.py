@@ -1,4 +1,4 @@
-"""Learns a tokenizer from text: WordPiece for BERT, byte-level BPE for GPT.
+"""Learns a tokenizer from text: WordPiece (BERT), byte-level BPE (GPT-2, RoBERTa).
 
     python recipes/train_tokenizer.py --input text/*.txt --vocabulary-size 8000 \
         --output runs/tokenizer
@@ -26,19 +26,20 @@ def main(
     input: tuple[pathlib.Path, ...],
     vocabulary_size: int,
     output: pathlib.Path,
-    kind: Literal["wordpiece", "byte_bpe"] = "wordpiece",
+    kind: Literal["wordpiece", "byte_bpe", "roberta"] = "wordpiece",
     cased: bool = False,
     min_frequency: int = 2,
     alphabet_size: int | None = None,
     text_column: str = "text",
 ):
-    """Learns a tokenizer from text: WordPiece for BERT, byte-level BPE for GPT.
+    """Learns a tokenizer from text: WordPiece (BERT), byte-level BPE (GPT-2, RoBERTa).
 
     Args:
         input: Text files (.txt, .tsv, .csv, .jsonl, each also .gz; or TFRecord).
         vocabulary_size: Number of tokens, special tokens and characters counted.
         output: Directory to write; must not exist, or be empty.
-        kind: wordpiece (BERT) or byte_bpe (GPT-2).
+        kind: wordpiece (BERT), byte_bpe (GPT-2), or roberta: byte-level BPE with
+            RoBERTa's special tokens.
         cased: Keep upper case and accents, which WordPiece removes otherwise and
             byte-level BPE always keeps.
         min_frequency: How often two neighbours must occur to become a token.
@@ -57,6 +58,10 @@ def main(
             "cased and alphabet_size are for the kind wordpiece only. Received: "
             f"kind={kind}, cased={cased}, alphabet_size={alphabet_size}"
         )
+    elif kind == "roberta":
+        from tfzoo.text import ROBERTA_TOKENS
+
+        options |= ROBERTA_TOKENS
     refuse_existing(output, allow_empty=True)
     start = time.perf_counter()
     learn = learn_wordpiece if kind == "wordpiece" else learn_byte_bpe
@@ -112,7 +117,7 @@ def learn_byte_bpe(paths, text_column, options):
     texts = Again(lambda: whole_texts(paths, text_column))
     tokenizer = ByteBPETokenizer.train(texts, **options)
     num_bytes = sum(len(text.encode()) for text in texts.first(MEASURED))
-    num_tokens = len(tokenizer.encode_batch(texts.first(MEASURED)).token_ids)
+    num_tokens = len(tokenizer.tokenize_batch(texts.first(MEASURED)).token_ids)
     return tokenizer, {
         "bytes": num_bytes,
         "tokens": num_tokens,

@@ -21,6 +21,7 @@ _HOMES = {
     "QuestionAnswerer": "tfzoo.tasks",
     "TextClassifier": "tfzoo.tasks",
     "TokenClassifier": "tfzoo.tasks",
+    "TextEmbedder": "tfzoo.tasks",
     "TfzooError": "tfzoo.errors",
 }
 __all__ = sorted(_HOMES)

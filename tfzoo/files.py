@@ -37,17 +37,29 @@ def read_bytes(path, limit, error=TfzooError):
     return content
 
 
-def read_json(path, error=TfzooError, limit=MAX_JSON_BYTES):
-    """The object of a JSON file; duplicate keys and deep nesting are refused."""
+def read_json(path, error=TfzooError, limit=MAX_JSON_BYTES, kind=dict):
+    """The object of a JSON file; duplicate keys and deep nesting are refused.
+
+    Args:
+        path: The file.
+        error: Kind of the errors.
+        limit: The most bytes of the file.
+        kind: `dict`, or `list` where the file must hold a list.
+    """
+    return parse_json(read_bytes(path, limit, error), path, error, kind)
+
+
+def parse_json(content, path, error=TfzooError, kind=dict):
+    """The object that bytes of `path` hold; duplicate keys and depth are refused."""
 
     def unique(pairs):
-        keys = [key for key, _ in pairs]
-        if len(set(keys)) != len(keys):
-            twice = next(key for key in keys if keys.count(key) > 1)
-            raise error("A key must stand once.", path=path, tensor=repr(twice))
-        return dict(pairs)
+        found = {}
+        for key, value in pairs:
+            if key in found:
+                raise error("A key must stand once.", path=path, tensor=repr(key))
+            found[key] = value
+        return found
 
-    content = read_bytes(path, limit, error)
     try:
         value = json.loads(content.decode("utf-8-sig"), object_pairs_hook=unique)
     except RecursionError:
@@ -58,8 +70,9 @@ def read_json(path, error=TfzooError, limit=MAX_JSON_BYTES):
         raise error(f"Not valid JSON: {e.msg}.", path=path, line=e.lineno) from None
     except ValueError as e:  # an integer of more digits than Python converts
         raise error(f"Not valid JSON: {e}.", path=path) from None
-    if not isinstance(value, dict):
-        raise error("The file must hold one JSON object.", path=path)
+    if not isinstance(value, kind):
+        name = "object" if kind is dict else "list"
+        raise error(f"The file must hold one JSON {name}.", path=path)
     if _depth_exceeds(value, MAX_JSON_DEPTH):
         raise error("The JSON is nested too deeply.", path=path)
     return value

@@ -40,6 +40,9 @@ class NumberTokenizer:
     def tokenize(self, texts):
         return [[int(word) for word in text.split()] for text in texts]
 
+    def required_id(self, name):
+        return getattr(self, f"{name}_id")
+
     def get_config(self):
         return {"vocabulary_size": self.vocabulary_size}
 

@@ -180,7 +180,7 @@ def test_one_document_is_a_loud_error_unless_next_sentences_are_off(
 
 def test_a_vocabulary_without_mask_is_named(text_file):
     tokens = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "a"]
-    with pytest.raises(TokenizerError, match=r"must have \[MASK\]"):
+    with pytest.raises(TokenizerError, match=r"hold the mask token \[MASK\]"):
         open_pretraining_data([text_file], WordPieceTokenizer(tokens), **OPTIONS)
 
 

@@ -147,6 +147,14 @@ def test_byte_bpe_is_learned_with_line_ends_from_every_format(
     assert "byte_bpe" in capsys.readouterr().out
 
 
+def test_byte_bpe_is_learned_with_the_special_tokens_of_roberta(recipe, text, tmp_path):
+    recipe.main((text,), 280, tmp_path / "out", kind="roberta")
+    tokenizer = ByteBPETokenizer.from_preset(tmp_path / "out")
+    assert tokenizer.vocabulary_size == 280
+    assert tokenizer.encode("", "").token_ids == [0, 2, 2, 2]
+    assert (tokenizer.pad_id, tokenizer.unknown_id, tokenizer.mask_id) == (1, 3, 279)
+
+
 @pytest.mark.parametrize("options", [{"cased": True}, {"alphabet_size": 9}])
 def test_options_of_the_other_kind_are_refused(recipe, text, tmp_path, options):
     name, value = next(iter(options.items()))

@@ -144,3 +144,16 @@ def gpt2(gpt2_directory):
     from tfzoo.text import ByteBPETokenizer
 
     return ByteBPETokenizer.from_preset(gpt2_directory)
+
+
+@pytest.fixture(scope="session")
+def roberta():
+    """A `ByteBPETokenizer` of the same merges with RoBERTa's special tokens."""
+    from tfzoo.text import ROBERTA_TOKENS, ByteBPETokenizer
+
+    vectors = json.loads(
+        pathlib.Path(__file__).with_name("byte_bpe_vectors.json").read_text()
+    )
+    first, last = ["<s>", "<pad>", "</s>", "<unk>"], ["madeupword0000", "<mask>"]
+    vocabulary = [*first, *vectors["vocabulary"][:-1], *last]
+    return ByteBPETokenizer(vocabulary, vectors["merges"], **ROBERTA_TOKENS)

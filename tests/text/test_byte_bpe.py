@@ -17,7 +17,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tfzoo.errors import TokenizerError
-from tfzoo.text import ByteBPETokenizer, EncodedTexts
+from tfzoo.text import ByteBPETokenizer, TokenizedTexts
 from tfzoo.text.byte_alphabet import CHARACTERS, bytes_of
 
 VECTORS = json.loads(
@@ -91,20 +91,20 @@ def test_the_end_token_in_a_text_is_plain_text_unless_it_is_asked_for(small):
     assert small.detokenize(plain) == text
     read = ids_of(small, "ab", END, "abc")
     assert small.tokenize([text], end_token=True) == [read]
-    assert small.encode_batch([text], end_token=True).token_ids.tolist() == read
+    assert small.tokenize_batch([text], end_token=True).token_ids.tolist() == read
     assert small.detokenize(read) == "ababc"
 
 
 def test_a_batch_holds_the_ids_of_its_texts(byte_bpe, hostile):
-    batch = byte_bpe.encode_batch(iter(hostile))
-    assert isinstance(batch, EncodedTexts)
+    batch = byte_bpe.tokenize_batch(iter(hostile))
+    assert isinstance(batch, TokenizedTexts)
     assert batch.token_ids.dtype == np.int32
     assert batch.row_splits.dtype == np.int64
     expected = byte_bpe.tokenize(hostile)
     parts = np.split(batch.token_ids, batch.row_splits[1:-1])
     assert [part.tolist() for part in parts] == expected
     assert batch.lengths.tolist() == list(map(len, expected))
-    empty = byte_bpe.encode_batch([])
+    empty = byte_bpe.tokenize_batch([])
     assert [len(array) for array in empty] == [0, 1]
     assert byte_bpe.tokenize([]) == []
 
@@ -150,7 +150,7 @@ def test_a_vocabulary_may_lack_the_end_token():
     assert tokenizer.end_token == END
     assert tokenizer.end_id is None
     assert tokenizer.special_ids == ()
-    for engine in (tokenizer.tokenize, tokenizer.encode_batch, tokenizer.graph):
+    for engine in (tokenizer.tokenize, tokenizer.tokenize_batch, tokenizer.graph):
         with pytest.raises(TokenizerError, match="hold the end token <.endoftext.> "):
             engine(["a"], end_token=True)
     other = ByteBPETokenizer([*TOKENS, "</s>"], MERGES, end_token="</s>")
@@ -272,12 +272,12 @@ def test_a_special_token_that_cannot_be_one_is_named(options, rule):
     [
         (lambda t: t.tokenize(3), "not iterable"),
         (lambda t: t.tokenize([3]), "must be str or bytes. Received: 3"),
-        (lambda t: t.encode_batch("abc"), "an iterable of texts. Received: 'abc'"),
+        (lambda t: t.tokenize_batch("abc"), "an iterable of texts. Received: 'abc'"),
         (lambda t: t.id_to_token(261), "below the vocabulary's size.*id=261"),
         (lambda t: t.detokenize([0, -1]), "at least 0.*id=-1"),
         (lambda t: t.stream().add(261), "id=261, vocabulary_size=261"),
         (lambda t: t.detokenize([0.5]), "cannot be interpreted as an integer"),
-        (lambda t: t.required_id("mask"), "must be 'end'. Received: 'mask'"),
+        (lambda t: t.required_id("bos"), "must be one of 'pad', .*Received: 'bos'"),
     ],
 )
 def test_misuse_is_a_value_error_that_names_the_value(small, call, rule):

@@ -189,7 +189,11 @@ def test_tokenizer_json_of_all_versions_is_read(tmp_path, changes):
         ({"pre_tokenizer__type": "Whitespace"}, 'pre_tokenizer.type: .*"ByteLevel"'),
         ({"pre_tokenizer__add_prefix_space": True}, "add_prefix_space: .*true"),
         ({"pre_tokenizer__use_regex": False}, "use_regex: .*Received: false"),
-        ({"post_processor": {"type": "RobertaProcessing"}}, "post_processor: .*Rob"),
+        ({"post_processor": {"type": "BertProcessing"}}, "post_processor: .*BertPr"),
+        (
+            {"post_processor": {"type": "RobertaProcessing"}},
+            "post_processor.cls: .*nul",
+        ),
         (
             {
                 "post_processor": {
@@ -197,7 +201,7 @@ def test_tokenizer_json_of_all_versions_is_read(tmp_path, changes):
                     "special_tokens": {1: 2},
                 }
             },
-            "post_processor: .*Template",
+            "post_processor: Texts must be joined as <s> a </s></s> b </s>",
         ),
         ({"decoder": {"type": "WordPiece"}}, 'decoder: .*"WordPiece"'),
         ({"model__vocab": []}, "model.vocab: .*map tokens to whole numbers"),
@@ -279,7 +283,7 @@ def test_a_broken_file_is_named_with_its_line(tmp_path, vocabulary, merges, rule
 @pytest.mark.parametrize(
     ("config", "rule"),
     [
-        ({"tokenizer_class": "RobertaTokenizer"}, 'tokenizer_class: .*"RobertaTok'),
+        ({"tokenizer_class": "T5Tokenizer"}, 'tokenizer_class: .*"T5Tok'),
         ({"add_prefix_space": True}, "add_prefix_space: This must be false"),
         ({"eos_token": 3}, "eos_token: A token must be text. Received: 3"),
         ({"added_tokens_decoder": 3}, "added_tokens_decoder: .*objects by their ids"),

@@ -7,7 +7,7 @@ import pytest
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 
 from tfzoo.errors import OutputError, TokenizerError
-from tfzoo.text import WordPieceTokenizer
+from tfzoo.text import WordPieceTokenizer, tokenizer_from_preset
 
 TOKENS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "a", "##b", "\u00e9", "A", "e"]
 OPTIONS = [
@@ -65,6 +65,29 @@ def test_what_transformers_saves_is_read(tmp_path):
     assert not tokenizer.lowercase
     assert not tokenizer.split_cjk
     assert tokenizer.encode("A \u00e9").token_ids == other("A \u00e9")["input_ids"]
+
+
+@pytest.mark.parametrize("name", ["BertTokenizer", "DistilBertTokenizer"])
+@pytest.mark.parametrize("cased", [False, True])
+@pytest.mark.parity
+def test_what_transformers_saves_after_padding_and_truncating_is_read(
+    tmp_path, name, cased
+):
+    transformers = pytest.importorskip("transformers")
+    other = getattr(transformers, name)(
+        vocab={token: index for index, token in enumerate(TOKENS)},
+        do_lower_case=not cased,
+        extra_special_tokens=["[E1]"],
+    )
+    other(["a"], truncation=True, max_length=8, padding="max_length")
+    other.save_pretrained(tmp_path)
+    tokenizer = tokenizer_from_preset(tmp_path)
+    assert json.loads((tmp_path / "tokenizer.json").read_text())["padding"] is not None
+    assert tokenizer.lowercase is not cased
+    assert tokenizer.vocabulary == (*TOKENS, "[E1]")
+    for pair in ((TEXT.replace("[MASK]", ""),), ("A ab", "\u00e9 a")):
+        ids = other(*pair)["input_ids"]
+        assert tokenizer.encode(*pair).token_ids == ids
 
 
 def test_tokenizers_opens_tokenizer_json_and_gives_the_same_ids(tmp_path):
@@ -145,6 +168,57 @@ def test_tokenizer_config_names_special_tokens(tmp_path):
     assert tokenizer.mask_id is None
 
 
+PUBLISHED = {  # beside vocab.txt: whether text is lowercased, the mask token
+    "version 3": {"special_tokens_map": {"mask_token": "<mask>"}},
+    "version 4": {
+        "special_tokens_map": {"mask_token": {"content": "<mask>", "lstrip": False}},
+        "tokenizer_config": {
+            "do_lower_case": True,
+            "do_basic_tokenize": True,
+            "mask_token": "[MASK]",
+            "name_or_path": "x",
+            "never_split": None,
+            "tokenizer_class": "BertTokenizer",
+        },
+    },
+    "version 4.34": {
+        "special_tokens_map": {"mask_token": "[MASK]"},
+        "tokenizer_config": {
+            "added_tokens_decoder": {
+                "11": {"content": "<e1>", "special": True},
+                "10": {"content": "<mask>", "special": True},
+                "0": {"content": "[PAD]", "special": True},
+            },
+            "mask_token": "<mask>",
+            "tokenizer_class": "DistilBertTokenizer",
+        },
+    },
+    "added": {
+        "special_tokens_map": {"mask_token": "<mask>"},
+        "added_tokens": {"<mask>": 10},
+    },
+}
+
+
+@pytest.mark.parametrize("version", PUBLISHED)
+@pytest.mark.parity
+def test_vocab_txt_and_what_stands_beside_it_is_read_as_transformers_reads_it(
+    tmp_path, version
+):
+    transformers = pytest.importorskip("transformers")
+    is_added = version in ("version 4.34", "added")
+    write(tmp_path, "vocab.txt", "\n".join([*TOKENS, *["<mask>"] * (not is_added)]))
+    for name, content in PUBLISHED[version].items():
+        write(tmp_path, f"{name}.json", content)
+    write(tmp_path, "config.json", {"model_type": "bert"})
+    tokenizer = tokenizer_from_preset(tmp_path)
+    other = transformers.AutoTokenizer.from_pretrained(tmp_path)
+    assert tokenizer.mask_id == other.mask_token_id == 10
+    assert tokenizer.vocabulary_size == len(other)
+    batch = tokenizer.encode_batch(["A <mask> \u00e9"], mask_token=True)
+    assert batch.token_ids.tolist() == other("A <mask> \u00e9")["input_ids"]
+
+
 def tokenizer_json(**changes):
     tokenizer = Tokenizer(
         models.WordPiece({t: i for i, t in enumerate(TOKENS)}, unk_token="[UNK]")
@@ -221,6 +295,11 @@ def test_a_template_names_the_tokens_around_a_text(tmp_path):
             "added_tok",
         ),
         (
+            {"added_tokens": [{"id": 11, "content": "[E1]", "special": True}]},
+            "added_tok",
+        ),
+        ({"added_tokens": 3}, "added_tokens: This must be a list"),
+        (
             {"added_tokens": [{"id": 5, "content": "a", "special": False}]},
             "added_tokens",
         ),
@@ -274,6 +353,11 @@ def test_a_broken_file_is_named_with_its_line(tmp_path, name, content, rule):
         ({"unk_token": "<unk>"}, "vocab.txt: .*unknown token <unk>"),
         ({"tokenizer_class": "BertJapaneseTokenizer"}, "BertJapaneseTokenizer"),
         ({"tokenizer_class": "T5TokenizerFast"}, "must be BERT's WordPiece"),
+        ({"added_tokens_decoder": {"x": {}}}, "added_tokens_decoder: .*by their ids"),
+        (
+            {"added_tokens_decoder": {"10": {"content": "[E1]", "special": False}}},
+            "added_tokens: An added token must be special",
+        ),
     ],
 )
 def test_a_broken_configuration_is_named_with_its_field(tmp_path, config, rule):
@@ -281,6 +365,22 @@ def test_a_broken_configuration_is_named_with_its_field(tmp_path, config, rule):
     write(tmp_path, "tokenizer_config.json", config)
     with pytest.raises(TokenizerError, match=rule):
         WordPieceTokenizer.from_preset(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "rule"),
+    [
+        ("special_tokens_map", {"cls_token": ["a"]}, r"cls_token: .*Received: \['a'\]"),
+        ("added_tokens", {"[E1]": "10"}, "must map tokens to whole numbers"),
+        ("added_tokens", {"[E1]": 10}, "An added token must be special"),
+        ("added_tokens", {"a": 9}, "An added token must be special"),
+    ],
+)
+def test_a_broken_file_beside_the_vocabulary_is_named(tmp_path, name, content, rule):
+    write(tmp_path, "vocab.txt", "\n".join(TOKENS))
+    write(tmp_path, f"{name}.json", content)
+    with pytest.raises(TokenizerError, match=f"{name}.json: .*{rule}"):
+        tokenizer_from_preset(tmp_path)
 
 
 def test_a_missing_directory_is_named(tmp_path):

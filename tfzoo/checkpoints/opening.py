@@ -3,9 +3,15 @@
 import pathlib
 from typing import NamedTuple
 
+from tfzoo.checkpoints import google_bert, keras_hub_presets, model_garden, openai_gpt2
+from tfzoo.checkpoints import safetensors_files as safetensors
 from tfzoo.checkpoints.presets import CONFIG, read_config
-from tfzoo.checkpoints.safetensors_files import WEIGHTS, SafetensorsFile
+from tfzoo.checkpoints.references import local_directory
+from tfzoo.checkpoints.renamed import in_todays_names
+from tfzoo.checkpoints.tensorflow_files import TensorFlowCheckpoint
 from tfzoo.checkpoints.tensors import Tensors
+from tfzoo.checkpoints.transformers_h5 import WEIGHTS as H5
+from tfzoo.checkpoints.transformers_h5 import open_transformers_h5
 from tfzoo.errors import CheckpointError
 
 
@@ -26,24 +32,86 @@ class Checkpoint(NamedTuple):
 
 
 def _open_safetensors(directory):
+    return _hugging_face(
+        directory, safetensors.SafetensorsFile(directory / safetensors.WEIGHTS)
+    )
+
+
+def _open_shards(directory):
+    return _hugging_face(directory, safetensors.ShardedSafetensors(directory))
+
+
+def _open_h5(directory):
+    return _hugging_face(directory, open_transformers_h5(directory / H5))
+
+
+def _hugging_face(directory, tensors):
+    config = read_config(directory)
+    model_type = config.get("model_type")
+    prefix = "transformer." if model_type == "gpt2" else f"{model_type}."
     return Checkpoint(
         path=directory / CONFIG,
-        config=read_config(directory),
-        tensors=SafetensorsFile(directory / WEIGHTS),
+        config=config,
+        tensors=in_todays_names(tensors, prefix),
         directory=directory,
+    )
+
+
+def _open_keras_hub(directory):
+    config, tensors = keras_hub_presets.read_preset(directory)
+    return Checkpoint(
+        path=directory / CONFIG, config=config, tensors=tensors, directory=directory
+    )
+
+
+def _open_bert(directory):
+    tensors = TensorFlowCheckpoint(directory)
+    layout = model_garden if model_garden.GRAPH in tensors.names else google_bert
+    return _tensorflow(directory, google_bert.CONFIG, layout, tensors)
+
+
+def _open_gpt2(directory):
+    tensors = TensorFlowCheckpoint(directory)
+    return _tensorflow(directory, openai_gpt2.CONFIG, openai_gpt2, tensors)
+
+
+def _tensorflow(directory, name, layout, tensors):
+    return Checkpoint(
+        path=directory / name,
+        config=layout.to_hugging_face(read_config(directory, name)),
+        tensors=layout.rename(tensors),
+        directory=directory,
+    )
+
+
+def _refuse_pytorch(directory):
+    raise CheckpointError(
+        "A pickle is never opened, since that can run what is in it.",
+        path=directory / "pytorch_model.bin",
+        fix=f"Convert it there, where PyTorch is installed: {safetensors.FROM_PICKLE}",
     )
 
 
 # File that tells a format -> function that opens such a directory; the first that is
 # there decides.
-_FORMATS = {WEIGHTS: _open_safetensors}
+_FORMATS = {
+    safetensors.WEIGHTS: _open_safetensors,
+    safetensors.INDEX: _open_shards,
+    H5: _open_h5,
+    keras_hub_presets.WEIGHTS: _open_keras_hub,
+    google_bert.CONFIG: _open_bert,  # of Google and of the Model Garden
+    openai_gpt2.CONFIG: _open_gpt2,
+    "pytorch_model.bin": _refuse_pytorch,
+    "pytorch_model.bin.index.json": _refuse_pytorch,
+}
 
 
 def open_checkpoint(reference):
     """Opens a checkpoint of whichever format.
 
     Args:
-        reference: A directory.
+        reference: A directory, `hf://ORG/NAME[@REVISION]` or `keras_hub://NAME`; the
+            network is used for these alone.
 
     Returns:
         A `Checkpoint`. Its tensors are read when they are asked for.
@@ -51,12 +119,13 @@ def open_checkpoint(reference):
     Raises:
         CheckpointError: it is of no known format, or breaks a rule of its own.
     """
-    directory = pathlib.Path(reference)
+    directory = local_directory(reference)
     if not directory.is_dir():
         raise CheckpointError("The preset directory does not exist.", path=directory)
     for name, open_directory in _FORMATS.items():
         if (directory / name).exists():
             return open_directory(directory)
     raise CheckpointError(
-        f"A checkpoint's directory must hold {' or '.join(_FORMATS)}.", path=directory
+        f"A checkpoint's directory must hold one of {', '.join([*_FORMATS][:-2])}.",
+        path=directory,
     )

@@ -13,14 +13,15 @@ from tfzoo.files import read_json, written_beside
 
 CONFIG = "config.json"
 CARD = "README.md"
+MAX_CONFIG_BYTES = 4 << 20
 
 
-def read_config(directory):
-    """The `config.json` of a preset directory, a dict."""
+def read_config(directory, name=CONFIG):
+    """The configuration of a preset directory, a dict."""
     directory = pathlib.Path(directory)
     if not directory.is_dir():
         raise CheckpointError("The preset directory does not exist.", path=directory)
-    return read_json(directory / CONFIG, CheckpointError)
+    return read_json(directory / name, CheckpointError, MAX_CONFIG_BYTES)
 
 
 def write_preset(path, config, card, write_rest):

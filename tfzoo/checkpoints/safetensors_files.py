@@ -1,19 +1,60 @@
-"""Weights in the safetensors format."""
+"""Weights in the safetensors format: one file, or shards and their index.
+
+Format: 8 bytes with the length of the header, little-endian; the header, a JSON object
+of name -> type, shape and place in the rest of the file; the rest, without gaps.
+
+Source: https://github.com/huggingface/safetensors#format
+"""
+
+import math
+import pathlib
+from typing import NamedTuple
 
 import ml_dtypes  # noqa: F401 (makes NumPy know bfloat16)
-import safetensors
+import numpy as np
 
 from tfzoo.errors import CheckpointError
-from tfzoo.files import readable_file
+from tfzoo.files import parse_json, read_json, readable_file
 
-WEIGHTS = "model.safetensors"
-_DTYPES = {
+# The command that converts PyTorch's file, in its directory
+FROM_PICKLE = (
+    'python -c "import torch, safetensors.torch as s; s.save_file({n: t.clone() for '
+    "n, t in torch.load('pytorch_model.bin', weights_only=True).items()}, "
+    "'model.safetensors', {'format': 'pt'})\""
+)
+WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
+DTYPES = {
     "F64": "float64",
     "F32": "float32",
     "F16": "float16",
     "BF16": "bfloat16",
+    "I64": "int64",
     "I32": "int32",
+    "I16": "int16",
+    "I8": "int8",
+    "U64": "uint64",
+    "U32": "uint32",
+    "U16": "uint16",
+    "U8": "uint8",
+    "BOOL": "bool",
 }
+MAX_HEADER_BYTES = MAX_INDEX_BYTES = 4 << 20  # 20,000 tensors; large models have 600
+_FOREIGN = {
+    b"PK": "a zip file, such as PyTorch's",
+    b"\x80": "a pickle, which is never opened",
+    b"\x89HDF": "an HDF5 file",
+    b"version https://git-lfs": "a pointer of Git LFS; fetch the file itself",
+}
+_ALIGNMENT = 64  # bytes; TensorFlow takes over an array that lies so, without a copy
+
+
+class _Place(NamedTuple):
+    """Where a tensor lies in its file, in bytes from the beginning of the file."""
+
+    dtype: str
+    shape: tuple
+    begin: int
+    end: int
 
 
 class SafetensorsFile:
@@ -23,25 +64,190 @@ class SafetensorsFile:
         path: The file.
 
     Raises:
-        CheckpointError: it is not a whole safetensors file.
+        CheckpointError: it breaks a rule of the format.
     """
 
     def __init__(self, path):
         self.path = readable_file(path, CheckpointError)
-        try:
-            self._file = safetensors.safe_open(self.path, framework="np")
-        except (safetensors.SafetensorError, OSError) as e:
-            raise CheckpointError(
-                f"Not a whole safetensors file: {e}.", path=path, fix="Copy it again."
-            ) from e
-        self.names = frozenset(self._file.keys())
+        header, start = _read_header(self.path)
+        header.pop("__metadata__", None)
+        self._places = {
+            name: _place(self.path, name, entry, start)
+            for name, entry in header.items()
+        }
+        _check_cover(self.path, self._places, start)
+        self.names = frozenset(self._places)
 
     def shape(self, name):
-        return tuple(self._file.get_slice(name).get_shape())
+        return self._places[name].shape
 
     def dtype(self, name):
-        dtype = self._file.get_slice(name).get_dtype()
-        return _DTYPES.get(dtype, dtype)
+        return self._places[name].dtype
 
     def read(self, name):
-        return self._file.get_tensor(name)
+        place = self._places[name]
+        count = place.end - place.begin
+        content = np.empty(count + _ALIGNMENT, np.uint8)
+        shift = -content.ctypes.data % _ALIGNMENT
+        content = content[shift : shift + count]
+        with open(self.path, "rb") as file:
+            file.seek(place.begin)
+            if file.readinto(content) != count:
+                raise CheckpointError(
+                    "The file became shorter.", path=self.path, tensor=name
+                )
+        return content.view(place.dtype).reshape(place.shape)
+
+
+class ShardedSafetensors:
+    """The tensors of several safetensors files that an index names (see `Tensors`).
+
+    Args:
+        directory: The directory of the index and of the files.
+
+    Raises:
+        CheckpointError: index or files break a rule, or do not fit one another.
+    """
+
+    def __init__(self, directory):
+        self.path = directory / INDEX
+        index = read_json(self.path, CheckpointError, MAX_INDEX_BYTES)
+        shards = index.get("weight_map")
+        if not isinstance(shards, dict) or not shards:
+            raise CheckpointError(
+                "The index must map tensors to files.",
+                path=self.path,
+                tensor="weight_map",
+            )
+        files = {}
+        for name, shard in shards.items():
+            if not isinstance(shard, str):
+                raise CheckpointError(
+                    f"A file's name must be text. Received: {shard!r}.",
+                    path=self.path,
+                    tensor=name,
+                )
+            if shard not in files:
+                path = _shard(directory, shard, self.path, name)
+                files[shard] = SafetensorsFile(path)
+        self._files = {name: files[shard] for name, shard in shards.items()}
+        self.names = frozenset(self._files)
+        for name, file in self._files.items():
+            if name not in file.names:
+                raise CheckpointError(
+                    "The index names a tensor that its file lacks.",
+                    path=file.path,
+                    tensor=name,
+                )
+        for file in files.values():
+            for name in sorted(file.names):
+                if self._files.get(name) is not file:
+                    raise CheckpointError(
+                        "The index does not say that this tensor is in this file.",
+                        path=file.path,
+                        tensor=name,
+                    )
+
+    def shape(self, name):
+        return self._files[name].shape(name)
+
+    def dtype(self, name):
+        return self._files[name].dtype(name)
+
+    def read(self, name):
+        return self._files[name].read(name)
+
+
+def _shard(directory, name, index, tensor):
+    """The path of a file that an index names; none outside of the directory.
+
+    The one exception is the cache of the Hugging Face hub, whose files are links to
+    `../../blobs`.
+    """
+    path = directory / name
+    plain = name not in ("", ".", "..") and not {"/", "\\", "\0"} & {*name}
+    if plain:
+        parent, home = path.resolve().parent, directory.resolve()
+        plain = parent == home or (
+            home.parent.name == "snapshots" and parent == home.parents[1] / "blobs"
+        )
+    if not plain:
+        raise CheckpointError(
+            f"A file must lie in the directory of the index. Received: {name!r}.",
+            path=index,
+            tensor=tensor,
+        )
+    return readable_file(path, CheckpointError)
+
+
+def _read_header(path):
+    """The header of a file and where the tensors begin."""
+    size = pathlib.Path(path).stat().st_size
+    with open(path, "rb") as file:
+        start = file.read(32)
+        for magic, kind in _FOREIGN.items():
+            if start.startswith(magic) and start[4:8] != bytes(4):
+                raise CheckpointError(
+                    f"Not a safetensors file. Received: {kind}.", path=path
+                )
+        length = int.from_bytes(start[:8], "little")
+        if size < 8 or length > min(size - 8, MAX_HEADER_BYTES):
+            raise CheckpointError(
+                f"Not a whole safetensors file: the header must be at most "
+                f"{MAX_HEADER_BYTES} bytes and end within the file. Received: "
+                f"{length} bytes in a file of {size}.",
+                path=path,
+                fix="Copy it again.",
+            )
+        file.seek(8)
+        return parse_json(file.read(length), path, CheckpointError), 8 + length
+
+
+def _place(path, name, entry, start):
+    def wrong(rule):
+        return CheckpointError(rule, path=path, tensor=name)
+
+    fields = {"dtype", "shape", "data_offsets"}
+    if not isinstance(entry, dict) or entry.keys() != fields:
+        raise wrong("A tensor must have a type, a shape and offsets.")
+    dtype, shape, offsets = entry["dtype"], entry["shape"], entry["data_offsets"]
+    if not isinstance(dtype, str) or dtype not in DTYPES:
+        raise wrong(f"The type must be known. Received: {str(dtype)[:40]!r}.")
+    if not _are_counts(shape) or len(shape) > 8:
+        raise wrong("The shape must be at most 8 whole numbers.")
+    if not _are_counts(offsets) or len(offsets) != 2:
+        raise wrong("The offsets must be two whole numbers.")
+    size = math.prod(shape) * np.dtype(DTYPES[dtype]).itemsize
+    if offsets[1] - offsets[0] != size:
+        raise wrong(
+            f"{shape} of {DTYPES[dtype]} is {size} bytes. Received: {offsets[0]} to "
+            f"{offsets[1]}."
+        )
+    return _Place(DTYPES[dtype], (*shape,), start + offsets[0], start + offsets[1])
+
+
+def _are_counts(values):
+    return isinstance(values, list) and all(
+        type(value) is int and 0 <= value < 1 << 63 for value in values
+    )
+
+
+def _check_cover(path, places, start):
+    """Raises `CheckpointError` unless the tensors lie side by side up to the end."""
+    end = start
+    for name, place in sorted(places.items(), key=lambda item: item[1][2:]):
+        if place.begin != end:
+            raise CheckpointError(
+                "Tensors must lie side by side, without overlap. Received: one that "
+                f"begins at byte {place.begin} where the one before ends at {end}.",
+                path=path,
+                tensor=name,
+            )
+        end = place.end
+    if end != path.stat().st_size:
+        raise CheckpointError(
+            f"Not a whole safetensors file: the tensors must end at its end, byte "
+            f"{path.stat().st_size}. Received: {end}.",
+            path=path,
+            fix="Copy it again.",
+        )

@@ -4,9 +4,8 @@ import collections
 import re
 
 import numpy as np
-from safetensors.numpy import save_file
 
-from tfzoo.checkpoints.safetensors_files import WEIGHTS
+from tfzoo.checkpoints.safetensors_writing import write_safetensors
 from tfzoo.errors import CheckpointError
 
 FLOATING = ("float32", "float16", "bfloat16", "float64")
@@ -17,25 +16,72 @@ def weight_variables(model):
     return [v for v in model.variables if "seed_generator" not in v.path]
 
 
-def save_weights(directory, model, names):
-    """Writes `model.safetensors` into `directory`.
+def dtype_fields(model, dtype=None):
+    """The fields of `config.json` that say what `save_weights` writes.
+
+    Args:
+        model: The model.
+        dtype: As in `save_weights`.
+
+    Raises:
+        ValueError: weights are not saved in this type.
+    """
+    if dtype not in (None, "float32", "float16", "bfloat16"):
+        raise ValueError(
+            "dtype must be 'float32', 'float16', 'bfloat16' or None. "
+            f"Received: {dtype!r}"
+        )
+    dtype = dtype or weight_variables(model)[0].dtype
+    return {"dtype": dtype, "torch_dtype": dtype}  # of transformers 5, and 4
+
+
+def save_weights(directory, model, names, *, dtype=None, max_shard_size=None):
+    """Writes the weights of a model into `directory` as safetensors.
 
     Args:
         directory: An existing `pathlib.Path`.
         model: A `keras.Model` whose every weight stands in `names`.
         names: Dict of variable path -> `Stored`.
+        dtype: `"float32"`, `"float16"` or `"bfloat16"`; None keeps that of each weight.
+        max_shard_size: Bytes of tensors in a file, so that several are written with an
+            index; a larger tensor gets a file of its own. None writes one file.
+
+    Raises:
+        ValueError: a weight is not finite in `dtype`.
     """
-    parts = collections.defaultdict(dict)
+    tensors = collections.defaultdict(dict)
     for variable in weight_variables(model):
         stored = names[variable.path]
-        parts[stored._replace(part=0)][stored.part] = np.asarray(variable)
-    tensors = {}
-    for stored, found in parts.items():
-        array = np.concatenate([found[i] for i in sorted(found)], axis=-1)
-        array = array.T if stored.transposed else array
-        tensors[stored.name] = np.ascontiguousarray(array)
-    save_file(tensors, directory / WEIGHTS, metadata={"format": "pt"})
-    (directory / WEIGHTS).chmod(0o644)  # the library makes it its owner's alone
+        tensors[stored._replace(part=0)][stored.part] = variable
+    write_safetensors(
+        directory,
+        [_Saved(stored, parts, dtype) for stored, parts in tensors.items()],
+        max_shard_size,
+    )
+
+
+class _Saved:
+    """A tensor of the file to be written, made of its variables when it is its turn."""
+
+    def __init__(self, stored, parts, dtype):
+        self.name, self._transposed = stored.name, stored.transposed
+        self._parts = [parts[i] for i in sorted(parts)]
+        self.dtype = dtype or self._parts[0].dtype
+        shape = self._parts[0].shape
+        shape = (*shape[:-1], shape[-1] * len(parts))
+        self.shape = shape[::-1] if stored.transposed else shape
+
+    def read(self):
+        array = np.concatenate([np.asarray(part) for part in self._parts], axis=-1)
+        array = array.T if self._transposed else array
+        with np.errstate(over="ignore"):
+            array = array.astype(self.dtype)
+        if not np.isfinite(array).all():
+            raise ValueError(
+                f"A weight must be finite in dtype={self.dtype!r}. Received: NaN or "
+                f"infinity in {self.name}"
+            )
+        return array
 
 
 def load_weights(tensors, variables, names, *, new=(), unused="$", copies=None):
@@ -117,9 +163,11 @@ def _check_copy(tensors, copy, original):
 def _check(tensors, name, stored, variable):
     shape = (*variable.shape[:-1], variable.shape[-1] * stored.num_parts)
     shape = shape[::-1] if stored.transposed else shape
-    if tensors.shape(name) != shape:
+    found = tensors.shape(name)
+    if found != shape:
+        turned = " It seems to be transposed." if found == shape[::-1] else ""
         raise CheckpointError(
-            f"The shape must be {shape}. Received: {tensors.shape(name)}.",
+            f"The shape must be {shape}. Received: {found}.{turned}",
             path=tensors.path,
             tensor=name,
             fix="config.json and the weights must be of one model.",

@@ -6,6 +6,7 @@ Letters: N examples, B batch_size, S the longest of a batch.
 import numpy as np
 import tensorflow as tf
 
+SECOND = "second_"  # before the names of the inputs of second texts
 POOL_BATCHES = (
     100  # SST-2 in batches of 32: 2 % of the tokens are padding, unsorted 67 %
 )
@@ -52,6 +53,7 @@ def padded_batches(
     *,
     batch_size,
     pad_id,
+    seconds=None,
     multiple=1,
     seed=0,
     start_step=0,
@@ -67,6 +69,8 @@ def padded_batches(
         weights: Likewise; needs targets.
         batch_size: B.
         pad_id: Id that stands after the end of a row.
+        seconds: Second texts, N of them, encoded as the first ones; a batch has texts
+            that are of like length together.
         multiple: S is a multiple of this; 32, say, where XLA compiles every S.
         seed: As of `bucketed_batches`.
         start_step: The first batch: what an iteration from 0 gives after that many.
@@ -75,12 +79,13 @@ def padded_batches(
 
     Returns:
         `tf.data.Dataset` of ({"token_ids", "segment_ids", "padding_mask"}: int32
-        (B, S), targets, weights), of the first or the first two of these.
+        (B, S), targets, weights), of the first or the first two of these. The inputs
+        of second texts are named so after `SECOND`, and have an S of their own.
     """
     if weights is not None and targets is None:
         raise ValueError("weights need targets.")
-    row_splits = np.asarray(encoded.row_splits, np.int64)
-    lengths = np.diff(row_splits)
+    columns = {"": encoded} if seconds is None else {"": encoded, SECOND: seconds}
+    lengths = sum(np.diff(column.row_splits) for column in columns.values())
     count = num_batches(len(lengths), batch_size)
 
     def plan(epoch):
@@ -103,7 +108,10 @@ def padded_batches(
     else:
         steps = tf.data.Dataset.range(first, epochs if count else first)
     rows = steps.flat_map(planned).skip(skipped)
-    rows = rows.map(_Gather(encoded, targets, weights, pad_id, multiple))
+    inputs = {
+        name: _Padded(column, pad_id, multiple) for name, column in columns.items()
+    }
+    rows = rows.map(_Gather(inputs, targets, weights))
     left = tf.data.INFINITE_CARDINALITY
     if epochs is not None:
         left = max(count * epochs - start_step, 0)
@@ -127,18 +135,34 @@ def ordered_batches(encoded, *, batch_size, pad_id, multiple=1):
 class _Gather:
     """Indices (B,), -1 for none -> padded inputs, targets and weights."""
 
-    def __init__(self, encoded, targets, weights, pad_id, multiple):
+    def __init__(self, inputs, targets, weights):
+        self._inputs = inputs
+        extras = [x for x in (targets, weights) if x is not None]
+        self._extras = tf.nest.map_structure(tf.constant, extras)
+
+    def __call__(self, indices):
+        indices = tf.boolean_mask(indices, indices >= 0)
+        inputs = {
+            prefix + name: value
+            for prefix, padded in self._inputs.items()
+            for name, value in padded(indices).items()
+        }
+        extras = tf.nest.map_structure(lambda x: tf.gather(x, indices), self._extras)
+        return (inputs, *extras) if extras else inputs
+
+
+class _Padded:
+    """Indices (B,) -> ids of these texts, padded to the longest of them."""
+
+    def __init__(self, encoded, pad_id, multiple):
         self._values = {
             "token_ids": tf.constant(encoded.token_ids, tf.int32),
             "segment_ids": tf.constant(encoded.segment_ids, tf.int32),
         }
         self._row_splits = tf.constant(encoded.row_splits, tf.int64)
-        extras = [x for x in (targets, weights) if x is not None]
-        self._extras = tf.nest.map_structure(tf.constant, extras)
         self._pad_id, self._multiple = pad_id, multiple
 
     def __call__(self, indices):
-        indices = tf.boolean_mask(indices, indices >= 0)
         starts = tf.gather(self._row_splits, indices)
         lengths = tf.gather(self._row_splits, indices + 1) - starts
         longest = tf.maximum(tf.reduce_max(lengths), 1)
@@ -152,8 +176,7 @@ class _Gather:
             for name, values in self._values.items()
         }
         inputs["padding_mask"] = tf.cast(real, tf.int32)
-        extras = tf.nest.map_structure(lambda x: tf.gather(x, indices), self._extras)
-        return (inputs, *extras) if extras else inputs
+        return inputs
 
 
 def _cut(order, size):

@@ -10,14 +10,12 @@ Letters: B rows, S max_sequence_length, M max_predictions, V vocabulary_size.
 import numpy as np
 import tensorflow as tf
 
-from tfzoo.errors import TokenizerError
-
 
 class WordMasking:
     """Masks words of token ids; TensorFlow operations only, shapes static.
 
     Args:
-        tokenizer: Gives the special ids, `vocabulary_size` and `continues`.
+        tokenizer: Gives `required_id`, `vocabulary_size` and `continues`.
         max_sequence_length: S.
         max_predictions: M, at most S.
         masked_fraction: Share of a row's tokens, [CLS] and [SEP] counted, to choose:
@@ -45,15 +43,13 @@ class WordMasking:
             raise ValueError(
                 f"masked_fraction must be in (0, 1]. Received: {masked_fraction}"
             )
-        require_special_ids(tokenizer)
+        around = [tokenizer.required_id(name) for name in ("pad", "cls", "sep")]
+        self._mask_id = tokenizer.required_id("mask")
         self._vocabulary_size = tokenizer.vocabulary_size
-        self._mask_id = tokenizer.mask_id
         self._max_predictions = max_predictions
         self._whole_word = whole_word
         selectable = np.ones(tokenizer.vocabulary_size, bool)
-        selectable[
-            [tokenizer.pad_id, tokenizer.cls_id, tokenizer.sep_id, tokenizer.mask_id]
-        ] = False
+        selectable[[*around, self._mask_id]] = False
         self._selectable = selectable
         self._continues = np.asarray(tokenizer.continues, bool)
         self._counts = np.array(  # Python's rounding, in double precision
@@ -150,15 +146,6 @@ class WordMasking:
         length = tf.shape(token_ids)[1]
         ahead = tf.where(chosen, length - tf.range(length), 0)
         return length - tf.math.top_k(ahead, self._max_predictions).values
-
-
-def require_special_ids(tokenizer):
-    """Raises a `TokenizerError` that names a special token the vocabulary lacks."""
-    for name, token in (("pad", "[PAD]"), ("cls", "[CLS]"), ("sep", "[SEP]")):
-        if getattr(tokenizer, f"{name}_id") is None:
-            raise TokenizerError(f"The vocabulary must have {token} to make pairs.")
-    if tokenizer.mask_id is None:
-        raise TokenizerError("The vocabulary must have [MASK] to mask words.")
 
 
 def _uniform(shape, seed):

@@ -7,6 +7,7 @@ from tfzoo.layers.embeddings import PositionEmbedding, TokenEmbedding
 from tfzoo.layers.feed_forward import FeedForward, gelu, gelu_tanh
 from tfzoo.layers.heads import ClassificationHead, MaskedLMHead, NextTokenHead
 from tfzoo.layers.normalization import LayerNorm
+from tfzoo.layers.pooling import SentencePooling
 from tfzoo.layers.transformer import TransformerLayer
 
 __all__ = [
@@ -19,6 +20,7 @@ __all__ = [
     "MaskedLMHead",
     "NextTokenHead",
     "PositionEmbedding",
+    "SentencePooling",
     "TokenEmbedding",
     "TransformerLayer",
     "gelu",

@@ -1,11 +1,23 @@
 """Sizes by name, one row each with every argument; models as directories."""
 
+import logging
 import pathlib
 
+from tfzoo.checkpoints.hub import PushToHub
 from tfzoo.checkpoints.opening import open_checkpoint
 from tfzoo.checkpoints.presets import model_card, write_preset
-from tfzoo.checkpoints.weights import load_weights, save_weights, weight_variables
+from tfzoo.checkpoints.references import is_remote
+from tfzoo.checkpoints.sizes import refuse_larger_than
+from tfzoo.checkpoints.weights import (
+    dtype_fields,
+    load_weights,
+    save_weights,
+    weight_variables,
+)
 from tfzoo.errors import CheckpointError
+from tfzoo.layers.initializers import at_random, left_at_zero
+
+logger = logging.getLogger("tfzoo")
 
 # Devlin et al. 2018, section 3 (base, large), https://arxiv.org/abs/1810.04805;
 # Turc et al. 2019, table 1 (tiny to medium), https://arxiv.org/abs/1908.08962
@@ -87,10 +99,10 @@ GPT = {
 
 
 def named_size(preset, sizes):
-    """The arguments of a size name; None if `preset` is a directory.
+    """The arguments of a size name; None if `preset` is a checkpoint.
 
     Args:
-        preset: Name or directory.
+        preset: Name, directory, or what `is_remote` knows.
         sizes: Dict of name -> arguments.
 
     Raises:
@@ -98,16 +110,17 @@ def named_size(preset, sizes):
     """
     if str(preset) in sizes:
         return sizes[str(preset)]
-    if not pathlib.Path(preset).is_dir():
+    if not is_remote(preset) and not pathlib.Path(preset).is_dir():
         raise CheckpointError(
-            "A preset must be a directory or a size name.",
+            "A preset must be a directory or a size name, hf://ORG/NAME or "
+            "keras_hub://NAME.",
             path=preset,
             fix=f"The sizes are {', '.join(sizes)}.",
         )
     return None
 
 
-class BackbonePreset:
+class BackbonePreset(PushToHub):
     """A mix-in: reading and writing the directory of a backbone.
 
     A backbone defines:
@@ -117,11 +130,12 @@ class BackbonePreset:
 
     @classmethod
     def from_preset(cls, preset, **arguments):
-        """The backbone of a directory or, with random weights, of a named size.
+        """The backbone of a checkpoint or, with random weights, of a named size.
 
         Args:
-            preset: A directory as `open_checkpoint` reads them, or a size name such
-                as `"bert_tiny"` or `"gpt2"`.
+            preset: A directory, `hf://ORG/NAME[@REVISION]` or `keras_hub://NAME`, as
+                `open_checkpoint` reads them, or a size name such as `"bert_tiny"` or
+                `"gpt2"`.
             **arguments: Constructor arguments that differ from the preset's; of a
                 directory, those alone that change no weight can.
 
@@ -132,33 +146,90 @@ class BackbonePreset:
         if size is not None:
             return cls(**{**size, **arguments})
         found = open_checkpoint(preset)
-        sizes = cls.checkpoint.from_config(found.config, found.path)
-        backbone = cls(**{**sizes, **arguments})
-        present = found.tensors.names
-        load_weights(
+        backbone = cls.before_reading(found, **arguments)
+        backbone.read(
             found.tensors,
             weight_variables(backbone),
-            cls.checkpoint.backbone_names(backbone.num_layers, present),
-            unused=cls.checkpoint.UNUSED,
-            copies=cls.checkpoint.copies(present),
+            cls.checkpoint.backbone_names(backbone.num_layers, found.tensors.names),
         )
         return backbone
 
-    def save_to_preset(self, directory):
+    @classmethod
+    def before_reading(cls, found, **arguments):
+        """The backbone of an opened `Checkpoint`, its weights still to be read.
+
+        Args:
+            found: The `Checkpoint`.
+            **arguments: As in `from_preset`.
+        """
+        sizes = cls.checkpoint.from_config(found.config, found.path)
+        refuse_larger_than(found.tensors, sizes, cls.checkpoint.ARGUMENTS, found.path)
+        with left_at_zero():
+            return cls(**{**sizes, **arguments})
+
+    def read(self, tensors, variables, names, *, heads=(), new=()):
+        """Assigns the weights of a checkpoint; logs those it may lack, left random.
+
+        Those that are not asked for are logged as well, as information.
+
+        Args:
+            tensors: `Tensors` of the checkpoint.
+            variables: Those to assign, of this backbone or a task on it.
+            names: Dict of variable path -> `Stored`.
+            heads: First parts of variable paths that the checkpoint may lack, beside
+                the pooler.
+            new: Paths of variables that it is known to lack.
+        """
+        copies = self.checkpoint.copies(tensors.names)
+        lacking = load_weights(
+            tensors,
+            variables,
+            names,
+            new=("pooler/", *(f"{head}/" for head in heads)),
+            unused=self.checkpoint.UNUSED,
+            copies=copies,
+        )
+        read = {*copies, *(names[variable.path].name for variable in variables)}
+        if tensors.names - read:
+            logger.info("Left out: %s", ", ".join(sorted(tensors.names - read)))
+        at_random(v for v in self.variables if v.path in lacking)
+        if lacking or new:
+            paths = ", ".join(sorted([*lacking, *new]))
+            logger.warning("New, random weights: %s", paths)
+
+    def save_to_preset(
+        self, directory, *, tokenizer=None, dtype=None, max_shard_size=None
+    ):
         """Writes a directory that `from_preset` and `transformers` open.
 
         Args:
             directory: Must not exist yet.
+            tokenizer: Written beside the weights; None writes none.
+            dtype: Of the weights in the file, `"float32"`, `"float16"` or `"bfloat16"`;
+                None keeps theirs.
+            max_shard_size: Bytes of weights in one file; None writes a single one.
         """
         checkpoint = self.checkpoint
-        architecture = checkpoint.ARCHITECTURES["backbone"]
-        config = checkpoint.to_config(self.get_config(), architecture)
-        names = checkpoint.backbone_names(self.num_layers)
+        config = checkpoint.to_config(
+            self.get_config(),
+            checkpoint.ARCHITECTURES["backbone"],
+            dtype_fields(self, dtype),
+        )
+        names = checkpoint.backbone_names(self.num_layers, present=())
         card = model_card(
             type(self).__name__,
             model_type=checkpoint.MODEL_TYPE,
             facts={f.name: config[f.name] for f in checkpoint.ARGUMENTS.values()},
+            tokenizer=tokenizer and tokenizer.description,
         )
-        write_preset(
-            directory, config, card, lambda beside: save_weights(beside, self, names)
-        )
+
+        def write_rest(beside):
+            save_weights(
+                beside, self, names, dtype=dtype, max_shard_size=max_shard_size
+            )
+            if tokenizer is not None:
+                tokenizer.save_to_preset(
+                    beside, max_sequence_length=self.max_sequence_length
+                )
+
+        write_preset(directory, config, card, write_rest)

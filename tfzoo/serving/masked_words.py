@@ -29,10 +29,11 @@ def masked_lm_signatures(
 ):
     """The signatures of a model that fills gaps in a text.
 
-    `serving_default` takes `text` string (B,) in which a literal `[MASK]` is a gap, and
-    returns, likeliest first,
+    `serving_default` takes `text` string (B,) in which the tokenizer's mask token, such
+    as `[MASK]` or `<mask>`, is a gap, and returns, likeliest first,
 
-    - `tokens` string (B, M, K): words of the vocabulary;
+    - `tokens` string (B, M, K): texts of tokens, with the space before a word where
+      that is part of the token, as in `" fox"`;
     - `scores` float32 (B, M, K): their probabilities.
 
     M is the largest number of gaps in one text of the batch, gaps in reading order.
@@ -48,7 +49,7 @@ def masked_lm_signatures(
     Args:
         core: A dictionary of int32 `token_ids`, `segment_ids`, `padding_mask` (B, S)
             and `mask_positions` (B, M) -> logits (B, M, V), in inference mode.
-        tokenizer: `WordPieceTokenizer` with a pad and a mask token.
+        tokenizer: `WordPieceTokenizer` or `ByteBPETokenizer` with pad and mask token.
         max_sequence_length: Tokens, special ones included; longer text is truncated.
         top_k: Answers K for each gap.
         vocabulary_size: Ids the core knows; the tokenizer's vocabulary by default.
@@ -61,7 +62,8 @@ def masked_lm_signatures(
     Raises:
         TokenizerError: the vocabulary lacks a special token that is needed.
     """
-    words, mask_id = tokenizer.vocabulary, tokenizer.required_id("mask")
+    mask_id = tokenizer.required_id("mask")
+    words = [tokenizer.token_text(i) for i in range(tokenizer.vocabulary_size)]
     if not 1 <= top_k <= len(words):
         raise ValueError(
             f"top_k must be from 1 to the size of the vocabulary, {len(words)}. "

@@ -171,7 +171,7 @@ def encoded(tokenizer, texts, max_sequence_length, *, mask_token=False):
         tokenizer: With the special tokens of an encoder.
         texts: `text` string (B,), and `text_pair` for pairs.
         max_sequence_length: Largest S; longer text is truncated.
-        mask_token: Whether a literal `[MASK]` is the mask token.
+        mask_token: Whether the mask token, written in a text, is that token.
     """
     with tf.device("/CPU:0"):
         ids = tokenizer.graph.encode(

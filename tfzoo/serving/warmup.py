@@ -33,19 +33,18 @@ def warmup_requests(functions, methods, tokenizer, padded):
         padded: The `PaddedCore` that all signatures share.
 
     Returns:
-        Tuple of Request. The text is full stops, each of which is one token in every
-        vocabulary, after one `[MASK]` where the core takes `mask_positions`.
+        Tuple of Request. The text is full stops, after one mask token where the core
+        takes `mask_positions`.
     """
     rows = XLA_BATCH_SIZES if padded.jit_compile else (1,)
     pair = len(_inputs(functions["serving_default"])) == 2
-    special = _num_special_tokens(tokenizer, pair)
+    special = _num_special_tokens(tokenizer, pair) + padded.mask_positions
+    gap = tokenizer.mask_token if padded.mask_positions else ""
+    per_word = len(tokenizer.tokenize(" ."))  # which never merges with the next
     requests = []
     for length in length_buckets(padded.max_sequence_length):
-        words = ["."] * (length - special)
-        if padded.mask_positions:
-            words[:1] = ["[MASK]"]
-        long = " ".join(words).encode()
-        values = {"text": long, "text_pair": b"", "context": long, "question": b""}
+        text = (gap + " ." * ((length - special) // per_word)).encode()
+        values = {"text": text, "text_pair": b"", "context": text, "question": b""}
         for size in rows:
             for name, function in functions.items():
                 inputs = {

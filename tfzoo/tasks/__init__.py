@@ -1,12 +1,16 @@
 """Tasks: what one trains, saves and serves."""
 
-from tfzoo.checkpoints.presets import CONFIG, read_config
+from tfzoo.checkpoints.opening import open_checkpoint
+from tfzoo.checkpoints.references import local_directory
+from tfzoo.checkpoints.sentence_transformers import MODULES
 from tfzoo.errors import CheckpointError
 from tfzoo.tasks.causal_lm import CausalLM
 from tfzoo.tasks.masked_lm import MaskedLM
+from tfzoo.tasks.nearest import nearest
 from tfzoo.tasks.pretrainer import BertPretrainer
 from tfzoo.tasks.question_answerer import QuestionAnswerer
 from tfzoo.tasks.text_classifier import TextClassifier
+from tfzoo.tasks.text_embedder import TextEmbedder
 from tfzoo.tasks.token_classifier import TokenClassifier
 
 __all__ = [
@@ -15,8 +19,10 @@ __all__ = [
     "MaskedLM",
     "QuestionAnswerer",
     "TextClassifier",
+    "TextEmbedder",
     "TokenClassifier",
     "from_preset",
+    "nearest",
 ]
 
 _TASKS = {
@@ -27,33 +33,58 @@ _TASKS = {
         MaskedLM,
         QuestionAnswerer,
         TextClassifier,
+        TextEmbedder,
         TokenClassifier,
     )
 }
 
 
-def from_preset(directory, **arguments):
-    """The task that a directory holds, whichever it is.
+def from_preset(preset, **arguments):
+    """The task that a checkpoint holds, whichever it is.
 
     Args:
-        directory: Written by a task's `save_to_preset` or by `transformers`.
+        preset: A directory that a task's `save_to_preset` or `transformers` wrote, or
+            `hf://ORG/NAME[@REVISION]`.
         **arguments: As in the task's `from_preset`.
 
     Raises:
         CheckpointError: the directory holds no task, or breaks a rule of the format.
     """
-    config = read_config(directory)
-    architectures = config.get("architectures") or [None]
+    directory = local_directory(preset)
+    found = open_checkpoint(directory)
+    task = class_of(found.config)
+    if task is None and (found.directory / MODULES).exists():
+        task = TextEmbedder
+    if task is None:
+        known = [task.architecture_of(found.config) for task in _TASKS.values()]
+        raise CheckpointError(
+            f"Must name the class of a task, one of {[k for k in known if k]}. "
+            f"Received: {found.config.get('architectures')!r:.200}.",
+            path=found.path,
+            tensor="architectures",
+            fix="Open a backbone through the task that you want to train.",
+        )
+    return task.from_preset(directory, **arguments)
+
+
+def class_of(config):
+    """The class of the task that a `config.json` names; None if it names none."""
+    names = config.get("architectures")
+    named = names[0] if isinstance(names, list) and names else None
     block = config.get("tfzoo") if isinstance(config.get("tfzoo"), dict) else {}
     for name, task in _TASKS.items():
         theirs = task.architecture_of(config)
-        if block.get("class_name") == name or theirs == architectures[0] is not None:
-            return task.from_preset(directory, **arguments)
-    known = [task.architecture_of(config) for task in _TASKS.values()]
-    raise CheckpointError(
-        f"Must name the class of a task, one of {[k for k in known if k]}. "
-        f"Received: {architectures[0]!r}.",
-        path=f"{directory}/{CONFIG}",
-        tensor="architectures",
-        fix="Open a backbone through the task that you want to train.",
-    )
+        if block.get("class_name") == name or theirs == named is not None:
+            return task
+    return None
+
+
+def class_named(name):
+    """The class of the task of a name.
+
+    Raises:
+        ValueError: no task has that name.
+    """
+    if name not in _TASKS:
+        raise ValueError(f"A task is one of {', '.join(_TASKS)}. Received: {name!r}")
+    return _TASKS[name]

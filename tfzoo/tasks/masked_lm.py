@@ -31,7 +31,7 @@ class MaskedLM(Task):
         whole_word: Whether all pieces of a chosen word are masked in training.
 
     In `fit` and `evaluate`, raw texts have 15 % of their words masked anew at every
-    step, and there is no `y`. In `predict` the gaps are the `[MASK]` of the text.
+    step, and there is no `y`. In `predict` the gaps are the mask tokens of the text.
 
     Returns:
         (B, M, V) float32 logits.
@@ -152,7 +152,7 @@ class MaskedLM(Task):
         """Logits of the gaps, float32 (N, M, V); as in Keras otherwise.
 
         Args:
-            x: Raw text with `[MASK]`, or prepared ids, or a dataset of either.
+            x: Raw text with mask tokens, or prepared ids, or a dataset of either.
             batch_size: Texts per batch, 32 by default; None with a dataset.
             **kwargs: As in Keras.
 
@@ -170,7 +170,7 @@ class MaskedLM(Task):
         return super().predict(x, batch_size=batch_size, **kwargs)
 
     def _gaps(self, texts):
-        """Prepared inputs (N, S) whose `mask_positions` (N, M) are the `[MASK]`s."""
+        """Prepared inputs (N, S) whose `mask_positions` (N, M) are the masks."""
         inputs = self.encode_strings(texts, mask_token=True)
         gaps = tf.equal(inputs["token_ids"], self.tokenizer.mask_id)
         positions = tf.RaggedTensor.from_value_rowids(
@@ -181,15 +181,16 @@ class MaskedLM(Task):
         return {**inputs, "mask_positions": positions.to_tensor(0)}
 
     def fill_mask(self, texts, top_k=5):
-        """The likeliest words for each `[MASK]`.
+        """The likeliest words for each mask token, such as `[MASK]` or `<mask>`.
 
         Args:
-            texts: A string or a list of them, each with one or more `[MASK]`.
+            texts: A string or a list of them, each with one or more mask tokens.
             top_k: Number of words for each.
 
         Returns:
-            For each text a list with, for each of its gaps, `top_k` dicts of `token`
-            and its probability `score`, the likeliest first. Of one string, that list.
+            For each text a list with, for each of its gaps, `top_k` dicts of `token`,
+            the text of one, and its probability `score`, the likeliest first. Of one
+            string, that list.
         """
         if isinstance(texts, str):
             return self.fill_mask([texts], top_k)[0]
@@ -205,7 +206,7 @@ class MaskedLM(Task):
         for text, count in zip(texts, counts, strict=True):
             if not count:
                 raise ValueError(
-                    f"A text must hold [MASK] within its first "
+                    f"A text must hold {self.tokenizer.mask_token} within its first "
                     f"{self.max_sequence_length} tokens. Received: {text[:80]!r}"
                 )
         logits = super().predict(inputs, batch_size=BATCH_SIZE, verbose=0)
@@ -217,7 +218,7 @@ class MaskedLM(Task):
             [
                 [
                     {
-                        "token": self.tokenizer.id_to_token(int(i)),
+                        "token": self.tokenizer.token_text(int(i)),
                         "score": float(scores[row, gap, i]),
                     }
                     for i in best[row, gap]
@@ -228,7 +229,7 @@ class MaskedLM(Task):
         ]
 
     def export_version(self, base, *, top_k=5, jit_compile=False):
-        """Writes the next version of a SavedModel that takes text with `[MASK]`.
+        """Writes the next version of a SavedModel that takes text with gaps.
 
         Args:
             base: Directory of the versions, such as `saved_models/NAME`.

@@ -1,25 +1,23 @@
 """Tasks as directories of Hugging Face's format, and as SavedModels."""
 
-import logging
-
+from tfzoo.checkpoints.hub import PushToHub
 from tfzoo.checkpoints.opening import open_checkpoint
 from tfzoo.checkpoints.presets import model_card, write_preset
-from tfzoo.checkpoints.weights import load_weights, save_weights, weight_variables
+from tfzoo.checkpoints.weights import dtype_fields, save_weights, weight_variables
 from tfzoo.errors import CheckpointError
 from tfzoo.models import BACKBONES, RobertaEncoder
 from tfzoo.models.encoder import Encoder
 from tfzoo.models.presets import named_size
 from tfzoo.text.presets import tokenizer_from_preset
 
-logger = logging.getLogger("tfzoo")
 
-
-class Preset:
+class Preset(PushToHub):
     """A mix-in: reading and writing the directory of a task.
 
     A task defines:
         model_types: Of the backbones that it can stand on, as in `config.json`.
-        heads: First parts of the variable paths that stand on the backbone.
+        heads: First parts of the variable paths that stand on the backbone; where
+            there are none, the directory is that of the backbone.
         head_arguments: Names of those arguments that must be the directory's for its
             head to be read.
         wants_pooler(backbone_class): Whether it reads `pooled_output`.
@@ -32,17 +30,17 @@ class Preset:
 
     @classmethod
     def from_preset(cls, preset, *, tokenizer=None, dtype=None, **arguments):
-        """The task of a directory or, with random weights, of a named size.
+        """The task of a checkpoint or, with random weights, of a named size.
 
         Args:
             preset: A directory that `save_to_preset` or `transformers` wrote, of this
-                task, of another one or of a backbone; or a size name such as
-                `"bert_tiny"`.
+                task, of another one or of a backbone; `hf://ORG/NAME[@REVISION]` or
+                `keras_hub://NAME`; or a size name such as `"bert_tiny"`.
             tokenizer: None takes the directory's; a size name needs one.
             dtype: Keras dtype policy, such as `"mixed_bfloat16"`.
             **arguments: Constructor arguments; those of the directory otherwise. With
-                other `labels` than the directory's the classifier is new. `dropout` is
-                the backbone's.
+                other `labels` than the directory's the classifier is new. `dropout` and
+                `activation` are the backbone's.
 
         Returns:
             The task. Weights that the directory lacks are random, and logged.
@@ -51,25 +49,25 @@ class Preset:
             CheckpointError: the directory breaks a rule of the format.
         """
         given = {"dtype": dtype}
-        if "dropout" in arguments:
-            given["dropout"] = arguments.pop("dropout")
+        for name in ("dropout", "activation"):
+            if name in arguments:
+                given[name] = arguments.pop(name)
         if named_size(preset, cls._sizes()) is not None:
             return cls._of_size(preset, tokenizer, given, arguments)
         found = open_checkpoint(preset)
         config, path = found.config, found.path
         backbone_class = cls._backbone_class(config, path)
-        sizes = backbone_class.checkpoint.from_config(config, path)
         tokenizer = tokenizer or tokenizer_from_preset(found.directory)
-        if tokenizer.vocabulary_size > sizes["vocabulary_size"]:
+        stored = cls.stored_arguments(config, path)
+        given |= cls._backbone_options(backbone_class)
+        model = backbone_class.before_reading(found, **given)
+        if tokenizer.vocabulary_size > model.vocabulary_size:
             raise CheckpointError(
                 "The tokenizer must not have more tokens than the embedding. Received: "
-                f"{tokenizer.vocabulary_size} and {sizes['vocabulary_size']}.",
+                f"{tokenizer.vocabulary_size} and {model.vocabulary_size}.",
                 path=path,
                 tensor="vocab_size",
             )
-        stored = cls.stored_arguments(config, path)
-        given |= cls._backbone_options(backbone_class)
-        model = backbone_class(**{**sizes, **given})
         task = cls(model, tokenizer, **{**stored, **arguments})
         ours = task.task_arguments()
         keep_head = all(ours[n] == stored.get(n) for n in cls.head_arguments)
@@ -121,7 +119,10 @@ class Preset:
     @property
     def architecture(self):
         """Name of `transformers`' class for it."""
-        return self.backbone.checkpoint.ARCHITECTURES[type(self).__name__]
+        architectures = self.backbone.checkpoint.ARCHITECTURES
+        if self.stored_model is not self:
+            return architectures["backbone"]
+        return architectures[type(self).__name__]
 
     @classmethod
     def architecture_of(cls, config):
@@ -143,38 +144,41 @@ class Preset:
             **checkpoint.backbone_names(self.backbone.num_layers, present),
             **checkpoint.head_names(),
         }
-        variables = weight_variables(self)
+        variables, new = weight_variables(self.stored_model), []
         if not keep_head:
-            new = [v for v in variables if v.path.split("/")[0] in self.heads]
-            variables = [v for v in variables if v.path.split("/")[0] not in self.heads]
-        lacking = load_weights(
-            tensors,
-            variables,
-            names,
-            new=(*(f"{head}/" for head in self.heads), "pooler/"),
-            unused=checkpoint.UNUSED,
-            copies=checkpoint.copies(present),
-        )
-        lacking += [] if keep_head else [v.path for v in new]
-        if lacking:
-            logger.warning("New, random weights: %s", ", ".join(sorted(lacking)))
+            new = [v.path for v in variables if v.path.split("/")[0] in self.heads]
+            variables = [v for v in variables if v.path not in new]
+        self.backbone.read(tensors, variables, names, heads=self.heads, new=new)
 
-    def save_to_preset(self, directory, *, training_data=None, metrics=None):
+    def save_to_preset(
+        self,
+        directory,
+        *,
+        training_data=None,
+        metrics=None,
+        dtype=None,
+        max_shard_size=None,
+    ):
         """Writes a directory that `from_preset` and `transformers` open.
 
         Args:
             directory: Must not exist yet.
             training_data: One line for the model card.
             metrics: Dict of name -> figure for the model card.
+            dtype: Of the weights in the file, `"float32"`, `"float16"` or `"bfloat16"`;
+                None keeps theirs.
+            max_shard_size: Bytes of weights in one file; None writes a single one.
         """
         checkpoint = self.backbone.checkpoint
         config = checkpoint.to_config(
             self.backbone.get_config(),
             self.architecture,
-            self._config_fields(),
+            self._config_fields() | dtype_fields(self, dtype),
         )
+        # Without a head the file is the backbone's, whose names have no prefix.
+        present = None if self.stored_model is self else ()
         names = {
-            **checkpoint.backbone_names(self.backbone.num_layers, present=None),
+            **checkpoint.backbone_names(self.backbone.num_layers, present),
             **checkpoint.head_names(),
         }
         tokenizer = self.tokenizer
@@ -191,12 +195,27 @@ class Preset:
         )
 
         def write_rest(beside):
-            save_weights(beside, self, names)
+            save_weights(
+                beside,
+                self.stored_model,
+                names,
+                dtype=dtype,
+                max_shard_size=max_shard_size,
+            )
             tokenizer.save_to_preset(
                 beside, max_sequence_length=self.max_sequence_length
             )
+            self.save_more(beside)
 
         write_preset(directory, config, card, write_rest)
+
+    @property
+    def stored_model(self):
+        """The model whose weights the directory holds."""
+        return self
+
+    def save_more(self, directory):
+        """Writes the files that only this task has; none by default."""
 
     def _config_fields(self):
         arguments = self.task_arguments()

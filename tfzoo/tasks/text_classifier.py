@@ -5,10 +5,8 @@ Shapes: N texts, B batch, C labels.
 
 import keras
 import numpy as np
-import tensorflow as tf
 
-from tfzoo.data.buckets import ordered_batches, padded_batches
-from tfzoo.data.string_batches import dense_batch
+from tfzoo.data.buckets import padded_batches
 from tfzoo.layers import ClassificationHead
 from tfzoo.models import BACKBONES
 from tfzoo.serving import classifier_signatures, export_version
@@ -17,14 +15,15 @@ from tfzoo.tasks.classifier_config import (
     dropout_field,
     stored_classifier,
 )
-from tfzoo.tasks.inputs import Texts, batched, is_raw_dataset, raw_texts
+from tfzoo.tasks.inputs import Texts, raw_texts
+from tfzoo.tasks.predicting import RowPerText
 from tfzoo.tasks.targets import Targets
 from tfzoo.tasks.task import BATCH_SIZE, Task
 from tfzoo.training import losses, metrics
 
 
 @keras.saving.register_keras_serializable("tfzoo")
-class TextClassifier(Task):
+class TextClassifier(RowPerText, Task):
     """A classifier of texts, on the vector of their first token.
 
     Args:
@@ -135,7 +134,12 @@ class TextClassifier(Task):
             return [metrics.MultiLabelMetrics(len(self.labels))]
         return [metrics.ClassificationMetrics(len(self.labels))]
 
-    def _encode(self, texts):
+    @property
+    def num_outputs(self):
+        """Logits C of a text."""
+        return self.targets.num_outputs
+
+    def encode_texts(self, texts):
         if self.text_pair != (texts.text_pairs is not None):
             raise ValueError(
                 f"This classifier has text_pair={self.text_pair}. Received: "
@@ -160,7 +164,7 @@ class TextClassifier(Task):
         """Batches of raw text for `fit`, see `Task`; texts of like length together."""
         texts = raw_texts(x)
         return padded_batches(
-            self._encode(texts),
+            self.encode_texts(texts),
             self.targets.encode(y, len(texts.texts)),
             np.ones(len(texts.texts), np.float32)
             if sample_weight is None
@@ -214,48 +218,6 @@ class TextClassifier(Task):
             scores = self.predict(x, batch_size=batch_size, verbose=0)
             found["spearman"] = metrics.spearman(scores, y)
         return found if return_dict else list(found.values())
-
-    def predict(self, x, batch_size=None, **kwargs):
-        """Logits float32 (N, C), in the order of `x`; as in Keras otherwise.
-
-        Args:
-            x: Raw text or prepared ids, or a dataset of either.
-            batch_size: Texts per batch, 32 by default; None with a dataset.
-            **kwargs: As in Keras.
-        """
-        texts = raw_texts(x)
-        if texts is None:
-            if is_raw_dataset(x):
-                x = self.map_strings(batched(x))
-            elif isinstance(x, dict) and not len(x["token_ids"]):
-                return self._no_logits()
-            return super().predict(x, batch_size=batch_size, **kwargs)
-        if not texts.texts:
-            return self._no_logits()
-        batch_size = batch_size or BATCH_SIZE
-        encoded = self._encode(texts)
-        if len(texts.texts) <= batch_size and not kwargs.get("callbacks"):
-            if self.distribute_strategy.num_replicas_in_sync == 1:
-                # One batch needs none of the pipeline that `predict` builds anew.
-                return self.predict_on_batch(self._dense(encoded))
-        data, positions = ordered_batches(
-            encoded,
-            batch_size=batch_size,
-            pad_id=self.tokenizer.pad_id,
-            multiple=self.length_multiple,
-        )
-        return super().predict(data, **kwargs)[positions]
-
-    def _dense(self, encoded):
-        rows = {
-            name: tf.RaggedTensor.from_row_splits(values, encoded.row_splits)
-            for name, values in encoded._asdict().items()
-            if name != "row_splits"
-        }
-        return dense_batch(rows, self.tokenizer.pad_id, self.length_multiple)
-
-    def _no_logits(self):
-        return np.zeros((0, self.targets.num_outputs), np.float32)
 
     def classify(self, texts, text_pairs=None, *, batch_size=BATCH_SIZE):
         """The answer for each text.

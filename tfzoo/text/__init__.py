@@ -5,7 +5,8 @@ import importlib
 _HOMES = {
     "ByteBPETokenizer": "tfzoo.text.byte_bpe",
     "ByteBPEGraph": "tfzoo.text.byte_bpe_graph",
-    "EncodedTexts": "tfzoo.text.byte_bpe_rust",
+    "ROBERTA_TOKENS": "tfzoo.text.byte_bpe_files",
+    "TokenizedTexts": "tfzoo.text.byte_bpe_rust",
     "TextStream": "tfzoo.text.text_stream",
     "tokenizer_from_preset": "tfzoo.text.presets",
     "WordPieceTokenizer": "tfzoo.text.wordpiece",

@@ -1,33 +1,39 @@
-"""GPT-2's tokenizer, byte-level byte-pair encoding: text to ids and back.
+"""Byte-level byte-pair encoding, as GPT-2 and RoBERTa have it: text to ids and back.
 
 Text is split into words by a pattern, and of the bytes of every word neighbours are
 merged: first the pair that was learned first, and so on. Every text has ids, none is
-unknown, and they give back the text.
+unknown, and they give back the text. A word has the space before it as its first
+letter, written "\u0120".
 
 Source: Radford et al. 2019, section 2.2, and its `encoder.py`,
 https://github.com/openai/gpt-2; merging: Sennrich et al. 2016, section 3.2,
-https://arxiv.org/abs/1508.07909
+https://arxiv.org/abs/1508.07909; RoBERTa: Liu et al. 2019, section 4.4,
+https://arxiv.org/abs/1907.11692
 """
 
-import operator
+import functools
+import unicodedata
 
 import keras
 import numpy as np
 
-from tfzoo.errors import TokenizerError
 from tfzoo.text import byte_alphabet, byte_bpe_check, byte_bpe_files, byte_bpe_training
 from tfzoo.text.byte_bpe_rust import ByteBPERust
+from tfzoo.text.segments import Layout
 from tfzoo.text.text_stream import TextStream
+from tfzoo.text.tokenizer import AROUND_TEXTS, Tokenizer
 
 END_TOKEN = "<|endoftext|>"
 
 
 @keras.saving.register_keras_serializable("tfzoo")
-class ByteBPETokenizer:
+class ByteBPETokenizer(Tokenizer):
     """Text to byte-level BPE ids and back, by `tokenizers` or in a TensorFlow graph.
 
     Special tokens in a text are plain text. Bytes are read as UTF-8, what is invalid as
     `decode("utf-8", "replace")` reads it.
+
+    GPT-2 has an end token alone; RoBERTa has `**ROBERTA_TOKENS`.
 
     Args:
         vocabulary: Tokens in the order of their ids, bytes written as `byte_alphabet`
@@ -35,13 +41,28 @@ class ByteBPETokenizer:
         merges: Pairs of tokens, the first learned first.
         end_token: Token that ends a text; the vocabulary may lack it.
         special_tokens: Further tokens that never come from a text.
+        pad_token: Token that fills the end of a short text, or None; the vocabulary may
+            lack it. Likewise the next four.
+        unknown_token: Token of what is unknown, which nothing is.
+        cls_token: Token before a text.
+        sep_token: Token after a text.
+        mask_token: Token of a masked word.
+        mask_lstrip: Whether a mask token that is read in a text takes the white space
+            before it, as published RoBERTa models do.
+        add_prefix_space: Whether a text gets a space before it if it has none, so that
+            its first word is one like any other.
 
     Attributes:
         vocabulary: Tuple of tokens and None.
         merges: Tuple of pairs.
-        end_id: Id of the end token, None if the vocabulary lacks it.
-        special_tokens: Tuple, the end token first if it is there.
+        end_id: Id of the end token, None if the vocabulary lacks it. Likewise `pad_id`,
+            `unknown_id`, `cls_id`, `sep_id`, `mask_id`.
+        special_tokens: Tuple of all special tokens that are there, the end token first.
         special_ids: Tuple of their ids.
+        special: bool (V,) True for these.
+        continues: bool (V,) True for a token that continues a word, see there.
+        layout: How texts stand with special tokens: <s> a </s></s> b </s>, all in
+            segment 0.
 
     Raises:
         TokenizerError: a byte has no token, a token stands twice or is not text; a
@@ -49,16 +70,34 @@ class ByteBPETokenizer:
             special token is missing or comes from text.
     """
 
-    def __init__(self, vocabulary, merges, *, end_token=END_TOKEN, special_tokens=()):
+    special_names = (*AROUND_TEXTS, "end")
+
+    def __init__(
+        self,
+        vocabulary,
+        merges,
+        *,
+        end_token=END_TOKEN,
+        special_tokens=(),
+        pad_token=None,
+        unknown_token=None,
+        cls_token=None,
+        sep_token=None,
+        mask_token=None,
+        mask_lstrip=True,
+        add_prefix_space=False,
+    ):
         self.vocabulary = tuple(vocabulary)
         self.merges = tuple(map(tuple, merges))
-        self._ids = byte_bpe_check.check_vocabulary(self.vocabulary)
-        byte_bpe_check.check_merges(self.merges, self._ids)
-        self.end_token, self.end_id = end_token, self._ids.get(end_token)
-        first = () if self.end_id is None else (end_token,)
-        self.special_tokens = tuple(dict.fromkeys([*first, *special_tokens]))
-        byte_bpe_check.check_special(self.special_tokens, self.merges, self._ids)
-        self.special_ids = tuple(self._ids[token] for token in self.special_tokens)
+        ids = byte_bpe_check.check_vocabulary(self.vocabulary)
+        byte_bpe_check.check_merges(self.merges, ids)
+        named = (pad_token, unknown_token, cls_token, sep_token, mask_token, end_token)
+        self._name_tokens(ids, dict(zip(self.special_names, named, strict=True)))
+        self.mask_lstrip, self.add_prefix_space = mask_lstrip, add_prefix_space
+        named = [token for token in (end_token, *named) if token in ids]
+        self.special_tokens = tuple(dict.fromkeys([*named, *special_tokens]))
+        byte_bpe_check.check_special(self.special_tokens, self.merges, ids)
+        self.special_ids = tuple(ids[token] for token in self.special_tokens)
         self._bytes = tuple(map(byte_alphabet.bytes_of, self._plain_tokens()))
         self._engine, self._graph = ByteBPERust(self), None
 
@@ -70,12 +109,18 @@ class ByteBPETokenizer:
         vocabulary_size,
         min_frequency=2,
         end_token=END_TOKEN,
+        pad_token=None,
+        unknown_token=None,
+        cls_token=None,
+        sep_token=None,
+        mask_token=None,
         progress=True,
     ):
         """A tokenizer whose merges are learned from text, always the same ones.
 
         As in GPT-2, the 256 bytes come first, then what merging frequent neighbours
-        makes, and the end token last.
+        makes, and the end token last. As in RoBERTa (`**ROBERTA_TOKENS`), the special
+        tokens come before the bytes, <s>, <pad>, </s>, <unk>, and the mask token last.
 
         Args:
             source: Iterable of texts, or list of `pathlib.Path` of text files (UTF-8;
@@ -83,21 +128,38 @@ class ByteBPETokenizer:
             vocabulary_size: Number of tokens; fewer if the text does not give them.
             min_frequency: How often neighbours must occur to be merged.
             end_token: Token that ends a text.
+            pad_token: As for the constructor, likewise the next four.
+            unknown_token: None: there is none.
+            cls_token: None: there is none.
+            sep_token: None: there is none.
+            mask_token: None: there is none.
             progress: Whether progress bars are shown.
 
         Raises:
             TokenizerError: a file cannot be read, the text is empty, or
-                `vocabulary_size` is smaller than bytes and end token.
+                `vocabulary_size` is smaller than bytes and special tokens.
         """
+        first = dict.fromkeys([cls_token, pad_token, sep_token, unknown_token])
+        first = [token for token in first if token is not None]
+        last = [t for t in (end_token, mask_token) if t is not None and t not in first]
         merges = byte_bpe_training.train_merges(
             source,
-            vocabulary_size=vocabulary_size - 1,
+            vocabulary_size=vocabulary_size,
+            num_special=len(first) + len(last),
             min_frequency=min_frequency,
             progress=progress,
         )
         letters = sorted(byte_alphabet.CHARACTERS)
-        vocabulary = [*letters, *map("".join, merges), end_token]
-        return cls(vocabulary, merges, end_token=end_token)
+        return cls(
+            [*first, *letters, *map("".join, merges), *last],
+            merges,
+            end_token=end_token,
+            pad_token=pad_token,
+            unknown_token=unknown_token,
+            cls_token=cls_token,
+            sep_token=sep_token,
+            mask_token=mask_token,
+        )
 
     @classmethod
     def from_preset(cls, directory):
@@ -106,7 +168,8 @@ class ByteBPETokenizer:
         OpenAI's are encoder.json and vocab.bpe. tokenizer_config.json is read, too.
 
         Raises:
-            TokenizerError: a file is missing, broken or not GPT-2's byte-level BPE.
+            TokenizerError: a file is missing, broken or not byte-level BPE as GPT-2
+                and RoBERTa have it.
         """
         return cls(**byte_bpe_files.read_preset(directory))
 
@@ -128,22 +191,11 @@ class ByteBPETokenizer:
         return {
             "vocabulary": list(self.vocabulary),
             "merges": list(map(list, self.merges)),
-            "end_token": self.end_token,
             "special_tokens": list(self.special_tokens),
+            **{f"{n}_token": getattr(self, f"{n}_token") for n in self.special_names},
+            "mask_lstrip": self.mask_lstrip,
+            "add_prefix_space": self.add_prefix_space,
         }
-
-    @classmethod
-    def from_config(cls, config):
-        """The tokenizer of a `get_config`."""
-        return cls(**config)
-
-    def __reduce__(self):
-        return _from_config, (self.get_config(),)
-
-    @property
-    def vocabulary_size(self):
-        """Number of ids V, those that no token has included."""
-        return len(self.vocabulary)
 
     @property
     def description(self):
@@ -159,28 +211,32 @@ class ByteBPETokenizer:
             self._graph = ByteBPEGraph(self)
         return self._graph
 
-    def token_to_id(self, token):
-        """Id of a token, or None."""
-        return self._ids.get(token)
+    @property
+    def layout(self):
+        """The `Layout` of texts; a `TokenizerError` names a token that it lacks."""
+        cls_id, sep_id = self.required_id("cls"), self.required_id("sep")
+        return Layout(cls_id, sep_id, num_between=2, second_segment=0)
 
-    def id_to_token(self, index):
-        """The token of an id, None if no token has it."""
-        return self.vocabulary[self._checked(index)]
+    @functools.cached_property
+    def continues(self):
+        """bool (V,) True for a token that continues a word, for masking whole words.
 
-    def required_id(self, name):
-        """Id of the special token "end".
-
-        Raises:
-            TokenizerError: the vocabulary lacks it.
+        It begins with a letter, a mark or a number, or in the middle of a character.
+        White space begins a word, and punctuation and other symbols do: of " don't."
+        the words are " don", "'t" and ".".
         """
-        if name != "end":
-            raise ValueError(f"name must be 'end'. Received: {name!r}")
-        if self.end_id is None:
-            raise TokenizerError(
-                f"The vocabulary must hold the end token {self.end_token} for this.",
-                fix="Add it to the vocabulary, or name the token that stands for it.",
-            )
-        return self.end_id
+        return np.array(list(map(_continues, self._bytes)))
+
+    def token_text(self, index):
+        """How a token reads by itself: " fox", and special tokens as they are written.
+
+        What is not UTF-8 is read as `decode("utf-8", "replace")` reads it; an id that
+        no token has gives nothing.
+        """
+        token = self.id_to_token(index)
+        if token is None or token in self.special_tokens:
+            return token or ""
+        return self._bytes[index].decode("utf-8", "replace")
 
     def tokenize(self, text, *, end_token=False):
         """Ids without special tokens.
@@ -196,7 +252,7 @@ class ByteBPETokenizer:
             return next(self._engine.tokenize([text], end_token=end_token))
         return list(self._engine.tokenize(text, end_token=end_token))
 
-    def encode_batch(self, texts, *, end_token=False):
+    def tokenize_batch(self, texts, *, end_token=False):
         """Many texts, their ids without special tokens one after the other.
 
         Args:
@@ -204,9 +260,9 @@ class ByteBPETokenizer:
             end_token: Whether the end token, written in a text, is that token.
 
         Returns:
-            An `EncodedTexts`.
+            A `TokenizedTexts`.
         """
-        return self._engine.encode_batch(texts, end_token=end_token)
+        return self._engine.tokenize_batch(texts, end_token=end_token)
 
     def detokenize(self, ids):
         """Text of ids; special tokens and ids that no token has add nothing.
@@ -233,20 +289,14 @@ class ByteBPETokenizer:
         """A `TextStream`, which gives the text of ids as they come."""
         return TextStream(self)
 
-    def _checked(self, index):
-        index = operator.index(index)
-        if not 0 <= index < len(self.vocabulary):
-            raise ValueError(
-                f"An id must be at least 0 and below the vocabulary's size. Received: "
-                f"id={index}, vocabulary_size={len(self.vocabulary)}"
-            )
-        return index
-
     def _plain_tokens(self):
         """The token of every id, "" where it adds nothing to a text."""
         special = set(self.special_tokens)
         return ("" if t is None or t in special else t for t in self.vocabulary)
 
 
-def _from_config(config):
-    return ByteBPETokenizer(**config)
+def _continues(content):
+    first = content.decode("utf-8", "replace")[:1]
+    return first == "\ufffd" or (
+        first != "" and unicodedata.category(first)[0] in "LMN"
+    )

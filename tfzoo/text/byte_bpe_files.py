@@ -2,21 +2,41 @@
 
 `tokenizer.json`; or `vocab.json` (token -> id) and `merges.txt` (a pair of tokens per
 line, after a line with the version), which OpenAI calls `encoder.json` and `vocab.bpe`.
-Beside either, `tokenizer_config.json` names the end token.
+Beside either, `tokenizer_config.json` and `special_tokens_map.json` name the special
+tokens. RoBERTa's names are known where none stand there: its class is named, or no
+class is and the vocabulary holds them all.
 """
 
 import json
-import pathlib
 
 from tfzoo import files
+from tfzoo.checkpoints.references import local_directory
 from tfzoo.errors import TokenizerError
-from tfzoo.text import byte_bpe_check, byte_bpe_json, tokenizer_files
-from tfzoo.text.tokenizer_files import CONFIG, JSON
+from tfzoo.text import (
+    byte_bpe_check,
+    byte_bpe_json,
+    keras_hub_files,
+    tokenizer_files,
+)
+from tfzoo.text.tokenizer_files import CONFIG, IGNORES_OPTIONS, JSON, TOKENS
 
-PAIRS_OF_FILES = (("vocab.json", "merges.txt"), ("encoder.json", "vocab.bpe"))
+ROBERTA_TOKENS = {
+    "cls_token": "<s>",
+    "pad_token": "<pad>",
+    "sep_token": "</s>",
+    "unknown_token": "<unk>",
+    "mask_token": "<mask>",
+    "end_token": "</s>",
+}
+PAIRS_OF_FILES = (
+    ("vocab.json", "merges.txt"),
+    ("encoder.json", "vocab.bpe"),
+    keras_hub_files.PAIR_OF_FILES,
+)
 _VERSION = "#version: 0.2"
-_CLASSES = [None, "GPT2Tokenizer", "GPT2TokenizerFast", "TokenizersBackend"]
-_CLASSES.append("PreTrainedTokenizerFast")
+_GPT2 = ("GPT2Tokenizer", "GPT2TokenizerFast")
+_ROBERTA = ("RobertaTokenizer", "RobertaTokenizerFast")
+_CLASSES = [None, *_GPT2, *_ROBERTA, *IGNORES_OPTIONS]
 
 
 def read_preset(directory):
@@ -26,35 +46,45 @@ def read_preset(directory):
         Dictionary of constructor arguments.
 
     Raises:
-        TokenizerError: a file is missing, broken or not GPT-2's byte-level BPE.
+        TokenizerError: a file is missing, broken or not byte-level BPE like GPT-2's.
     """
-    directory = pathlib.Path(directory)
-    config_path = directory / CONFIG
-    config = {}
-    if config_path.exists():
-        config = files.read_json(config_path, TokenizerError)
-    byte_bpe_json.check(
-        config.get("add_prefix_space", False), [False], config_path, "add_prefix_space"
-    )
+    directory = local_directory(directory, weights=False)
+    directory, config = keras_hub_files.vocabulary_and_config(directory)
+    named = tokenizer_files.named_tokens(directory, config)
     if (directory / JSON).exists():
-        arguments = byte_bpe_json.read_json(directory / JSON)
+        arguments, added = byte_bpe_json.read_json(directory / JSON)
     else:
-        arguments = _read_pair(directory, config, config_path)
-    end_token = tokenizer_files.special_token(config, "eos_token", config_path)
-    if end_token is not None:
-        arguments["end_token"] = end_token
+        added, path = tokenizer_files.added_tokens(directory, config, named)
+        arguments = _read_pair(directory, config, added, path)
+    arguments.update(_special(named, config, arguments["vocabulary"]))
+    arguments["add_prefix_space"] = _prefix(arguments, config, directory)
+    mask = arguments.get("mask_token")
+    objects = [named.get("mask_token"), *added]
+    found = [x for x in objects if x is not None and x["content"] == mask]
+    path = directory / (JSON if (directory / JSON).exists() else CONFIG)
+    for token in found:
+        arguments["mask_lstrip"] = _mask_lstrip(token, path)
     return arguments
 
 
 def write_preset(tokenizer, directory, max_sequence_length=None):
     """Writes the four files into an existing directory, and overwrites none."""
+    has_layout = byte_bpe_json.has_layout(tokenizer)
     end_token = None if tokenizer.end_id is None else tokenizer.end_token
-    added = byte_bpe_json.added_tokens(tokenizer)
+    tokens = {theirs: getattr(tokenizer, ours) for theirs, ours in TOKENS.items()}
+    there = {k: t for k, t in tokens.items() if tokenizer.token_to_id(t) is not None}
     config = {
-        "tokenizer_class": "GPT2Tokenizer",
-        "add_prefix_space": False,
-        "added_tokens_decoder": {str(token.pop("id")): token for token in added},
-        **dict.fromkeys(("bos_token", "eos_token", "unk_token"), end_token),
+        "tokenizer_class": (_ROBERTA if has_layout else _GPT2)[0],
+        "add_prefix_space": tokenizer.add_prefix_space,
+        "added_tokens_decoder": {
+            str(token.pop("id")): token
+            for token in byte_bpe_json.added_tokens(tokenizer)
+        },
+        "bos_token": tokenizer.cls_token if has_layout else end_token,
+        "eos_token": end_token,
+        # A class of `transformers` adds those of its special tokens that are not named.
+        **(dict.fromkeys(TOKENS) if has_layout else {"unk_token": end_token}),
+        **there,
     }
     if max_sequence_length is not None:
         config["model_max_length"] = max_sequence_length
@@ -68,7 +98,51 @@ def write_preset(tokenizer, directory, max_sequence_length=None):
     tokenizer_files.write_files(directory, contents)
 
 
-def _read_pair(directory, config, config_path):
+def _special(named, config, vocabulary):
+    """Constructor arguments: the special tokens that are named or known."""
+    known, name = {}, config.get("tokenizer_class")
+    all_there = set(ROBERTA_TOKENS.values()) <= set(vocabulary)
+    if name in _ROBERTA or (name is None and all_there):
+        known = dict(ROBERTA_TOKENS)
+    for theirs, ours in {**TOKENS, "eos_token": "end_token"}.items():
+        if theirs in named:
+            token = named[theirs]
+            known[ours] = None if token is None else token["content"]
+    if known.get("end_token", "") is None:
+        del known["end_token"]
+    if known.get("unknown_token") == known.get("end_token"):
+        known.pop("unknown_token", None)  # GPT-2 has but one special token
+    return known
+
+
+def _prefix(arguments, config, directory):
+    """The argument `add_prefix_space`; tokenizer_config.json has the last word.
+
+    GPT-2 reads running text, which may be cut anywhere: a space would be too many.
+    """
+    value = arguments.get("add_prefix_space", False)
+    path, field = directory / JSON, "pre_tokenizer.add_prefix_space"
+    is_told = "add_prefix_space" in config
+    if is_told and config.get("tokenizer_class") not in IGNORES_OPTIONS:
+        value = config["add_prefix_space"]
+        path, field = directory / CONFIG, "add_prefix_space"
+    has_layout = arguments.get("cls_token") and arguments.get("sep_token")
+    allowed = [True, False] if has_layout else [False]
+    byte_bpe_json.check(value, allowed, path, field)
+    return value
+
+
+def _mask_lstrip(token, path):
+    """Whether the mask token, an object of the files, takes the spaces before it."""
+    for name in ("single_word", "rstrip"):
+        value = token.get(name, False)
+        byte_bpe_json.check(value, [False], path, f"mask_token.{name}")
+    value = token.get("lstrip", True)
+    byte_bpe_json.check(value, [True, False], path, "mask_token.lstrip")
+    return value
+
+
+def _read_pair(directory, config, added, added_path):
     for names in PAIRS_OF_FILES:
         if (directory / names[0]).exists():
             vocabulary_path, merges_path = (directory / name for name in names)
@@ -80,21 +154,19 @@ def _read_pair(directory, config, config_path):
             + ".",
             path=directory,
         )
-    byte_bpe_json.check(
-        config.get("tokenizer_class"), _CLASSES, config_path, "tokenizer_class"
-    )
+    name = config.get("tokenizer_class")
+    byte_bpe_json.check(name, _CLASSES, directory / CONFIG, "tokenizer_class")
     ids = files.read_json(vocabulary_path, TokenizerError)
     vocabulary = byte_bpe_check.in_order(ids, vocabulary_path)
-    added = byte_bpe_json.read_added(
-        _added_tokens(config, config_path), vocabulary, config_path
-    )
+    special_tokens = byte_bpe_json.read_added(added, vocabulary, added_path)
     ids = byte_bpe_check.check_vocabulary(vocabulary, vocabulary_path)
     merges, first_line = _read_merges(merges_path)
     byte_bpe_check.check_merges(
         merges, ids, merges_path, lambda rank: {"line": rank + first_line}
     )
-    byte_bpe_check.check_special(added, merges, ids, config_path)
-    return {"vocabulary": vocabulary, "merges": merges, "special_tokens": added}
+    byte_bpe_check.check_special(special_tokens, merges, ids, added_path)
+    arguments = {"vocabulary": vocabulary, "merges": merges}
+    return {**arguments, "special_tokens": special_tokens}
 
 
 def _read_merges(path):
@@ -102,16 +174,3 @@ def _read_merges(path):
     lines = tokenizer_files.read_lines(path)
     first_line = 2 if lines and lines[0].startswith("#version") else 1
     return [tuple(line.split(" ")) for line in lines[first_line - 1 :]], first_line
-
-
-def _added_tokens(config, path):
-    """The field `added_tokens_decoder` as tokenizer.json has added tokens: a list."""
-    added = config.get("added_tokens_decoder") or {}
-    try:
-        return [{**token, "id": int(index)} for index, token in added.items()]
-    except (AttributeError, TypeError, ValueError):
-        raise TokenizerError(
-            "Added tokens must be objects by their ids.",
-            path=path,
-            tensor="added_tokens_decoder",
-        ) from None

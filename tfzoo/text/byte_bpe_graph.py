@@ -2,8 +2,9 @@
 
 The texts are one stream of N bytes, and every step works on the whole stream:
 
-1. Decode UTF-8, look up what kind of character each code point is, and mark where the
-   words of GPT-2's pattern start: `gpt2_words`.
+1. Cut the texts where a special token is read, and put a space before them if the
+   tokenizer does. Decode UTF-8, look up what kind of character each code point is, and
+   mark where the words of GPT-2's pattern start: `gpt2_words`.
 2. Look every word up in a trie of the words that are one token: `trie_walk`.
 3. Merge the bytes of the other words: `long_words`, by `merging`.
 
@@ -16,6 +17,7 @@ import functools
 
 import tensorflow as tf
 
+from tfzoo.text import segments
 from tfzoo.text.byte_alphabet import bytes_of
 from tfzoo.text.byte_bpe_tables import (
     KIND,
@@ -31,6 +33,11 @@ from tfzoo.text.trie_walk import TrieWalk
 from tfzoo.text.vectors import following, row_numbers, where, with_value, with_values
 
 _TEXTS = tf.TensorSpec([None], tf.string)
+# What `lstrip` of `tokenizers` removes before a token: Unicode's White_Space.
+_SPACES = (
+    r"[\t-\r \x{85}\x{a0}\x{1680}\x{2000}-\x{200a}\x{2028}\x{2029}\x{202f}\x{205f}"
+    r"\x{3000}]+\z"
+)
 
 
 class ByteBPEGraph(tf.Module):
@@ -67,6 +74,27 @@ class ByteBPEGraph(tf.Module):
             return self._tokenize(texts)
         self._tokenizer.required_id("end")
         return self._tokenize_with_end(texts)
+
+    def encode(self, text, text_pair=None, *, max_length=None, mask_token=False):
+        """Texts or pairs with special tokens: <s> a </s> or <s> a </s></s> b </s>.
+
+        Args:
+            text: (B,) strings.
+            text_pair: None, or (B,) strings.
+            max_length: Longest result in tokens; the longer text is cut first.
+            mask_token: Whether the mask token, written in a text, is that token.
+
+        Returns:
+            {"token_ids", "segment_ids"}: ragged int32 tensors (B, None).
+        """
+        layout, tokenize = self._tokenizer.layout, self.__call__
+        if mask_token:
+            self._tokenizer.required_id("mask")
+            tokenize = self._tokenize_with_mask
+        texts = [text] if text_pair is None else [text, text_pair]
+        with tf.device("CPU"):
+            ids = map(tokenize, texts)
+            return segments.pack_in_graph(*ids, layout=layout, max_length=max_length)
 
     def detokenize(self, ids):
         """Texts of ids, in UTF-8; special tokens and ids that no token has add nothing.
@@ -110,28 +138,48 @@ class ByteBPEGraph(tf.Module):
 
     @tf.function(input_signature=[_TEXTS], autograph=False)
     def _tokenize_with_end(self, texts):
+        tokenizer = self._tokenizer
+        return self._tokenize_around(texts, tokenizer.end_token, tokenizer.end_id)
+
+    @tf.function(input_signature=[_TEXTS], autograph=False)
+    def _tokenize_with_mask(self, texts):
+        tokenizer = self._tokenizer
+        return self._tokenize_around(
+            texts, tokenizer.mask_token, tokenizer.mask_id, lstrip=tokenizer.mask_lstrip
+        )
+
+    def _tokenize_around(self, texts, token, token_id, *, lstrip=False):
+        """Ids of texts in which a special token is read; `lstrip`: with its spaces."""
         with tf.device("CPU"):
-            parts = tf.strings.split(_valid(texts), self._tokenizer.end_token)
-            ids, splits = self._flat_ids(parts.flat_values)
-            # Every part but the first of a text follows an end token.
+            parts = tf.strings.split(_valid(texts), token)
+            # Every part but the first of a text follows a special token.
             is_first = with_value(
                 tf.zeros([tf.size(parts.flat_values) + 1], tf.bool),
                 parts.row_splits,
                 value=True,
             )
+            texts = parts.flat_values
+            if lstrip:
+                stripped = tf.strings.regex_replace(texts, _SPACES, "")
+                texts = tf.where(is_first[1:], texts, stripped)
+            ids, splits = self._flat_ids(texts)
             follows = where(~is_first[:-1])
-            num_ends = tf.cumsum(tf.cast(~is_first, tf.int64))[:-1]
+            num_tokens = tf.cumsum(tf.cast(~is_first, tf.int64))[:-1]
             places = tf.range(tf.size(ids, tf.int64)) + tf.gather(
-                num_ends, row_numbers(splits, tf.size(ids))
+                num_tokens, row_numbers(splits, tf.size(ids))
             )
             size = tf.size(ids) + tf.size(follows)
-            ids = with_values(tf.fill([size], self._tokenizer.end_id), places, ids)
+            ids = with_values(tf.fill([size], token_id), places, ids)
             splits = tf.gather(splits, parts.row_splits)
-            splits += tf.gather(tf.pad(num_ends, [[1, 0]]), parts.row_splits)
+            splits += tf.gather(tf.pad(num_tokens, [[1, 0]]), parts.row_splits)
             return tf.RaggedTensor.from_row_splits(ids, splits, validate=False)
 
     def _flat_ids(self, texts):
         """Ids of all texts (T,), and where the texts begin and end, int64."""
+        if self._tokenizer.add_prefix_space:
+            first = tf.strings.substr(texts, 0, 1)
+            has_space = tf.equal(first, " ") | tf.equal(first, "")
+            texts = tf.where(has_space, texts, tf.strings.join([" ", texts]))
         content = tf.io.decode_raw(tf.strings.reduce_join(texts), tf.uint8)
         content = tf.cast(content, tf.int32)
         starts, ends, byte_splits = self._split(texts)

@@ -15,7 +15,7 @@ _RULES = {  # fields of tokenizer.json: possible values
     "model.byte_fallback": [None, False],
     "model.ignore_merges": [None, False],
     "pre_tokenizer.type": ["ByteLevel"],
-    "pre_tokenizer.add_prefix_space": [False],
+    "pre_tokenizer.add_prefix_space": [True, False],
     "pre_tokenizer.use_regex": [None, True],
 }
 _BYTE_LEVEL = {
@@ -24,19 +24,31 @@ _BYTE_LEVEL = {
     "trim_offsets": True,
     "use_regex": True,
 }
-_LIKE_GPT2 = "GPT-2's byte-level BPE"
+_PROCESSORS = ["ByteLevel", "RobertaProcessing", "TemplateProcessing"]
+_LIKE_GPT2 = "byte-level BPE like GPT-2's and RoBERTa's"
 
 
 def to_json(tokenizer):
     """The content of the file for a `ByteBPETokenizer`."""
+    add_prefix_space = tokenizer.add_prefix_space
+    byte_level = {**_BYTE_LEVEL, "add_prefix_space": add_prefix_space}
+    processor = byte_level
+    if has_layout(tokenizer):
+        processor = {
+            "type": "RobertaProcessing",
+            "sep": [tokenizer.sep_token, tokenizer.sep_id],
+            "cls": [tokenizer.cls_token, tokenizer.cls_id],
+            "trim_offsets": True,
+            "add_prefix_space": add_prefix_space,
+        }
     content = {
         "version": "1.0",
         "truncation": None,
         "padding": None,
         "added_tokens": added_tokens(tokenizer),
         "normalizer": None,
-        "pre_tokenizer": _BYTE_LEVEL,
-        "post_processor": _BYTE_LEVEL,
+        "pre_tokenizer": byte_level,
+        "post_processor": processor,
         "decoder": _BYTE_LEVEL,
         "model": {
             "type": "BPE",
@@ -53,6 +65,11 @@ def to_json(tokenizer):
     return json.dumps(content, indent=2, ensure_ascii=False)
 
 
+def has_layout(tokenizer):
+    """Whether it has the tokens that stand around texts, as RoBERTa's has."""
+    return tokenizer.cls_id is not None and tokenizer.sep_id is not None
+
+
 def ids(tokenizer):
     """Dict of token -> id of a `ByteBPETokenizer`."""
     tokens = enumerate(tokenizer.vocabulary)
@@ -63,17 +80,21 @@ def added_tokens(tokenizer):
     """The special tokens of a `ByteBPETokenizer` as tokenizer.json has them."""
     by_id = sorted(zip(tokenizer.special_ids, tokenizer.special_tokens, strict=True))
     same = dict.fromkeys(["single_word", "lstrip", "rstrip", "normalized"], False)
-    return [{"id": i, "content": t, **same, "special": True} for i, t in by_id]
+    added = [{"id": i, "content": t, **same, "special": True} for i, t in by_id]
+    for token in added:
+        if token["content"] == tokenizer.mask_token:
+            token["lstrip"] = tokenizer.mask_lstrip
+    return added
 
 
 def read_json(path):
     """What `ByteBPETokenizer` is constructed from, read from such a file.
 
     Returns:
-        Dictionary of constructor arguments.
+        Dictionary of constructor arguments, and the list of added tokens.
 
     Raises:
-        TokenizerError: the file is broken or not GPT-2's byte-level BPE.
+        TokenizerError: the file is broken or not byte-level BPE like GPT-2's.
     """
     content = files.read_json(path, TokenizerError)
     parts = tokenizer_files.parts(content, ["model", "pre_tokenizer"])
@@ -84,20 +105,25 @@ def read_json(path):
         part, _, key = field.partition(".")
         check(parts[part].get(key), allowed, path, field)
     check(content.get("normalizer"), [None], path, "normalizer")
-    for field in ("post_processor", "decoder"):
-        part = content.get(field)
-        kind = part.get("type") if isinstance(part, dict) else part
-        if not (kind == "TemplateProcessing" and part.get("special_tokens") == {}):
-            check(kind, [None, "ByteLevel"], path, field)
+    decoder = content.get("decoder")
+    kind = decoder.get("type") if isinstance(decoder, dict) else decoder
+    check(kind, [None, "ByteLevel"], path, "decoder")
     vocabulary = byte_bpe_check.in_order(model.get("vocab"), path, "model.vocab")
-    added = read_added(content.get("added_tokens") or [], vocabulary, path)
+    added = content.get("added_tokens") or []
+    special_tokens = read_added(added, vocabulary, path)
     by_token = byte_bpe_check.check_vocabulary(vocabulary, path, "model.vocab")
     merges = _merges(model.get("merges"), path)
     byte_bpe_check.check_merges(
         merges, by_token, path, lambda rank: {"tensor": f"model.merges[{rank}]"}
     )
-    byte_bpe_check.check_special(added, merges, by_token, path)
-    return {"vocabulary": vocabulary, "merges": merges, "special_tokens": added}
+    byte_bpe_check.check_special(special_tokens, merges, by_token, path)
+    return {
+        "vocabulary": vocabulary,
+        "merges": merges,
+        "special_tokens": special_tokens,
+        "add_prefix_space": parts["pre_tokenizer"]["add_prefix_space"],
+        **_cls_and_sep(content.get("post_processor"), by_token, path),
+    }, added
 
 
 def check(value, allowed, path, field):
@@ -135,6 +161,49 @@ def read_added(added, vocabulary, path):
             )
         vocabulary[index] = content
     return [token["content"] for token in added]
+
+
+def _cls_and_sep(processor, ids, path):
+    """Constructor arguments: the tokens around texts, {} where none stand there."""
+    if not isinstance(processor, dict):
+        check(processor, [None], path, "post_processor")
+        return {}
+    kind = processor.get("type")
+    check(kind, _PROCESSORS, path, "post_processor")
+    if kind == "ByteLevel" or processor.get("special_tokens") == {}:
+        return {}
+    if kind == "RobertaProcessing":
+        trim = processor.get("trim_offsets", True)
+        check(trim, [True], path, "post_processor.trim_offsets")
+        tokens = [_own_id(processor, name, ids, path) for name in ("cls", "sep")]
+    else:
+        tokens = tokenizer_files.around_texts(processor, 2, 0)
+    if tokens is None:
+        raise TokenizerError(
+            "Texts must be joined as <s> a </s></s> b </s>, all as segment 0.",
+            path=path,
+            tensor="post_processor",
+        )
+    return dict(zip(("cls_token", "sep_token"), tokens, strict=True))
+
+
+def _own_id(processor, name, ids, path):
+    """The token of a field [token, id] of `RobertaProcessing`."""
+    pair = processor.get(name)
+    if not (
+        isinstance(pair, list)
+        and len(pair) == 2
+        and isinstance(pair[0], str)
+        and pair[0] in ids
+        and pair[1] == ids[pair[0]]
+    ):
+        raise TokenizerError(
+            "This must be a token and the id that it has in the vocabulary. Received: "
+            f"{json.dumps(pair)[:80]}.",
+            path=path,
+            tensor=f"post_processor.{name}",
+        )
+    return pair[0]
 
 
 def _merges(merges, path):

@@ -1,15 +1,17 @@
 """Byte-level BPE by `tokenizers`: in Rust, with threads, for use from Python."""
 
+import functools
 import typing
 
 import numpy as np
-from tokenizers import Tokenizer, models, pre_tokenizers
+from tokenizers import AddedToken, Tokenizer, models, pre_tokenizers, processors
 
-from tfzoo.text.rust_engine import flat_ids, ids_in_chunks
+from tfzoo.text.rust_engine import flat_columns, flat_ids, ids_in_chunks, places_of
+from tfzoo.text.segments import join, pack
 
 
-class EncodedTexts(typing.NamedTuple):
-    """N texts, one after the other.
+class TokenizedTexts(typing.NamedTuple):
+    """N texts without special tokens, one after the other.
 
     Attributes:
         token_ids: int32 (T,), T tokens of all texts.
@@ -35,31 +37,61 @@ class ByteBPERust:
     def __init__(self, tokenizer):
         self._tokenizer = tokenizer
         self._plain = rust_tokenizer(tokenizer)
-        self._with_end = None
 
     def tokenize(self, texts, *, end_token):
         """Yields the ids of every text of an iterable."""
-        for chunk in ids_in_chunks(self._rust(end_token), texts):
+        rust = self._with_end if end_token else self._plain
+        for chunk in ids_in_chunks(rust, texts):
             yield from chunk
 
-    def encode_batch(self, texts, *, end_token):
-        """The `EncodedTexts` of an iterable of texts."""
-        return EncodedTexts(*flat_ids(self._rust(end_token), texts))
+    def tokenize_batch(self, texts, *, end_token):
+        """The `TokenizedTexts` of an iterable of texts."""
+        rust = self._with_end if end_token else self._plain
+        return TokenizedTexts(*flat_ids(rust, texts))
 
-    def _rust(self, end_token):
-        if not end_token:
-            return self._plain
-        if self._with_end is None:
-            self._tokenizer.required_id("end")
-            self._with_end = rust_tokenizer(self._tokenizer)
-            self._with_end.add_special_tokens([self._tokenizer.end_token])
-        return self._with_end
+    def encode(self, texts, max_length):
+        """The `Encoding` of one text or two."""
+        layout = self._tokenizer.layout
+        texts = [places_of(self._with_places, text) for text in texts]
+        return join(texts, layout, max_length)
+
+    def encode_batch(self, columns, max_length, *, mask_token):
+        """The `EncodedBatch` of one iterable of texts or two."""
+        layout = self._tokenizer.layout
+        columns = flat_columns(self._with_mask if mask_token else self._plain, columns)
+        return pack(*columns, layout=layout, max_length=max_length)
+
+    @functools.cached_property
+    def _with_end(self):
+        self._tokenizer.required_id("end")
+        rust = rust_tokenizer(self._tokenizer)
+        rust.add_special_tokens([self._tokenizer.end_token])
+        return rust
+
+    @functools.cached_property
+    def _with_mask(self):
+        self._tokenizer.required_id("mask")
+        rust = rust_tokenizer(self._tokenizer)
+        lstrip = self._tokenizer.mask_lstrip
+        rust.add_special_tokens([AddedToken(self._tokenizer.mask_token, lstrip=lstrip)])
+        return rust
+
+    @functools.cached_property
+    def _with_places(self):
+        """The engine whose tokens begin, in the text, after their space."""
+        rust = rust_tokenizer(self._tokenizer)
+        rust.post_processor = processors.ByteLevel(
+            add_prefix_space=self._tokenizer.add_prefix_space, trim_offsets=True
+        )
+        return rust
 
 
 def rust_tokenizer(tokenizer):
     """The `tokenizers.Tokenizer` of a `ByteBPETokenizer`, without special tokens."""
     result = Tokenizer(bpe_model(tokenizer))
-    result.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    result.pre_tokenizer = pre_tokenizers.ByteLevel(
+        add_prefix_space=tokenizer.add_prefix_space
+    )
     return result
 
 

@@ -16,24 +16,26 @@ from tfzoo.text.merge_table import NUM_BYTES
 from tfzoo.text.training_text import passages, texts_of
 
 
-def train_merges(source, *, vocabulary_size, min_frequency, progress):
+def train_merges(source, *, vocabulary_size, num_special, min_frequency, progress):
     """Pairs of tokens in the order of their ranks; see `ByteBPETokenizer.train`.
 
     Args:
         source: Iterable of texts, or of `pathlib.Path` of text files.
-        vocabulary_size: Number of bytes and merges together.
+        vocabulary_size: Number of bytes, merges and special tokens together.
+        num_special: Number of special tokens.
         min_frequency: How often neighbours must occur to be merged.
         progress: Whether progress bars are shown.
     """
-    if vocabulary_size < NUM_BYTES:
+    if vocabulary_size < NUM_BYTES + num_special:
         raise TokenizerError(
-            f"vocabulary_size must be at least {NUM_BYTES + 1}, for the bytes and the "
-            f"end token. Received: vocabulary_size={vocabulary_size + 1}."
+            f"vocabulary_size must be at least {NUM_BYTES + num_special}, for the "
+            "bytes and the special tokens. Received: "
+            f"vocabulary_size={vocabulary_size}."
         )
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     trainer = trainers.BpeTrainer(
-        vocab_size=vocabulary_size,
+        vocab_size=vocabulary_size - num_special,
         min_frequency=min_frequency,
         show_progress=progress,
         special_tokens=[],

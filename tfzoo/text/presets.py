@@ -1,23 +1,29 @@
 """The tokenizer of a preset directory, of the class that its files say."""
 
-import pathlib
-
 from tfzoo import files
+from tfzoo.checkpoints.references import local_directory
 from tfzoo.errors import TokenizerError
+from tfzoo.text import keras_hub_files
 from tfzoo.text.byte_bpe import ByteBPETokenizer
 from tfzoo.text.byte_bpe_files import PAIRS_OF_FILES
 from tfzoo.text.tokenizer_files import JSON, parts
 from tfzoo.text.wordpiece import WordPieceTokenizer
 
 
-def tokenizer_from_preset(directory):
-    """Reads a `WordPieceTokenizer` or a `ByteBPETokenizer` from a directory.
+def tokenizer_from_preset(preset):
+    """Reads a `WordPieceTokenizer` or a `ByteBPETokenizer`.
+
+    Args:
+        preset: A directory, or a reference as `open_checkpoint` takes it.
 
     Raises:
         TokenizerError: a file is missing, broken or neither one's.
+        CheckpointError: it cannot be downloaded.
     """
-    directory = pathlib.Path(directory)
-    if (directory / JSON).exists():
+    directory = local_directory(preset, weights=False)
+    if keras_hub_files.holds(directory):
+        is_bpe = keras_hub_files.is_byte_bpe(directory)
+    elif (directory / JSON).exists():
         content = files.read_json(directory / JSON, TokenizerError)
         model = parts(content, ["model"])["model"]
         is_bpe = model.get("type") == "BPE" or "merges" in model

@@ -44,3 +44,21 @@ def flat_ids(rust, texts):
         values.append(np.fromiter(itertools.chain.from_iterable(chunk), np.int32))
         lengths.extend(map(len, chunk))
     return np.concatenate(values), np.cumsum(lengths)
+
+
+def flat_columns(rust, columns):
+    """As `flat_ids`, of one or two iterables of as many texts: a list."""
+    columns = [flat_ids(rust, texts) for texts in columns]
+    num_texts = [len(row_splits) - 1 for _, row_splits in columns]
+    if len(set(num_texts)) > 1:
+        raise ValueError(
+            "There must be as many second texts as first ones. Received: "
+            f"{num_texts[0]} texts, {num_texts[1]} text_pairs"
+        )
+    return columns
+
+
+def places_of(rust, text):
+    """The tokens of a text: list of (id, (start, end) in characters, word's number)."""
+    encoding = rust.encode(as_text(text))
+    return list(zip(encoding.ids, encoding.offsets, encoding.word_ids, strict=True))

@@ -7,6 +7,15 @@ from tfzoo import files
 from tfzoo.errors import TokenizerError
 
 JSON, CONFIG = "tokenizer.json", "tokenizer_config.json"
+NAMES, ADDED = "special_tokens_map.json", "added_tokens.json"
+TOKENS = {  # special tokens: their name in these files, ours
+    "pad_token": "pad_token",
+    "unk_token": "unknown_token",
+    "cls_token": "cls_token",
+    "sep_token": "sep_token",
+    "mask_token": "mask_token",
+}
+IGNORES_OPTIONS = ("PreTrainedTokenizerFast", "TokenizersBackend")  # of the config
 MAX_BYTES = 64 << 20
 MAX_VOCABULARY_SIZE = 1 << 20
 _BOM = b"\xef\xbb\xbf"
@@ -47,15 +56,118 @@ def check_ids(ids, path, field):
         raise TokenizerError(rule, path=path, tensor=field)
 
 
-def special_token(config, name, path):
-    """A special token of tokenizer_config.json, text or an object, or None."""
-    token = config.get(name)
-    token = token.get("content") if isinstance(token, dict) else token
-    if token is not None and not isinstance(token, str):
+def read_config(directory):
+    """The object of tokenizer_config.json, {} where there is none."""
+    path = pathlib.Path(directory) / CONFIG
+    return files.read_json(path, TokenizerError) if path.exists() else {}
+
+
+def named_tokens(directory, config):
+    """The special tokens that the files name: dict of their name -> object or None.
+
+    What special_tokens_map.json says goes before tokenizer_config.json, but where that
+    has `added_tokens_decoder`, it is not read, as in `transformers`.
+
+    Args:
+        directory: The directory.
+        config: The object of its tokenizer_config.json.
+
+    Returns:
+        Objects have the token as `content`, and perhaps its other properties.
+    """
+    directory = pathlib.Path(directory)
+    sources = [(config, directory / CONFIG)]
+    path = directory / NAMES
+    if "added_tokens_decoder" not in config and path.exists():
+        sources.append((files.read_json(path, TokenizerError), path))
+    found = {}
+    for source, path in sources:
+        for name in ("eos_token", *TOKENS):
+            if name in source:
+                found[name] = _token_object(source[name], path, name)
+    return found
+
+
+def added_tokens(directory, config, named):
+    """Tokens that stand beside a vocabulary without tokenizer.json, and their file.
+
+    They are in tokenizer_config.json or, of before 2023, in added_tokens.json; of the
+    latter those are special that the files name.
+
+    Args:
+        directory: The directory.
+        config: The object of its tokenizer_config.json.
+        named: Its `named_tokens`.
+
+    Returns:
+        List of objects as tokenizer.json has them, and the path.
+    """
+    path = pathlib.Path(directory) / ADDED
+    if "added_tokens_decoder" not in config and path.exists():
+        special = {token["content"] for token in named.values() if token}
+        ids = files.read_json(path, TokenizerError)
+        check_ids(ids, path, None)
+        return [
+            {"id": index, "content": token, "special": token in special}
+            for token, index in sorted(ids.items(), key=lambda item: item[1])
+        ], path
+    path = pathlib.Path(directory) / CONFIG
+    added = config.get("added_tokens_decoder") or {}
+    try:
+        added = [{**token, "id": int(index)} for index, token in added.items()]
+    except (AttributeError, TypeError, ValueError):
         raise TokenizerError(
-            f"A token must be text. Received: {token!r}.", path=path, tensor=name
-        )
-    return token
+            "Added tokens must be objects by their ids.",
+            path=path,
+            tensor="added_tokens_decoder",
+        ) from None
+    return sorted(added, key=lambda token: token["id"]), path
+
+
+def _token_object(token, path, name):
+    token = {"content": token} if isinstance(token, str) else token
+    if (
+        token is None
+        or isinstance(token, dict)
+        and isinstance(token.get("content"), str)
+    ):
+        return token
+    received = token.get("content") if isinstance(token, dict) else token
+    raise TokenizerError(
+        f"A token must be text. Received: {received!r:.80}.", path=path, tensor=name
+    )
+
+
+def around_texts(processor, num_between, second_segment):
+    """The tokens that a `TemplateProcessing` of tokenizer.json puts around texts.
+
+    Args:
+        processor: The field `post_processor`.
+        num_between: How many separators must stand between two texts.
+        second_segment: Which segment the second text must be.
+
+    Returns:
+        (The token before the first text, the one after either), or None if tokens stand
+        otherwise.
+    """
+
+    def special(token, segment):
+        return {"SpecialToken": {"id": token, "type_id": segment}}
+
+    def text(name, segment):
+        return {"Sequence": {"id": name, "type_id": segment}}
+
+    try:
+        cls, sep = (processor["single"][i]["SpecialToken"]["id"] for i in (0, 2))
+        single = [special(cls, 0), text("A", 0), special(sep, 0)]
+        between = [special(sep, 0)] * (num_between - 1)
+        second = [text("B", second_segment), special(sep, second_segment)]
+        pair = [*single, *between, *second]
+        if (processor["single"], processor["pair"]) != (single, pair):
+            return None
+    except (KeyError, IndexError, TypeError, ValueError):
+        return None
+    return (cls, sep) if isinstance(cls, str) and isinstance(sep, str) else None
 
 
 def read_lines(path):

@@ -9,13 +9,12 @@ in the version of `tokenizers`; the vocabulary and the name WordPiece: Wu et al.
 section 4.1, https://arxiv.org/abs/1609.08144
 """
 
-import operator
-
 import keras
 import numpy as np
 
-from tfzoo.errors import TokenizerError
 from tfzoo.text import wordpiece_files, wordpiece_training
+from tfzoo.text.segments import Layout
+from tfzoo.text.tokenizer import AROUND_TEXTS, Tokenizer
 from tfzoo.text.wordpiece_rust import (
     PREFIX,
     WordPieceRust,
@@ -23,11 +22,9 @@ from tfzoo.text.wordpiece_rust import (
     bert_normalizer,
 )
 
-_SPECIAL = ("pad", "unknown", "cls", "sep", "mask")
-
 
 @keras.saving.register_keras_serializable("tfzoo")
-class WordPieceTokenizer:
+class WordPieceTokenizer(Tokenizer):
     """Text to WordPiece ids and back, by `tokenizers` or inside a TensorFlow graph.
 
     Special tokens in a text are plain text. Bytes are read as UTF-8, what is invalid as
@@ -50,6 +47,8 @@ class WordPieceTokenizer:
             `unknown_id`, `cls_id`, `sep_id`, `mask_id`.
         special_ids: Tuple of those that are there.
         special: bool (V,) True for these.
+        layout: How texts stand with special tokens: [CLS] a [SEP] b [SEP], b and what
+            follows it in segment 1.
         continues: bool (V,) True for a token that continues a word.
 
     Raises:
@@ -74,15 +73,11 @@ class WordPieceTokenizer:
         wordpiece_files.check_vocabulary(self.vocabulary, unknown_token)
         self.lowercase, self.strip_accents = lowercase, strip_accents
         self.split_cjk = split_cjk
-        self.pad_token, self.unknown_token = pad_token, unknown_token
-        self.cls_token, self.sep_token = cls_token, sep_token
-        self.mask_token = mask_token
-        self._ids = {token: index for index, token in enumerate(self.vocabulary)}
-        for name in _SPECIAL:
-            setattr(self, f"{name}_id", self._ids.get(getattr(self, f"{name}_token")))
-        ids = [getattr(self, f"{name}_id") for name in _SPECIAL]
-        self.special_ids = tuple(index for index in ids if index is not None)
-        self.special = np.isin(np.arange(len(self.vocabulary)), self.special_ids)
+        ids = {token: index for index, token in enumerate(self.vocabulary)}
+        tokens = (pad_token, unknown_token, cls_token, sep_token, mask_token)
+        self._name_tokens(ids, dict(zip(AROUND_TEXTS, tokens, strict=True)))
+        special = [getattr(self, f"{name}_id") for name in AROUND_TEXTS]
+        self.special_ids = tuple(index for index in special if index is not None)
         self.continues = np.array([t.startswith(PREFIX) for t in self.vocabulary])
         self._engine, self._graph = WordPieceRust(self), None
 
@@ -158,23 +153,10 @@ class WordPieceTokenizer:
 
     def get_config(self):
         """Constructor arguments."""
-        tokens = [f"{name}_token" for name in _SPECIAL]
+        tokens = [f"{name}_token" for name in AROUND_TEXTS]
         names = ["lowercase", "strip_accents", "split_cjk", *tokens]
         config = {name: getattr(self, name) for name in names}
         return {"vocabulary": list(self.vocabulary), **config}
-
-    @classmethod
-    def from_config(cls, config):
-        """The tokenizer of a `get_config`."""
-        return cls(**config)
-
-    def __reduce__(self):
-        return _from_config, (self.get_config(),)
-
-    @property
-    def vocabulary_size(self):
-        """Number of tokens V."""
-        return len(self.vocabulary)
 
     @property
     def description(self):
@@ -191,34 +173,14 @@ class WordPieceTokenizer:
             self._graph = WordPieceGraph(self)
         return self._graph
 
-    def token_to_id(self, token):
-        """Id of a token, or None."""
-        return self._ids.get(token)
+    @property
+    def layout(self):
+        """The `Layout` of texts; a `TokenizerError` names a token that it lacks."""
+        return Layout(self.required_id("cls"), self.required_id("sep"))
 
-    def id_to_token(self, index):
-        """The token of an id."""
-        index = operator.index(index)
-        if not 0 <= index < len(self.vocabulary):
-            raise ValueError(
-                f"An id must be at least 0 and below the vocabulary's size. Received: "
-                f"id={index}, vocabulary_size={len(self.vocabulary)}"
-            )
-        return self.vocabulary[index]
-
-    def required_id(self, name):
-        """Id of the special token "pad", "unknown", "cls", "sep" or "mask".
-
-        Raises:
-            TokenizerError: the vocabulary lacks it.
-        """
-        index = getattr(self, f"{name}_id")
-        if index is None:
-            token = getattr(self, f"{name}_token")
-            raise TokenizerError(
-                f"The vocabulary must hold the {name} token {token} for this.",
-                fix="Add it to the vocabulary, or name the token that stands for it.",
-            )
-        return index
+    def token_text(self, index):
+        """How a token reads by itself, which is as it stands in the vocabulary."""
+        return self.id_to_token(index)
 
     def tokenize(self, text):
         """Ids without special tokens.
@@ -249,38 +211,3 @@ class WordPieceTokenizer:
         tokens = [self.id_to_token(index) for index in ids if index not in left_out]
         later = [after_another(token) for token in tokens[1:]]
         return "".join([*tokens[:1], *later])
-
-    def encode(self, text, text_pair=None, *, max_length=None):
-        """One text or pair with special tokens: [CLS] a [SEP] or [CLS] a [SEP] b [SEP].
-
-        Args:
-            text: A text, str or bytes.
-            text_pair: None, or a second text.
-            max_length: Longest result in tokens; the longer text is cut first.
-
-        Returns:
-            An `Encoding`: ids, segments, offsets, words.
-        """
-        texts = [text] if text_pair is None else [text, text_pair]
-        return self._engine.encode(texts, max_length)
-
-    def encode_batch(
-        self, texts, text_pairs=None, *, max_length=None, mask_token=False
-    ):
-        """Many texts or pairs with their special tokens, as `encode` lays them out.
-
-        Args:
-            texts: Iterable of N texts.
-            text_pairs: None, or N second texts.
-            max_length: Longest result in tokens; the longer text is cut first.
-            mask_token: Whether the mask token, written in a text, is that token.
-
-        Returns:
-            An `EncodedBatch`.
-        """
-        columns = [texts] if text_pairs is None else [texts, text_pairs]
-        return self._engine.encode_batch(columns, max_length, mask_token=mask_token)
-
-
-def _from_config(config):
-    return WordPieceTokenizer(**config)

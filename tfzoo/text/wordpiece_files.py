@@ -1,33 +1,25 @@
 """The files of a WordPiece tokenizer, as Hugging Face lays them out.
 
 `tokenizer.json` (vocabulary and options) or `vocab.txt` (a token per line, in the order
-of the ids); beside either, `tokenizer_config.json` has the last word on options and on
-the names of special tokens, as it has in `transformers`.
+of the ids); beside either, `tokenizer_config.json` has the last word on options and,
+with `special_tokens_map.json`, on the names of special tokens, as in `transformers`.
 """
 
 import json
-import pathlib
 
-from tfzoo import files
+from tfzoo.checkpoints.references import local_directory
 from tfzoo.errors import TokenizerError
-from tfzoo.text import tokenizer_files, wordpiece_json
-from tfzoo.text.tokenizer_files import CONFIG, JSON
+from tfzoo.text import keras_hub_files, tokenizer_files, wordpiece_json
+from tfzoo.text.tokenizer_files import CONFIG, IGNORES_OPTIONS, JSON, TOKENS
 
 _TEXT = "vocab.txt"
+_TEXTS = (_TEXT, keras_hub_files.VOCABULARY)
 _OPTIONS = {  # of tokenizer_config.json: our name, possible values
     "do_lower_case": ("lowercase", (True, False)),
     "strip_accents": ("strip_accents", (True, False, None)),
     "tokenize_chinese_chars": ("split_cjk", (True, False)),
 }
-_TOKENS = {
-    "pad_token": "pad_token",
-    "unk_token": "unknown_token",
-    "cls_token": "cls_token",
-    "sep_token": "sep_token",
-    "mask_token": "mask_token",
-}
 _LIKE_BERT = ("Bert", "DistilBert", "Electra", "MobileBert", "ConvBert", "LayoutLM")
-_IGNORES_OPTIONS = ("PreTrainedTokenizerFast", "TokenizersBackend")
 
 
 def read_preset(directory):
@@ -39,19 +31,18 @@ def read_preset(directory):
     Raises:
         TokenizerError: a file is missing, broken or not BERT's WordPiece.
     """
-    directory = pathlib.Path(directory)
+    directory = local_directory(directory, weights=False)
+    directory, config = keras_hub_files.vocabulary_and_config(directory)
     config_path = directory / CONFIG
-    config = {}
-    if config_path.exists():
-        config = files.read_json(config_path, TokenizerError)
+    named = tokenizer_files.named_tokens(directory, config)
     name = config.get("tokenizer_class")
     if (directory / JSON).exists():
         path, by_line = directory / JSON, False
         arguments = wordpiece_json.read_json(path)
-        if name in _IGNORES_OPTIONS:
+        if name in IGNORES_OPTIONS:
             config = {key: config[key] for key in config if key not in _OPTIONS}
-    elif (directory / _TEXT).exists():
-        path, by_line = directory / _TEXT, True
+    elif texts := [n for n in _TEXTS if (directory / n).exists()]:
+        path, by_line = directory / texts[0], True
         model = str(name or "BertTokenizer").removesuffix("Fast")
         if model.removesuffix("Tokenizer") not in _LIKE_BERT:
             raise TokenizerError(
@@ -60,11 +51,15 @@ def read_preset(directory):
                 tensor="tokenizer_class",
             )
         arguments = {"vocabulary": tokenizer_files.read_lines(path)}
+        added = tokenizer_files.added_tokens(directory, config, named)
+        wordpiece_json.read_added(added[0], arguments["vocabulary"], added[1])
     else:
         raise TokenizerError(
             f"A tokenizer's directory must hold {JSON} or {_TEXT}.", path=directory
         )
-    arguments.update(_read_config(config, config_path))
+    arguments.update(_options(config, config_path))
+    tokens = {TOKENS[theirs]: named[theirs] for theirs in TOKENS if named.get(theirs)}
+    arguments.update({ours: token["content"] for ours, token in tokens.items()})
     unknown_token = arguments.get("unknown_token", "[UNK]")
     check_vocabulary(arguments["vocabulary"], unknown_token, path, by_line=by_line)
     return arguments
@@ -75,7 +70,7 @@ def write_preset(tokenizer, directory, max_sequence_length=None):
     config = {"tokenizer_class": "BertTokenizer"}
     for theirs, (ours, _) in _OPTIONS.items():
         config[theirs] = getattr(tokenizer, ours)
-    for theirs, ours in _TOKENS.items():
+    for theirs, ours in TOKENS.items():
         config[theirs] = getattr(tokenizer, ours)
     if max_sequence_length is not None:
         config["model_max_length"] = max_sequence_length
@@ -128,15 +123,11 @@ def _is_one_line(token):
         return False
 
 
-def _read_config(config, path):
+def _options(config, path):
     """Constructor arguments that tokenizer_config.json sets."""
     arguments = {}
     for theirs, (ours, allowed) in _OPTIONS.items():
         if theirs in config:
             wordpiece_json.check(config[theirs], allowed, path, theirs)
             arguments[ours] = config[theirs]
-    for theirs, ours in _TOKENS.items():
-        token = tokenizer_files.special_token(config, theirs, path)
-        if token is not None:
-            arguments[ours] = token
     return arguments

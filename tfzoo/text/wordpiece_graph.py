@@ -81,21 +81,14 @@ class WordPieceGraph(tf.Module):
         Returns:
             {"token_ids", "segment_ids"}: ragged int32 tensors (B, None).
         """
-        special = self._tokenizer.required_id
-        cls_id, sep_id = special("cls"), special("sep")
-        tokenize = self.__call__
+        layout, tokenize = self._tokenizer.layout, self.__call__
         if mask_token:
-            special("mask")
+            self._tokenizer.required_id("mask")
             tokenize = self._tokenize_with_mask
         texts = [text] if text_pair is None else [text, text_pair]
         with tf.device("CPU"):
-            token_ids, segment_ids = segments.pack_in_graph(
-                *map(tokenize, texts),
-                cls_id=cls_id,
-                sep_id=sep_id,
-                max_length=max_length,
-            )
-        return {"token_ids": token_ids, "segment_ids": segment_ids}
+            ids = map(tokenize, texts)
+            return segments.pack_in_graph(*ids, layout=layout, max_length=max_length)
 
     def places(self, texts):
         """Ids without special tokens, and where in the texts their tokens stand.

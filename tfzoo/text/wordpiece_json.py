@@ -2,11 +2,13 @@
 
 import json
 
+from tokenizers.pre_tokenizers import BertPreTokenizer
 from tokenizers.processors import TemplateProcessing
 
 from tfzoo import files
 from tfzoo.errors import TokenizerError
 from tfzoo.text import tokenizer_files
+from tfzoo.text.rust_engine import as_text
 from tfzoo.text.wordpiece_rust import MAX_WORD_LENGTH, PREFIX, rust_tokenizer
 
 _RULES = {  # fields of tokenizer.json: possible values
@@ -61,14 +63,49 @@ def read_json(path):
         "unknown_token": str(model.get("unk_token")),
         **_cls_and_sep(content.get("post_processor"), path),
     }
-    for added in content.get("added_tokens") or []:
-        _check_added(added, arguments["vocabulary"], path)
+    read_added(content.get("added_tokens") or [], arguments["vocabulary"], path)
     return arguments
 
 
 def check(value, allowed, path, field):
     """Raises `TokenizerError` unless a JSON value is one that BERT's WordPiece has."""
     tokenizer_files.check_field(value, allowed, path, field, "BERT's WordPiece")
+
+
+def read_added(added, vocabulary, path):
+    """Checks added tokens, which must be special; new ones end the vocabulary.
+
+    Args:
+        added: List of objects with `id`, `content` and `special`.
+        vocabulary: List of tokens, which grows.
+        path: The file they come from.
+    """
+    if not isinstance(added, list):
+        raise TokenizerError("This must be a list.", path=path, tensor="added_tokens")
+    for token in added:
+        token = token if isinstance(token, dict) else {"content": token}
+        index, content = token.get("id"), token.get("content")
+        if type(index) is int and index == len(vocabulary) and _is_no_word(content):
+            vocabulary.append(content)
+        if not (
+            type(index) is int
+            and 0 <= index < len(vocabulary)
+            and content == vocabulary[index]
+            and token.get("special") is True
+        ):
+            raise TokenizerError(
+                "An added token must be special and stand in the vocabulary with its "
+                "id, or follow its last one and hold punctuation. Received: "
+                f"{json.dumps(token)[:120]}.",
+                path=path,
+                tensor="added_tokens",
+            )
+
+
+def _is_no_word(content):
+    """Whether it is text that stands in no text as one word."""
+    split = BertPreTokenizer().pre_tokenize_str
+    return isinstance(content, str) and len(split(as_text(content))) > 1
 
 
 def _tokens(ids, path):
@@ -86,48 +123,20 @@ def _tokens(ids, path):
     return tokens
 
 
-def _check_added(added, vocabulary, path):
-    """An added token must be a special one that the vocabulary holds."""
-    index = added.get("id") if isinstance(added, dict) else None
-    if not (
-        type(index) is int
-        and 0 <= index < len(vocabulary)
-        and added.get("content") == vocabulary[index]
-        and added.get("special") is True
-    ):
-        raise TokenizerError(
-            "An added token must be special and stand in the vocabulary with its id. "
-            f"Received: {json.dumps(added)[:120]}.",
-            path=path,
-            tensor="added_tokens",
-        )
-
-
 def _cls_and_sep(processor, path):
     """Constructor arguments: the tokens around texts, which must stand as BERT's do."""
-
-    def special(token, segment):
-        return {"SpecialToken": {"id": token, "type_id": segment}}
-
-    def text(name, segment):
-        return {"Sequence": {"id": name, "type_id": segment}}
-
     if processor is None:
         return {}
-    try:
-        if processor["type"] == "BertProcessing":
-            cls, sep = processor["cls"][0], processor["sep"][0]
-        else:
-            cls, sep = (processor["single"][i]["SpecialToken"]["id"] for i in (0, 2))
-            single = [special(cls, 0), text("A", 0), special(sep, 0)]
-            pair = [*single, text("B", 1), special(sep, 1)]
-            if (processor["single"], processor["pair"]) != (single, pair):
-                raise ValueError
-        if isinstance(cls, str) and isinstance(sep, str):
-            return {"cls_token": cls, "sep_token": sep}
-    except (KeyError, IndexError, TypeError, ValueError):
-        pass
-    rule = (
-        "Texts must be joined as [CLS] a [SEP] b [SEP], b and its [SEP] as segment 1."
-    )
-    raise TokenizerError(rule, path=path, tensor="post_processor")
+    if isinstance(processor, dict) and processor.get("type") == "BertProcessing":
+        pairs = (processor.get("cls"), processor.get("sep"))
+        tokens = [p[0] if isinstance(p, list) and p else None for p in pairs]
+    else:
+        tokens = tokenizer_files.around_texts(processor, 1, 1) or [None]
+    if not all(isinstance(token, str) for token in tokens):
+        raise TokenizerError(
+            "Texts must be joined as [CLS] a [SEP] b [SEP], b and its [SEP] as "
+            "segment 1.",
+            path=path,
+            tensor="post_processor",
+        )
+    return dict(zip(("cls_token", "sep_token"), tokens, strict=True))

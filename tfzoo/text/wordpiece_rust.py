@@ -2,8 +2,8 @@
 
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers
 
-from tfzoo.text.rust_engine import as_text, flat_ids, ids_in_chunks
-from tfzoo.text.segments import Encoding, pack, truncated
+from tfzoo.text.rust_engine import flat_columns, ids_in_chunks, places_of
+from tfzoo.text.segments import join, pack
 
 PREFIX = "##"  # of a token that continues a word
 MAX_WORD_LENGTH = 100  # characters; a longer word is unknown
@@ -28,31 +28,15 @@ class WordPieceRust:
 
     def encode(self, texts, max_length):
         """The `Encoding` of one text or two."""
-        cls_id = self._tokenizer.required_id("cls")
-        sep_id = self._tokenizer.required_id("sep")
-        encodings = [self._rust.encode(as_text(text)) for text in texts]
-        kept = truncated([len(encoding) for encoding in encodings], max_length)
-        tokens = [(cls_id, 0, (0, 0), None, 1)]
-        for segment, (encoding, length) in enumerate(zip(encodings, kept, strict=True)):
-            parts = (encoding.ids, encoding.offsets, encoding.word_ids)
-            for index, offsets, word in zip(*(p[:length] for p in parts), strict=True):
-                tokens.append((index, segment, offsets, word, 0))
-            tokens.append((sep_id, segment, (0, 0), None, 1))
-        return Encoding(*map(list, zip(*tokens, strict=True)))
+        layout = self._tokenizer.layout
+        return join([places_of(self._rust, text) for text in texts], layout, max_length)
 
     def encode_batch(self, columns, max_length, *, mask_token):
         """The `EncodedBatch` of one iterable of texts or two."""
-        cls_id = self._tokenizer.required_id("cls")
-        sep_id = self._tokenizer.required_id("sep")
+        layout = self._tokenizer.layout
         rust = self._with_mask() if mask_token else self._rust
-        columns = [flat_ids(rust, texts) for texts in columns]
-        num_texts = [len(row_splits) - 1 for _, row_splits in columns]
-        if len(set(num_texts)) > 1:
-            raise ValueError(
-                "There must be as many second texts as first ones. Received: "
-                f"{num_texts[0]} texts, {num_texts[1]} text_pairs"
-            )
-        return pack(*columns, cls_id=cls_id, sep_id=sep_id, max_length=max_length)
+        columns = flat_columns(rust, columns)
+        return pack(*columns, layout=layout, max_length=max_length)
 
     def _with_mask(self):
         self._tokenizer.required_id("mask")

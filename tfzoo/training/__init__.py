@@ -4,6 +4,8 @@ import importlib
 
 _HOMES = {
     "AdamW": "tfzoo.training.optimizers",
+    "CosineError": "tfzoo.training.pair_losses",
+    "InBatchNegatives": "tfzoo.training.pair_losses",
     "KeepBest": "tfzoo.training.callbacks",
     "Run": "tfzoo.training.runs",
     "WarmupLinearDecay": "tfzoo.training.schedules",

@@ -1,0 +1,80 @@
+"""Converts a checkpoint of whichever format to a directory of Hugging Face's format.
+
+    python recipes/convert_checkpoint.py --input uncased_L-2_H-128_A-2 --output bert
+    python recipes/convert_checkpoint.py --input keras_hub://bert_tiny_en_uncased \
+        --output tiny --task MaskedLM --dtype bfloat16
+
+Reads whatever tfzoo opens: a directory of Hugging Face's, KerasHub's, Google's or
+OpenAI's format, which is recognised, `hf://ORG/NAME` or `keras_hub://NAME`. What it
+writes opens in tfzoo and in `transformers`. It prints what it found, and which weights
+are new or left out.
+"""
+
+import logging
+import pathlib
+from typing import Literal
+
+from tfzoo import cli
+
+SIZES = (
+    "vocabulary_size",
+    "num_layers",
+    "num_heads",
+    "hidden_dim",
+    "intermediate_dim",
+    "max_sequence_length",
+    "activation",
+)
+
+
+def main(
+    input: str,
+    output: pathlib.Path,
+    task: str | None = None,
+    dtype: Literal["float32", "float16", "bfloat16"] | None = None,
+    max_shard_size: int | None = None,
+):
+    """Converts a checkpoint of whichever format to a directory of Hugging Face's.
+
+    Args:
+        input: Directory, hf://ORG/NAME[@REVISION] or keras_hub://NAME.
+        output: Directory to write; it must not exist.
+        task: Class of the model to write, such as MaskedLM; by default the one that the
+            checkpoint names or, where it names none, the backbone.
+        dtype: Number format of the weights; by default float32.
+        max_shard_size: Bytes of weights in one file; by default there is one file.
+    """
+    from tfzoo import models, tasks
+    from tfzoo.checkpoints.opening import open_checkpoint
+    from tfzoo.checkpoints.references import local_directory
+    from tfzoo.files import refuse_existing
+    from tfzoo.text import tokenizer_from_preset
+
+    refuse_existing(output, allow_empty=True)
+    logging.basicConfig(format="%(message)s")
+    logging.getLogger("tfzoo").setLevel(logging.INFO)  # what is new or left out
+    model_class = None if task is None else tasks.class_named(task)
+    directory = local_directory(input)
+    found = open_checkpoint(directory)
+    model_class = model_class or tasks.class_of(found.config)
+    options = {"dtype": dtype, "max_shard_size": max_shard_size}
+    if model_class is None:
+        model = models.class_of(found.config, found.path).from_preset(directory)
+        backbone, tokenizer = model, tokenizer_from_preset(directory)
+        options["tokenizer"] = tokenizer
+    else:
+        model = model_class.from_preset(directory)
+        backbone, tokenizer = model.backbone, model.tokenizer
+    for name, value in {
+        "model": f"{type(model).__name__} of {type(backbone).__name__}",
+        **{name: getattr(backbone, name) for name in SIZES},
+        "tokenizer": tokenizer.description,
+        "labels": ", ".join(getattr(model, "labels", None) or ["none"]),
+    }.items():
+        print(f"{name:>20} {value}")
+    model.save_to_preset(output, **options)
+    print(f"wrote {output}")
+
+
+if __name__ == "__main__":
+    cli.run(main)

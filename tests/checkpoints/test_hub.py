@@ -1,0 +1,275 @@
+"""References to the Hugging Face hub, asked of a server on the loopback address."""
+
+import hashlib
+import json
+import os
+import pathlib
+import re
+import subprocess
+import sys
+
+import pytest
+from huggingface_hub import constants
+
+from tfzoo.checkpoints import hub as hub_module
+from tfzoo.checkpoints.hub import download
+from tfzoo.checkpoints.references import local_directory
+from tfzoo.errors import CheckpointError
+
+WEIGHTS = bytes(range(256)) * 40
+FILES = {
+    "config.json": b'{"model_type": "bert"}',
+    "vocab.txt": b"[PAD]\n[UNK]\n",
+    "model.safetensors": WEIGHTS,
+    "tf_model.h5": b"not needed",
+    "pytorch_model.bin": b"not needed",
+    "onnx/model.onnx": b"not needed",
+    "README.md": b"not needed",
+    "1_Pooling/config.json": b"{}",
+}
+NEEDED = ["1_Pooling/config.json", "config.json", "model.safetensors", "vocab.txt"]
+
+
+@pytest.fixture
+def mini(hub):
+    return hub.add("org/mini", FILES)
+
+
+@pytest.fixture
+def offline(monkeypatch):
+    """A function that forbids the client to ask the hub."""
+    return lambda: monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+
+
+def refused(reference, **options):
+    """The message of the error, which is one line and names the reference."""
+    with pytest.raises(CheckpointError) as raised:
+        download(reference, **options)
+    message = str(raised.value)
+    assert "\n" not in message
+    assert message.startswith(f"{reference}: ")
+    return message
+
+
+def test_what_is_needed_is_downloaded_and_nothing_else(hub, mini):
+    directory = download("hf://org/mini")
+    assert sorted(hub.sent) == NEEDED
+    for name in NEEDED:
+        assert (directory / name).read_bytes() == FILES[name]
+
+
+def test_a_tokenizer_needs_no_weights(hub, mini):
+    download("hf://org/mini", weights=False)
+    assert "vocab.txt" in hub.sent
+    assert "model.safetensors" not in hub.sent
+
+
+@pytest.mark.parametrize(
+    "weights",
+    [
+        {"model.safetensors.index.json", "model-00001-of-00002.safetensors"},
+        {"tf_model.h5"},
+        {"model.weights.h5"},
+    ],
+    ids=lambda names: min(names),
+)
+def test_weights_are_found_whatever_their_format(hub, weights):
+    hub.add("org/mini", {"config.json": b"{}", **dict.fromkeys(weights, b"w")})
+    download("hf://org/mini")
+    assert set(hub.sent) == {"config.json", *weights}
+
+
+def test_a_revision_is_a_branch_or_a_commit(hub, mini):
+    first = mini.refs["main"]
+    second = mini.commit({**FILES, "config.json": b"{}"}, "refs/pr/1")
+    assert download("hf://org/mini@refs/pr/1").name == second
+    assert download(f"hf://org/mini@{first}").name == first
+    assert download("hf://org/mini").name == first
+
+
+def test_what_is_in_the_cache_is_not_downloaded_again(hub, mini):
+    download("hf://org/mini")
+    hub.sent.clear()
+    download("hf://org/mini")
+    assert hub.sent == []
+
+
+def test_the_cache_is_used_offline(hub, mini, offline):
+    online = download("hf://org/mini")
+    offline()
+    hub.requests.clear()
+    assert download("hf://org/mini") == online
+    assert hub.requests == []
+
+
+def test_the_cache_is_used_where_the_hub_cannot_be_reached(hub, mini, monkeypatch):
+    online = download("hf://org/mini")
+    monkeypatch.setattr(constants, "ENDPOINT", "http://127.0.0.1:9")
+    assert download("hf://org/mini") == online
+
+
+def test_offline_and_not_in_the_cache_says_so(hub, mini, offline):
+    offline()
+    assert "HF_HUB_OFFLINE" in refused("hf://org/mini")
+    assert hub.requests == []
+
+
+def test_a_hub_that_cannot_be_reached_is_named(hub, mini, monkeypatch):
+    monkeypatch.setattr(constants, "ENDPOINT", "http://127.0.0.1:9")
+    assert "the hub, http://127.0.0.1:9, cannot be reached" in refused("hf://org/mini")
+
+
+def test_a_hub_that_is_broken_says_with_what_status(hub, mini):
+    hub.broken = 503
+    assert "the hub answers with status 503" in refused("hf://org/mini")
+    hub.broken = None
+    online = download("hf://org/mini")
+    hub.broken = 503
+    assert download("hf://org/mini") == online
+
+
+def test_a_snapshot_without_its_weights_is_not_taken_for_whole(hub, mini, offline):
+    download("hf://org/mini", weights=False)
+    offline()
+    assert "HF_HUB_OFFLINE" in refused("hf://org/mini")
+
+
+def test_a_download_whose_connection_is_cut_goes_on_where_it_was(
+    hub, mini, monkeypatch
+):
+    monkeypatch.setattr(constants, "DOWNLOAD_CHUNK_SIZE", 1000)
+    hub.cut["model.safetensors"] = 4000
+    directory = download("hf://org/mini")
+    assert (directory / "model.safetensors").read_bytes() == WEIGHTS
+    ranges = [asked[2] for asked in hub.requests if asked[1].endswith("safetensors")]
+    assert ranges[-2:] == [None, "bytes=4000-"]
+
+
+def test_a_download_that_was_killed_leaves_nothing_that_is_taken_for_the_file(
+    hub, mini, tmp_path
+):
+    blobs = tmp_path / "cache" / "models--org--mini" / "blobs"
+    blobs.mkdir(parents=True)
+    name = hashlib.sha256(WEIGHTS).hexdigest()
+    (blobs / f"{name}.0123abcd.incomplete").write_bytes(WEIGHTS[:100])
+    directory = download("hf://org/mini")
+    assert (directory / "model.safetensors").read_bytes() == WEIGHTS
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "config.json"])
+def test_content_that_does_not_match_its_hash_is_refused(hub, mini, name):
+    hub.forged[name] = bytes(len(FILES[name]))
+    message = refused("hf://org/mini")
+    assert f"{name} is not what the hub has" in message
+    blob = pathlib.Path(re.search(r"Remove (.*) and try again", message)[1])
+    assert refused("hf://org/mini") == message  # it is not trusted the second time
+    blob.unlink()
+    hub.forged.clear()
+    assert (download("hf://org/mini") / name).read_bytes() == FILES[name]
+
+
+def test_content_of_another_size_is_refused(hub, mini):
+    hub.forged["model.safetensors"] = WEIGHTS[:-1]
+    assert f"should be of size {len(WEIGHTS)}" in refused("hf://org/mini")
+
+
+def test_what_was_verified_is_not_read_again_until_it_changes(hub, mini, monkeypatch):
+    directory = download("hf://org/mini")
+    hashed, digest = [], hub_module.hashlib.file_digest
+
+    def recorded(file, *arguments):
+        hashed.append(file.name)
+        return digest(file, *arguments)
+
+    monkeypatch.setattr(hub_module.hashlib, "file_digest", recorded)
+    download("hf://org/mini")
+    assert hashed == []
+    os.utime(directory / "model.safetensors", ns=(0, 0))
+    download("hf://org/mini")
+    assert len(hashed) == 1
+
+
+@pytest.mark.parametrize(
+    ("options", "reference", "rule"),
+    [
+        ({}, "hf://org/other", "no such repository, or it is private"),
+        ({"private": True}, "hf://org/mini", "hf auth login"),
+        ({"gated": True}, "hf://org/mini", "is gated"),
+        ({}, "hf://org/mini@v9", "no such revision"),
+    ],
+    ids=["absent", "private", "gated", "revision"],
+)
+def test_what_the_hub_refuses_is_explained(hub, options, reference, rule):
+    hub.add("org/mini", FILES, **options)
+    assert rule in refused(reference)
+
+
+def test_a_token_opens_what_is_private(hub, monkeypatch):
+    hub.add("org/mini", FILES, private=True)
+    monkeypatch.setenv("HF_TOKEN", hub.token)
+    assert (download("hf://org/mini") / "vocab.txt").exists()
+
+
+def test_a_pickle_alone_is_refused_with_the_line_that_converts_it(hub):
+    hub.add("org/old", {"config.json": b"{}", "pytorch_model.bin": b"\x80\x04."})
+    message = refused("hf://org/old")
+    assert "Received: pytorch_model.bin" in message
+    assert "hf download org/old --local-dir DIR" in message
+    assert "torch.load('pytorch_model.bin', weights_only=True)" in message
+    assert "pytorch_model.bin" not in hub.sent
+
+
+def test_a_repository_without_weights_is_refused(hub):
+    hub.add("org/data", {"README.md": b"", "config.json": b"{}"})
+    assert "There must be one of model.safetensors" in refused("hf://org/data")
+
+
+@pytest.mark.parametrize(
+    "reference",
+    [
+        "hf://",
+        "hf://a/b/c",
+        "hf://a/b@",
+        "hf://../x",
+        "hf://a b",
+        "hf://a/../../b",
+        "hf://a/b@../../c",
+    ],
+)
+def test_a_reference_that_is_none_is_refused_before_anything_is_asked(hub, reference):
+    refused(reference)
+    assert hub.requests == []
+
+
+def test_a_path_is_no_reference_and_says_why():
+    with pytest.raises(CheckpointError, match="a path has no double slash"):
+        local_directory(pathlib.Path("hf://org/mini"))
+
+
+def test_a_directory_never_asks_the_hub(hub, tmp_path):
+    assert local_directory(str(tmp_path)) == tmp_path
+    assert hub.requests == []
+
+
+def test_the_client_is_told_by_its_own_environment(hub, mini, tmp_path):
+    program = (
+        "from tfzoo.checkpoints.hub import download\nprint(download('hf://org/mini'))"
+    )
+    environment = {
+        **os.environ,
+        "HF_ENDPOINT": hub.url,
+        "HF_HOME": str(tmp_path / "home"),
+        "HF_HUB_DISABLE_XET": "1",
+        "PYTHONPATH": str(pathlib.Path(hub_module.__file__).parents[2]),
+    }
+    for more in ({}, {"HF_HUB_OFFLINE": "1", "HF_ENDPOINT": "http://127.0.0.1:9"}):
+        done = subprocess.run(
+            [sys.executable, "-c", program],
+            env={**environment, **more},
+            capture_output=True,
+            text=True,
+        )
+        assert done.returncode == 0, done.stderr
+        directory = pathlib.Path(done.stdout.splitlines()[-1])
+        assert directory.is_relative_to(tmp_path / "home")
+        assert json.loads((directory / "config.json").read_bytes())

@@ -1,0 +1,83 @@
+"""Recipes that take a preset take `hf://ORG/NAME`."""
+
+import importlib.util
+import pathlib
+
+import pytest
+
+from tfzoo.errors import OutputError
+from tfzoo.models import BertEncoder
+from tfzoo.text import WordPieceTokenizer
+from tfzoo.training.fingerprints import fingerprint
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "good", "bad", "film"]
+ROWS = [("good film", "yes"), ("bad film", "no")] * 10
+
+
+@pytest.fixture
+def recipe():
+    """A function of a name: the `main` of a recipe."""
+
+    def load(name):
+        path = ROOT / "recipes" / f"{name}.py"
+        spec = importlib.util.spec_from_file_location(name, path)
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        return module.main
+
+    return load
+
+
+@pytest.fixture
+def table(tmp_path):
+    path = tmp_path / "reviews.tsv"
+    path.write_text("".join(f"{t}\t{c}\n" for t, c in [("text", "label"), *ROWS]))
+    return path
+
+
+@pytest.fixture
+def on_the_hub(hub, tmp_path):
+    """A repository of a backbone with its tokenizer."""
+    encoder = BertEncoder(len(WORDS), 1, 2, 8, 16, max_sequence_length=16)
+    folder = tmp_path / "encoder"
+    encoder.save_to_preset(folder, tokenizer=WordPieceTokenizer(WORDS))
+    return hub.add("org/mini", {p.name: p.read_bytes() for p in folder.iterdir()})
+
+
+def test_a_classifier_is_tuned_from_the_hub_and_its_run_knows_the_commit(
+    hub, on_the_hub, recipe, table, tmp_path, capsys
+):
+    arguments = dict(
+        train=str(table),
+        preset="hf://org/mini",
+        text_column="text",
+        label_column="label",
+        output=tmp_path / "run",
+        epochs=1,
+        batch_size=10,
+        max_sequence_length=8,
+    )
+    columns = dict(text_column="text", label_column="label")
+    finetune = recipe("finetune_classifier")
+    finetune(**arguments)
+    recipe("evaluate_classifier")(str(tmp_path / "run"), str(table), **columns)
+    assert "accuracy" in capsys.readouterr().out
+
+    hub.sent.clear()
+    finetune(**arguments)  # it is finished
+    assert hub.sent == []
+    files = on_the_hub.commits[on_the_hub.refs["main"]]
+    on_the_hub.commit({**files, "README.md": b"another commit"})
+    with pytest.raises(OutputError):
+        finetune(**arguments)
+
+
+def test_a_snapshot_is_known_by_its_commit_whatever_is_added_to_it(tmp_path):
+    snapshot = tmp_path / "models--org--mini" / "snapshots" / ("0" * 40)
+    snapshot.mkdir(parents=True)
+    (snapshot / "config.json").write_text("{}")
+    before = fingerprint([snapshot])
+    assert before == {str(snapshot): f"commit:{'0' * 40}"}
+    (snapshot / "tf_model.h5").write_text("")
+    assert fingerprint([snapshot]) == before

@@ -1,0 +1,58 @@
+"""BERT as Google published it: `bert_config.json`, `vocab.txt`, `bert_model.ckpt.*`.
+
+Source: google-research/bert modeling.py, run_pretraining.py, run_classifier.py and
+run_squad.py, whose variables these are
+"""
+
+import re
+
+from tfzoo.checkpoints.renamed import Renamed, Source
+
+CONFIG = "bert_config.json"
+# State of the optimiser and of the training
+_STATE = re.compile(
+    r".*/(adam_[mv]|AdamWeightDecayOptimizer(_1)?|Adam(_1)?)$"
+    r"|(global_step|good_steps|loss_scale|beta[12]_power)$"
+)
+_HEADS = {
+    "cls/predictions/output_bias": "cls.predictions.bias",
+    "cls/seq_relationship/output_weights": "cls.seq_relationship.weight",
+    "cls/seq_relationship/output_bias": "cls.seq_relationship.bias",
+    "cls/squad/output_weights": "qa_outputs.weight",
+    "cls/squad/output_bias": "qa_outputs.bias",
+    "output_weights": "classifier.weight",
+    "output_bias": "classifier.bias",
+}
+_VARIABLES = {
+    "kernel": "weight",
+    "gamma": "weight",
+    "beta": "bias",
+    "word_embeddings": "word_embeddings.weight",
+    "position_embeddings": "position_embeddings.weight",
+    "token_type_embeddings": "token_type_embeddings.weight",
+}
+
+
+def to_hugging_face(config):
+    """The fields of `config.json` of those of `bert_config.json`."""
+    return {
+        "architectures": ["BertForPreTraining"],
+        **config,
+        "model_type": "bert",
+    }
+
+
+def rename(tensors):
+    """The tensors under Hugging Face's names, without the optimiser's state."""
+    return Renamed(
+        tensors, [_source(name) for name in tensors.names if not _STATE.match(name)]
+    )
+
+
+def _source(name):
+    if name in _HEADS:
+        return _HEADS[name], Source(name)
+    path, _, variable = name.rpartition("/")
+    path = re.sub(r"layer_(\d+)", r"layer.\1", path).replace("/", ".")
+    todays = f"{path}.{_VARIABLES.get(variable, variable)}"
+    return todays, Source(name, transposed=variable == "kernel")

@@ -1,0 +1,102 @@
+"""Tensors of a foreign layout under Hugging Face's names and orientation."""
+
+import re
+from typing import NamedTuple
+
+import numpy as np
+
+from tfzoo.errors import CheckpointError
+
+# Not weights: 0, 1, 2, ... that old checkpoints carry
+_BUFFERS = re.compile(r"(.*\.)?embeddings\.(position_ids|token_type_ids)$")
+_OLD_NORM = {"gamma": "weight", "beta": "bias"}
+
+
+class Source(NamedTuple):
+    """How a tensor lies in a foreign file.
+
+    Args:
+        name: Its name there.
+        transposed: Whether its axes are in reverse order there.
+        shape: What it is reshaped to before it is transposed; None leaves it.
+    """
+
+    name: str
+    transposed: bool = False
+    shape: tuple | None = None
+
+
+class Renamed:
+    """Tensors under other names, and perhaps reshaped and transposed (see `Tensors`).
+
+    Args:
+        tensors: `Tensors` of a file.
+        sources: Iterable of (name, `Source`).
+
+    Raises:
+        CheckpointError: two tensors of the file would have one name.
+    """
+
+    def __init__(self, tensors, sources):
+        self.path = tensors.path
+        self._tensors, self._sources = tensors, {}
+        for name, source in sources:
+            first = self._sources.setdefault(name, source)
+            if first != source:
+                raise CheckpointError(
+                    f"A weight must stand once. Received: {first.name} and "
+                    f"{source.name}.",
+                    path=self.path,
+                    tensor=name,
+                )
+        self.names = frozenset(self._sources)
+
+    def shape(self, name):
+        source = self._sources[name]
+        shape = source.shape or self._tensors.shape(source.name)
+        return shape[::-1] if source.transposed else shape
+
+    def dtype(self, name):
+        return self._tensors.dtype(self._sources[name].name)
+
+    def read(self, name):
+        source = self._sources[name]
+        array = self._tensors.read(source.name)
+        if source.shape is not None:
+            array = np.reshape(array, source.shape)
+        return array.T if source.transposed else array
+
+
+def in_todays_names(tensors, prefix):
+    """Hugging Face's tensors without buffers, normalisations named as they are today.
+
+    Args:
+        tensors: `Tensors` of a file.
+        prefix: What may stand before the names of the backbone: all of them, or none.
+
+    Raises:
+        CheckpointError: a weight stands twice, under an old and a new name or with and
+            without the prefix.
+    """
+    for name in sorted(tensors.names):
+        bare = name.removeprefix(prefix)
+        if bare != name and bare in tensors.names:
+            raise CheckpointError(
+                f"A weight must stand once. Received: {name} and {bare}.",
+                path=tensors.path,
+                tensor=name,
+            )
+    return Renamed(
+        tensors,
+        [
+            (_todays_name(name), Source(name))
+            for name in sorted(tensors.names)
+            if not _BUFFERS.match(name)
+        ],
+    )
+
+
+def _todays_name(name):
+    head, dot, last = name.rpartition(".")
+    is_norm = head.lower().replace("_", "").endswith("layernorm")
+    return head + dot + (_OLD_NORM.get(last, last) if is_norm else last)

@@ -1,0 +1,78 @@
+"""Writing of safetensors files, one tensor in memory at a time."""
+
+import json
+import math
+
+import ml_dtypes  # noqa: F401 (makes NumPy know bfloat16)
+import numpy as np
+
+from tfzoo.checkpoints.safetensors_files import DTYPES, INDEX, WEIGHTS
+
+_NAMES = {dtype: name for name, dtype in DTYPES.items()}
+
+
+def write_safetensors(directory, tensors, max_shard_size=None):
+    """Writes `model.safetensors`, or shards and their index as `transformers` does.
+
+    Args:
+        directory: An existing `pathlib.Path`.
+        tensors: List of objects with `name`, `dtype` (NumPy's name), `shape` and
+            `read()`, which gives the array.
+        max_shard_size: Bytes of tensors in a file; a larger one gets its own. None
+            writes one file.
+    """
+    if max_shard_size is not None and max_shard_size < 1:
+        raise ValueError(
+            f"max_shard_size must be at least 1. Received: {max_shard_size}"
+        )
+    shards = _shards(sorted(tensors, key=lambda t: t.name), max_shard_size)
+    if len(shards) == 1:
+        _write(directory / WEIGHTS, shards[0])
+        return
+    places = {}
+    for number, shard in enumerate(shards, 1):
+        name = f"model-{number:05d}-of-{len(shards):05d}.safetensors"
+        _write(directory / name, shard)
+        places |= {tensor.name: name for tensor in shard}
+    total = sum(_size(tensor) for tensor in tensors)
+    index = {"metadata": {"total_size": total}, "weight_map": places}
+    text = json.dumps(index, indent=2, sort_keys=True) + "\n"
+    (directory / INDEX).write_text(text, encoding="utf-8")
+
+
+def _shards(tensors, limit):
+    shards, room = [[]], limit
+    for tensor in tensors:
+        size = _size(tensor)
+        if limit is not None:
+            if size > room and shards[-1]:
+                shards.append([])
+                room = limit
+            room -= size
+        shards[-1].append(tensor)
+    return shards
+
+
+def _size(tensor):
+    return math.prod(tensor.shape) * np.dtype(tensor.dtype).itemsize
+
+
+def _write(path, tensors):
+    # The widest first, so that each begins at a multiple of its own width
+    tensors = sorted(tensors, key=lambda t: -np.dtype(t.dtype).itemsize)
+    header, end = {"__metadata__": {"format": "pt"}}, 0
+    for tensor in tensors:
+        begin, end = end, end + _size(tensor)
+        header[tensor.name] = {
+            "dtype": _NAMES[tensor.dtype],
+            "shape": list(tensor.shape),
+            "data_offsets": [begin, end],
+        }
+    head = json.dumps(header).encode()
+    head += b" " * (-len(head) % 8)
+    with open(path, "wb") as file:
+        file.write(len(head).to_bytes(8, "little"))
+        file.write(head)
+        for tensor in tensors:
+            array = np.ascontiguousarray(tensor.read())
+            file.write(array.reshape(-1).view(np.uint8))

@@ -1,0 +1,77 @@
+"""Checkpoints that TensorFlow wrote: `NAME.index` and `NAME.data-00000-of-00001`.
+
+TensorFlow is imported when such a file is opened, and only then.
+"""
+
+import math
+
+from tfzoo.errors import CheckpointError
+from tfzoo.files import read_bytes
+
+MAX_INDEX_BYTES = 8 << 20
+
+
+class TensorFlowCheckpoint:
+    """The tensors of a TensorFlow checkpoint under its own names (see `Tensors`).
+
+    Args:
+        directory: Holds one checkpoint.
+
+    Raises:
+        CheckpointError: it holds none or several, or one that is not whole.
+    """
+
+    def __init__(self, directory):
+        import tensorflow as tf
+
+        found = sorted(directory.glob("*.index"))
+        if len(found) != 1:
+            raise CheckpointError(
+                "The directory must hold one file *.index. Received: "
+                f"{[path.name for path in found[:5]]}.",
+                path=directory,
+            )
+        self.path = found[0]
+        read_bytes(self.path, MAX_INDEX_BYTES, CheckpointError)
+        prefix = self.path.with_suffix("")
+        self._errors = (tf.errors.OpError, RuntimeError, ValueError)
+        try:
+            self._reader = tf.train.load_checkpoint(str(prefix))
+            dtypes = self._reader.get_variable_to_dtype_map()
+            shapes = self._reader.get_variable_to_shape_map()
+        except self._errors as e:
+            raise self._unreadable(e) from None
+        self._dtypes = dtypes
+        self._shapes = {name: tuple(shape) for name, shape in shapes.items()}
+        self.names = frozenset(self._shapes)
+        data = directory.glob(f"{prefix.name}.data-*")
+        room = sum(path.stat().st_size for path in data)
+        for name, shape in sorted(self._shapes.items()):
+            if math.prod(shape) * max(dtypes[name].size, 1) > room:
+                raise CheckpointError(
+                    f"The file must hold {shape} of {dtypes[name].name}. Received: "
+                    f"{room} bytes in all.",
+                    path=self.path,
+                    tensor=name,
+                    fix="Copy it again.",
+                )
+
+    def shape(self, name):
+        return self._shapes[name]
+
+    def dtype(self, name):
+        return self._dtypes[name].name
+
+    def read(self, name):
+        try:
+            return self._reader.get_tensor(name)
+        except self._errors as e:
+            raise self._unreadable(e, name) from None
+
+    def _unreadable(self, error, name=None):
+        return CheckpointError(
+            f"Not a whole checkpoint: {str(error)[:300]}.",
+            path=self.path,
+            tensor=name,
+            fix="Copy it again.",
+        )

@@ -1,0 +1,148 @@
+"""`tf_model.h5`: weights that the TensorFlow classes of `transformers` v4 saved.
+
+The file is read with h5py alone, never through Keras. A weight of a layer lies at
+`LAYER/MODEL/LAYER/.../VARIABLE:0`. What two layers share lies in both of them.
+
+Source: `transformers` 4 modeling_tf_utils.py `load_tf_weights_from_h5` and
+modeling_tf_pytorch_utils.py `convert_tf_weight_name_to_pt_weight_name`
+"""
+
+import re
+
+import h5py
+import numpy as np
+
+from tfzoo.checkpoints.renamed import Renamed, Source
+from tfzoo.errors import CheckpointError
+from tfzoo.files import readable_file
+
+WEIGHTS = "tf_model.h5"
+MAX_TENSORS, MAX_DEPTH = 20_000, 16
+_VARIABLES = {
+    "kernel": "weight",
+    "embeddings": "weight",
+    "gamma": "weight",
+    "beta": "bias",
+}
+
+
+class H5File:
+    """The tensors of an HDF5 file under the names it has for them (see `Tensors`).
+
+    Only what such a file needs is followed: groups, and data that lies in one piece in
+    the file itself. A link to another file is refused.
+
+    Args:
+        path: The file.
+
+    Raises:
+        CheckpointError: it is no such file, or not whole.
+    """
+
+    def __init__(self, path):
+        self.path = readable_file(path, CheckpointError)
+        self._places = {}  # name -> paths in the file, dtype, shape
+        with self._open() as file:
+            self._collect(file, (), [0])
+        self.names = frozenset(self._places)
+
+    def shape(self, name):
+        return self._places[name][2]
+
+    def dtype(self, name):
+        return self._places[name][1]
+
+    def read(self, name):
+        paths, _, shape = self._places[name]
+        with self._open() as file:
+            try:
+                array = np.asarray(file[paths[0]][()])
+                copies = [np.asarray(file[path][()]) for path in paths[1:]]
+            except (OSError, RuntimeError, ValueError, KeyError) as e:
+                raise self._error(f"The tensor cannot be read: {e}.", name) from None
+        if array.shape != shape or not all(
+            np.array_equal(array, copy, equal_nan=True) for copy in copies
+        ):
+            raise self._error(
+                "A weight that layers share must be the same in all of them.", name
+            )
+        return array
+
+    def _open(self):
+        try:
+            return h5py.File(self.path, "r")
+        except (OSError, RuntimeError, ValueError) as e:
+            raise self._error(
+                f"Not a whole HDF5 file: {e}.", fix="Copy it again."
+            ) from None
+
+    def _error(self, rule, name=None, fix=None):
+        return CheckpointError(rule, path=self.path, tensor=name, fix=fix)
+
+    def _collect(self, group, above, count):
+        for part, item in self._items(group, above):
+            here = (*above, part)
+            count[0] += 1
+            if count[0] > MAX_TENSORS or len(here) > MAX_DEPTH:
+                raise self._error(
+                    f"The file must hold at most {MAX_TENSORS} tensors and groups, "
+                    f"{MAX_DEPTH} deep.",
+                )
+            if isinstance(item, h5py.Group):
+                self._collect(item, here, count)
+            elif isinstance(item, h5py.Dataset):
+                self._add(item, here)
+
+    def _items(self, group, above):
+        """Names and objects in a group, none of them in another file."""
+        try:
+            for part in group:
+                link = group.get(part, getlink=True)
+                if not isinstance(link, h5py.HardLink):
+                    raise self._error(
+                        "The file must not link elsewhere.", "/".join((*above, part))
+                    )
+                yield part, group[part]
+        except (OSError, RuntimeError, ValueError, KeyError, TypeError) as e:
+            raise self._error(
+                f"Not a whole HDF5 file: {e}.", "/".join(above), fix="Copy it again."
+            ) from None
+
+    def _add(self, data, place):
+        name = "/".join(place[1:]).removesuffix(":0")
+        path = "/".join(place)
+        try:
+            dtype, shape = data.dtype.name, data.shape
+            # Where the bytes lie; None for chunks, filters and other files
+            offset, size = data.id.get_offset(), data.id.get_storage_size()
+        except (OSError, RuntimeError, ValueError, TypeError, OverflowError) as e:
+            raise self._error(f"The tensor cannot be read: {e}.", path) from None
+        if shape is None or offset is None or data.external or data.is_virtual:
+            raise self._error("A tensor must lie in one piece in the file.", path)
+        if size != data.nbytes or offset + size > self.path.stat().st_size:
+            raise self._error("A tensor must lie within the file.", path)
+        first = self._places.setdefault(name, ([], dtype, shape))
+        if first[1:] != (dtype, shape):
+            raise self._error(
+                "A weight that layers share must be the same in all of them.", path
+            )
+        first[0].append(path)
+
+
+def open_transformers_h5(path):
+    """The tensors of a `tf_model.h5` under Hugging Face's names."""
+    file = H5File(path)
+    return Renamed(
+        file, [_hugging_face(name, file.shape(name)) for name in sorted(file.names)]
+    )
+
+
+def _hugging_face(name, shape):
+    """Hugging Face's name and the `Source` of `MODEL/LAYER/.../VARIABLE`."""
+    # `A___B` is B; `layer_._0` is an item of a list
+    named = re.sub(r"/[^/]*___([^/]*)/", r"/\1/", name).replace("_._", "/")
+    *parts, variable = named.split("/")[1:] or [named]
+    todays = ".".join([*parts, _VARIABLES.get(variable, variable)])
+    # GPT-2's `Conv1D` keeps (inputs, outputs) there as well; its bias is (1, outputs)
+    row = shape[1:] if variable == "bias" and len(shape) == 2 else None
+    return todays, Source(name, transposed=variable == "kernel", shape=row)

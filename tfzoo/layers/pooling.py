@@ -1,0 +1,53 @@
+"""One vector for a whole text.
+
+Shapes: B batch, S sequence, D hidden_dim.
+"""
+
+import keras
+from keras import ops
+
+POOLINGS = ("mean", "cls")
+
+
+@keras.saving.register_keras_serializable("tfzoo")
+class SentencePooling(keras.layers.Layer):
+    """The vectors of the tokens of a text -> one vector, in float32.
+
+    Args:
+        pooling: `"mean"` of the real tokens, [CLS] and [SEP] among them; or `"cls"`,
+            the vector of the first token.
+        normalize: Whether the result has length 1.
+
+    Call arguments:
+        x: (B, S, D) sequence output of the backbone.
+        padding_mask: (B, S), 1 for a token and 0 for padding.
+
+    Returns:
+        (B, D) float32; zero for a row that is all padding, if it is a mean.
+
+    Source: Reimers & Gurevych 2019, section 3, https://arxiv.org/abs/1908.10084
+    """
+
+    def __init__(self, pooling="mean", *, normalize=True, **kwargs):
+        # Sums over a sequence stay in float32 under mixed precision.
+        super().__init__(**{**kwargs, "dtype": "float32"})
+        if pooling not in POOLINGS:
+            raise ValueError(
+                f"pooling must be one of {POOLINGS}. Received: {pooling!r}"
+            )
+        self.pooling = pooling
+        self.normalize = normalize
+
+    def call(self, x, padding_mask):
+        if self.pooling == "cls":
+            pooled = ops.take(x, 0, axis=1)
+        else:
+            real = ops.expand_dims(ops.cast(padding_mask, x.dtype), -1)
+            count = ops.maximum(ops.sum(real, axis=1), 1e-9)
+            pooled = ops.sum(x * real, axis=1) / count
+        if not self.normalize:
+            return pooled
+        return ops.normalize(pooled, axis=-1, epsilon=1e-12)
+
+    def compute_output_shape(self, x_shape, padding_mask_shape):
+        return (x_shape[0], x_shape[-1])

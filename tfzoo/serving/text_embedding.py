@@ -1,0 +1,79 @@
+"""The signatures of a served embedder: texts in, vectors out.
+
+Shapes: B rows, S tokens, D width of a vector.
+"""
+
+from tfzoo.serving.core import PaddedCore, checked_ids
+from tfzoo.serving.signatures import (
+    IDS,
+    STRINGS,
+    ServedModel,
+    encoded,
+    id_names,
+    traced,
+)
+from tfzoo.serving.warmup import warmup_requests
+
+
+def text_embedder_signatures(
+    core,
+    tokenizer,
+    *,
+    max_sequence_length,
+    vocabulary_size=None,
+    num_segments=2,
+    jit_compile=False,
+):
+    """The signatures of a model that gives texts vectors.
+
+    `serving_default` takes `text` string (B,) and returns `embedding` float32 (B, D).
+
+    `token_ids` takes `token_ids`, `segment_ids` (where the core has segments) and
+    `padding_mask` int32 (B, S), with S from 1 to `max_sequence_length`, and returns the
+    same.
+
+    Args:
+        core: A dictionary of int32 `token_ids`, `segment_ids`, `padding_mask` (B, S)
+            -> vectors (B, D), in inference mode.
+        tokenizer: With the special tokens of an encoder.
+        max_sequence_length: Tokens, special ones included; longer text is truncated.
+        vocabulary_size: Ids the core knows; the tokenizer's vocabulary by default.
+        num_segments: Segments the core knows; None where it takes no `segment_ids`.
+        jit_compile: Whether XLA compiles the core in the served model.
+
+    Returns:
+        ServedModel.
+
+    Raises:
+        TokenizerError: the vocabulary lacks a special token that is needed.
+    """
+    padded = PaddedCore(
+        core,
+        max_sequence_length=max_sequence_length,
+        pad_id=tokenizer.required_id("pad"),
+        segment_ids=bool(num_segments),
+        jit_compile=jit_compile,
+    )
+
+    @traced(text=STRINGS)
+    def serving_default(text):
+        inputs = encoded(tokenizer, {"text": text}, max_sequence_length)
+        return {"embedding": padded(inputs)}
+
+    @traced(**dict.fromkeys(id_names(num_segments), IDS))
+    def token_ids(**inputs):
+        checked = checked_ids(
+            inputs,
+            vocabulary_size=vocabulary_size or tokenizer.vocabulary_size,
+            num_segments=num_segments,
+            max_sequence_length=max_sequence_length,
+        )
+        return {"embedding": padded(checked)}
+
+    functions = {"serving_default": serving_default, "token_ids": token_ids}
+    methods = dict.fromkeys(functions, "predict")
+    return ServedModel(
+        functions=functions,
+        methods=methods,
+        warmup=warmup_requests(functions, methods, tokenizer, padded),
+    )

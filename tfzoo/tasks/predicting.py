@@ -1,0 +1,63 @@
+"""Numbers for each text, in the order of the texts.
+
+Shapes: N texts, C numbers of a text.
+"""
+
+import numpy as np
+import tensorflow as tf
+
+from tfzoo.data.buckets import ordered_batches
+from tfzoo.data.string_batches import dense_batch
+from tfzoo.tasks.inputs import batched, is_raw_dataset, raw_texts
+from tfzoo.tasks.task import BATCH_SIZE
+
+
+class RowPerText:
+    """A mix-in: `predict` of a task that answers a text with a row of numbers.
+
+    A task defines, beside what `Task` asks for:
+        num_outputs: Numbers C of a text.
+        encode_texts(texts): Ids of `Texts`, an `EncodedBatch`.
+    """
+
+    def predict(self, x, batch_size=None, **kwargs):
+        """Outputs float32 (N, C), in the order of `x`; as in Keras otherwise.
+
+        Args:
+            x: Raw text or prepared ids, or a dataset of either.
+            batch_size: Texts per batch, 32 by default; None with a dataset.
+            **kwargs: As in Keras.
+        """
+        texts = raw_texts(x)
+        if texts is None:
+            if is_raw_dataset(x):
+                x = self.map_strings(batched(x))
+            elif isinstance(x, dict) and not len(x["token_ids"]):
+                return self._nothing()
+            return super().predict(x, batch_size=batch_size, **kwargs)
+        if not texts.texts:
+            return self._nothing()
+        batch_size = batch_size or BATCH_SIZE
+        encoded = self.encode_texts(texts)
+        if len(texts.texts) <= batch_size and not kwargs.get("callbacks"):
+            if self.distribute_strategy.num_replicas_in_sync == 1:
+                # One batch needs none of the pipeline that `predict` builds anew.
+                return self.predict_on_batch(self._dense(encoded))
+        data, positions = ordered_batches(
+            encoded,
+            batch_size=batch_size,
+            pad_id=self.tokenizer.pad_id,
+            multiple=self.length_multiple,
+        )
+        return super().predict(data, **kwargs)[positions]
+
+    def _dense(self, encoded):
+        rows = {
+            name: tf.RaggedTensor.from_row_splits(values, encoded.row_splits)
+            for name, values in encoded._asdict().items()
+            if name != "row_splits"
+        }
+        return dense_batch(rows, self.tokenizer.pad_id, self.length_multiple)
+
+    def _nothing(self):
+        return np.zeros((0, self.num_outputs), np.float32)

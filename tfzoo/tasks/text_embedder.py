@@ -1,0 +1,266 @@
+"""A vector for a text, near that of a text of like meaning.
+
+Shapes: N texts, B batch, D hidden_dim of the backbone.
+"""
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from tfzoo.checkpoints.sentence_transformers import read_modules, write_modules
+from tfzoo.data.buckets import SECOND, padded_batches
+from tfzoo.layers import SentencePooling
+from tfzoo.models import BACKBONES
+from tfzoo.serving import export_version, text_embedder_signatures
+from tfzoo.tasks.inputs import Texts, raw_texts
+from tfzoo.tasks.predicting import RowPerText
+from tfzoo.tasks.presets import stored_task_arguments
+from tfzoo.tasks.task import BATCH_SIZE, Task
+from tfzoo.training.pair_losses import InBatchNegatives
+
+_HASHES = 2**31 - 1
+
+
+@keras.saving.register_keras_serializable("tfzoo")
+class TextEmbedder(RowPerText, Task):
+    """Sentence embeddings: texts of like meaning have vectors of a large cosine.
+
+    Args:
+        backbone: A `BertEncoder`, a `RobertaEncoder` or a `DistilBertEncoder`. A pooler
+            that it has is not used; `save_to_preset` writes it as it is.
+        tokenizer: A `WordPieceTokenizer` or a `ByteBPETokenizer` with the special
+            tokens of an encoder.
+        pooling: `"mean"` of the vectors of all tokens or `"cls"`, that of the first.
+        normalize: Whether a vector has length 1, so that the cosine of two is their
+            product.
+        max_sequence_length: Longest input in tokens, longer ones are cut; None takes
+            the backbone's.
+
+    `fit` and `evaluate` take pairs of texts, `x = {"text": [...], "text_pair": [...]}`
+    or a batched dataset of such dicts. By default there is no `y`: the two texts of a
+    pair belong together, a question and its answer, say, and the second texts of the
+    other pairs of the batch are the wrong ones (`InBatchNegatives`; larger batches are
+    harder). With `compile(loss=CosineError())`, `y` says how alike the two are, from -1
+    to 1. Prepared ids are those of the first texts and, under `second_token_ids` and so
+    on, those of the second ones; then `y` names texts as `InBatchNegatives` says.
+    `predict` takes single texts.
+
+    Returns:
+        (B, D) float32 vectors; of pairs (B, 2, D).
+
+    Source: Reimers & Gurevych 2019, https://arxiv.org/abs/1908.10084; the training on
+        pairs: Henderson et al. 2017, section 4, https://arxiv.org/abs/1705.00652
+    """
+
+    model_types = ("bert", "roberta", "distilbert")
+    heads = ()
+
+    def __init__(
+        self,
+        backbone,
+        tokenizer,
+        *,
+        pooling="mean",
+        normalize=True,
+        max_sequence_length=None,
+        **kwargs,
+    ):
+        pool = SentencePooling(pooling, normalize=normalize, name="pooling")
+        vectors = pool(
+            backbone.output["sequence_output"], backbone.input["padding_mask"]
+        )
+        super().__init__(
+            backbone.input,
+            vectors,
+            backbone=backbone,
+            tokenizer=tokenizer,
+            max_sequence_length=max_sequence_length,
+            **kwargs,
+        )
+        self.pooling = pooling
+        self.normalize = normalize
+
+    def call(self, inputs, training=None, mask=None):
+        first = super().call(inputs, training=training, mask=mask)
+        seconds = {
+            name.removeprefix(SECOND): value
+            for name, value in inputs.items()
+            if name.startswith(SECOND)
+        }
+        if not seconds:
+            return first
+        second = super().call(seconds, training=training, mask=mask)
+        return keras.ops.stack([first, second], axis=1)
+
+    @classmethod
+    def wants_pooler(cls, backbone_class):
+        return True
+
+    @property
+    def stored_model(self):
+        return self.backbone
+
+    @property
+    def num_outputs(self):
+        """Width D of a vector."""
+        return self.backbone.hidden_dim
+
+    def get_config(self):
+        config = {**super().get_config(), **self.task_arguments()}
+        if "pooler" in config["backbone"]["config"]:
+            # It is no part of this graph, so that a `.keras` file has no weights of it.
+            config["backbone"]["config"]["pooler"] = False
+        return config
+
+    def task_arguments(self):
+        return {
+            "pooling": self.pooling,
+            "normalize": self.normalize,
+            "max_sequence_length": self.max_sequence_length,
+        }
+
+    @classmethod
+    def stored_arguments(cls, config, path):
+        known = {"pooling": str, "normalize": bool, "max_sequence_length": int}
+        sizes = BACKBONES[config["model_type"]].checkpoint.from_config(config, path)
+        found = read_modules(
+            path.parent,
+            hidden_dim=sizes["hidden_dim"],
+            num_positions=sizes["max_sequence_length"],
+        )
+        return {**stored_task_arguments(config, path, cls.__name__, known), **found}
+
+    def save_more(self, directory):
+        write_modules(
+            directory, hidden_dim=self.backbone.hidden_dim, **self.task_arguments()
+        )
+
+    def default_loss(self, label_smoothing):
+        if label_smoothing:
+            raise ValueError(
+                "An embedder has no labels to smooth. "
+                f"Received: label_smoothing={label_smoothing}"
+            )
+        return InBatchNegatives()
+
+    def default_metrics(self):
+        return []
+
+    def encode_texts(self, texts):
+        if texts.text_pairs is not None:
+            raise ValueError(
+                "A vector is that of a single text. Received: pairs of texts"
+            )
+        return self.tokenizer.encode_batch(
+            texts.texts, max_length=self.max_sequence_length
+        )
+
+    def training_data(
+        self,
+        x,
+        y=None,
+        sample_weight=None,
+        *,
+        batch_size=BATCH_SIZE,
+        epochs=1,
+        shuffle=True,
+        seed=0,
+        start_step=0,
+    ):
+        """Batches of raw pairs for `fit`, see `Task`; pairs of like length together."""
+        first, second = raw_texts(x)
+        if second is None:
+            raise ValueError(
+                "An embedder is trained on pairs: x={'text': [...], 'text_pair': "
+                "[...]}. Received: single texts"
+            )
+        targets = _names(first, second) if y is None else np.asarray(y, np.float32)
+        weights = np.ones(len(first)) if sample_weight is None else sample_weight
+        for name, values in (("y", targets), ("sample_weight", weights)):
+            if len(values) != len(first):
+                raise ValueError(
+                    f"x and {name} must be of one length. "
+                    f"Received: {len(first)} and {len(values)}"
+                )
+        return padded_batches(
+            self.encode_texts(Texts(first)),
+            targets,
+            np.asarray(weights, np.float32),
+            seconds=self.encode_texts(Texts(second)),
+            batch_size=batch_size,
+            pad_id=self.tokenizer.pad_id,
+            multiple=self.length_multiple,
+            seed=seed,
+            start_step=start_step,
+            epochs=epochs,
+            shuffle=shuffle,
+        )
+
+    def map_strings(self, dataset, *, seed=0):
+        """A batched dataset of raw text -> one of inputs, or of (inputs, targets, ...).
+
+        Single texts, for `predict`, have no targets; pairs without `y` are their own.
+        """
+        del seed  # nothing is random here
+
+        def encode(text, y=None, *weight):
+            if not isinstance(text, dict) or "text_pair" not in text:
+                return self.encode_strings(text)
+            pair = (text["text"], text["text_pair"])
+            inputs = self.encode_strings(pair[0])
+            for name, value in self.encode_strings(pair[1]).items():
+                inputs[SECOND + name] = value
+            if y is None:
+                y = tf.strings.to_hash_bucket_fast(tf.stack(pair, axis=1), _HASHES)
+            else:
+                y = tf.cast(y, tf.float32)
+            return (inputs, y, *weight)
+
+        return dataset.map(encode, num_parallel_calls=2).prefetch(2)
+
+    def embed(self, texts, *, batch_size=BATCH_SIZE):
+        """The vector of each text.
+
+        Args:
+            texts: A list of strings, or one string.
+            batch_size: Texts per batch.
+
+        Returns:
+            float32 (N, D), in the order of the texts; (D,) of one string.
+        """
+        if isinstance(texts, str | bytes):
+            return self.embed([texts])[0]
+        return self.predict(Texts(list(texts)), batch_size=batch_size, verbose=0)
+
+    def export_version(self, base, *, jit_compile=False):
+        """Writes the next version of a SavedModel that takes raw strings.
+
+        Args:
+            base: Directory of the versions, such as `saved_models/NAME`.
+            jit_compile: Whether XLA compiles the numeric core when it is served.
+
+        Returns:
+            `pathlib.Path` of the new version.
+        """
+        model = self.in_float32()
+        served = text_embedder_signatures(
+            lambda inputs: model(inputs, training=False),
+            self.tokenizer,
+            max_sequence_length=self.max_sequence_length,
+            vocabulary_size=self.backbone.vocabulary_size,
+            num_segments=self.num_segments,
+            jit_compile=jit_compile,
+        )
+        return export_version(base, served)
+
+
+def _names(first, second):
+    """A number for each text of each pair, int32 (N, 2): equal for equal texts."""
+    numbers = {}
+    return np.array(
+        [
+            [numbers.setdefault(text, len(numbers)) for text in pair]
+            for pair in zip(first, second, strict=True)
+        ],
+        np.int32,
+    ).reshape(-1, 2)

@@ -1,0 +1,124 @@
+"""What all tokenizers have in common: named special tokens, and texts between them."""
+
+import operator
+
+import numpy as np
+
+from tfzoo.errors import TokenizerError
+
+AROUND_TEXTS = ("pad", "unknown", "cls", "sep", "mask")
+
+
+class Tokenizer:
+    """Base of the tokenizers.
+
+    A tokenizer is a vocabulary with two engines, one in Rust and one in TensorFlow
+    operations, which give the same ids for every text. It defines `get_config`,
+    `tokenize`, `detokenize`, `graph`, `token_text` and:
+
+        special_names: Names of the special tokens that it may have.
+        layout: The `Layout` of texts with special tokens.
+        _engine: Its engine in Rust.
+    """
+
+    special_names = AROUND_TEXTS
+
+    def _name_tokens(self, ids, tokens):
+        """Sets `pad_token`, `pad_id` and so on.
+
+        Args:
+            ids: Dict of token -> id.
+            tokens: Dict of the name of a special token -> the token or None.
+        """
+        self._ids = ids
+        for name in self.special_names:
+            setattr(self, f"{name}_token", tokens[name])
+            setattr(self, f"{name}_id", ids.get(tokens[name]))
+
+    @classmethod
+    def from_config(cls, config):
+        """The tokenizer of a `get_config`."""
+        return cls(**config)
+
+    def __reduce__(self):
+        return _from_config, (type(self), self.get_config())
+
+    @property
+    def vocabulary_size(self):
+        """Number of ids V."""
+        return len(self.vocabulary)
+
+    @property
+    def special(self):
+        """bool (V,) True for the special tokens."""
+        return np.isin(np.arange(self.vocabulary_size), self.special_ids)
+
+    def token_to_id(self, token):
+        """Id of a token, or None."""
+        return self._ids.get(token)
+
+    def id_to_token(self, index):
+        """The token of an id, None if no token has it."""
+        return self.vocabulary[self._checked(index)]
+
+    def required_id(self, name):
+        """Id of the special token of a name, such as "mask".
+
+        Raises:
+            TokenizerError: the vocabulary lacks it.
+        """
+        if name not in self.special_names:
+            names = ", ".join(map(repr, self.special_names))
+            raise ValueError(f"name must be one of {names}. Received: {name!r}")
+        index, token = getattr(self, f"{name}_id"), getattr(self, f"{name}_token")
+        if index is None:
+            named = "" if token is None else f" {token}"
+            raise TokenizerError(
+                f"The vocabulary must hold the {name} token{named} for this.",
+                fix="Add it to the vocabulary, or name the token that stands for it.",
+            )
+        return index
+
+    def encode(self, text, text_pair=None, *, max_length=None):
+        """One text or pair with special tokens, laid out as the model reads it.
+
+        Args:
+            text: A text, str or bytes.
+            text_pair: None, or a second text.
+            max_length: Longest result in tokens; the longer text is cut first.
+
+        Returns:
+            An `Encoding`: ids, segments, offsets, words.
+        """
+        texts = [text] if text_pair is None else [text, text_pair]
+        return self._engine.encode(texts, max_length)
+
+    def encode_batch(
+        self, texts, text_pairs=None, *, max_length=None, mask_token=False
+    ):
+        """Many texts or pairs with their special tokens, as `encode` lays them out.
+
+        Args:
+            texts: Iterable of N texts.
+            text_pairs: None, or N second texts.
+            max_length: Longest result in tokens; the longer text is cut first.
+            mask_token: Whether the mask token, written in a text, is that token.
+
+        Returns:
+            An `EncodedBatch`.
+        """
+        columns = [texts] if text_pairs is None else [texts, text_pairs]
+        return self._engine.encode_batch(columns, max_length, mask_token=mask_token)
+
+    def _checked(self, index):
+        index = operator.index(index)
+        if not 0 <= index < len(self.vocabulary):
+            raise ValueError(
+                f"An id must be at least 0 and below the vocabulary's size. Received: "
+                f"id={index}, vocabulary_size={len(self.vocabulary)}"
+            )
+        return index
+
+
+def _from_config(cls, config):
+    return cls(**config)
