@@ -1,5 +1,6 @@
 """What the signatures of a model that answers questions answer."""
 
+import json
 import re
 
 import keras
@@ -156,6 +157,22 @@ def test_the_saved_model_answers_its_own_warm_up(served, tmp_path):
             lengths.add(len(request.inputs["context"][0].split()) + 3)
             assert answer["answer"].numpy()[0] != b""
     assert lengths == {32, 64, 72}
+
+
+def test_the_c_library_answers_strings(served, tmp_path, python, here):
+    version = export_version(tmp_path / "answers", served)
+    inputs = {
+        "question": ["string", [len(QUESTIONS)], QUESTIONS],
+        "context": ["string", [len(CONTEXTS)], CONTEXTS],
+    }
+    sent = json.dumps([["serving_default", inputs]])
+    library = tf.sysconfig.get_lib()
+    printed = python(here / "c_api.py", library, version, input=sent)
+    (answer,) = json.loads(printed)["answers"]
+    expected = ask(served, QUESTIONS, CONTEXTS)
+    assert answer["answer"][1] == [text.decode() for text in expected["answer"]]
+    for name in ("start", "end"):
+        assert answer[name][1] == expected[name].tolist()
 
 
 @pytest.mark.slow

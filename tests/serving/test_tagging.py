@@ -1,5 +1,6 @@
 """What the signatures of a model that labels words answer."""
 
+import json
 import re
 
 import keras
@@ -167,6 +168,19 @@ def test_the_saved_model_answers_its_own_warm_up(served, tmp_path):
         if request.signature == "serving_default":
             assert answer["num_words"].numpy() == len(request.inputs["text"][0].split())
     assert (version / "assets.extra" / "labels.txt").read_text().split() == list(LABELS)
+
+
+def test_the_c_library_labels_words(served, tmp_path, python, here):
+    version = export_version(tmp_path / "tags", served)
+    sent = [["serving_default", {"text": ["string", [len(TEXTS)], TEXTS]}]]
+    library = tf.sysconfig.get_lib()
+    printed = python(here / "c_api.py", library, version, input=json.dumps(sent))
+    (answer,) = json.loads(printed)["answers"]
+    expected = ask(served, *TEXTS)
+    for name in ("words", "labels"):
+        assert answer[name][1] == [text.decode() for text in expected[name].ravel()]
+    for name in ("starts", "ends", "num_words"):
+        assert answer[name][1] == expected[name].ravel().tolist()
 
 
 @pytest.mark.slow

@@ -309,8 +309,6 @@ def test_emerging_entities_are_learned_from_random_weights(shared_data):
         "bert_tiny", tokenizer=tokenizer, labels=labels, max_sequence_length=64
     )
     model.compile(learning_rate=1e-3)
-    model.fit(x, y, epochs=4, verbose=0)
-    found = model.evaluate(*held_out, verbose=0, return_dict=True)
-    outside = np.mean([label == "O" for row in held_out[1] for label in row])
-    assert found["f1"] > 0.03  # every word O: 0
-    assert found["accuracy"] > outside - 0.03
+    history = model.fit(x, y, epochs=6, verbose=0).history
+    assert history["f1"][-1] > 0.25  # every word O: 0
+    assert model.evaluate(*held_out, verbose=0, return_dict=True)["f1"] > 0.04
