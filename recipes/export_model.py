@@ -32,8 +32,9 @@ def main(
     """Writes a trained model as the next version of a SavedModel for TF Serving.
 
     Args:
-        preset: Directory of a classifier, of a GPT, or of a pretrained BERT, which is
-            exported as one that fills gaps; or hf://ORG/NAME.
+        preset: Directory of a classifier, of a GPT, of an embedder (also one of
+            sentence-transformers), or of a pretrained BERT, which is exported as one
+            that fills gaps; or hf://ORG/NAME.
         output: Folder of the versions; its name becomes the model's name.
         jit_compile: Compile the numeric part by XLA when it is served. TF Serving on a
             CPU then needs `--xla_cpu_compilation_enabled=true`.

@@ -6,7 +6,8 @@
 Prints one line for each text: of a classifier `label<TAB>score`; of one with several
 labels per text these pairs for the labels of a probability of at least 0.5; of a
 regression the score; of a model that fills gaps `word<TAB>score` for each `[MASK]`;
-of a model that generates what comes after the text, which may take several lines.
+of a model that generates what comes after the text, which may take several lines; of
+one that embeds the numbers of the vector with tabs between.
 With `--json` a line is an object that holds everything the model answered.
 """
 
@@ -163,6 +164,8 @@ def described(row, labels):
     """One answer as plain values: names for the probabilities, no padding of gaps."""
     if "text" in row:
         return {"text": row["text"].decode()}
+    if "embedding" in row:
+        return {"embedding": row["embedding"].tolist()}
     if "tokens" in row:
         return {
             "gaps": [
@@ -190,6 +193,8 @@ def line(answer):
     """One answer as the line that is printed."""
     if "text" in answer:
         return answer["text"]
+    if "embedding" in answer:
+        return "\t".join(f"{number:.6f}" for number in answer["embedding"])
     if "gaps" in answer:
         pairs = [(best["token"], best["score"]) for best, *_ in answer["gaps"]]
     elif "label" in answer:

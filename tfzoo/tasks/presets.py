@@ -120,7 +120,7 @@ class Preset(PushToHub):
     def architecture(self):
         """Name of `transformers`' class for it."""
         architectures = self.backbone.checkpoint.ARCHITECTURES
-        if self.stored_model is not self:
+        if self.stored_model() is not self:
             return architectures["backbone"]
         return architectures[type(self).__name__]
 
@@ -144,7 +144,7 @@ class Preset(PushToHub):
             **checkpoint.backbone_names(self.backbone.num_layers, present),
             **checkpoint.head_names(),
         }
-        variables, new = weight_variables(self.stored_model), []
+        variables, new = weight_variables(self.stored_model()), []
         if not keep_head:
             new = [v.path for v in variables if v.path.split("/")[0] in self.heads]
             variables = [v for v in variables if v.path not in new]
@@ -176,7 +176,7 @@ class Preset(PushToHub):
             self._config_fields() | dtype_fields(self, dtype),
         )
         # Without a head the file is the backbone's, whose names have no prefix.
-        present = None if self.stored_model is self else ()
+        present = None if self.stored_model() is self else ()
         names = {
             **checkpoint.backbone_names(self.backbone.num_layers, present),
             **checkpoint.head_names(),
@@ -197,7 +197,7 @@ class Preset(PushToHub):
         def write_rest(beside):
             save_weights(
                 beside,
-                self.stored_model,
+                self.stored_model(),
                 names,
                 dtype=dtype,
                 max_shard_size=max_shard_size,
@@ -209,9 +209,11 @@ class Preset(PushToHub):
 
         write_preset(directory, config, card, write_rest)
 
-    @property
     def stored_model(self):
-        """The model whose weights the directory holds."""
+        """The model whose weights the directory holds.
+
+        No property: Keras would walk from a model through it into itself for ever.
+        """
         return self
 
     def save_more(self, directory):
@@ -271,7 +273,8 @@ def stored_task_arguments(config, path, class_name, known):
         return {}
     found = {name: block[name] for name in known if block.get(name) is not None}
     for name, value in found.items():
-        if not isinstance(value, known[name]) or (
+        kind = int | float if known[name] is float else known[name]  # JSON's 0 for 0.0
+        if not isinstance(value, kind) or (
             isinstance(value, list) and not all(isinstance(v, str) for v in value)
         ):
             raise CheckpointError(

@@ -96,7 +96,6 @@ class TextEmbedder(RowPerText, Task):
     def wants_pooler(cls, backbone_class):
         return True
 
-    @property
     def stored_model(self):
         return self.backbone
 
