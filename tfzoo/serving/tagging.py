@@ -6,7 +6,7 @@ Shapes: B rows, S tokens, W words, C labels.
 import tensorflow as tf
 
 from tfzoo.serving.core import PaddedCore, checked_ids
-from tfzoo.serving.passages import passages
+from tfzoo.serving.passages import passages, require_places
 from tfzoo.serving.signatures import (
     IDS,
     STRINGS,
@@ -62,7 +62,9 @@ def token_classifier_signatures(
 
     Raises:
         TokenizerError: the vocabulary lacks a special token that is needed.
+        ValueError: the tokenizer's graph does not say where its tokens stand.
     """
+    require_places(tokenizer)
     padded = PaddedCore(
         core,
         max_sequence_length=max_sequence_length,
