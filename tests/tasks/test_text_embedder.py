@@ -57,9 +57,8 @@ def test_a_directory_has_the_files_of_sentence_transformers(
 
 @pytest.mark.parity
 def test_a_directory_opens_in_transformers(make_encoder, tokenizer, tmp_path):
-    import torch
-    import transformers
-
+    torch = pytest.importorskip("torch")
+    transformers = pytest.importorskip("transformers")
     embedder = TextEmbedder(make_encoder(), tokenizer, normalize=False)
     embedder.save_to_preset(tmp_path / "vectors")
     theirs, info = transformers.AutoModel.from_pretrained(
