@@ -138,10 +138,10 @@ def saved(encoder, directory, **changes):
 @pytest.mark.parametrize(
     ("field", "value", "message"),
     [
-        ("hidden_act", "swish", "config.json: hidden_act: .*'swish'. Implemented"),
+        ("hidden_act", "swish", "config.json: hidden_act: .*gelu_new.*'swish'"),
         ("position_embedding_type", "relative_key", "position_embedding_type"),
-        ("vocab_size", 1e12, "vocab_size: Not a sensible value"),
-        ("vocab_size", "50", "vocab_size: Not a sensible value"),
+        ("vocab_size", 1e12, "vocab_size: Must be a whole number from 1"),
+        ("vocab_size", "50", "vocab_size: Must be a whole number from 1"),
         ("num_hidden_layers", None, "num_hidden_layers"),
         ("model_type", "gpt2", "model_type: Must be 'bert'"),
         ("num_attention_heads", 3, "must divide hidden_size"),

@@ -90,7 +90,7 @@ def test_the_feed_forward_width_may_be_left_out_as_gpt2_does(tmp_path):
         ("n_layer", 3, "a weight that the file lacks"),
         ("n_layer", 1, r"h\.1.*a tensor that the model lacks"),
         ("n_positions", "absent", "n_positions: The field is missing"),
-        ("vocab_size", -1, "vocab_size: Not a sensible value: -1"),
+        ("vocab_size", -1, "vocab_size: Must be a whole number.* -1"),
     ],
 )
 def test_a_configuration_at_fault_is_named(saved, field, value, message):

@@ -23,38 +23,57 @@ class Field(NamedTuple):
     Args:
         name: Of the field.
         accepts: Function of a JSON value, whether it makes sense.
+        rule: What it must be, for the error.
         default: What `transformers` takes where the field is absent or null; REQUIRED
             where the file must say it.
     """
 
     name: str
     accepts: Callable[[Any], bool]
+    rule: str
     default: Any = REQUIRED
 
 
 def size(name, default=REQUIRED):
-    """A field that counts something: a whole number from 1 to 16 million."""
-    return Field(name, lambda v: type(v) is int and 0 < v < 1 << 24, default)
+    """A field that counts something."""
+    return Field(name, _is_whole_from(1), "a whole number from 1 to 16777215", default)
 
 
 def token(name, default=REQUIRED):
-    """A field that names a token id: a whole number from 0."""
-    return Field(name, lambda v: type(v) is int and 0 <= v < 1 << 24, default)
+    """A field that names a token id."""
+    return Field(name, _is_whole_from(0), "a whole number from 0 to 16777215", default)
 
 
 def share(name, default=REQUIRED):
-    """A field that says which share is dropped: from 0 up to but not including 1."""
-    return Field(name, lambda v: type(v) in (int, float) and 0 <= v < 1, default)
+    """A field that says which share is dropped."""
+
+    def accepts(value):
+        return type(value) in (int, float) and 0 <= value < 1
+
+    return Field(name, accepts, "a number from 0 up to but not including 1", default)
 
 
 def epsilon(name, default=REQUIRED):
     """A field with the number that a normalisation adds to the variance."""
-    return Field(name, lambda v: type(v) is float and 0 < v < 1, default)
+
+    def accepts(value):
+        return type(value) is float and 0 < value < 1
+
+    return Field(name, accepts, "a number between 0 and 1", default)
 
 
 def activation(name, default=REQUIRED):
     """A field with the name of a nonlinearity, as Hugging Face names them."""
-    return Field(name, lambda v: isinstance(v, str) and v in ACTIVATIONS, default)
+
+    def accepts(value):
+        return isinstance(value, str) and value in ACTIVATIONS
+
+    rule = f"one of {', '.join(ACTIVATIONS)}, which are implemented"
+    return Field(name, accepts, rule, default)
+
+
+def _is_whole_from(least):
+    return lambda value: type(value) is int and least <= value < 1 << 24
 
 
 def read_arguments(config, path, model_type, fields, fixed):
@@ -114,10 +133,8 @@ def read_field(config, path, field):
     if value is REQUIRED:
         raise CheckpointError("The field is missing.", path=path, tensor=field.name)
     if not field.accepts(value):
-        names = ", ".join(ACTIVATIONS)
-        choices = f" Implemented are {names}." if isinstance(value, str) else ""
         raise CheckpointError(
-            f"Not a sensible value: {_short(value)}.{choices}",
+            f"Must be {field.rule}. Received: {_short(value)}.",
             path=path,
             tensor=field.name,
         )

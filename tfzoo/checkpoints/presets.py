@@ -17,11 +17,19 @@ MAX_CONFIG_BYTES = 4 << 20
 
 
 def read_config(directory, name=CONFIG):
-    """The configuration of a preset directory, a dict."""
+    """The configuration of a preset directory, a dict; `architectures` are text."""
     directory = pathlib.Path(directory)
     if not directory.is_dir():
         raise CheckpointError("The preset directory does not exist.", path=directory)
-    return read_json(directory / name, CheckpointError, MAX_CONFIG_BYTES)
+    config = read_json(directory / name, CheckpointError, MAX_CONFIG_BYTES)
+    names = config.get("architectures") or []
+    if not isinstance(names, list) or not all(isinstance(n, str) for n in names):
+        raise CheckpointError(
+            f"Must be a list of names. Received: {repr(names)[:200]}.",
+            path=directory / name,
+            tensor="architectures",
+        )
+    return config
 
 
 def write_preset(path, config, card, write_rest):

@@ -69,9 +69,6 @@ class CausalLM(Generating, Scoring, Task):
         )
         self.document_borders = document_borders
 
-    def get_config(self):
-        return {**super().get_config(), **self.task_arguments()}
-
     def task_arguments(self):
         return {
             "max_sequence_length": self.max_sequence_length,

@@ -80,8 +80,8 @@ def _task_of(config, path):
 def stored_labels(config, path):
     """The labels in order, as `transformers` writes them."""
     labels = config.get("id2label", {"0": "LABEL_0", "1": "LABEL_1"})
-    wanted = [str(i) for i in range(len(labels))]
-    if not isinstance(labels, dict) or sorted(labels, key=str) != sorted(wanted):
+    wanted = [str(i) for i in range(len(labels))] if isinstance(labels, dict) else ()
+    if not isinstance(labels, dict) or sorted(labels) != sorted(wanted):
         raise CheckpointError(
             "Must have the keys 0, 1, 2 and so on.", path=path, tensor="id2label"
         )

@@ -50,6 +50,19 @@ def _is_strings(x):
     return isinstance(x, list | tuple) and all(isinstance(t, str | bytes) for t in x)
 
 
+def example_weights(sample_weight, count):
+    """Weights of so many examples, float32 (N,), 1 where none are given."""
+    if sample_weight is None:
+        return np.ones(count, np.float32)
+    weights = np.asarray(sample_weight, np.float32)
+    if weights.shape != (count,):
+        raise ValueError(
+            "sample_weight must be a number for each example. Received: shape "
+            f"{weights.shape} for {count} examples"
+        )
+    return weights
+
+
 def is_raw_dataset(x):
     """Whether `x` is a `tf.data.Dataset` whose first component is text."""
     if not isinstance(x, tf.data.Dataset):

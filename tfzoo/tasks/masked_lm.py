@@ -8,19 +8,20 @@ import numpy as np
 import tensorflow as tf
 
 from tfzoo.data.buckets import padded_batches
-from tfzoo.serving import export_version, masked_lm_signatures
-from tfzoo.tasks.inputs import batched, is_raw_dataset, raw_texts
+from tfzoo.serving import masked_lm_signatures
+from tfzoo.tasks.encoder_task import EncoderTask
+from tfzoo.tasks.inputs import batched, example_weights, is_raw_dataset, raw_texts
 from tfzoo.tasks.masked_words import (
     masked_words_head,
     masking_of_batches,
 )
 from tfzoo.tasks.presets import stored_task_arguments
-from tfzoo.tasks.task import BATCH_SIZE, Task
+from tfzoo.tasks.task import BATCH_SIZE
 from tfzoo.training import losses, metrics
 
 
 @keras.saving.register_keras_serializable("tfzoo")
-class MaskedLM(Task):
+class MaskedLM(EncoderTask):
     """Masked words: trains on raw text, fills gaps.
 
     Args:
@@ -39,8 +40,8 @@ class MaskedLM(Task):
     Source: Devlin et al. 2018, section 3.1, https://arxiv.org/abs/1810.04805
     """
 
-    model_types = ("bert", "roberta", "distilbert")
     heads = ("masked_lm_head",)
+    signatures = staticmethod(masked_lm_signatures)
 
     def __init__(
         self,
@@ -62,13 +63,6 @@ class MaskedLM(Task):
             **kwargs,
         )
         self.whole_word = whole_word
-
-    @classmethod
-    def wants_pooler(cls, backbone_class):
-        return False
-
-    def get_config(self):
-        return {**super().get_config(), **self.task_arguments()}
 
     def task_arguments(self):
         return {
@@ -105,16 +99,13 @@ class MaskedLM(Task):
         if y is not None:
             raise ValueError("The words are their own targets. Received: y")
         texts = raw_texts(x)
-        weight = np.ones(len(texts.texts), np.float32)
-        if sample_weight is not None:
-            weight *= np.asarray(sample_weight, np.float32)
         encoded = self.tokenizer.encode_batch(
             texts.texts, texts.text_pairs, max_length=self.max_sequence_length
         )
         batches = padded_batches(
             encoded,
             np.zeros(len(texts.texts), np.int32),
-            weight,
+            example_weights(sample_weight, len(texts.texts)),
             batch_size=batch_size,
             pad_id=self.tokenizer.pad_id,
             multiple=self.length_multiple,
@@ -227,26 +218,3 @@ class MaskedLM(Task):
             ]
             for row, count in enumerate(counts)
         ]
-
-    def export_version(self, base, *, top_k=5, jit_compile=False):
-        """Writes the next version of a SavedModel that takes text with gaps.
-
-        Args:
-            base: Directory of the versions, such as `saved_models/NAME`.
-            top_k: Number of words for each gap.
-            jit_compile: Whether XLA compiles the numeric core when it is served.
-
-        Returns:
-            `pathlib.Path` of the new version.
-        """
-        model = self.in_float32()
-        served = masked_lm_signatures(
-            lambda inputs: model(inputs, training=False),
-            self.tokenizer,
-            max_sequence_length=self.max_sequence_length,
-            top_k=top_k,
-            vocabulary_size=self.backbone.vocabulary_size,
-            num_segments=self.num_segments,
-            jit_compile=jit_compile,
-        )
-        return export_version(base, served)

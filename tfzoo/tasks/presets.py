@@ -20,13 +20,17 @@ class Preset(PushToHub):
             there are none, the directory is that of the backbone.
         head_arguments: Names of those arguments that must be the directory's for its
             head to be read.
-        wants_pooler(backbone_class): Whether it reads `pooled_output`.
+        wants_pooler(backbone_class): Whether it reads `pooled_output`; by default not.
         task_arguments(): Its constructor arguments but backbone and tokenizer, as
             JSON values.
         stored_arguments(config, path): The same out of a `config.json`.
     """
 
     head_arguments = ()
+
+    @classmethod
+    def wants_pooler(cls, backbone_class):
+        return False
 
     @classmethod
     def from_preset(cls, preset, *, tokenizer=None, dtype=None, **arguments):
@@ -68,7 +72,12 @@ class Preset(PushToHub):
                 path=path,
                 tensor="vocab_size",
             )
-        task = cls(model, tokenizer, **{**stored, **arguments})
+        try:
+            task = cls(model, tokenizer, **{**stored, **arguments})
+        except ValueError as e:
+            if arguments:  # which may be the reason
+                raise
+            raise CheckpointError(str(e), path=path) from e
         ours = task.task_arguments()
         keep_head = all(ours[n] == stored.get(n) for n in cls.head_arguments)
         task.load_from(found.tensors, keep_head=keep_head)
@@ -127,10 +136,10 @@ class Preset(PushToHub):
     @classmethod
     def architecture_of(cls, config):
         """Name of `transformers`' class for the task of a `config.json`."""
-        backbone_class = BACKBONES.get(config.get("model_type"))
-        if backbone_class is None:
+        model_type = config.get("model_type")
+        if not isinstance(model_type, str) or model_type not in BACKBONES:
             return None
-        return backbone_class.checkpoint.ARCHITECTURES.get(cls.__name__)
+        return BACKBONES[model_type].checkpoint.ARCHITECTURES.get(cls.__name__)
 
     def load_from(self, tensors, *, keep_head=True):
         """Assigns the weights of a checkpoint; those it lacks stay and are logged.

@@ -82,9 +82,6 @@ class BertPretrainer(Task):
     def wants_pooler(cls, backbone_class):
         return True
 
-    def get_config(self):
-        return {**super().get_config(), **self.task_arguments()}
-
     def task_arguments(self):
         return {
             "next_sentence": self.next_sentence,

@@ -11,15 +11,17 @@ from tfzoo.checkpoints.fields import read_field
 from tfzoo.data.buckets import padded_batches
 from tfzoo.data.context_windows import answer_targets, encode_windows
 from tfzoo.models import BACKBONES
-from tfzoo.serving import export_version, question_answerer_signatures
+from tfzoo.serving import question_answerer_signatures
 from tfzoo.tasks.answering import (
     accepted_answers,
     likeliest_spans,
     raw_questions,
 )
+from tfzoo.tasks.encoder_task import EncoderTask
+from tfzoo.tasks.inputs import example_weights
 from tfzoo.tasks.presets import stored_task_arguments
 from tfzoo.tasks.tagging import as_rows
-from tfzoo.tasks.task import BATCH_SIZE, Task
+from tfzoo.tasks.task import BATCH_SIZE
 from tfzoo.tasks.token_outputs import token_outputs
 from tfzoo.training.answers import AnswerSpanLoss, AnswerSpanMetrics, exact_match_and_f1
 
@@ -29,7 +31,7 @@ _NEVER = -1e9  # logit of padding
 
 
 @keras.saving.register_keras_serializable("tfzoo")
-class QuestionAnswerer(Task):
+class QuestionAnswerer(EncoderTask):
     """Where in a context the answer to a question starts and ends.
 
     Args:
@@ -58,8 +60,8 @@ class QuestionAnswerer(Task):
     Source: Devlin et al. 2018, sections 4.2 and 4.3, https://arxiv.org/abs/1810.04805
     """
 
-    model_types = ("bert", "roberta", "distilbert")
     heads = ("answer_span",)
+    signatures = staticmethod(question_answerer_signatures)
 
     def __init__(
         self,
@@ -104,13 +106,6 @@ class QuestionAnswerer(Task):
         self.unanswerable = unanswerable
         self.answer_dropout = answer_dropout
 
-    @classmethod
-    def wants_pooler(cls, backbone_class):
-        return False
-
-    def get_config(self):
-        return {**super().get_config(), **self.task_arguments()}
-
     def task_arguments(self):
         return {
             "max_sequence_length": self.max_sequence_length,
@@ -140,6 +135,10 @@ class QuestionAnswerer(Task):
     def label_fields(self):
         field = self.backbone.checkpoint.ANSWER_DROPOUT
         return {} if field is None else {field.name: self.answer_dropout}
+
+    def served_arguments(self):
+        names = ("max_answer_length", "max_question_length", "stride", "unanswerable")
+        return {name: getattr(self, name) for name in names}
 
     def default_loss(self, label_smoothing):
         if label_smoothing:
@@ -184,9 +183,7 @@ class QuestionAnswerer(Task):
             for answers in accepted
         ]
         windows = self._windows(questions)
-        weight = np.ones(len(accepted), np.float32)
-        if sample_weight is not None:
-            weight *= np.asarray(sample_weight, np.float32)
+        weight = example_weights(sample_weight, len(accepted))
         return padded_batches(
             windows.encoded,
             answer_targets(windows, first),
@@ -302,31 +299,6 @@ class QuestionAnswerer(Task):
             found = [_answer(context, tokens, *span) for span in spans]
             answers.append(found or [_answer(context, tokens, 0.0, None, None)])
         return answers
-
-    def export_version(self, base, *, jit_compile=False):
-        """Writes the next version of a SavedModel that takes raw strings.
-
-        Args:
-            base: Directory of the versions, such as `saved_models/NAME`.
-            jit_compile: Whether XLA compiles the numeric core when it is served.
-
-        Returns:
-            `pathlib.Path` of the new version.
-        """
-        model = self.in_float32()
-        served = question_answerer_signatures(
-            lambda inputs: model(inputs, training=False),
-            self.tokenizer,
-            max_sequence_length=self.max_sequence_length,
-            max_answer_length=self.max_answer_length,
-            max_question_length=self.max_question_length,
-            stride=self.stride,
-            unanswerable=self.unanswerable,
-            vocabulary_size=self.backbone.vocabulary_size,
-            num_segments=self.num_segments,
-            jit_compile=jit_compile,
-        )
-        return export_version(base, served)
 
 
 def _answer(context, tokens, score, first, last):

@@ -110,8 +110,8 @@ class Task(AutoCompile, Preset, keras.Model):
         return {
             "backbone": serialize(self.backbone),
             "tokenizer": serialize(self.tokenizer),
-            "max_sequence_length": self.max_sequence_length,
             "name": self.name,
+            **self.task_arguments(),
         }
 
     @classmethod

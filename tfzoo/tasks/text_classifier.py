@@ -4,26 +4,26 @@ Shapes: N texts, B batch, C labels.
 """
 
 import keras
-import numpy as np
 
 from tfzoo.data.buckets import padded_batches
 from tfzoo.layers import ClassificationHead
 from tfzoo.models import BACKBONES
-from tfzoo.serving import classifier_signatures, export_version
+from tfzoo.serving import classifier_signatures
 from tfzoo.tasks.classifier_config import (
     PROBLEM_TYPES,
     dropout_field,
     stored_classifier,
 )
-from tfzoo.tasks.inputs import Texts, raw_texts
+from tfzoo.tasks.encoder_task import EncoderTask
+from tfzoo.tasks.inputs import Texts, example_weights, raw_texts
 from tfzoo.tasks.predicting import RowPerText
 from tfzoo.tasks.targets import Targets
-from tfzoo.tasks.task import BATCH_SIZE, Task
+from tfzoo.tasks.task import BATCH_SIZE
 from tfzoo.training import losses, metrics
 
 
 @keras.saving.register_keras_serializable("tfzoo")
-class TextClassifier(RowPerText, Task):
+class TextClassifier(RowPerText, EncoderTask):
     """A classifier of texts, on the vector of their first token.
 
     Args:
@@ -49,9 +49,9 @@ class TextClassifier(RowPerText, Task):
     Source: Devlin et al. 2018, section 4.1, https://arxiv.org/abs/1810.04805
     """
 
-    model_types = ("bert", "roberta", "distilbert")
     heads = ("classifier",)
     head_arguments = ("labels", "task")
+    signatures = staticmethod(classifier_signatures)
 
     def __init__(
         self,
@@ -90,9 +90,6 @@ class TextClassifier(RowPerText, Task):
     def wants_pooler(cls, backbone_class):
         return backbone_class.sentence_transform is None
 
-    def get_config(self):
-        return {**super().get_config(), **self.task_arguments()}
-
     def task_arguments(self):
         return {
             "labels": None if self.labels is None else list(self.labels),
@@ -119,6 +116,9 @@ class TextClassifier(RowPerText, Task):
                 self.classifier_dropout,
             ),
         }
+
+    def served_arguments(self):
+        return {name: getattr(self, name) for name in ("labels", "task", "text_pair")}
 
     def default_loss(self, label_smoothing):
         if self.task == "regression":
@@ -166,9 +166,7 @@ class TextClassifier(RowPerText, Task):
         return padded_batches(
             self.encode_texts(texts),
             self.targets.encode(y, len(texts.texts)),
-            np.ones(len(texts.texts), np.float32)
-            if sample_weight is None
-            else np.asarray(sample_weight, np.float32),
+            example_weights(sample_weight, len(texts.texts)),
             batch_size=batch_size,
             pad_id=self.tokenizer.pad_id,
             multiple=self.length_multiple,
@@ -240,30 +238,6 @@ class TextClassifier(RowPerText, Task):
             Texts(list(texts), pairs), batch_size=batch_size, verbose=0
         )
         return [self.targets.answer(row) for row in logits]
-
-    def export_version(self, base, *, jit_compile=False):
-        """Writes the next version of a SavedModel that takes raw strings.
-
-        Args:
-            base: Directory of the versions, such as `saved_models/NAME`.
-            jit_compile: Whether XLA compiles the numeric core when it is served.
-
-        Returns:
-            `pathlib.Path` of the new version.
-        """
-        model = self.in_float32()
-        served = classifier_signatures(
-            lambda inputs: model(inputs, training=False),
-            self.tokenizer,
-            max_sequence_length=self.max_sequence_length,
-            labels=self.labels,
-            task=self.task,
-            text_pair=self.text_pair,
-            vocabulary_size=self.backbone.vocabulary_size,
-            num_segments=self.num_segments,
-            jit_compile=jit_compile,
-        )
-        return export_version(base, served)
 
 
 def _head(backbone, num_outputs, dropout):

@@ -11,18 +11,19 @@ from tfzoo.checkpoints.sentence_transformers import read_modules, write_modules
 from tfzoo.data.buckets import SECOND, padded_batches
 from tfzoo.layers import SentencePooling
 from tfzoo.models import BACKBONES
-from tfzoo.serving import export_version, text_embedder_signatures
-from tfzoo.tasks.inputs import Texts, raw_texts
+from tfzoo.serving import text_embedder_signatures
+from tfzoo.tasks.encoder_task import EncoderTask
+from tfzoo.tasks.inputs import Texts, example_weights, raw_texts
 from tfzoo.tasks.predicting import RowPerText
 from tfzoo.tasks.presets import stored_task_arguments
-from tfzoo.tasks.task import BATCH_SIZE, Task
+from tfzoo.tasks.task import BATCH_SIZE
 from tfzoo.training.pair_losses import InBatchNegatives
 
 _HASHES = 2**31 - 1
 
 
 @keras.saving.register_keras_serializable("tfzoo")
-class TextEmbedder(RowPerText, Task):
+class TextEmbedder(RowPerText, EncoderTask):
     """Sentence embeddings: texts of like meaning have vectors of a large cosine.
 
     Args:
@@ -52,8 +53,8 @@ class TextEmbedder(RowPerText, Task):
         pairs: Henderson et al. 2017, section 4, https://arxiv.org/abs/1705.00652
     """
 
-    model_types = ("bert", "roberta", "distilbert")
     heads = ()
+    signatures = staticmethod(text_embedder_signatures)
 
     def __init__(
         self,
@@ -105,7 +106,7 @@ class TextEmbedder(RowPerText, Task):
         return self.backbone.hidden_dim
 
     def get_config(self):
-        config = {**super().get_config(), **self.task_arguments()}
+        config = super().get_config()
         if "pooler" in config["backbone"]["config"]:
             # It is no part of this graph, so that a `.keras` file has no weights of it.
             config["backbone"]["config"]["pooler"] = False
@@ -174,17 +175,15 @@ class TextEmbedder(RowPerText, Task):
                 "[...]}. Received: single texts"
             )
         targets = _names(first, second) if y is None else np.asarray(y, np.float32)
-        weights = np.ones(len(first)) if sample_weight is None else sample_weight
-        for name, values in (("y", targets), ("sample_weight", weights)):
-            if len(values) != len(first):
-                raise ValueError(
-                    f"x and {name} must be of one length. "
-                    f"Received: {len(first)} and {len(values)}"
-                )
+        if len(targets) != len(first):
+            raise ValueError(
+                "x and y must be of one length. "
+                f"Received: {len(first)} and {len(targets)}"
+            )
         return padded_batches(
             self.encode_texts(Texts(first)),
             targets,
-            np.asarray(weights, np.float32),
+            example_weights(sample_weight, len(first)),
             seconds=self.encode_texts(Texts(second)),
             batch_size=batch_size,
             pad_id=self.tokenizer.pad_id,
@@ -230,27 +229,6 @@ class TextEmbedder(RowPerText, Task):
         if isinstance(texts, str | bytes):
             return self.embed([texts])[0]
         return self.predict(Texts(list(texts)), batch_size=batch_size, verbose=0)
-
-    def export_version(self, base, *, jit_compile=False):
-        """Writes the next version of a SavedModel that takes raw strings.
-
-        Args:
-            base: Directory of the versions, such as `saved_models/NAME`.
-            jit_compile: Whether XLA compiles the numeric core when it is served.
-
-        Returns:
-            `pathlib.Path` of the new version.
-        """
-        model = self.in_float32()
-        served = text_embedder_signatures(
-            lambda inputs: model(inputs, training=False),
-            self.tokenizer,
-            max_sequence_length=self.max_sequence_length,
-            vocabulary_size=self.backbone.vocabulary_size,
-            num_segments=self.num_segments,
-            jit_compile=jit_compile,
-        )
-        return export_version(base, served)
 
 
 def _names(first, second):

@@ -15,12 +15,13 @@ from tfzoo.data.word_rows import (
     targets_of_tokens,
 )
 from tfzoo.models import BACKBONES
-from tfzoo.serving import export_version, token_classifier_signatures
+from tfzoo.serving import token_classifier_signatures
 from tfzoo.tasks.classifier_config import dropout_field, stored_token_classifier
-from tfzoo.tasks.inputs import raw_sentences, raw_word_batches
+from tfzoo.tasks.encoder_task import EncoderTask
+from tfzoo.tasks.inputs import example_weights, raw_sentences, raw_word_batches
 from tfzoo.tasks.tagging import as_rows, tagged_text, tagged_words
 from tfzoo.tasks.targets import Targets
-from tfzoo.tasks.task import BATCH_SIZE, Task
+from tfzoo.tasks.task import BATCH_SIZE
 from tfzoo.tasks.token_outputs import token_outputs
 from tfzoo.text.segments import EncodedBatch
 from tfzoo.training import losses, metrics
@@ -28,7 +29,7 @@ from tfzoo.training.entities import OUTSIDE, EntityMetrics
 
 
 @keras.saving.register_keras_serializable("tfzoo")
-class TokenClassifier(Task):
+class TokenClassifier(EncoderTask):
     """A label for each word, read off the vector of the word's first token.
 
     Args:
@@ -53,9 +54,9 @@ class TokenClassifier(Task):
     Source: Devlin et al. 2018, section 5.3, https://arxiv.org/abs/1810.04805
     """
 
-    model_types = ("bert", "roberta", "distilbert")
     heads = ("token_classifier",)
     head_arguments = ("labels",)
+    signatures = staticmethod(token_classifier_signatures)
 
     def __init__(
         self,
@@ -80,13 +81,6 @@ class TokenClassifier(Task):
         )
         self.classifier_dropout = classifier_dropout
         self.targets = targets
-
-    @classmethod
-    def wants_pooler(cls, backbone_class):
-        return False
-
-    def get_config(self):
-        return {**super().get_config(), **self.task_arguments()}
 
     def task_arguments(self):
         return {
@@ -115,6 +109,9 @@ class TokenClassifier(Task):
     def names_entities(self):
         """Whether the labels are those of entities: `O` is among them."""
         return OUTSIDE in self.labels
+
+    def served_arguments(self):
+        return {"labels": self.labels}
 
     def default_loss(self, label_smoothing):
         return losses.SparseCategoricalCrossentropy(label_smoothing=label_smoothing)
@@ -146,13 +143,10 @@ class TokenClassifier(Task):
         encoded, first_words = self._encode(sentences)
         splits = np.cumsum([0, *map(len, sentences)])
         targets, weights = targets_of_tokens(labels, splits, first_words)
-        weight = np.ones(len(sentences), np.float32)
-        if sample_weight is not None:
-            weight *= np.asarray(sample_weight, np.float32)
         batches = padded_batches(
             encoded,
             np.arange(len(sentences)),
-            weight,
+            example_weights(sample_weight, len(sentences)),
             batch_size=batch_size,
             pad_id=self.tokenizer.pad_id,
             multiple=self.length_multiple,
@@ -286,25 +280,3 @@ class TokenClassifier(Task):
             tagged_text(text, encoding, row, self.labels)
             for text, encoding, row in zip(texts, encodings, logits, strict=True)
         ]
-
-    def export_version(self, base, *, jit_compile=False):
-        """Writes the next version of a SavedModel that takes raw strings.
-
-        Args:
-            base: Directory of the versions, such as `saved_models/NAME`.
-            jit_compile: Whether XLA compiles the numeric core when it is served.
-
-        Returns:
-            `pathlib.Path` of the new version.
-        """
-        model = self.in_float32()
-        served = token_classifier_signatures(
-            lambda inputs: model(inputs, training=False),
-            self.tokenizer,
-            max_sequence_length=self.max_sequence_length,
-            labels=self.labels,
-            vocabulary_size=self.backbone.vocabulary_size,
-            num_segments=self.num_segments,
-            jit_compile=jit_compile,
-        )
-        return export_version(base, served)
