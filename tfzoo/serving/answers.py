@@ -6,18 +6,10 @@ answer.
 
 import tensorflow as tf
 
-from tfzoo.serving.core import PaddedCore, checked_ids
+from tfzoo.serving.core import PaddedCore
 from tfzoo.serving.passages import passages, require_places
 from tfzoo.serving.request_rows import of_one_size
-from tfzoo.serving.signatures import (
-    IDS,
-    STRINGS,
-    ServedModel,
-    dense_inputs,
-    id_names,
-    traced,
-)
-from tfzoo.serving.warmup import warmup_requests
+from tfzoo.serving.signatures import STRINGS, dense_inputs, strings_and_ids, traced
 
 _NEVER = -1e9  # the logit of what cannot be
 
@@ -94,23 +86,13 @@ def question_answerer_signatures(
             )
             return _answer(texts["context"], places, score, first, last)
 
-    @traced(**dict.fromkeys(id_names(num_segments), IDS))
-    def token_ids(**inputs):
-        checked = checked_ids(
-            inputs,
-            vocabulary_size=vocabulary_size or tokenizer.vocabulary_size,
-            num_segments=num_segments,
-            max_sequence_length=max_sequence_length,
-        )
-        length = tf.shape(checked["token_ids"])[1]
-        return {"logits": padded(checked)[:, :length]}
-
-    functions = {"serving_default": serving_default, "token_ids": token_ids}
-    methods = dict.fromkeys(functions, "predict")
-    return ServedModel(
-        functions=functions,
-        methods=methods,
-        warmup=warmup_requests(functions, methods, tokenizer, padded),
+    return strings_and_ids(
+        serving_default,
+        lambda logits, length: {"logits": logits[:, :length]},
+        padded,
+        tokenizer,
+        vocabulary_size=vocabulary_size,
+        num_segments=num_segments,
     )
 
 

@@ -5,16 +5,8 @@ Shapes: B rows, S tokens, M masked words, K answers for each, V vocabulary.
 
 import tensorflow as tf
 
-from tfzoo.serving.core import PaddedCore, checked_ids
-from tfzoo.serving.signatures import (
-    IDS,
-    STRINGS,
-    ServedModel,
-    encoded,
-    id_names,
-    traced,
-)
-from tfzoo.serving.warmup import warmup_requests
+from tfzoo.serving.core import PaddedCore
+from tfzoo.serving.signatures import STRINGS, encoded, strings_and_ids, traced
 
 
 def masked_lm_signatures(
@@ -95,24 +87,13 @@ def masked_lm_signatures(
                 "scores": tf.where(real[..., None], scores, 0.0),
             }
 
-    names = (*id_names(num_segments), "mask_positions")
-
-    @traced(**dict.fromkeys(names, IDS))
-    def token_ids(**inputs):
-        checked = checked_ids(
-            inputs,
-            vocabulary_size=vocabulary_size or tokenizer.vocabulary_size,
-            num_segments=num_segments,
-            max_sequence_length=max_sequence_length,
-        )
-        return {"logits": padded(checked)}
-
-    functions = {"serving_default": serving_default, "token_ids": token_ids}
-    methods = dict.fromkeys(functions, "predict")
-    return ServedModel(
-        functions=functions,
-        methods=methods,
-        warmup=warmup_requests(functions, methods, tokenizer, padded),
+    return strings_and_ids(
+        serving_default,
+        lambda logits, length: {"logits": logits},
+        padded,
+        tokenizer,
+        vocabulary_size=vocabulary_size,
+        num_segments=num_segments,
     )
 
 

@@ -107,16 +107,6 @@ def classifier_signatures(
     def logits_of_text(**texts):
         return padded(encoded(tokenizer, texts, max_sequence_length))
 
-    @traced(**dict.fromkeys(id_names(num_segments), IDS))
-    def token_ids(**inputs):
-        checked = checked_ids(
-            inputs,
-            vocabulary_size=vocabulary_size or tokenizer.vocabulary_size,
-            num_segments=num_segments,
-            max_sequence_length=max_sequence_length,
-        )
-        return {"logits": padded(checked)}
-
     answer, answer_examples, method = answers[task](labels)
 
     @traced(**dict.fromkeys(names, STRINGS))
@@ -129,7 +119,12 @@ def classifier_signatures(
 
     functions = {
         "serving_default": serving_default,
-        "token_ids": token_ids,
+        "token_ids": signature_of_ids(
+            padded,
+            lambda logits, length: {"logits": logits},
+            vocabulary_size=vocabulary_size or tokenizer.vocabulary_size,
+            num_segments=num_segments,
+        ),
         "examples": examples,
     }
     methods = {
@@ -145,10 +140,70 @@ def classifier_signatures(
     )
 
 
-def id_names(num_segments):
-    """Names of the ids that a core takes, the arguments of a signature of ids."""
+def strings_and_ids(
+    serving_default,
+    answer,
+    padded,
+    tokenizer,
+    *,
+    vocabulary_size,
+    num_segments,
+    labels=None,
+):
+    """The `ServedModel` of a signature of strings, and one of ids for the same core.
+
+    Args:
+        serving_default: The concrete function of strings.
+        answer: As of `signature_of_ids`.
+        padded: The `PaddedCore`.
+        tokenizer: The tokenizer.
+        vocabulary_size: As of `signature_of_ids`.
+        num_segments: As of `signature_of_ids`.
+        labels: The classes in order, or None.
+    """
+    functions = {
+        "serving_default": serving_default,
+        "token_ids": signature_of_ids(
+            padded,
+            answer,
+            vocabulary_size=vocabulary_size or tokenizer.vocabulary_size,
+            num_segments=num_segments,
+        ),
+    }
+    methods = dict.fromkeys(functions, "predict")
+    return ServedModel(
+        functions=functions,
+        methods=methods,
+        warmup=warmup_requests(functions, methods, tokenizer, padded),
+        labels=labels,
+    )
+
+
+def signature_of_ids(padded, answer, *, vocabulary_size, num_segments):
+    """The signature `token_ids` of a core: checked ids in, what it computes out.
+
+    Args:
+        padded: The `PaddedCore`.
+        answer: Function of what it computes and of the length S of the ids; returns
+            the dictionary of the signature.
+        vocabulary_size: Ids the core knows.
+        num_segments: Segments the core knows; None where it takes no `segment_ids`.
+    """
     segments = ("segment_ids",) if num_segments else ()
-    return ("token_ids", *segments, "padding_mask")
+    positions = ("mask_positions",) if padded.mask_positions else ()
+    names = ("token_ids", *segments, "padding_mask", *positions)
+
+    @traced(**dict.fromkeys(names, IDS))
+    def token_ids(**inputs):
+        checked = checked_ids(
+            inputs,
+            vocabulary_size=vocabulary_size,
+            num_segments=num_segments,
+            max_sequence_length=padded.max_sequence_length,
+        )
+        return answer(padded(checked), tf.shape(checked["token_ids"])[1])
+
+    return token_ids
 
 
 def traced(**specs):

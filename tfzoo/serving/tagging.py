@@ -5,17 +5,9 @@ Shapes: B rows, S tokens, W words, C labels.
 
 import tensorflow as tf
 
-from tfzoo.serving.core import PaddedCore, checked_ids
+from tfzoo.serving.core import PaddedCore
 from tfzoo.serving.passages import passages, require_places
-from tfzoo.serving.signatures import (
-    IDS,
-    STRINGS,
-    ServedModel,
-    dense_inputs,
-    id_names,
-    traced,
-)
-from tfzoo.serving.warmup import warmup_requests
+from tfzoo.serving.signatures import STRINGS, dense_inputs, strings_and_ids, traced
 
 
 def token_classifier_signatures(
@@ -83,23 +75,13 @@ def token_classifier_signatures(
         with tf.device("/CPU:0"):
             return _answer(text, places, logits, labels)
 
-    @traced(**dict.fromkeys(id_names(num_segments), IDS))
-    def token_ids(**inputs):
-        checked = checked_ids(
-            inputs,
-            vocabulary_size=vocabulary_size or tokenizer.vocabulary_size,
-            num_segments=num_segments,
-            max_sequence_length=max_sequence_length,
-        )
-        length = tf.shape(checked["token_ids"])[1]
-        return {"logits": padded(checked)[:, :length]}
-
-    functions = {"serving_default": serving_default, "token_ids": token_ids}
-    methods = dict.fromkeys(functions, "predict")
-    return ServedModel(
-        functions=functions,
-        methods=methods,
-        warmup=warmup_requests(functions, methods, tokenizer, padded),
+    return strings_and_ids(
+        serving_default,
+        lambda logits, length: {"logits": logits[:, :length]},
+        padded,
+        tokenizer,
+        vocabulary_size=vocabulary_size,
+        num_segments=num_segments,
         labels=tuple(labels),
     )
 

@@ -3,16 +3,8 @@
 Shapes: B rows, S tokens, D width of a vector.
 """
 
-from tfzoo.serving.core import PaddedCore, checked_ids
-from tfzoo.serving.signatures import (
-    IDS,
-    STRINGS,
-    ServedModel,
-    encoded,
-    id_names,
-    traced,
-)
-from tfzoo.serving.warmup import warmup_requests
+from tfzoo.serving.core import PaddedCore
+from tfzoo.serving.signatures import STRINGS, encoded, strings_and_ids, traced
 
 
 def text_embedder_signatures(
@@ -60,20 +52,11 @@ def text_embedder_signatures(
         inputs = encoded(tokenizer, {"text": text}, max_sequence_length)
         return {"embedding": padded(inputs)}
 
-    @traced(**dict.fromkeys(id_names(num_segments), IDS))
-    def token_ids(**inputs):
-        checked = checked_ids(
-            inputs,
-            vocabulary_size=vocabulary_size or tokenizer.vocabulary_size,
-            num_segments=num_segments,
-            max_sequence_length=max_sequence_length,
-        )
-        return {"embedding": padded(checked)}
-
-    functions = {"serving_default": serving_default, "token_ids": token_ids}
-    methods = dict.fromkeys(functions, "predict")
-    return ServedModel(
-        functions=functions,
-        methods=methods,
-        warmup=warmup_requests(functions, methods, tokenizer, padded),
+    return strings_and_ids(
+        serving_default,
+        lambda vectors, length: {"embedding": vectors},
+        padded,
+        tokenizer,
+        vocabulary_size=vocabulary_size,
+        num_segments=num_segments,
     )
