@@ -10,7 +10,9 @@ os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 
 _HOMES = {
     "BertEncoder": "tfzoo.models",
+    "DistilBertEncoder": "tfzoo.models",
     "GPTDecoder": "tfzoo.models",
+    "RobertaEncoder": "tfzoo.models",
     "TransformerLayer": "tfzoo.layers",
     "MaskedLMHead": "tfzoo.layers",
     "ByteBPETokenizer": "tfzoo.text",
