@@ -9,7 +9,6 @@ import pytest
 import tensorflow as tf
 
 from tfzoo.serving import export_version, token_classifier_signatures
-from tfzoo.text import ByteBPETokenizer
 
 LABELS = ("O", "B-pet", "na\u00efve")
 TEXTS = ["the Dogs run!", "", "a cat. " * 40, "\u200bna\u00efve cat", "dog"]
@@ -192,11 +191,3 @@ def test_xla_gives_the_same_answers(serve, served):
         for x, y in zip(a, b, strict=True):
             assert x[:2] == y[:2] and x[3:] == y[3:]
             assert x[2] == pytest.approx(y[2], abs=1e-5)
-
-
-def test_a_tokenizer_without_places_is_refused():
-    words = ByteBPETokenizer.train(["a"], vocabulary_size=257, progress=False)
-    with pytest.raises(ValueError, match="with a WordPieceTokenizer.*ByteBPE"):
-        token_classifier_signatures(
-            None, words, max_sequence_length=8, labels=("O", "B")
-        )

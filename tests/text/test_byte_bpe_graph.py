@@ -1,5 +1,6 @@
 """The graph engine against the Rust engine, text by text."""
 
+import itertools
 import random
 import subprocess
 import sys
@@ -12,7 +13,7 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tfzoo.text import ByteBPETokenizer
+from tfzoo.text import ROBERTA_TOKENS, ByteBPETokenizer
 from tfzoo.text.byte_alphabet import CHARACTERS
 
 CORE_OPS = set(
@@ -62,6 +63,42 @@ def test_every_code_point_gets_the_ids_of_the_rust_engine(byte_bpe):
 def test_any_text_gets_the_ids_of_the_rust_engine(byte_bpe, texts):
     assert_equal_ids(byte_bpe, texts)
     assert_equal_ids(byte_bpe, texts, end_token=True)
+
+
+def assert_equal_places(tokenizer, texts):
+    places = tokenizer.graph.places([_bytes(text) for text in texts])
+    places = {key: ragged.to_list() for key, ragged in places.items()}
+    for i, text in enumerate(texts):
+        token_ids, _, offsets, words, _ = (x[1:-1] for x in tokenizer.encode(text))
+        first = [a != b for a, b in itertools.pairwise([None, *words])]
+        assert places["token_ids"][i] == token_ids, ascii(text)
+        pairs = zip(places["starts"][i], places["ends"][i], strict=True)
+        assert list(pairs) == offsets, ascii(text)
+        assert places["starts_word"][i] == first, ascii(text)
+
+
+@pytest.fixture(scope="module", params=[False, True])
+def spaced(request, roberta):
+    """RoBERTa's tokenizer with tokens of several spaces, with and without prefix."""
+    source = ["a  \n b   \t c"] * 3 + ["    " * 5] * 9
+    tokenizer = ByteBPETokenizer.train(
+        source, vocabulary_size=290, progress=False, **ROBERTA_TOKENS
+    )
+    return {"roberta": roberta, "spaces": tokenizer}, request.param
+
+
+def test_tokens_stand_where_the_rust_engine_says(spaced, hostile):
+    tokenizers, add_prefix_space = spaced
+    texts = ["", " ", "  ", "    a", " a", "\u00e9", " \u00e9", "a  b\n c ", "\n  \n "]
+    for tokenizer in tokenizers.values():
+        config = tokenizer.get_config() | {"add_prefix_space": add_prefix_space}
+        assert_equal_places(ByteBPETokenizer(**config), [*texts, *hostile])
+
+
+@settings(max_examples=100, deadline=None, derandomize=True)
+@given(texts=st.lists(st.text(" a\n\u00e9\U0001f468") | st.text() | st.binary()))
+def test_tokens_of_any_text_stand_where_the_rust_engine_says(roberta, texts):
+    assert_equal_places(roberta, texts)
 
 
 @pytest.mark.parametrize("alphabet", ["ab", "lions", " \n", "'s ", "0", "\u52d5\u7269"])

@@ -7,7 +7,7 @@ answer.
 import tensorflow as tf
 
 from tfzoo.serving.core import PaddedCore
-from tfzoo.serving.passages import passages, require_places
+from tfzoo.serving.passages import passages
 from tfzoo.serving.request_rows import of_one_size
 from tfzoo.serving.signatures import STRINGS, dense_inputs, strings_and_ids, traced
 
@@ -61,9 +61,7 @@ def question_answerer_signatures(
 
     Raises:
         TokenizerError: the vocabulary lacks a special token that is needed.
-        ValueError: the tokenizer's graph does not say where its tokens stand.
     """
-    require_places(tokenizer)
     padded = PaddedCore(
         core,
         max_sequence_length=max_sequence_length,

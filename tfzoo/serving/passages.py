@@ -5,8 +5,6 @@ Shapes: B texts, P passages.
 
 import tensorflow as tf
 
-from tfzoo.text import WordPieceTokenizer
-
 
 def passages(texts, rows, starts, ends):
     """Passages of texts, in UTF-8.
@@ -28,12 +26,3 @@ def passages(texts, rows, starts, ends):
     places = tf.ragged.range(starts, ends)
     characters = tf.gather(code_points.flat_values, places.flat_values)
     return tf.strings.unicode_encode(places.with_flat_values(characters), "UTF-8")
-
-
-def require_places(tokenizer):
-    """Raises `ValueError` unless the tokenizer's graph says where its tokens stand."""
-    if not isinstance(tokenizer, WordPieceTokenizer):
-        raise ValueError(
-            "Places in a text are served with a WordPieceTokenizer. "
-            f"Received: {type(tokenizer).__name__}"
-        )

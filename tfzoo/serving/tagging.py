@@ -6,8 +6,9 @@ Shapes: B rows, S tokens, W words, C labels.
 import tensorflow as tf
 
 from tfzoo.serving.core import PaddedCore
-from tfzoo.serving.passages import passages, require_places
+from tfzoo.serving.passages import passages
 from tfzoo.serving.signatures import STRINGS, dense_inputs, strings_and_ids, traced
+from tfzoo.text.tokenizer import WHITE_SPACE
 
 
 def token_classifier_signatures(
@@ -33,7 +34,8 @@ def token_classifier_signatures(
     - `num_words` int32 (B,). After these a row holds empty strings and zeros.
 
     Words are those of the tokenizer, which divides at punctuation; the label is that of
-    a word's first token. Those beyond `max_sequence_length` are left out.
+    a word's first token. Those beyond `max_sequence_length` are left out, and likewise
+    those of white space alone, which byte-level BPE has.
 
     `token_ids` takes `token_ids`, `segment_ids` (where the core has segments) and
     `padding_mask` int32 (B, S), with S from 1 to `max_sequence_length`, and returns
@@ -54,9 +56,7 @@ def token_classifier_signatures(
 
     Raises:
         TokenizerError: the vocabulary lacks a special token that is needed.
-        ValueError: the tokenizer's graph does not say where its tokens stand.
     """
-    require_places(tokenizer)
     padded = PaddedCore(
         core,
         max_sequence_length=max_sequence_length,
@@ -102,14 +102,19 @@ def _answer(text, places, logits, labels):
     ids, is_first = places["token_ids"], places["starts_word"].flat_values
     firsts = tf.squeeze(tf.where(is_first), 1)
     lasts = tf.concat([firsts, [tf.size(is_first, tf.int64)]], 0)[1:] - 1
+    starts = tf.gather(places["starts"].flat_values, firsts)
+    ends = tf.gather(places["ends"].flat_values, lasts)
     rows = tf.gather(ids.value_rowids(), firsts)
+    words = passages(text, rows, starts, ends)
+    is_word = ~tf.strings.regex_full_match(words, f"{WHITE_SPACE}*")
+    firsts, rows, starts, ends, words = (
+        tf.boolean_mask(x, is_word) for x in (firsts, rows, starts, ends, words)
+    )
     # Before the tokens of a row stands a special one.
     columns = firsts - tf.gather(ids.row_starts(), rows) + 1
     probabilities = tf.nn.softmax(tf.gather_nd(logits, tf.stack([rows, columns], 1)))
-    starts = tf.gather(places["starts"].flat_values, firsts)
-    ends = tf.gather(places["ends"].flat_values, lasts)
     answer = {
-        "words": passages(text, rows, starts, ends),
+        "words": words,
         "labels": tf.gather(tf.constant(labels), tf.argmax(probabilities, axis=1)),
         "scores": tf.reduce_max(probabilities, axis=1),
         "starts": starts,

@@ -3,9 +3,14 @@
 Shapes: N texts, S tokens, W words, C labels.
 """
 
+import re
+
 import numpy as np
 
+from tfzoo.text.tokenizer import WHITE_SPACE
 from tfzoo.training.entities import OUTSIDE, entity_spans
+
+_SPACES = re.compile(f"{WHITE_SPACE}*")
 
 
 def as_rows(rows, width):
@@ -19,6 +24,8 @@ def as_rows(rows, width):
 
 def tagged_text(text, encoding, logits, labels):
     """The answer to a text, whose words are those of the tokenizer.
+
+    Byte-level BPE has words of white space alone; they are left out.
 
     Args:
         text: str or bytes.
@@ -39,6 +46,7 @@ def tagged_text(text, encoding, logits, labels):
         before = word
     for word in words:
         word["word"] = text[word["start"] : word["end"]]
+    words = [word for word in words if not _SPACES.fullmatch(word["word"])]
     return _answer(words, labels, lambda start, end: text[start:end])
 
 

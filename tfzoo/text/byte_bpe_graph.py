@@ -17,8 +17,8 @@ import functools
 
 import tensorflow as tf
 
-from tfzoo.text import segments
-from tfzoo.text.byte_alphabet import bytes_of
+from tfzoo.text import byte_alphabet, segments
+from tfzoo.text.byte_bpe_places import ByteStream, places_of
 from tfzoo.text.byte_bpe_tables import (
     KIND,
     LENGTH_SHIFT,
@@ -29,15 +29,13 @@ from tfzoo.text.codepoint_lookup import CodePointTable
 from tfzoo.text.double_array_trie import NO_VALUE
 from tfzoo.text.gpt2_words import word_starts
 from tfzoo.text.long_words import NO_TOKEN, LongWords
+from tfzoo.text.tokenizer import WHITE_SPACE
 from tfzoo.text.trie_walk import TrieWalk
 from tfzoo.text.vectors import following, row_numbers, where, with_value, with_values
 
 _TEXTS = tf.TensorSpec([None], tf.string)
-# What `lstrip` of `tokenizers` removes before a token: Unicode's White_Space.
-_SPACES = (
-    r"[\t-\r \x{85}\x{a0}\x{1680}\x{2000}-\x{200a}\x{2028}\x{2029}\x{202f}\x{205f}"
-    r"\x{3000}]+\z"
-)
+_SPACE = byte_alphabet.CHARACTERS[ord(" ")]
+_ENDING_SPACES = rf"{WHITE_SPACE}+\z"  # what `lstrip` removes before a special token
 
 
 class ByteBPEGraph(tf.Module):
@@ -96,6 +94,20 @@ class ByteBPEGraph(tf.Module):
             ids = map(tokenize, texts)
             return segments.pack_in_graph(*ids, layout=layout, max_length=max_length)
 
+    def places(self, texts):
+        """Ids without special tokens, and where in the texts their tokens stand.
+
+        Args:
+            texts: (B,) strings.
+
+        Returns:
+            Ragged tensors (B, None): int32 `token_ids`; int32 `starts` and `ends` in
+            characters of the text, without the spaces that a token begins or ends
+            with; bool `starts_word`, whether the token is the first of its word. They
+            are what `ByteBPETokenizer.encode` gives.
+        """
+        return self._places(tf.convert_to_tensor(texts, tf.string))
+
     def detokenize(self, ids):
         """Texts of ids, in UTF-8; special tokens and ids that no token has add nothing.
 
@@ -124,17 +136,36 @@ class ByteBPEGraph(tf.Module):
         """The bytes of every token, and nothing for any other id."""
         special = set(self._tokenizer.special_tokens)
         contents = [
-            b"" if token is None or token in special else bytes_of(token)
+            b"" if token is None or token in special else byte_alphabet.bytes_of(token)
             for token in self._tokenizer.vocabulary
         ]
         with tf.init_scope(), tf.device("CPU"):
             return tf.constant([*contents, b""])
 
+    @functools.cached_property
+    def _spaces(self):
+        """int32 (V, 2): with how many spaces every token begins, and ends."""
+        tokens = [token or "" for token in self._tokenizer.vocabulary]
+        leading, trailing = (
+            [len(token) - len(strip(token, _SPACE)) for token in tokens]
+            for strip in (str.lstrip, str.rstrip)
+        )
+        with tf.init_scope(), tf.device("CPU"):
+            return tf.constant(list(zip(leading, trailing, strict=True)), tf.int32)
+
     @tf.function(input_signature=[_TEXTS], autograph=False)
     def _tokenize(self, texts):
         with tf.device("CPU"):
-            ids, splits = self._flat_ids(_valid(texts))
-            return tf.RaggedTensor.from_row_splits(ids, splits, validate=False)
+            return self._stream(self._spaced(_valid(texts))[0]).ragged_ids()
+
+    @tf.function(input_signature=[_TEXTS], autograph=False)
+    def _places(self, texts):
+        with tf.device("CPU"):
+            texts, is_spaced = self._spaced(_valid(texts))
+            stream = self._stream(texts)
+            spaces = tf.gather(self._spaces, stream.ids)
+            add_prefix_space = self._tokenizer.add_prefix_space
+            return places_of(stream, is_spaced, spaces, add_prefix_space)
 
     @tf.function(input_signature=[_TEXTS], autograph=False)
     def _tokenize_with_end(self, texts):
@@ -160,9 +191,10 @@ class ByteBPEGraph(tf.Module):
             )
             texts = parts.flat_values
             if lstrip:
-                stripped = tf.strings.regex_replace(texts, _SPACES, "")
+                stripped = tf.strings.regex_replace(texts, _ENDING_SPACES, "")
                 texts = tf.where(is_first[1:], texts, stripped)
-            ids, splits = self._flat_ids(texts)
+            ids = self._stream(self._spaced(texts)[0]).ragged_ids()
+            ids, splits = ids.flat_values, ids.row_splits
             follows = where(~is_first[:-1])
             num_tokens = tf.cumsum(tf.cast(~is_first, tf.int64))[:-1]
             places = tf.range(tf.size(ids, tf.int64)) + tf.gather(
@@ -174,30 +206,30 @@ class ByteBPEGraph(tf.Module):
             splits += tf.gather(tf.pad(num_tokens, [[1, 0]]), parts.row_splits)
             return tf.RaggedTensor.from_row_splits(ids, splits, validate=False)
 
-    def _flat_ids(self, texts):
-        """Ids of all texts (T,), and where the texts begin and end, int64."""
-        if self._tokenizer.add_prefix_space:
-            first = tf.strings.substr(texts, 0, 1)
-            has_space = tf.equal(first, " ") | tf.equal(first, "")
-            texts = tf.where(has_space, texts, tf.strings.join([" ", texts]))
+    def _spaced(self, texts):
+        """Texts (B,) as they are cut, and whether a space was put before them."""
+        if not self._tokenizer.add_prefix_space:
+            return texts, tf.zeros_like(texts, tf.bool)
+        first = tf.strings.substr(texts, 0, 1)
+        is_spaced = tf.not_equal(first, " ") & tf.not_equal(first, "")
+        return tf.where(is_spaced, tf.strings.join([" ", texts]), texts), is_spaced
+
+    def _stream(self, texts):
+        """The `ByteStream` of texts (B,) in UTF-8."""
         content = tf.io.decode_raw(tf.strings.reduce_join(texts), tf.uint8)
         content = tf.cast(content, tf.int32)
-        starts, ends, byte_splits = self._split(texts)
-        symbols = self._symbols(content, starts, ends)
-        places = tf.cast(where(tf.not_equal(symbols, NO_TOKEN)), tf.int32)
-        ids = tf.gather(self._ids, tf.gather(symbols, places))
-        return ids, tf.searchsorted(places, byte_splits, out_type=tf.int64)
-
-    def _split(self, texts):
-        """Bytes at which words start (W,), end (W,), and texts do (B + 1,): int32."""
         code_points = tf.strings.unicode_decode(texts, "UTF-8")
-        splits, code_points = code_points.row_splits, code_points.flat_values
-        entries = self._entries(code_points)
+        entries = self._entries(code_points.flat_values)
         lengths = tf.bitwise.right_shift(entries, LENGTH_SHIFT) + 1
-        places = tf.pad(tf.cumsum(lengths), [[1, 0]])
-        starts = word_starts(code_points, entries & KIND, splits)
-        starts = tf.gather(places, starts)
-        return starts, following(starts, last=places[-1]), tf.gather(places, splits)
+        characters = tf.pad(tf.cumsum(lengths), [[1, 0]])
+        words = word_starts(
+            code_points.flat_values, entries & KIND, code_points.row_splits
+        )
+        words = tf.gather(characters, words)
+        symbols = self._symbols(content, words, following(words, last=characters[-1]))
+        tokens = tf.cast(where(tf.not_equal(symbols, NO_TOKEN)), tf.int32)
+        ids = tf.gather(self._ids, tf.gather(symbols, tokens))
+        return ByteStream(ids, tokens, words, characters, code_points.row_splits)
 
     def _symbols(self, content, starts, ends):
         """int32 (N,) the symbol of the token that starts at a byte, or NO_TOKEN."""

@@ -6,6 +6,8 @@ import numpy as np
 
 from tfzoo.errors import TokenizerError
 
+# Unicode's White_Space, for regular expressions of Python and of RE2
+WHITE_SPACE = "[\t-\r \x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]"
 AROUND_TEXTS = ("pad", "unknown", "cls", "sep", "mask")
 
 
