@@ -69,7 +69,8 @@ def test_pairs_are_classified(parts, texts, served):
     task = TextClassifier(*parts, labels=["no", "yes"], text_pair=True)
     pairs = {"text": texts[0], "text_pair": texts[0][::-1]}
     trained(task, pairs, texts[1])
-    pairs = {"text": [*HOSTILE, "a" * 99], "text_pair": [*HOSTILE[::-1], "b " * 99]}
+    first, second = [*HOSTILE, "a" * 99], [*HOSTILE[::-1], "b " * 99]
+    pairs = {"text": [*first, *texts[0]], "text_pair": [*second, *texts[0][::-1]]}
     probabilities = tf.nn.softmax(task.predict(pairs, verbose=0))
     found = served(task, **pairs)["probabilities"]
     np.testing.assert_allclose(found, probabilities, atol=1e-5)
