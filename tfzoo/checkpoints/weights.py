@@ -3,11 +3,13 @@
 import collections
 import re
 
+import keras
 import numpy as np
 
 from tfzoo.checkpoints.safetensors_writing import write_safetensors
 from tfzoo.errors import CheckpointError
 
+BLOCK_BYTES = 4 << 20
 FLOATING = ("float32", "float16", "bfloat16", "float64")
 
 
@@ -122,8 +124,34 @@ def load_weights(tensors, variables, names, *, new=(), unused="$", copies=None):
         array = _read_finite(tensors, name)
         for stored, variable in parts:
             kernel = array.T if stored.transposed else array
-            variable.assign(np.split(kernel, stored.num_parts, axis=-1)[stored.part])
+            part = np.split(kernel, stored.num_parts, axis=-1)[stored.part]
+            _assign(variable, part)
     return absent
+
+
+def _assign(variable, array):
+    """Assigns an array, on TensorFlow some rows at a time.
+
+    As a whole TensorFlow would hold it twice more, and oneDNN's allocator keeps that:
+    733 MB at most instead of 560 for a BERT-base of 438.
+    """
+    if keras.backend.backend() != "tensorflow":
+        variable.assign(array)
+        return
+    import tensorflow as tf
+
+    num_rows = max(1, BLOCK_BYTES // max(array[:1].nbytes, 1))
+    value = variable.value
+    for copy in getattr(value, "values", [value]):  # one on each replica
+        for first in range(0, len(array), num_rows):
+            rows = array[first : first + num_rows]
+            tf.raw_ops.ResourceStridedSliceAssign(
+                ref=copy.handle,
+                begin=[first],
+                end=[first + len(rows)],
+                strides=[1],
+                value=tf.convert_to_tensor(rows.astype(variable.dtype, copy=False)),
+            )
 
 
 def _absent(tensors, by_name, present, new):
