@@ -18,6 +18,8 @@ def readable_file(path, error=TfzooError):
     path = pathlib.Path(path)
     if path.is_dir():
         raise error("A file is expected here. Received: a directory.", path=path)
+    if path.exists() and not path.is_file():  # opening a pipe would wait for ever
+        raise error("A regular file is expected here.", path=path)
     try:
         with open(path, "rb"):
             return path

@@ -1,0 +1,229 @@
+"""Files of weights in the safetensors format: whole, in shards, and broken."""
+
+import json
+import os
+import random
+import struct
+
+import ml_dtypes
+import numpy as np
+import pytest
+import safetensors.numpy
+
+from tfzoo.checkpoints.safetensors_files import (
+    INDEX,
+    WEIGHTS,
+    SafetensorsFile,
+    ShardedSafetensors,
+)
+from tfzoo.errors import CheckpointError, TfzooError
+
+ONE = {"dtype": "F32", "shape": [2], "data_offsets": [0, 8]}
+TYPES = ["float64", "float32", "float16", "int64", "int32", "int16", "int8"]
+TYPES += ["uint64", "uint32", "uint16", "uint8", "bool"]
+
+
+def content(header, data=bytes(8), length=None):
+    """The bytes of a file with this header, a dict or text."""
+    header = header if isinstance(header, str) else json.dumps(header)
+    header = header.encode()
+    return struct.pack("<Q", len(header) if length is None else length) + header + data
+
+
+def refused(open_it, path):
+    """The one line with which a file or a directory is refused."""
+    with pytest.raises(CheckpointError) as error:
+        open_it(path)
+    assert "\n" not in str(error.value) and len(str(error.value)) < 1000
+    return str(error.value)
+
+
+def test_what_the_library_writes_is_read(tmp_path):
+    rng = np.random.default_rng(0)
+    arrays = {name: (rng.normal(size=(3, 5)) * 9).astype(name) for name in TYPES}
+    arrays |= {
+        "scalar": np.array(3.5, np.float32),
+        "empty": np.zeros((0, 4), np.float16),
+        "half": rng.normal(size=7).astype(ml_dtypes.bfloat16),
+    }
+    path = tmp_path / WEIGHTS
+    safetensors.numpy.save_file(arrays, path, {"format": "pt"})
+    file = SafetensorsFile(path)
+    assert file.names == arrays.keys()
+    for name, array in arrays.items():
+        assert file.shape(name) == array.shape
+        assert file.dtype(name) == array.dtype.name
+        read = file.read(name)
+        assert read.dtype == array.dtype
+        np.testing.assert_array_equal(read, array)
+        read[...] = 0  # the caller may keep it
+
+
+@pytest.mark.parametrize(
+    ("wrong", "rule"),
+    [
+        (b"", "header must be at most"),
+        (b"\x01\0\0", "header must be at most"),
+        (content({"a": ONE}, length=9999), "end within the file. Received: 9999"),
+        (content({"a": ONE}, length=2**63), "header must be at most"),
+        (content("{" * 9), "Not valid JSON"),
+        (content("[1]"), "one JSON object"),
+        (content('{"a": ' * 2000 + "1" + "}" * 2000), "nested too deeply"),
+        (content('{"a": {}, "a": {}}'), "a"),
+        (content({"a": 3}), "a: A tensor must have a type"),
+        (content({"a": {**ONE, "more": 1}}), "a: A tensor must have a type"),
+        (content({"a": {**ONE, "dtype": "F8_E4M3"}}), "known. Received: 'F8_E4M3'"),
+        (content({"a": {**ONE, "dtype": ["F32"]}}), "a: The type must be known"),
+        (content({"a": {**ONE, "shape": [-2]}}), "a: The shape must be"),
+        (content({"a": {**ONE, "shape": [2.0]}}), "a: The shape must be"),
+        (content({"a": {**ONE, "shape": [10**30]}}), "a: The shape must be"),
+        (content({"a": {**ONE, "shape": [1] * 9}}), "a: The shape must be"),
+        (content({"a": {**ONE, "shape": [10**12]}}), "4000000000000 bytes. Received"),
+        (content({"a": {**ONE, "data_offsets": [0]}}), "a: The offsets must be"),
+        (content({"a": {**ONE, "data_offsets": [8, 0]}}), "a: .*8 to 0"),
+        (content({"a": ONE, "b": ONE}), "b: Tensors must lie side by side"),
+        (
+            content({"a": {**ONE, "data_offsets": [4, 12]}}, bytes(12)),
+            "begins at byte .* where the one before ends",
+        ),
+        (content({"a": ONE}, bytes(7)), "must end at its end"),
+        (content({"a": ONE}, bytes(9)), "must end at its end"),
+        (b"PK\x03\x04" + bytes([1] * 99), "zip file, such as PyTorch's"),
+        (b"\x80\x02}q\x00" + bytes([1] * 99), "a pickle, which is never opened"),
+        (b"\x89HDF\r\n\x1a\n" + bytes(99), "an HDF5 file"),
+        (b"version https://git-lfs.github.com/spec/v1\n", "a pointer of Git LFS"),
+    ],
+)
+def test_a_broken_file_is_named_in_one_line(wrong, rule, tmp_path):
+    path = tmp_path / WEIGHTS
+    path.write_bytes(wrong)
+    message = refused(SafetensorsFile, path)
+    assert str(path) in message
+    with pytest.raises(CheckpointError, match=rule):
+        SafetensorsFile(path)
+
+
+def test_a_tensor_that_stands_twice_is_refused(tmp_path):
+    path = tmp_path / WEIGHTS
+    path.write_bytes(content(f'{{"a": {json.dumps(ONE)}, "a": {json.dumps(ONE)}}}'))
+    assert "'a'" in refused(SafetensorsFile, path)
+    assert "a" in safetensors.numpy.load_file(path)  # which takes the last
+
+
+def test_what_is_no_file_is_refused(tmp_path):
+    os.mkfifo(tmp_path / WEIGHTS)
+    refused(SafetensorsFile, tmp_path / WEIGHTS)
+    refused(SafetensorsFile, tmp_path)
+    refused(SafetensorsFile, tmp_path / "missing")
+
+
+@pytest.fixture
+def sharded(tmp_path):
+    """A directory of two shards and their index."""
+    directory = tmp_path / "model"
+    directory.mkdir()
+    arrays = {name: np.full(3, i, np.float32) for i, name in enumerate("abc")}
+    for file, names in (("1.safetensors", "ab"), ("2.safetensors", "c")):
+        part = {name: arrays[name] for name in names}
+        safetensors.numpy.save_file(part, directory / file)
+    places = {"a": "1.safetensors", "b": "1.safetensors", "c": "2.safetensors"}
+    indexed(directory, places)
+    return directory
+
+
+def indexed(directory, places):
+    (directory / INDEX).write_text(json.dumps({"weight_map": places}))
+    return directory
+
+
+def places_of(directory):
+    return json.loads((directory / INDEX).read_text())["weight_map"]
+
+
+def test_shards_are_read_as_one(sharded):
+    tensors = ShardedSafetensors(sharded)
+    assert tensors.names == {"a", "b", "c"}
+    for i, name in enumerate("abc"):
+        assert tensors.shape(name) == (3,) and tensors.dtype(name) == "float32"
+        np.testing.assert_array_equal(tensors.read(name), np.full(3, i))
+
+
+@pytest.mark.parametrize(
+    ("changes", "rule"),
+    [
+        ({"c": "../2.safetensors"}, "c: A file must lie in the directory"),
+        ({"c": "/etc/passwd"}, "c: A file must lie in the directory"),
+        ({"c": "sub/2.safetensors"}, "c: A file must lie in the directory"),
+        ({"c": "..\\2.safetensors"}, "c: A file must lie in the directory"),
+        ({"c": "2\0"}, "c: A file must lie in the directory"),
+        ({"c": ".."}, "c: A file must lie in the directory"),
+        ({"c": ""}, "c: A file must lie in the directory"),
+        ({"c": "3.safetensors"}, "3.safetensors"),
+        ({"c": 2}, "c: A file's name must be text"),
+        ({"c": "1.safetensors"}, "c: The index names a tensor that its file lacks"),
+        ({"d": "2.safetensors"}, "d: The index names a tensor that its file lacks"),
+        ({"b": None}, "b: The index does not say that this tensor"),
+    ],
+)
+def test_an_index_that_does_not_fit_is_refused(changes, rule, sharded):
+    places = {**places_of(sharded), **changes}
+    indexed(sharded, {name: file for name, file in places.items() if file is not None})
+    refused(ShardedSafetensors, sharded)
+    with pytest.raises(CheckpointError, match=rule):
+        ShardedSafetensors(sharded)
+
+
+@pytest.mark.parametrize(
+    "text", ["{}", "[]", '{"weight_map": 3}', '{"weight_map": {}}']
+)
+def test_an_index_without_a_map_is_refused(text, sharded):
+    (sharded / INDEX).write_text(text)
+    assert INDEX in refused(ShardedSafetensors, sharded)
+
+
+def test_a_link_out_of_the_directory_is_not_followed(sharded, tmp_path):
+    (sharded / "2.safetensors").rename(tmp_path / "elsewhere")
+    (sharded / "2.safetensors").symlink_to(tmp_path / "elsewhere")
+    assert "must lie in the directory" in refused(ShardedSafetensors, sharded)
+
+
+def test_links_into_the_blobs_of_the_hubs_cache_are_followed(sharded, tmp_path):
+    snapshot = tmp_path / "models--a--b" / "snapshots" / "0123"
+    blobs = snapshot.parents[1] / "blobs"
+    snapshot.mkdir(parents=True)
+    blobs.mkdir()
+    for number, file in enumerate(sorted(sharded.iterdir())):
+        file.rename(blobs / str(number))
+        (snapshot / file.name).symlink_to(f"../../blobs/{number}")
+    assert ShardedSafetensors(snapshot).names == {"a", "b", "c"}
+
+
+@pytest.mark.parametrize("file", ["1.safetensors", INDEX])
+def test_a_scrambled_file_opens_or_is_refused(file, sharded):
+    source, original = random.Random(0), (sharded / file).read_bytes()
+    refusals = 0
+    for _ in range(500):
+        wrong = bytearray(original)
+        for _ in range(source.randrange(1, 4)):
+            place = source.randrange(len(wrong))
+            kind = source.randrange(4)
+            if kind == 0:
+                wrong[place] = source.randrange(256)
+            elif kind == 1:
+                del wrong[place : place + source.randrange(1, 20)]
+            elif kind == 2:
+                wrong[place:place] = source.choice(
+                    [b"0", b"-", b'"', b"{", b"e9", b"\xff", b"../", bytes(8)]
+                )
+            else:
+                wrong[place:place] = wrong[source.randrange(len(wrong)) :][:30]
+            wrong = wrong or bytearray(b"\0")
+        (sharded / file).write_bytes(wrong)
+        try:
+            tensors = ShardedSafetensors(sharded)
+            for name in tensors.names:
+                tensors.read(name)
+        except TfzooError as error:
+            refusals += 1
+            assert "\n" not in str(error)
+    assert refusals > 300
