@@ -14,13 +14,14 @@ _STATE = re.compile(
     r".*/(adam_[mv]|AdamWeightDecayOptimizer(_1)?|Adam(_1)?)$"
     r"|(global_step|good_steps|loss_scale|beta[12]_power)$"
 )
+_CLASSES, _ANSWERS = "output_weights", "cls/squad/output_weights"
 _HEADS = {
     "cls/predictions/output_bias": "cls.predictions.bias",
     "cls/seq_relationship/output_weights": "cls.seq_relationship.weight",
     "cls/seq_relationship/output_bias": "cls.seq_relationship.bias",
-    "cls/squad/output_weights": "qa_outputs.weight",
+    _ANSWERS: "qa_outputs.weight",
     "cls/squad/output_bias": "qa_outputs.bias",
-    "output_weights": "classifier.weight",
+    _CLASSES: "classifier.weight",
     "output_bias": "classifier.bias",
 }
 _VARIABLES = {
@@ -33,13 +34,22 @@ _VARIABLES = {
 }
 
 
-def to_hugging_face(config):
-    """The fields of `config.json` of those of `bert_config.json`."""
-    return {
-        "architectures": ["BertForPreTraining"],
-        **config,
-        "model_type": "bert",
-    }
+def to_hugging_face(config, tensors):
+    """The fields of `config.json`, of those of `bert_config.json` and of `Tensors`.
+
+    What run_classifier.py and run_squad.py left is known by the name of its head; the
+    classes have no names there.
+    """
+    fields = {"architectures": ["BertForPreTraining"]}
+    if _CLASSES in tensors.names:
+        classes = range(tensors.shape(_CLASSES)[0]) if tensors.shape(_CLASSES) else ()
+        fields = {
+            "architectures": ["BertForSequenceClassification"],
+            "id2label": {str(i): f"LABEL_{i}" for i in classes},
+        }
+    elif _ANSWERS in tensors.names:
+        fields = {"architectures": ["BertForQuestionAnswering"]}
+    return {**fields, **config, "model_type": "bert"}
 
 
 def rename(tensors):

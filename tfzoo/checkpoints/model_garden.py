@@ -60,12 +60,12 @@ _WHOLE = {
 }
 
 
-def to_hugging_face(config):
+def to_hugging_face(config, tensors):
     """The fields of `config.json` of those of `bert_config.json`.
 
     What the Model Garden calls gelu is its tanh approximation.
     """
-    found = google_bert.to_hugging_face(config)
+    found = google_bert.to_hugging_face(config, tensors)
     if found.get("hidden_act") == "gelu":
         found["hidden_act"] = "gelu_new"
     return found

@@ -19,8 +19,9 @@ _VARIABLES = {
 }
 
 
-def to_hugging_face(config):
+def to_hugging_face(config, tensors):
     """The fields of `config.json` of those of `hparams.json`."""
+    del tensors
     return {
         "architectures": ["GPT2LMHeadModel"],
         **{_FIELDS.get(name, name): value for name, value in config.items()},

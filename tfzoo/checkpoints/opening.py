@@ -78,7 +78,7 @@ def _open_gpt2(directory):
 def _tensorflow(directory, name, layout, tensors):
     return Checkpoint(
         path=directory / name,
-        config=layout.to_hugging_face(read_config(directory, name)),
+        config=layout.to_hugging_face(read_config(directory, name), tensors),
         tensors=layout.rename(tensors),
         directory=directory,
     )

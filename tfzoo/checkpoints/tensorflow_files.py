@@ -34,7 +34,7 @@ class TensorFlowCheckpoint:
         self.path = found[0]
         read_bytes(self.path, MAX_INDEX_BYTES, CheckpointError)
         prefix = self.path.with_suffix("")
-        self._errors = (tf.errors.OpError, RuntimeError, ValueError)
+        self._errors = (tf.errors.OpError, RuntimeError, ValueError, IndexError)
         try:
             self._reader = tf.train.load_checkpoint(str(prefix))
             dtypes = self._reader.get_variable_to_dtype_map()

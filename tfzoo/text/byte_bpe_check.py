@@ -64,11 +64,20 @@ def check_vocabulary(vocabulary, path=None, field=None):
         if character not in ids:
             raise error(
                 "The vocabulary must hold a token for each of the 256 bytes. Missing: "
-                f"{character!r}, which stands for byte {byte}."
+                f"{character!r}, which stands for byte {byte}.{_gaps(vocabulary)}"
             )
     if vocabulary[-1] is None:
         raise error("The last id of the vocabulary must have a token. Received: none.")
     return ids
+
+
+def _gaps(vocabulary):
+    """Which ids have a token, where some have none."""
+    known = [index for index, token in enumerate(vocabulary) if token is not None]
+    if len(known) == len(vocabulary):
+        return ""
+    some = ", ".join(map(str, [*known[:7], "..."] if len(known) > 8 else known))
+    return f" Only the ids {some} up to {len(vocabulary) - 1} have a token."
 
 
 def check_merges(merges, ids, path=None, place=None):
