@@ -1,0 +1,225 @@
+"""Directories of somebody else's that are wrong: refused in a line, at once, in little.
+
+Every case is opened in one process that measures seconds and memory.
+"""
+
+import json
+import pathlib
+import random
+import struct
+import subprocess
+import sys
+
+import pytest
+
+from tfzoo.errors import TfzooError
+from tfzoo.models import BertEncoder, RobertaEncoder
+from tfzoo.tasks import MaskedLM
+from tfzoo.text import (
+    ROBERTA_TOKENS,
+    ByteBPETokenizer,
+    WordPieceTokenizer,
+    tokenizer_from_preset,
+)
+
+SIZES = dict(num_layers=1, num_heads=2, hidden_dim=8, intermediate_dim=12)
+
+
+@pytest.fixture(scope="module")
+def bert(tmp_path_factory):
+    words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "a", "##b"]
+    encoder = BertEncoder(len(words), max_sequence_length=9, **SIZES)
+    directory = tmp_path_factory.mktemp("bert") / "bert"
+    MaskedLM(encoder, WordPieceTokenizer(words)).save_to_preset(directory)
+    return directory
+
+
+@pytest.fixture(scope="module")
+def roberta(tmp_path_factory):
+    tokenizer = ByteBPETokenizer.train(
+        ["abab abc"] * 9, vocabulary_size=266, progress=False, **ROBERTA_TOKENS
+    )
+    encoder = RobertaEncoder(
+        tokenizer.vocabulary_size, max_sequence_length=9, padding_id=1, **SIZES
+    )
+    directory = tmp_path_factory.mktemp("roberta") / "roberta"
+    MaskedLM(encoder, tokenizer).save_to_preset(directory)
+    return directory
+
+
+def changed(name, **fields):
+    """A file with other fields."""
+
+    def change(directory):
+        content = json.loads((directory / name).read_text()) | fields
+        return {name: json.dumps(content).encode()}
+
+    return change
+
+
+def replaced(name, content):
+    """A file with other bytes."""
+    return lambda directory: {name: content}
+
+
+def without_json(name, content):
+    """Files in the place of tokenizer.json."""
+    return lambda directory: {"tokenizer.json": None, name: content}
+
+
+def header(tensors, size=None):
+    head = json.dumps(tensors).encode()
+    return struct.pack("<Q", len(head) if size is None else size) + head + bytes(64)
+
+
+def one_more_word(directory):
+    content = json.loads((directory / "tokenizer.json").read_text())
+    content["model"]["vocab"]["more"] = len(content["model"]["vocab"])
+    return {"tokenizer.json": json.dumps(content).encode()}
+
+
+DEEP = b'{"a":' * 100_000 + b"1" + b"}" * 100_000
+TENSOR = {"dtype": "F32", "shape": [10**12], "data_offsets": [0, 4 * 10**12]}
+BAD = {
+    "bert": [
+        *(
+            (changed("config.json", **{field: value}), field)
+            for field in ("vocab_size", "hidden_size", "num_hidden_layers")
+            for value in (1e12, 10**12, 10**9, -1, None)
+        ),
+        (changed("config.json", max_position_embeddings=10**12), "max_position"),
+        (changed("config.json", intermediate_size=10**9), "intermediate_size"),
+        (changed("config.json", type_vocab_size=10**9), "type_vocab_size"),
+        (replaced("config.json", DEEP), "nested too deeply"),
+        (replaced("config.json", b"[" * 10**6), "nested too deeply"),
+        (replaced("config.json", b'{"hidden_size": ' + b"9" * 10**6), "JSON"),
+        (replaced("tokenizer.json", DEEP), "nested too deeply"),
+        (replaced("tokenizer_config.json", DEEP), "nested too deeply"),
+        (replaced("model.safetensors", header({}, 1 << 62)), "header must be"),
+        (replaced("model.safetensors", header({"a": TENSOR})), "a"),
+        (replaced("model.safetensors", b"\x80\x04cos\nsystem\n."), "pickle"),
+        (without_json("vocab.txt", b""), "vocab.txt"),
+        (without_json("vocab.txt", None), "vocab.txt"),
+        (one_more_word, "must not have more tokens than the embedding"),
+    ],
+    "roberta": [
+        (without_json("vocab.json", b"{}"), "vocab.json"),
+        (without_json("vocab.json", b'{"a": 1000000000000}'), "vocab.json"),
+        (without_json("vocab.json", b'{"a": 0, "a": 1}'), "vocab.json"),
+        (without_json("merges.txt", b"#version: 0.2\na zz\n"), "merges.txt:2"),
+        (without_json("merges.txt", b"#version: 0.2\na\n"), "merges.txt:2"),
+    ],
+}
+CASES = [(kind, number) for kind, cases in BAD.items() for number in range(len(cases))]
+
+OPENING = """
+import json, pathlib, sys, time
+import tfzoo
+from tfzoo.errors import TfzooError
+def kilobytes(name):
+    return int(open("/proc/self/status").read().split(name)[1].split()[0])
+tfzoo.MaskedLM.from_preset(sys.argv[1])
+for directory in sys.argv[2:]:
+    open("/proc/self/clear_refs", "w").write("5")  # the peak begins anew
+    before, start, message = kilobytes("VmRSS:"), time.perf_counter(), None
+    try:
+        tfzoo.MaskedLM.from_preset(directory)
+    except TfzooError as error:
+        message = str(error)
+    seconds = time.perf_counter() - start
+    print(json.dumps([message, seconds, kilobytes("VmHWM:") - before]))
+"""
+
+
+@pytest.fixture(scope="module")
+def answers(bert, roberta, tmp_path_factory):
+    """Of each case the message, seconds and kilobytes."""
+    good, folders = {"bert": bert, "roberta": roberta}, []
+    for kind, number in CASES:
+        folder = tmp_path_factory.mktemp("bad")
+        files = BAD[kind][number][0](good[kind])
+        for path in good[kind].iterdir():
+            content = files.get(path.name, path.read_bytes())
+            if content is not None:
+                (folder / path.name).write_bytes(content)
+        for name in files.keys() - {path.name for path in good[kind].iterdir()}:
+            if files[name] is not None:
+                (folder / name).write_bytes(files[name])
+        folders.append(str(folder))
+    done = subprocess.run(
+        [sys.executable, "-c", OPENING, str(bert), *folders],
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    lines = [line for line in done.stdout.splitlines() if line.startswith("[")]
+    return dict(zip(CASES, map(json.loads, lines), strict=True))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+@pytest.mark.parametrize(("kind", "number"), CASES)
+def test_it_is_refused_in_one_line_in_two_seconds_and_200_megabytes(
+    kind, number, answers
+):
+    message, seconds, kilobytes = answers[kind, number]
+    assert message is not None and "\n" not in message and len(message) < 1000
+    assert BAD[kind][number][1] in message
+    assert seconds < 2
+    assert kilobytes < 200 * 1024
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("kind", "name"),
+    [
+        ("bert", "tokenizer.json"),
+        ("bert", "vocab.txt"),
+        ("bert", "tokenizer_config.json"),
+        ("roberta", "tokenizer.json"),
+        ("roberta", "vocab.json"),
+        ("roberta", "merges.txt"),
+        ("roberta", "tokenizer_config.json"),
+    ],
+)
+def test_a_scrambled_file_of_a_tokenizer_opens_or_is_refused(
+    kind, name, bert, roberta, tmp_path
+):
+    directory = {"bert": bert, "roberta": roberta}[kind]
+    for path in directory.iterdir():
+        if path.name != "tokenizer.json" or name in path.name:
+            (tmp_path / path.name).write_bytes(path.read_bytes())
+    source, original = random.Random(0), (directory / name).read_bytes()
+    pieces = [b"9", b"-", b'"', b"\\u0120", b"{", b"null", b"\xff", b"\n", b" ", b","]
+    refusals = 0
+    for _ in range(500):
+        wrong = bytearray(original)
+        for _ in range(source.randrange(1, 4)):
+            place = source.randrange(len(wrong) + 1)
+            kind = source.randrange(4)
+            if kind == 0:
+                wrong[place : place + 1] = source.randbytes(1)
+            elif kind == 1:
+                del wrong[place : place + source.randrange(1, 30)]
+            elif kind == 2:
+                wrong[place:place] = source.choice(pieces)
+            else:
+                other = source.randrange(len(wrong) + 1)
+                wrong[place:place] = wrong[other : other + 30]
+        (tmp_path / name).write_bytes(wrong)
+        try:
+            tokenizer_from_preset(tmp_path).tokenize("ab [MASK] \u00e9")
+        except TfzooError as error:
+            refusals += 1
+            assert "\n" not in str(error)
+    assert refusals > 50
+
+
+def test_nothing_outside_of_the_directory_is_read(bert, tmp_path):
+    shards = {"weight_map": {"a": "../../secret.safetensors"}}
+    for path in bert.iterdir():
+        if path.name != "model.safetensors":
+            (tmp_path / path.name).write_bytes(path.read_bytes())
+    index = tmp_path / "model.safetensors.index.json"
+    index.write_text(json.dumps(shards))
+    with pytest.raises(TfzooError, match="must lie in the directory"):
+        MaskedLM.from_preset(pathlib.Path(tmp_path))
