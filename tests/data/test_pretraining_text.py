@@ -113,6 +113,7 @@ def test_an_epoch_has_each_pair_once_and_the_next_one_differs(source):
     assert len(common) < 0.9 * count
 
 
+@pytest.mark.slow
 def test_the_seed_changes_pairs_order_and_masks(source, text_file, tokenizer, cache):
     other = open_pretraining_data(
         [text_file], tokenizer, cache_directory=cache, seed=4, **OPTIONS

@@ -80,6 +80,7 @@ def test_buckets_hold_each_example_once_with_little_padding(texts):
     assert real / places > 0.9
 
 
+@pytest.mark.slow
 def test_buckets_are_a_function_of_data_and_seed(texts):
     def order(**options):
         tf.random.set_seed(np.random.randint(1000))

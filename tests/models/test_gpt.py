@@ -173,6 +173,7 @@ def test_weights_begin_as_gpt2s_do():
         assert width == pytest.approx(expected, rel=0.1), path
 
 
+@pytest.mark.slow
 def test_one_batch_can_be_learned(gpt, gpt_inputs):
     learner = GPTDecoder.from_config({**gpt.get_config(), "dropout": 0.0})
     ids = gpt_inputs()

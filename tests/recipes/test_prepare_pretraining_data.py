@@ -77,6 +77,7 @@ def test_it_writes_examples_metrics_and_says_where(recipe, arguments, capsys):
     assert json.loads((arguments["output"] / "metrics.json").read_text()) == metrics
 
 
+@pytest.mark.slow
 def test_as_a_command_it_works_finishes_and_refuses(arguments):
     done = command(arguments, "--processes", "1")
     assert done.returncode == 0, done.stderr

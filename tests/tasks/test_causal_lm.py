@@ -23,6 +23,7 @@ def prepared(model, text):
     return inputs, ids[:, 1:]
 
 
+@pytest.mark.slow
 def test_a_sentence_can_be_learned_from_raw_text(model):
     text = "the cat sat on the mat"
     before = model.perplexity(text)["perplexity"]
@@ -69,6 +70,7 @@ def test_lists_datasets_and_prepared_ids_are_evaluated_alike(model):
     assert sums / counts == pytest.approx(expected[0], rel=1e-4)
 
 
+@pytest.mark.slow
 def test_a_dataset_of_strings_is_trained_on_in_its_own_rows(model):
     strings = tf.data.Dataset.from_tensor_slices(["the cat", "x" * 99, ""]).batch(3)
     ((inputs, targets, weights),) = model.map_strings(strings)
@@ -179,6 +181,7 @@ def test_float32_is_computed_by_a_copy_of_equal_weights(make_gpt, byte_tokenizer
 
 
 @pytest.mark.parametrize("dtype", ["mixed_bfloat16", "mixed_float16"])
+@pytest.mark.slow
 def test_half_precision_trains(make_gpt, byte_tokenizer, dtype):
     model = CausalLM(make_gpt(dtype=dtype), byte_tokenizer)
     model.compile(learning_rate=1e-2)

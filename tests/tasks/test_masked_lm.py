@@ -60,6 +60,7 @@ def test_the_data_is_a_function_of_seed_and_step(model, texts):
     )
 
 
+@pytest.mark.slow
 def test_lists_and_datasets_both_train_and_evaluate(model, texts):
     data = tf.data.Dataset.from_tensor_slices(texts[0]).batch(20)
     for x in (texts[0], data):

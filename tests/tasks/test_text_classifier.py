@@ -32,6 +32,7 @@ def test_metrics_are_those_of_a_binary_task(classifier, texts):
     assert {"loss", "accuracy", "precision", "recall", "f1", "matthews"} <= set(result)
 
 
+@pytest.mark.slow
 def test_lists_arrays_datasets_and_ids_train_alike(make_encoder, tokenizer, texts):
     x, y = texts[0][:8], texts[1][:8]
     index = np.array([LABELS.index(label) for label in y], np.int32)
@@ -63,6 +64,7 @@ def test_lists_arrays_datasets_and_ids_train_alike(make_encoder, tokenizer, text
         np.testing.assert_allclose(flat, weights["list"], atol=1e-5, err_msg=name)
 
 
+@pytest.mark.slow
 def test_validation_data_may_be_raw(classifier, texts):
     x, y = texts
     for data in [(x, y), tf.data.Dataset.from_tensor_slices((x, y)).batch(7)]:
@@ -208,6 +210,7 @@ def test_a_dataset_of_unknown_size_asks_for_the_steps(classifier, texts):
     classifier.fit(data, steps_per_epoch=1, verbose=0)
 
 
+@pytest.mark.slow
 def test_each_fit_has_a_schedule_of_its_own(classifier, texts):
     for epochs in (1, 2):
         classifier.fit(*texts, batch_size=30, epochs=epochs, verbose=0)
@@ -315,6 +318,7 @@ def test_half_precision_is_served_in_float32(make_encoder, tokenizer, texts, tmp
     )
 
 
+@pytest.mark.slow
 def test_float16_trains_with_a_scaled_loss(make_encoder, tokenizer, texts):
     task = TextClassifier(make_encoder(dtype="mixed_float16"), tokenizer, LABELS)
     task.compile(learning_rate=1e-3)

@@ -174,6 +174,7 @@ def test_loss_scaling_skips_a_step_that_overflows_and_then_trains(jit_compile):
     assert int(optimizer.iterations) == 1
 
 
+@pytest.mark.slow
 def test_mixed_float16_learns():
     keras.utils.set_random_seed(0)
     layer = keras.layers.Dense(1, dtype="mixed_float16")
