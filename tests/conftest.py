@@ -3,6 +3,7 @@
 import json
 import os
 import pathlib
+import random
 import subprocess
 import sys
 
@@ -54,3 +55,42 @@ def on_two_devices():
         return json.loads(done.stdout.splitlines()[-1])
 
     return call
+
+
+PIECES = [b"9", b"-", b"e9", b'"', b"{", b"[", b"null", b"../", b"\\u0120", b"\n", b" "]
+PIECES += [b",", b"\xff", bytes(8)]
+
+
+@pytest.fixture(scope="session")
+def refusals():
+    """Opens 500 scrambled copies of a file; how many are refused.
+
+    That is with a `TfzooError` of one line; any other exception goes through. Called
+    with the file, a function that opens it, and the most changes of a copy.
+    """
+    from tfzoo.errors import TfzooError
+
+    def count(path, opened, most=4):
+        source, original, refused = random.Random(0), path.read_bytes(), 0
+        for _ in range(500):
+            wrong = bytearray(original)
+            for _ in range(source.randint(1, most)):
+                place, other = (source.randrange(len(wrong) + 1) for _ in range(2))
+                kind = source.randrange(4)
+                if kind == 0:
+                    wrong[place : place + 1] = source.randbytes(1)
+                elif kind == 1:
+                    del wrong[place : place + source.randrange(1, 40)]
+                elif kind == 2:
+                    wrong[place:place] = source.choice(PIECES)
+                else:
+                    wrong[place:place] = wrong[other : other + 30]
+            path.write_bytes(wrong)
+            try:
+                opened()
+            except TfzooError as error:
+                refused += 1
+                assert "\n" not in str(error)
+        return refused
+
+    return count

@@ -2,7 +2,6 @@
 
 import json
 import os
-import random
 import struct
 
 import ml_dtypes
@@ -16,7 +15,7 @@ from tfzoo.checkpoints.safetensors_files import (
     SafetensorsFile,
     ShardedSafetensors,
 )
-from tfzoo.errors import CheckpointError, TfzooError
+from tfzoo.errors import CheckpointError
 
 ONE = {"dtype": "F32", "shape": [2], "data_offsets": [0, 8]}
 TYPES = ["float64", "float32", "float16", "int64", "int32", "int16", "int8"]
@@ -199,31 +198,9 @@ def test_links_into_the_blobs_of_the_hubs_cache_are_followed(sharded, tmp_path):
 
 
 @pytest.mark.parametrize("file", ["1.safetensors", INDEX])
-def test_a_scrambled_file_opens_or_is_refused(file, sharded):
-    source, original = random.Random(0), (sharded / file).read_bytes()
-    refusals = 0
-    for _ in range(500):
-        wrong = bytearray(original)
-        for _ in range(source.randrange(1, 4)):
-            place = source.randrange(len(wrong))
-            kind = source.randrange(4)
-            if kind == 0:
-                wrong[place] = source.randrange(256)
-            elif kind == 1:
-                del wrong[place : place + source.randrange(1, 20)]
-            elif kind == 2:
-                wrong[place:place] = source.choice(
-                    [b"0", b"-", b'"', b"{", b"e9", b"\xff", b"../", bytes(8)]
-                )
-            else:
-                wrong[place:place] = wrong[source.randrange(len(wrong)) :][:30]
-            wrong = wrong or bytearray(b"\0")
-        (sharded / file).write_bytes(wrong)
-        try:
-            tensors = ShardedSafetensors(sharded)
-            for name in tensors.names:
-                tensors.read(name)
-        except TfzooError as error:
-            refusals += 1
-            assert "\n" not in str(error)
-    assert refusals > 300
+def test_a_scrambled_file_opens_or_is_refused(file, sharded, refusals):
+    def opened():
+        tensors = ShardedSafetensors(sharded)
+        [tensors.read(name) for name in tensors.names]
+
+    assert refusals(sharded / file, opened) > 300

@@ -1,14 +1,13 @@
 """Checkpoints of TensorFlow 1: Google's BERT and OpenAI's GPT-2."""
 
 import json
-import random
 import shutil
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfzoo.errors import CheckpointError, TfzooError
+from tfzoo.errors import CheckpointError
 from tfzoo.models import BertEncoder, GPTDecoder
 from tfzoo.tasks import BertPretrainer, QuestionAnswerer, TextClassifier
 
@@ -212,26 +211,8 @@ def test_sizes_beyond_the_checkpoint_are_refused_at_once(bert):
         "bert_config.json",
     ],
 )
-def test_a_scrambled_file_opens_or_is_refused(name, bert):
-    source, original, refusals = random.Random(0), (bert / name).read_bytes(), 0
-    for _ in range(500):
-        wrong = bytearray(original)
-        for _ in range(source.randrange(1, 5)):
-            place = source.randrange(len(wrong))
-            kind = source.randrange(3)
-            if kind == 0:
-                wrong[place] = source.choice([0, 255, 48, 57, source.randrange(256)])
-            elif kind == 1:
-                del wrong[place : place + source.randrange(1, 40)]
-            else:
-                wrong[place:place] = source.choice([b"9", b"e9", b"\xff" * 4, b"[{"])
-        (bert / name).write_bytes(wrong)
-        try:
-            BertEncoder.from_preset(bert)
-        except TfzooError as error:
-            refusals += 1
-            assert "\n" not in str(error)
-    assert refusals > 100
+def test_a_scrambled_file_opens_or_is_refused(name, bert, refusals):
+    assert refusals(bert / name, lambda: BertEncoder.from_preset(bert)) > 100
 
 
 @pytest.fixture
