@@ -17,7 +17,7 @@ import functools
 
 import tensorflow as tf
 
-from tfzoo.text import byte_alphabet, segments
+from tfzoo.text import byte_alphabet
 from tfzoo.text.byte_bpe_places import ByteStream, places_of
 from tfzoo.text.byte_bpe_tables import (
     KIND,
@@ -28,17 +28,17 @@ from tfzoo.text.byte_bpe_tables import (
 from tfzoo.text.codepoint_lookup import CodePointTable
 from tfzoo.text.double_array_trie import NO_VALUE
 from tfzoo.text.gpt2_words import word_starts
+from tfzoo.text.graph_engine import TEXTS, GraphEngine
 from tfzoo.text.long_words import NO_TOKEN, LongWords
 from tfzoo.text.tokenizer import WHITE_SPACE
 from tfzoo.text.trie_walk import TrieWalk
 from tfzoo.text.vectors import following, row_numbers, where, with_value, with_values
 
-_TEXTS = tf.TensorSpec([None], tf.string)
 _SPACE = byte_alphabet.CHARACTERS[ord(" ")]
 _ENDING_SPACES = rf"{WHITE_SPACE}+\z"  # what `lstrip` removes before a special token
 
 
-class ByteBPEGraph(tf.Module):
+class ByteBPEGraph(GraphEngine):
     """A `ByteBPETokenizer` for use in `tf.data` and in a SavedModel.
 
     Ids are those of the Rust engine, for every text: empty, not UTF-8, with NUL, of a
@@ -57,8 +57,7 @@ class ByteBPEGraph(tf.Module):
     """
 
     def __init__(self, tokenizer):
-        super().__init__(name="byte_bpe")
-        self._tokenizer = tokenizer
+        super().__init__(tokenizer, name="byte_bpe")
         tables = byte_bpe_tables(tokenizer)
         self._entries = CodePointTable(tables.pages, tables.blocks)
         self._words = TrieWalk(tables.words, outside=STARTS_WORD)
@@ -72,41 +71,6 @@ class ByteBPEGraph(tf.Module):
             return self._tokenize(texts)
         self._tokenizer.required_id("end")
         return self._tokenize_with_end(texts)
-
-    def encode(self, text, text_pair=None, *, max_length=None, mask_token=False):
-        """Texts or pairs with special tokens: <s> a </s> or <s> a </s></s> b </s>.
-
-        Args:
-            text: (B,) strings.
-            text_pair: None, or (B,) strings.
-            max_length: Longest result in tokens; the longer text is cut first.
-            mask_token: Whether the mask token, written in a text, is that token.
-
-        Returns:
-            {"token_ids", "segment_ids"}: ragged int32 tensors (B, None).
-        """
-        layout, tokenize = self._tokenizer.layout, self.__call__
-        if mask_token:
-            self._tokenizer.required_id("mask")
-            tokenize = self._tokenize_with_mask
-        texts = [text] if text_pair is None else [text, text_pair]
-        with tf.device("CPU"):
-            ids = map(tokenize, texts)
-            return segments.pack_in_graph(*ids, layout=layout, max_length=max_length)
-
-    def places(self, texts):
-        """Ids without special tokens, and where in the texts their tokens stand.
-
-        Args:
-            texts: (B,) strings.
-
-        Returns:
-            Ragged tensors (B, None): int32 `token_ids`; int32 `starts` and `ends` in
-            characters of the text, without the spaces that a token begins or ends
-            with; bool `starts_word`, whether the token is the first of its word. They
-            are what `ByteBPETokenizer.encode` gives.
-        """
-        return self._places(tf.convert_to_tensor(texts, tf.string))
 
     def detokenize(self, ids):
         """Texts of ids, in UTF-8; special tokens and ids that no token has add nothing.
@@ -153,12 +117,12 @@ class ByteBPEGraph(tf.Module):
         with tf.init_scope(), tf.device("CPU"):
             return tf.constant(list(zip(leading, trailing, strict=True)), tf.int32)
 
-    @tf.function(input_signature=[_TEXTS], autograph=False)
+    @tf.function(input_signature=[TEXTS], autograph=False)
     def _tokenize(self, texts):
         with tf.device("CPU"):
             return self._stream(self._spaced(_valid(texts))[0]).ragged_ids()
 
-    @tf.function(input_signature=[_TEXTS], autograph=False)
+    @tf.function(input_signature=[TEXTS], autograph=False)
     def _places(self, texts):
         with tf.device("CPU"):
             texts, is_spaced = self._spaced(_valid(texts))
@@ -167,12 +131,12 @@ class ByteBPEGraph(tf.Module):
             add_prefix_space = self._tokenizer.add_prefix_space
             return places_of(stream, is_spaced, spaces, add_prefix_space)
 
-    @tf.function(input_signature=[_TEXTS], autograph=False)
+    @tf.function(input_signature=[TEXTS], autograph=False)
     def _tokenize_with_end(self, texts):
         tokenizer = self._tokenizer
         return self._tokenize_around(texts, tokenizer.end_token, tokenizer.end_id)
 
-    @tf.function(input_signature=[_TEXTS], autograph=False)
+    @tf.function(input_signature=[TEXTS], autograph=False)
     def _tokenize_with_mask(self, texts):
         tokenizer = self._tokenizer
         return self._tokenize_around(

@@ -17,9 +17,9 @@ import re
 
 import tensorflow as tf
 
-from tfzoo.text import segments
 from tfzoo.text.codepoint_lookup import CodePointTable
 from tfzoo.text.codepoint_tables import VANISHES_BETWEEN_MARKS
+from tfzoo.text.graph_engine import TEXTS, GraphEngine
 from tfzoo.text.longest_match import LongestMatch
 from tfzoo.text.wordpiece_rust import MAX_WORD_LENGTH, after_another
 from tfzoo.text.wordpiece_tables import (
@@ -31,14 +31,13 @@ from tfzoo.text.wordpiece_tables import (
     wordpiece_tables,
 )
 
-_TEXTS = tf.TensorSpec([None], tf.string)
 
-
-class WordPieceGraph(tf.Module):
+class WordPieceGraph(GraphEngine):
     """A `WordPieceTokenizer` for use in `tf.data` and in a SavedModel.
 
     Ids are those of the Rust engine, for every text: empty, not UTF-8, with NUL, of a
-    megabyte without a space. Every operation is one of TensorFlow's own and placed on
+    megabyte without a space. Places are, save for marks on one letter that are not in
+    Unicode's canonical order. Every operation is one of TensorFlow's own and placed on
     the CPU; all tables are constants.
 
     Args:
@@ -52,8 +51,7 @@ class WordPieceGraph(tf.Module):
     """
 
     def __init__(self, tokenizer):
-        super().__init__(name="wordpiece")
-        self._tokenizer = tokenizer
+        super().__init__(tokenizer, name="wordpiece")
         tables = wordpiece_tables(tokenizer)
         self._entries = CodePointTable(tables.pages, tables.blocks)
         self._mask_entry = tables.mask_entry
@@ -68,41 +66,6 @@ class WordPieceGraph(tf.Module):
 
     def __call__(self, texts):
         return self._tokenize(tf.convert_to_tensor(texts, tf.string))
-
-    def encode(self, text, text_pair=None, *, max_length=None, mask_token=False):
-        """Texts or pairs with special tokens: [CLS] a [SEP] or [CLS] a [SEP] b [SEP].
-
-        Args:
-            text: (B,) strings.
-            text_pair: None, or (B,) strings.
-            max_length: Longest result in tokens; the longer text is cut first.
-            mask_token: Whether the mask token, written in a text, is that token.
-
-        Returns:
-            {"token_ids", "segment_ids"}: ragged int32 tensors (B, None).
-        """
-        layout, tokenize = self._tokenizer.layout, self.__call__
-        if mask_token:
-            self._tokenizer.required_id("mask")
-            tokenize = self._tokenize_with_mask
-        texts = [text] if text_pair is None else [text, text_pair]
-        with tf.device("CPU"):
-            ids = map(tokenize, texts)
-            return segments.pack_in_graph(*ids, layout=layout, max_length=max_length)
-
-    def places(self, texts):
-        """Ids without special tokens, and where in the texts their tokens stand.
-
-        Args:
-            texts: (B,) strings.
-
-        Returns:
-            Ragged tensors (B, None): int32 `token_ids`; int32 `starts` and `ends` in
-            characters of the text; bool `starts_word`, whether the token is the first
-            of its word. They are what `WordPieceTokenizer.encode` gives, save for marks
-            on one letter that are not in Unicode's canonical order.
-        """
-        return self._places(tf.convert_to_tensor(texts, tf.string))
 
     def detokenize(self, ids):
         """Texts of ids: words with a space between, no padding, [CLS], [SEP].
@@ -138,13 +101,13 @@ class WordPieceGraph(tf.Module):
             later = [after_another(token) for token in vocabulary]
             return tf.constant(vocabulary), tf.constant(later)
 
-    @tf.function(input_signature=[_TEXTS], autograph=False)
+    @tf.function(input_signature=[TEXTS], autograph=False)
     def _tokenize(self, texts):
         with tf.device("CPU"):
             code_points = tf.strings.unicode_decode(texts, "UTF-8")
             return self._ids(self._entries(code_points.flat_values), code_points)
 
-    @tf.function(input_signature=[_TEXTS], autograph=False)
+    @tf.function(input_signature=[TEXTS], autograph=False)
     def _places(self, texts):
         with tf.device("CPU"):
             code_points = tf.strings.unicode_decode(texts, "UTF-8")
@@ -160,7 +123,7 @@ class WordPieceGraph(tf.Module):
                 "starts_word": ids.with_flat_values(starts_word),
             }
 
-    @tf.function(input_signature=[_TEXTS], autograph=False)
+    @tf.function(input_signature=[TEXTS], autograph=False)
     def _tokenize_with_mask(self, texts):
         with tf.device("CPU"):
             mask = re.escape(self._tokenizer.mask_token)
