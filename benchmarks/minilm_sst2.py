@@ -35,8 +35,8 @@ def main(
     model: str = os.environ.get("TFZOO_MINILM", ""),
     examples: int = 10_000,
     epochs: int = 3,
-    batch_size: int = 32,
-    learning_rate: float = 1e-4,
+    batch_size: int = 16,
+    learning_rate: float = 5e-5,
     jit_compile: bool = False,
 ):
     """Fine-tunes a published MiniLM on SST-2: tfzoo, or PyTorch `transformers`.

@@ -197,7 +197,7 @@ def test_transformers_opens_shards_and_half_precision(options, encoder, tmp_path
     np.testing.assert_array_equal(table, expected)
 
 
-# Seconds and bytes of opening, above what stands after imports and a first model
+# CPU seconds and bytes of opening, above what stands after imports and a first model
 OPENING = """
 import json, sys, time
 from tfzoo import BertEncoder
@@ -206,11 +206,11 @@ def kilobytes(name):
 BertEncoder(9, 1, 1, 8, 8)
 open("/proc/self/clear_refs", "w").write("5")  # the peak begins anew
 before = kilobytes("VmRSS:")
-start = time.perf_counter()
+start, started = time.perf_counter(), time.process_time()
 encoder = BertEncoder.from_preset(sys.argv[1])
-seconds = time.perf_counter() - start
+seconds = time.perf_counter() - start, time.process_time() - started
 extra = (kilobytes("VmHWM:") - before) * 1024
-print(json.dumps([seconds, extra, 4 * encoder.count_params()]))
+print(json.dumps([*seconds, extra, 4 * encoder.count_params()]))
 """
 
 
@@ -227,8 +227,8 @@ def test_a_bert_base_opens_in_seconds_and_little_memory(tmp_path):
             check=True,
         )
         runs.append(json.loads(done.stdout.splitlines()[-1]))
-    print(runs)
-    seconds, extra, size = map(min, zip(*runs, strict=True))
+    seconds, cpu_seconds, extra, size = map(min, zip(*runs, strict=True))
+    print(f"{seconds:.2f} s, {cpu_seconds:.2f} s of the CPU, {extra / 1e6:.0f} MB")
     assert math.isclose(size, 438e6, rel_tol=0.01)
     assert extra <= 1.2 * size + 100e6
-    assert seconds <= 4  # 2 on a quiet machine
+    assert cpu_seconds <= 3  # of two threads; the clock depends on what else runs
