@@ -11,14 +11,15 @@ from tfzoo.generation.cache import BLOCK, num_columns_for
 from tfzoo.generation.rules import check_ids, rules_for
 
 NUM_CANDIDATES, NUM_PROPOSALS = 4, 4  # unless top_k, num_assistant_tokens say so
+SHORT = 16  # tokens, to which shorter prompts are padded
 
 
 class CompiledGeneration:
     """The search loops for one decoder, compiled.
 
     A function is traced once for each shape and each set of rules; the rules' values
-    are tensors. Prompts are padded to a multiple of 32 tokens and batches to a power of
-    two, so there are few shapes.
+    are tensors. Prompts are padded to 16 or a multiple of 32 tokens and batches to a
+    power of two, so there are few shapes.
 
     Args:
         decoder: See `tfzoo.generation.decoding`.
@@ -300,7 +301,8 @@ def padded_prompts(prompts, context):
         raise ValueError("A prompt must hold one or more ids. Received: []")
     rows = 1 << (len(prompts) - 1).bit_length()
     longest = max(map(len, prompts))
-    width = max(longest, min(-(-longest // BLOCK) * BLOCK, context))
+    step = BLOCK if longest > SHORT else SHORT
+    width = max(longest, min(-(-longest // step) * step, context))
     padded = np.zeros((rows, width), np.int32)
     lengths = np.ones(rows, np.int32)
     for i, prompt in enumerate(prompts):
