@@ -40,8 +40,9 @@ def test_a_step_uses_a_transposed_kernel_for_every_matrix_of_the_layer():
     layer = TransformerLayer(2, 8, norm_first=True)
     layer.build((None, None, 6))
     kernels = layer.transposed_kernels()
-    matrices = {v.path: v for v in layer.variables if v.path.endswith("kernel")}
-    assert {*kernels} == {*matrices}
+    matrices = {v.path for v in layer.variables if v.path.endswith("kernel")}
+    matrices -= {p for p in matrices if "/key/" in p or "/value/" in p}  # with query's
+    assert {*kernels} == matrices
     rng = np.random.default_rng(0)
     x = rng.normal(size=(4, 1, 6)).astype(np.float32)
     past = rng.normal(size=(2, 4, 2, 3, 3)).astype(np.float32)

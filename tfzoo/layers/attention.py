@@ -8,7 +8,12 @@ import keras
 from keras import ops
 
 from tfzoo.layers.dropout import Dropout
-from tfzoo.layers.few_rows import few_rows, inferred, transposed_kernel
+from tfzoo.layers.few_rows import (
+    few_rows,
+    few_rows_of_several,
+    inferred,
+    transposed_kernel,
+)
 from tfzoo.layers.initializers import truncated_normal
 
 # Added to the score of a hidden key: exp() of it is exactly 0 in float32, and a row
@@ -100,12 +105,11 @@ class Attention(keras.layers.Layer):
             (B, N, T, H) each.
         """
 
-        def linear(dense, x):
-            return few_rows(dense, x, transposed_kernels)
-
-        query = self._split(linear(self.query, x) * self.head_dim**-0.5)
-        keys = self._split(linear(self.key, x))
-        values = self._split(linear(self.value, x))
+        layers = (self.query, self.key, self.value)
+        query, keys, values = map(
+            self._split, few_rows_of_several(layers, x, transposed_kernels)
+        )
+        query = query * self.head_dim**-0.5
         # einsum, as a transpose that TensorFlow does not fold would copy the past
         scores = [
             ops.cast(ops.einsum("bnth,bnph->bntp", query, k), "float32")
@@ -115,13 +119,16 @@ class Attention(keras.layers.Layer):
         num_new = ops.shape(keys)[2]
         y = ops.matmul(weights[..., :-num_new], past_values)
         y = y + ops.matmul(weights[..., -num_new:], values)
-        return linear(self.output_projection, self._join(y)), keys, values
+        y = few_rows(self.output_projection, self._join(y), transposed_kernels)
+        return y, keys, values
 
     def transposed_kernels(self):
         """The kernels transposed, by path: with them, steps of 4 rows or more are
         faster under XLA on a CPU. Made once, outside of the loop."""
-        layers = (self.query, self.key, self.value, self.output_projection)
-        return {k: v for layer in layers for k, v in transposed_kernel(layer).items()}
+        return {
+            **transposed_kernel(self.query, self.key, self.value),
+            **transposed_kernel(self.output_projection),
+        }
 
     def _softmax(self, scores, mask):
         """Weights of float32 scores (B, N, T, S), in the compute dtype."""

@@ -24,17 +24,32 @@ def few_rows(dense, x, transposed_kernels=None):
     Returns:
         (..., U).
     """
+    (y,) = few_rows_of_several([dense], x, transposed_kernels)
+    return y
+
+
+def few_rows_of_several(layers, x, transposed_kernels=None):
+    """What each of several such layers computes of the same `x`: a list.
+
+    Where their kernels were transposed together it is one product.
+    """
     *lead, width = ops.shape(x)
     rows = ops.reshape(x, (-1, width))  # (M, K)
-    negative_bias = -ops.cast(dense.bias, dense.compute_dtype)
-    transposed = (transposed_kernels or {}).get(dense.kernel.path)
+    transposed = (transposed_kernels or {}).get(layers[0].kernel.path)
+    biases = [-ops.cast(dense.bias, dense.compute_dtype) for dense in layers]
     if transposed is None:
-        y = ops.matmul(rows, ops.cast(dense.kernel, dense.compute_dtype))
-        y = y - negative_bias
+        outputs = [
+            ops.matmul(rows, ops.cast(dense.kernel, dense.compute_dtype)) - bias
+            for dense, bias in zip(layers, biases, strict=True)
+        ]
     else:
         y = ops.matmul(transposed, ops.transpose(rows))
-        y = ops.transpose(y - ops.expand_dims(negative_bias, 1))
-    return ops.reshape(y, inferred((*lead, dense.units)))
+        y = ops.transpose(y - ops.expand_dims(ops.concatenate(biases), 1))
+        outputs = ops.split(y, len(layers), axis=-1) if len(layers) > 1 else [y]
+    return [
+        ops.reshape(y, inferred((*lead, dense.units)))
+        for dense, y in zip(layers, outputs, strict=True)
+    ]
 
 
 def inferred(shape):
@@ -49,7 +64,11 @@ def inferred(shape):
     return tuple(-1 if i == tensors[0] else size for i, size in enumerate(shape))
 
 
-def transposed_kernel(dense):
-    """`{path: (U, K)}` of a `Dense`, an entry of what `few_rows` takes."""
-    kernel = ops.cast(dense.kernel, dense.compute_dtype)
-    return {dense.kernel.path: ops.transpose(kernel)}
+def transposed_kernel(*layers):
+    """`{path: (U, K)}`, an entry of what `few_rows` takes.
+
+    Of several `Dense` of as many units it holds the kernels one below the other, under
+    the path of the first.
+    """
+    kernels = [ops.cast(dense.kernel, dense.compute_dtype) for dense in layers]
+    return {layers[0].kernel.path: ops.transpose(ops.concatenate(kernels, axis=-1))}
