@@ -131,6 +131,7 @@ def gpt(tmp_path_factory):
     return task, exported(task, folder, "gpt", **options)
 
 
+@pytest.mark.slow
 def test_a_model_that_generates_continues_each_line(gpt, printed):
     task, versions = gpt
     texts = ["a cat", "", "cat \u00e9"]

@@ -127,6 +127,7 @@ def test_fine_tuning_learns_and_is_evaluated(place, pretrained, capsys):
     assert "accuracy" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_from_random_weights_it_learns_the_rule(place, tmp_path):
     output = finetune(place, tmp_path / "out", epochs=12)
     metrics = json.loads((output / "metrics.json").read_text())["metrics"]

@@ -92,6 +92,7 @@ def test_a_finished_pretraining_says_so(place, pretrained, capsys):
     assert (pretrained / "model.safetensors").read_bytes() == before
 
 
+@pytest.mark.slow
 def test_an_interrupted_run_ends_with_the_same_weights(
     place, pretrained, tmp_path, monkeypatch
 ):
@@ -124,6 +125,7 @@ def test_an_interrupted_run_ends_with_the_same_weights(
     ).read_bytes()
 
 
+@pytest.mark.slow
 def test_fine_tuning_continues_on_other_text(place, pretrained, tmp_path):
     recipe("finetune_gpt").main(
         input=(place / "other.txt",),

@@ -56,6 +56,7 @@ def test_perplexity_is_that_of_all_tokens_whatever_the_batches(model, texts):
     assert parts["accuracy"] == pytest.approx(whole["accuracy"], abs=1e-6)
 
 
+@pytest.mark.slow
 def test_lists_datasets_and_prepared_ids_are_evaluated_alike(model):
     texts = ["the cat sat", "a dog ran on"]
     model.compile()
@@ -124,6 +125,7 @@ def test_predictions_are_logits_in_the_order_of_the_texts(model):
     assert model.predict([]).shape == (0, 0, model.backbone.vocabulary_size)
 
 
+@pytest.mark.slow
 def test_a_keras_file_is_whole(model, tmp_path):
     model.compile(learning_rate=3e-4)
     model.fit(["the cat sat"], verbose=0)

@@ -113,6 +113,7 @@ def test_words_are_labelled(parts, texts, served):
     assert [w["word"] for w in answer["words"]][:4] == ["A", "cat", "(", "the"]
 
 
+@pytest.mark.slow
 def test_questions_are_answered(parts, texts, served):
     contexts = [text for text in texts[0] if "cat" in text.split()]
     records = [

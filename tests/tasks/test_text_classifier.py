@@ -111,6 +111,7 @@ def test_pairs_differ_from_single_texts(make_encoder, tokenizer):
         task.predict(a)
 
 
+@pytest.mark.slow
 def test_several_labels(make_encoder, tokenizer, texts):
     labels = ["animal", "bad", "good"]
     x = texts[0]
@@ -139,6 +140,7 @@ def test_several_labels(make_encoder, tokenizer, texts):
     assert task.evaluate(x, hot, verbose=0) == task.evaluate(x, y, verbose=0)
 
 
+@pytest.mark.slow
 def test_a_number(make_encoder, tokenizer, texts):
     keras.utils.set_random_seed(0)  # of the head
     x, y = texts[0], [1.0 if "good" in t else -1.0 for t in texts[0]]
