@@ -9,7 +9,8 @@ import typing
 import tensorflow as tf
 
 from tfzoo.generation.cache import Cache, of_rows, written
-from tfzoo.generation.decoding import grown_state, read_last, read_prompts
+from tfzoo.generation.decoding import grow as grow_decoding
+from tfzoo.generation.decoding import read_last, read_prompts
 from tfzoo.generation.history import History, appended, history_of_prompts
 from tfzoo.generation.processors import COUNTING, PENALTIES, processed
 
@@ -83,7 +84,7 @@ def begin(decoder, prompts, lengths, limits, rules, *, num_beams, early_stopping
 
 def grow(beams, num_columns):
     """The beams with room for `num_columns` columns and one more token."""
-    state = grown_state(beams, num_columns)
+    state = grow_decoding(beams, num_columns)
     more = state.history.tokens.shape[1] - beams.history.tokens.shape[1]
     tokens = tf.pad(beams.finished_tokens, [[0, 0], [0, 0], [0, more]])
     return state._replace(finished_tokens=tokens)
@@ -97,7 +98,7 @@ def advance(
     *,
     num_steps,
     early_stopping,
-    transposed_kernels=None,
+    kernels=None,
     jit_compile=False,
 ):
     """Goes on until all prompts are done, the cache is full or steps are used up.
@@ -110,7 +111,7 @@ def advance(
         return (step < num_steps) & room & ~tf.reduce_all(beams.done)
 
     def one_step(step, beams):
-        logits, keys, values = read_last(decoder, beams, transposed_kernels)
+        logits, keys, values = read_last(decoder, beams, kernels)
         beams, rows = _continued(beams, logits, limits, rules, early_stopping)
         cache = written(
             beams.cache,

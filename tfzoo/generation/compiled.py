@@ -3,6 +3,8 @@
 Shapes: B prompts, R rows (B times `rows_per_prompt`), P length of the padded prompts.
 """
 
+import functools
+
 import numpy as np
 import tensorflow as tf
 
@@ -44,24 +46,32 @@ class CompiledGeneration:
     def compiled(self, function, *shape):
         """The `tf.function` of a function for a shape.
 
-        One for each shape, because TensorFlow warns of a function that is traced often.
+        One for each shape, because TensorFlow warns of a function that is traced often,
+        and each a `partial`, as it takes those of the same code for one.
         """
         if (function, *shape) not in self._functions:
-
-            def traced(*args, **kwargs):
-                self.num_traces += 1
-                return function(*args, **kwargs)
-
             self._functions[function, *shape] = tf.function(
-                traced, jit_compile=self.jit_compile, autograph=False
+                functools.partial(self._traced, function),
+                jit_compile=self.jit_compile,
+                autograph=False,
             )
         return self._functions[function, *shape]
 
-    def transposed_kernels(self, decoder, rows):
-        """The kernels transposed, as they are now, or None where that is slower."""
-        if self.jit_compile and rows >= decoding.ROWS_FOR_TRANSPOSED_KERNELS:
-            return self.compiled(decoder.transposed_kernels)()
-        return None
+    def _traced(self, function, /, *args, **kwargs):
+        self.num_traces += 1
+        return function(*args, **kwargs)
+
+    def step_kernels(self, decoder, rows):
+        """`step_kernels` of a decoder as they are now, or None where they gain nothing.
+
+        Args:
+            decoder: One of the two.
+            rows: Number of rows that a step multiplies with the kernels.
+        """
+        transposed = rows >= decoding.ROWS_FOR_TRANSPOSED_KERNELS
+        if transposed and not self.jit_compile:
+            return None
+        return self.compiled(decoder.step_kernels, transposed)(transposed=transposed)
 
     def start(self, prompts, options, end_ids):
         """A `Generation` of lists of ids, after the first token.
@@ -99,6 +109,7 @@ class Generation:
         for prompt in prompts:
             check_ids("A prompt", prompt, compiled.decoder.vocabulary_size)
         ids, lengths = padded_prompts(prompts, compiled.decoder.max_sequence_length)
+        self._num_padded = len(ids)
         limits = np.zeros(len(ids), int)
         limits[: len(prompts)] = options.limits(
             lengths[: len(prompts)], compiled.decoder.max_sequence_length
@@ -108,10 +119,6 @@ class Generation:
             options, lengths, end_ids, compiled.decoder.vocabulary_size, len(prompts)
         )
         self._limits = tf.constant(self.limits_of_rows(limits), tf.int32)
-        rows = len(ids) * self.rows_per_product()
-        self._kernels = [
-            compiled.transposed_kernels(model, rows) for model in self.decoders()
-        ]
         self._rule_shapes = frozenset(
             (name, *(tuple(x.shape) for x in tf.nest.flatten(value)))
             for name, value in self._rules.items()
@@ -133,9 +140,9 @@ class Generation:
         """The limits (B,) as `method` takes them."""
         return np.repeat(limits, self.options.rows_per_prompt)
 
-    def rows_per_product(self):
-        """Rows that a step multiplies with the kernels, for each prompt."""
-        return self.options.rows_per_prompt
+    def rows_of_step(self):
+        """For each of `decoders()`, the rows that it reads of a prompt in a step."""
+        return [self.options.rows_per_prompt]
 
     def begin_arguments(self):
         """What `method.begin` wants to know beside the tensors."""
@@ -145,9 +152,13 @@ class Generation:
         """What `method.advance` wants to know beside the tensors."""
         return {}
 
-    def grow(self, state, num_columns):
-        """The state in a larger cache."""
-        return decoding.grown_state(state, num_columns)
+    @functools.cached_property
+    def _kernels(self):
+        """`step_kernels` of each of `decoders()`; the first step needs them."""
+        return [
+            self.compiled.step_kernels(decoder, self._num_padded * rows)
+            for decoder, rows in zip(self.decoders(), self.rows_of_step(), strict=True)
+        ]
 
     def advance(self, num_steps):
         """Goes on by at most so many steps, or until the cache is full.
@@ -157,19 +168,19 @@ class Generation:
         """
         cache = self.state.cache
         if int(cache.filled) + self.columns_per_step > cache.num_columns:
-            used = int(tf.reduce_max(tf.reduce_sum(tf.cast(cache.seen, tf.int32), 1)))
+            used = int(cache.seen.numpy().sum(axis=1).max())
             filled = used if self.columns_per_step > 1 else cache.num_columns
-            columns = int(num_columns_for(filled, self._last))
+            columns = _num_columns_for(filled, self._last)
             columns = max(columns, filled + self.columns_per_step, cache.num_columns)
-            self.state = self.grow(self.state, columns)
-        rows, columns = self.state.cache.seen.shape
-        self.state = self._compiled(self.method.advance, rows, columns)(
+            grow = self._compiled(self.method.grow, *cache.seen.shape, columns)
+            self.state = grow(self.state, columns)
+        self.state = self._compiled(self.method.advance, *self.state.cache.seen.shape)(
             *self.decoders(),
             self.state,
             self._limits,
             self._rules,
             num_steps=tf.constant(num_steps),
-            transposed_kernels=self._kernels[0],
+            kernels=self._kernels[0],
             jit_compile=self.compiled.jit_compile,
             **self.advance_arguments(),
         )
@@ -191,11 +202,11 @@ class Generation:
     def tokens(self):
         """For each row a list of the ids after the prompt, so far."""
         history = self.state.history
-        tokens, num_new = decoding.new_tokens(
-            history, int(history.num_new.numpy().max())
+        tokens, starts, ends = (
+            x.numpy() for x in (history.tokens, history.prompt_lengths, history.lengths)
         )
         rows = range(self.num_prompts * self.options.rows_per_prompt)
-        return [tokens[i, : num_new[i]].numpy().tolist() for i in rows]
+        return [tokens[i, starts[i] : ends[i]].tolist() for i in rows]
 
     def results(self):
         """For each prompt a list of (ids, score), `num_return_sequences` of them."""
@@ -220,9 +231,6 @@ class BeamGeneration(Generation):
     def advance_arguments(self):
         return {"early_stopping": self.options.early_stopping or False}
 
-    def grow(self, state, num_columns):
-        return beam_search.grow(state, num_columns)
-
     def results(self):
         beams, results = self.state, []
         starts = beams.history.prompt_lengths.numpy()[:: self.options.num_beams]
@@ -245,18 +253,15 @@ class ContrastiveGeneration(Generation):
 
     method = contrastive
 
-    def rows_per_product(self):
-        return self.options.top_k or NUM_CANDIDATES
+    def rows_of_step(self):
+        return [self.options.top_k or NUM_CANDIDATES]
 
     def begin_arguments(self):
         return {}
 
     def advance_arguments(self):
         limit = self.compiled.decoder.vocabulary_size
-        return {"num_candidates": min(self.rows_per_product(), limit)}
-
-    def grow(self, state, num_columns):
-        return contrastive.grow(state, num_columns)
+        return {"num_candidates": min(*self.rows_of_step(), limit)}
 
 
 class SpeculativeGeneration(Generation):
@@ -266,25 +271,27 @@ class SpeculativeGeneration(Generation):
 
     @property
     def columns_per_step(self):
-        return self.rows_per_product()
+        return (self.options.num_assistant_tokens or NUM_PROPOSALS) + 1
 
     def decoders(self):
         return [self.compiled.decoder, self.compiled.draft]
 
-    def rows_per_product(self):
-        return (self.options.num_assistant_tokens or NUM_PROPOSALS) + 1
+    def rows_of_step(self):
+        return [self.columns_per_step, 1]
 
     def begin_arguments(self):
         return {}
 
     def advance_arguments(self):
         return {
-            "num_proposals": self.rows_per_product() - 1,
+            "num_proposals": self.columns_per_step - 1,
             "draft_kernels": self._kernels[1],
         }
 
-    def grow(self, state, num_columns):
-        return speculative.grow(state, num_columns)
+
+@functools.cache
+def _num_columns_for(filled, last):
+    return int(num_columns_for(filled, last))
 
 
 def padded_prompts(prompts, context):

@@ -9,7 +9,8 @@ import typing
 import tensorflow as tf
 
 from tfzoo.generation.cache import Cache, written
-from tfzoo.generation.decoding import grown_state, read_prompts, with_next_ids
+from tfzoo.generation.decoding import grow as grow_decoding
+from tfzoo.generation.decoding import read_prompts, with_next_ids
 from tfzoo.generation.history import History, history_of_prompts
 from tfzoo.generation.processors import COUNTING, PENALTIES, processed
 
@@ -51,7 +52,7 @@ def grow(state, num_columns):
     """The state with room for `num_columns` columns and as many tokens and one more."""
     more = num_columns - state.cache.num_columns
     directions = tf.pad(state.directions, [[0, 0], [0, more], [0, 0]])
-    return grown_state(state, num_columns)._replace(directions=directions)
+    return grow_decoding(state, num_columns)._replace(directions=directions)
 
 
 def advance(
@@ -62,7 +63,7 @@ def advance(
     *,
     num_steps,
     num_candidates,
-    transposed_kernels=None,
+    kernels=None,
     jit_compile=False,
 ):
     """Goes on until all rows are done, the cache is full or steps are used up.
@@ -78,7 +79,7 @@ def advance(
         rules: As of `decode`, and `penalty_alpha`, a float32 scalar a.
         num_steps: int32 scalar.
         num_candidates: G.
-        transposed_kernels: Of the decoder, or None.
+        kernels: `step_kernels` of the decoder, or None.
         jit_compile: Whether the call is compiled by XLA.
 
     Source: Su et al. 2022, section 3.2, https://arxiv.org/abs/2202.06417
@@ -101,7 +102,7 @@ def advance(
             cache.keys,
             cache.values,
             tf.concat([before, among], axis=2)[:, None],
-            transposed_kernels,
+            kernels,
         )
         directions = _direction(hidden)  # (B, G, D)
         cosines = tf.einsum("bgd,bkd->bgk", directions, state.directions)

@@ -1,10 +1,11 @@
 """Greedy decoding and sampling, with a cache that grows in blocks.
 
-The loop has three parts, `begin`, `grown_state` and `advance`, which callers compile
-one by one: from Python `compiled`, in a graph `in_graph`.
+The loop has three parts, `begin`, `grow` and `advance`, which callers compile one by
+one: from Python `compiled`, in a graph `in_graph`.
 
-A decoder is any object with the methods `step` and `logits` of `GPTDecoder`, and its
-`num_layers`, `num_heads`, `hidden_dim`, `vocabulary_size` and `compute_dtype`.
+A decoder is any object with the methods `step`, `logits` and `step_kernels` of
+`GPTDecoder`, and its `num_layers`, `num_heads`, `hidden_dim`, `vocabulary_size` and
+`compute_dtype`.
 
 Shapes: B prompts, R rows (B times `copies`), P length of the padded prompts, D
 hidden_dim, K columns of the cache, V vocabulary_size.
@@ -102,7 +103,7 @@ def with_next_ids(state, ids, limits, rules):
     return state._replace(history=history, done=state.done | (alive & ended))
 
 
-def grown_state(state, num_columns):
+def grow(state, num_columns):
     """The state with room for `num_columns` columns and as many tokens and one more.
 
     Args:
@@ -124,18 +125,18 @@ def advance(
     rules,
     *,
     num_steps,
-    transposed_kernels=None,
+    kernels=None,
     jit_compile=False,
 ):
     """Goes on until all rows are done, the cache is full or steps are used up.
 
     Args:
         decoder: See above.
-        state: Of `begin` or `grown_state`.
+        state: Of `begin` or `grow`.
         limits: int32 (R,) new tokens of each row.
         rules: As of `begin`.
         num_steps: int32 scalar, a tensor.
-        transposed_kernels: Of the decoder, or None.
+        kernels: `step_kernels` of the decoder, or None.
         jit_compile: Whether the call is compiled by XLA.
     """
 
@@ -144,7 +145,7 @@ def advance(
         return (step < num_steps) & room & ~tf.reduce_all(state.done)
 
     def one_step(step, state):
-        logits, keys, values = read_last(decoder, state, transposed_kernels)
+        logits, keys, values = read_last(decoder, state, kernels)
         chosen = next_ids(logits, state.history, rules)
         cache = written(
             state.cache,
@@ -161,13 +162,13 @@ def advance(
     return state
 
 
-def read_last(decoder, state, transposed_kernels):
+def read_last(decoder, state, kernels):
     """Logits (R, V) after the last token of each row, and its keys and values.
 
     Args:
         decoder: See above.
         state: A `State`, or another with its attributes `history` and `cache`.
-        transposed_kernels: Of the decoder, or None.
+        kernels: `step_kernels` of the decoder, or None.
     """
     history, cache = state.history, state.cache
     ids = tf.gather(history.tokens, history.lengths - 1, batch_dims=1)
@@ -178,9 +179,9 @@ def read_last(decoder, state, transposed_kernels):
         cache.keys,
         cache.values,
         tf.concat([cache.seen, itself], axis=1)[:, None, None],
-        transposed_kernels,
+        kernels,
     )
-    return decoder.logits(hidden[:, 0]), keys, values
+    return decoder.logits(hidden[:, 0], kernels), keys, values
 
 
 def new_tokens(history, width):

@@ -12,7 +12,7 @@ from tfzoo.generation.decoding import (
     ROWS_FOR_TRANSPOSED_KERNELS,
     advance,
     begin,
-    grown_state,
+    grow,
     new_tokens,
 )
 
@@ -43,22 +43,25 @@ def decode(
         tf.function, autograph=False, jit_compile=jit_compile or None
     )
     compiled_begin, compiled_advance = compiled(begin), compiled(advance)
-    state = compiled_begin(decoder, prompts, lengths, limits, rules)
+    step_kernels = compiled(decoder.step_kernels)
     # Where XLA compiles, sizes do not depend on what is asked for: there are few.
     most = max_new_tokens if jit_compile else tf.reduce_max(limits)
     last = tf.shape(prompts)[1] + most - 1  # the last token is never read
 
-    def finished(transposed_kernels=None):
+    def decoded(rows, kernels=None):
+        prompts, lengths, limits, rules = rows
+        state = compiled_begin(decoder, prompts, lengths, limits, rules)
+
         def grow_and_advance(state):
             columns = state.cache.num_columns
-            state = grown_state(state, num_columns_for(columns, last))
+            state = grow(state, num_columns_for(columns, last))
             return compiled_advance(
                 decoder,
                 state,
                 limits,
                 rules,
                 num_steps=state.cache.num_columns,
-                transposed_kernels=transposed_kernels,
+                kernels=kernels,
                 jit_compile=jit_compile,
             )
 
@@ -70,13 +73,37 @@ def decode(
         )
         return new_tokens(end.history, max_new_tokens)
 
-    if not jit_compile:
-        return finished()
-    return tf.cond(
-        tf.shape(prompts)[0] >= ROWS_FOR_TRANSPOSED_KERNELS,
-        lambda: finished(compiled(decoder.transposed_kernels)()),
-        finished,
-    )
+    rows, num_rows = (prompts, lengths, limits, rules), tf.shape(prompts)[0]
+
+    def one():
+        return decoded(_as_one_row(rows), step_kernels(transposed=False))
+
+    def many():
+        if not jit_compile:
+            return decoded(rows)
+        return tf.cond(
+            num_rows >= ROWS_FOR_TRANSPOSED_KERNELS,
+            lambda: decoded(rows, step_kernels(transposed=True)),
+            lambda: decoded(rows),
+        )
+
+    return tf.cond(num_rows == 1, one, many)
+
+
+def _as_one_row(tensors):
+    """The same, of which those with any number of rows have one in their shape.
+
+    So the layers know while the graph is made that they multiply one row. It is no
+    `ensure_shape`, with which TensorFlow's optimizer puts the shapes of one row into
+    the graph for many.
+    """
+
+    def as_one(tensor):
+        if not tensor.shape.rank or tensor.shape[0] is not None:
+            return tensor
+        return tf.reshape(tensor, [1, *tf.unstack(tf.shape(tensor))[1:]])
+
+    return tf.nest.map_structure(as_one, tensors)
 
 
 def _of_any_width(state):

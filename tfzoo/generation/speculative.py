@@ -10,7 +10,8 @@ import tensorflow as tf
 from tfzoo.generation.cache import Cache, compacted, grown, written
 from tfzoo.generation.choosing import next_ids
 from tfzoo.generation.decoding import begin as begin_decoding
-from tfzoo.generation.decoding import grown_state, read_prompts, with_next_ids
+from tfzoo.generation.decoding import grow as grow_decoding
+from tfzoo.generation.decoding import read_prompts, with_next_ids
 from tfzoo.generation.history import History
 
 
@@ -51,7 +52,7 @@ def grow(state, num_columns):
         cache=compacted(state.cache), draft_cache=compacted(state.draft_cache)
     )
     state = state._replace(draft_cache=grown(state.draft_cache, num_columns))
-    return grown_state(state, num_columns)
+    return grow_decoding(state, num_columns)
 
 
 def advance(
@@ -63,7 +64,7 @@ def advance(
     *,
     num_steps,
     num_proposals,
-    transposed_kernels=None,
+    kernels=None,
     draft_kernels=None,
     jit_compile=False,
 ):
@@ -81,8 +82,8 @@ def advance(
         rules: As of `decode`, without a seed.
         num_steps: int32 scalar.
         num_proposals: G.
-        transposed_kernels: Of the decoder, or None.
-        draft_kernels: Of the draft, or None.
+        kernels: `step_kernels` of the decoder, or None.
+        draft_kernels: `step_kernels` of the draft, or None.
         jit_compile: Whether the call is compiled by XLA.
 
     Source: Leviathan et al. 2022, section 2, https://arxiv.org/abs/2211.17192
@@ -107,9 +108,10 @@ def advance(
             cache.keys,
             cache.values,
             tf.concat([before, among], axis=2)[:, None],
-            transposed_kernels,
+            kernels,
         )
-        state, chain = _accepted(state, ids, decoder.logits(hidden), limits, rules)
+        logits = decoder.logits(hidden, kernels)
+        state, chain = _accepted(state, ids, logits, limits, rules)
         cache = written(
             cache,
             keys,
@@ -149,7 +151,7 @@ def _proposed(draft, state, num_proposals, kernels, jit_compile):
             seen[:, None, None],
             kernels,
         )
-        logits = draft.logits(hidden[:, 0])
+        logits = draft.logits(hidden[:, 0], kernels)
         ids.append(tf.argmax(logits, axis=-1, output_type=tf.int32))
         cache = written(
             cache, keys, values, here, after=ids[-1], jit_compile=jit_compile

@@ -12,7 +12,7 @@ from tfzoo.layers.few_rows import (
     few_rows,
     few_rows_of_several,
     inferred,
-    transposed_kernel,
+    step_kernels,
 )
 from tfzoo.layers.initializers import truncated_normal
 
@@ -86,7 +86,7 @@ class Attention(keras.layers.Layer):
         weights = self.dropout_layer(weights, training=training)
         return self.output_projection(self._join(ops.matmul(weights, value)))
 
-    def step(self, x, past_keys, past_values, mask, transposed_kernels=None):
+    def step(self, x, past_keys, past_values, mask, kernels=None):
         """Attends from a few positions to those before them and to one another.
 
         What `call` computes at these positions, without computing the others again.
@@ -98,7 +98,7 @@ class Attention(keras.layers.Layer):
             past_values: (B, N, P, H).
             mask: Boolean, broadcasts to (B, N, T, P + T), past keys first; False
                 hides a key.
-            transposed_kernels: As `transposed_kernels()` gives them, or None.
+            kernels: As `step_kernels` gives them, or None.
 
         Returns:
             A tuple of the output (B, T, D) and the keys and the values of `x` alone,
@@ -106,28 +106,32 @@ class Attention(keras.layers.Layer):
         """
 
         layers = (self.query, self.key, self.value)
-        query, keys, values = map(
-            self._split, few_rows_of_several(layers, x, transposed_kernels)
-        )
+        query, keys, values = map(self._split, few_rows_of_several(layers, x, kernels))
         query = query * self.head_dim**-0.5
-        # einsum, as a transpose that TensorFlow does not fold would copy the past
+        # The past is the left factor, as XLA copies a right one that it must transpose.
+        query = ops.transpose(query, (0, 1, 3, 2))  # (B, N, H, T)
         scores = [
-            ops.cast(ops.einsum("bnth,bnph->bntp", query, k), "float32")
+            ops.transpose(ops.cast(ops.matmul(k, query), "float32"), (0, 1, 3, 2))
             for k in (past_keys, keys)
         ]
         weights = self._softmax(ops.concatenate(scores, axis=-1), mask)
         num_new = ops.shape(keys)[2]
         y = ops.matmul(weights[..., :-num_new], past_values)
         y = y + ops.matmul(weights[..., -num_new:], values)
-        y = few_rows(self.output_projection, self._join(y), transposed_kernels)
+        y = few_rows(self.output_projection, self._join(y), kernels)
         return y, keys, values
 
-    def transposed_kernels(self):
-        """The kernels transposed, by path: with them, steps of 4 rows or more are
-        faster under XLA on a CPU. Made once, outside of the loop."""
+    def step_kernels(self, transposed):
+        """The kernels in the form in which `step` multiplies fastest on a CPU.
+
+        Made once, outside of the loop.
+
+        Args:
+            transposed: Whether for four rows (B times T) and more, or for fewer.
+        """
         return {
-            **transposed_kernel(self.query, self.key, self.value),
-            **transposed_kernel(self.output_projection),
+            **step_kernels([self.query, self.key, self.value], transposed),
+            **step_kernels([self.output_projection], transposed),
         }
 
     def _softmax(self, scores, mask):

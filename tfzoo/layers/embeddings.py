@@ -6,6 +6,7 @@ Shapes: B batch, S sequence, V vocabulary_size, D hidden_dim, P max_sequence_len
 import keras
 from keras import ops
 
+from tfzoo.layers.few_rows import inferred, product
 from tfzoo.layers.initializers import truncated_normal
 
 
@@ -49,9 +50,31 @@ class TokenEmbedding(keras.layers.Layer):
         )
         return ops.cast(ops.take(table, ids, axis=0), self.compute_dtype)
 
-    def logits(self, x):
-        """Scores of all ids, float32: (..., D) -> (..., V)."""
-        return ops.matmul(ops.cast(x, "float32"), ops.transpose(self.embeddings))
+    def logits(self, x, kernels=None):
+        """Scores of all ids, float32: (..., D) -> (..., V).
+
+        Args:
+            x: (..., D).
+            kernels: As `step_kernels` gives them, or None.
+        """
+        x = ops.cast(x, "float32")
+        transposed = (kernels or {}).get(self.embeddings.path)
+        if transposed is None:
+            return ops.matmul(x, ops.transpose(self.embeddings))
+        *lead, width = ops.shape(x)
+        scores = product(ops.reshape(x, (-1, width)), transposed)
+        return ops.reshape(scores, inferred((*lead, self.vocabulary_size)))
+
+    def step_kernels(self, transposed):
+        """The table (D, V), which `logits` multiplies faster with few vectors.
+
+        Args:
+            transposed: As of the other layers; with four vectors and more the table is
+                multiplied as it is, and the dict is empty.
+        """
+        if transposed:
+            return {}
+        return {self.embeddings.path: ops.transpose(self.embeddings)}
 
     def compute_output_shape(self, ids_shape):
         return (*ids_shape, self.hidden_dim)

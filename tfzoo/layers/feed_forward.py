@@ -6,7 +6,7 @@ Shapes: B batch, S sequence, D hidden_dim, F intermediate_dim.
 import keras
 from keras import ops
 
-from tfzoo.layers.few_rows import few_rows, transposed_kernel
+from tfzoo.layers.few_rows import few_rows, step_kernels
 from tfzoo.layers.initializers import truncated_normal
 
 
@@ -111,16 +111,16 @@ class FeedForward(keras.layers.Layer):
     def call(self, x):
         return self.output_projection(self.activation_function(self.intermediate(x)))
 
-    def step(self, x, transposed_kernels=None):
+    def step(self, x, kernels=None):
         """What `call` computes, for few positions; see `few_rows`."""
-        x = self.activation_function(few_rows(self.intermediate, x, transposed_kernels))
-        return few_rows(self.output_projection, x, transposed_kernels)
+        x = self.activation_function(few_rows(self.intermediate, x, kernels))
+        return few_rows(self.output_projection, x, kernels)
 
-    def transposed_kernels(self):
-        """The kernels transposed, by path, as `step` takes them."""
+    def step_kernels(self, transposed):
+        """The kernels as `step` takes them; see `tfzoo.layers.few_rows`."""
         return {
-            **transposed_kernel(self.intermediate),
-            **transposed_kernel(self.output_projection),
+            **step_kernels([self.intermediate], transposed),
+            **step_kernels([self.output_projection], transposed),
         }
 
     def compute_output_shape(self, x_shape):

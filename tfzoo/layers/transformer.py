@@ -137,7 +137,7 @@ class TransformerLayer(keras.layers.Layer):
             x = self._sublayer(x, attend_context, self.context_attention_norm, training)
         return self._sublayer(x, self.feed_forward, self.feed_forward_norm, training)
 
-    def step(self, x, past_keys, past_values, mask, transposed_kernels=None):
+    def step(self, x, past_keys, past_values, mask, kernels=None):
         """The layer at a few positions, given keys and values of those before them.
 
         What `call` computes there when it does not train.
@@ -148,7 +148,7 @@ class TransformerLayer(keras.layers.Layer):
             past_values: (B, N, P, H).
             mask: Boolean, broadcasts to (B, N, T, P + T), past keys first; False
                 hides a key. It alone says what is seen, `causal` does not.
-            transposed_kernels: As `transposed_kernels()` gives them, or None.
+            kernels: As `step_kernels` gives them, or None.
 
         Returns:
             A tuple of the output (B, T, D) and the keys and the values of `x` alone,
@@ -166,24 +166,29 @@ class TransformerLayer(keras.layers.Layer):
 
         def attend(y):
             y, *keys_and_values = self.self_attention.step(
-                y, past_keys, past_values, mask, transposed_kernels
+                y, past_keys, past_values, mask, kernels
             )
             new.extend(keys_and_values)
             return y
 
         def feed_forward(y):
-            return self.feed_forward.step(y, transposed_kernels)
+            return self.feed_forward.step(y, kernels)
 
         x = self._sublayer(x, attend, self.self_attention_norm, training=False)
         x = self._sublayer(x, feed_forward, self.feed_forward_norm, training=False)
         return x, *new
 
-    def transposed_kernels(self):
-        """The kernels transposed, by path: with them, steps of 4 rows or more are
-        faster under XLA on a CPU. Made once, outside of the loop."""
+    def step_kernels(self, transposed):
+        """The kernels in the form in which `step` multiplies fastest on a CPU.
+
+        Made once, outside of the loop.
+
+        Args:
+            transposed: Whether for four rows (B times T) and more, or for fewer.
+        """
         return {
-            **self.self_attention.transposed_kernels(),
-            **self.feed_forward.transposed_kernels(),
+            **self.self_attention.step_kernels(transposed),
+            **self.feed_forward.step_kernels(transposed),
         }
 
     def _sublayer(self, x, function, norm, training):

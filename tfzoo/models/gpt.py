@@ -130,12 +130,16 @@ class GPTDecoder(BackbonePreset, keras.Model):
         self.embeddings_dropout = embeddings_dropout
         self.dtype_name = token_embedding.dtype_policy.name
 
-    def logits(self, hidden):
+    def logits(self, hidden, kernels=None):
         """Scores of the next token, float32: (..., D) -> (..., V).
 
         For tensors; in a functional graph, `NextTokenHead` is the layer that does it.
+
+        Args:
+            hidden: (..., D).
+            kernels: As `step_kernels` gives them, or None.
         """
-        return self.token_embedding.logits(hidden)
+        return self.token_embedding.logits(hidden, kernels)
 
     def step(
         self,
@@ -144,7 +148,7 @@ class GPTDecoder(BackbonePreset, keras.Model):
         past_keys,
         past_values,
         mask,
-        transposed_kernels=None,
+        kernels=None,
     ):
         """The decoder at a few positions, given keys and values of those before them.
 
@@ -158,7 +162,7 @@ class GPTDecoder(BackbonePreset, keras.Model):
             past_values: As `past_keys`.
             mask: Boolean, broadcasts to (B, N, T, P + T), past keys first; False
                 hides a key. It alone says what is seen, also among the T new ones.
-            transposed_kernels: As `transposed_kernels()` gives them, or None.
+            kernels: As `step_kernels` gives them, or None.
 
         Returns:
             A tuple of the hidden states (B, T, D) and lists of the keys and the values
@@ -170,21 +174,29 @@ class GPTDecoder(BackbonePreset, keras.Model):
         for layer, keys, values in zip(
             self.transformer_layers, past_keys, past_values, strict=True
         ):
-            x, keys, values = layer.step(x, keys, values, mask, transposed_kernels)
+            x, keys, values = layer.step(x, keys, values, mask, kernels)
             new_keys.append(keys)
             new_values.append(values)
         return self.final_norm(x), new_keys, new_values
 
-    def transposed_kernels(self):
-        """The kernels of all layers transposed, by path.
+    def step_kernels(self, transposed):
+        """The weights in the form in which `step` and `logits` multiply fastest.
 
-        With them, steps of 4 rows or more are faster under XLA on a CPU. They cost a
-        copy of these weights: made once, outside of the loop.
+        On a CPU, see `tfzoo.layers.few_rows`. They are copies: for few rows of the
+        output table and a quarter of the layers' kernels, for more of all kernels. Made
+        once, outside of the loop.
+
+        Args:
+            transposed: Whether for four rows (B times T) and more, or for fewer.
+
+        Returns:
+            A dict.
         """
+        layers = (self.token_embedding, *self.transformer_layers)
         return {
             path: kernel
-            for layer in self.transformer_layers
-            for path, kernel in layer.transposed_kernels().items()
+            for layer in layers
+            for path, kernel in layer.step_kernels(transposed).items()
         }
 
     def get_config(self):
