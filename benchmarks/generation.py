@@ -9,8 +9,9 @@ vocabulary of 8192, float32, random weights, no end token. A round is one call, 
 to ids, prompt included. Above a table stands the limit that memory sets: every weight
 is read once for each token of a batch, at the bandwidth measured just before.
 
-`--curve` measures what a token costs as the context fills: the difference between runs
-of n and n + 32 tokens, so that the prompt's share cancels.
+`--curve` measures what a token costs as the context fills: what 32 more tokens take
+after n, without the prompt. A run of n tokens is how one of n + 32 begins, so one run
+gives all the differences, and its noise does not add up as that of two runs does.
 """
 
 import statistics
@@ -28,8 +29,7 @@ SIZES = dict(
     max_sequence_length=1024,
 )
 TOKENS = 64
-CURVE = (32, 128, 256, 448, 640, 896)  # tokens after a prompt of 32
-CURVE_STEP = 32
+BLOCK = 32  # tokens of a prompt and of each difference of the curve
 
 
 def main(
@@ -92,8 +92,8 @@ def rounds_of(generate, rows):
     return measure
 
 
-def our_generation(rows, length, jit_compile):
-    """Function of a number of tokens that generates them and returns their number."""
+def our_start(rows, length, jit_compile):
+    """Function of a number of new tokens that begins to generate them."""
     from tfzoo.generation.compiled import CompiledGeneration
     from tfzoo.generation.options import GenerationOptions
     from tfzoo.models import GPTDecoder
@@ -102,21 +102,20 @@ def our_generation(rows, length, jit_compile):
     keep_freed_memory()  # as `generate` does
     compiled = CompiledGeneration(GPTDecoder(**SIZES), jit_compile=jit_compile)
     ids = prompts(rows, length).tolist()
-
-    def generate(num_tokens):
-        options = GenerationOptions(max_new_tokens=num_tokens)
-        generation = compiled.start(ids, options, [])
-        while not generation.done():
-            generation.advance(num_tokens)
-        return sum(len(row) for row in generation.tokens())
-
-    return generate
+    return lambda n: compiled.start(ids, GenerationOptions(max_new_tokens=n), [])
 
 
 def tfzoo(*, jit_compile):
     def prepare(rows, length):
-        generate = our_generation(rows, length, jit_compile)
-        return rounds_of(lambda: generate(TOKENS), rows)
+        start = our_start(rows, length, jit_compile)
+
+        def generate():
+            generation = start(TOKENS)
+            while not generation.done():
+                generation.advance(TOKENS)
+            return sum(len(row) for row in generation.tokens())
+
+        return rounds_of(generate, rows)
 
     return side_by_side.Contender(prepare)
 
@@ -222,24 +221,26 @@ def memory_bandwidth(num_bytes=400_000_000, repeats=7):
 
 def print_curve(rows, rounds):
     """The cost of a token at several lengths, as a table."""
-    generate = our_generation(rows, 32, jit_compile=True)
+    start = our_start(rows, BLOCK, jit_compile=True)
+    num_blocks = SIZES["max_sequence_length"] // BLOCK - 1
 
-    def seconds(num_tokens):
-        start = time.perf_counter()
-        generate(num_tokens)
-        return time.perf_counter() - start
+    def block_times():
+        generation = start(BLOCK * num_blocks)
+        times = []
+        while not generation.done():
+            begin = time.perf_counter()
+            generation.advance(BLOCK)
+            times.append((time.perf_counter() - begin) / BLOCK)
+        return times
 
-    costs = {}
-    for n in CURVE:
-        seconds(n), seconds(n + CURVE_STEP)  # compiles
-        times = [seconds(n + CURVE_STEP) - seconds(n) for _ in range(rounds)]
-        costs[n] = statistics.median(times) / CURVE_STEP
-    first = next(iter(costs.values()))
+    block_times()  # compiles
+    times = [block_times() for _ in range(rounds)]
+    costs = [statistics.median(block) for block in zip(*times, strict=True)]
     print(f"\n{side_by_side.machine()}\n\nBatch {rows}.\n")
-    print("| tokens in the context | ms per token | ratio to the first |")
+    print("| tokens in the context before | ms per token | ratio to the first |")
     print("|---|---|---|")
-    for n, cost in costs.items():
-        print(f"| {n + 32} | {cost * 1e3:.2f} | {cost / first:.2f} |")
+    for i, cost in enumerate(costs, 1):
+        print(f"| {i * BLOCK} | {cost * 1e3:.2f} | {cost / costs[0]:.2f} |")
 
 
 if __name__ == "__main__":
