@@ -197,6 +197,13 @@ def test_transformers_opens_shards_and_half_precision(options, encoder, tmp_path
     np.testing.assert_array_equal(table, expected)
 
 
+def test_reading_an_opened_weight_copies_nothing(saved):
+    weight = BertEncoder.from_preset(saved).weights[0].value
+    readings = [weight.read_value() for _ in range(2)]
+    one, other = (np.asarray(memoryview(r)).ctypes.data for r in readings)
+    assert one == other
+
+
 # CPU seconds and bytes of opening, above what stands after imports and a first model
 OPENING = """
 import json, sys, time

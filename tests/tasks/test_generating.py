@@ -190,6 +190,13 @@ def test_what_cannot_be_done_is_named(generate, options, words):
 def test_a_prompt_must_be_text(generate):
     with pytest.raises(ValueError, match="str or bytes. Received: int"):
         generate([3])
+    with pytest.raises(ValueError, match="a list of them. Received: NoneType"):
+        generate(None)
+
+
+def test_a_name_that_is_no_option_is_told_with_those_like_it(generate):
+    with pytest.raises(TypeError, match="max_tokens; .*max_new_tokens"):
+        generate("x", max_tokens=3)
 
 
 def test_a_stream_is_one_text(model):

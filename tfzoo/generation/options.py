@@ -123,7 +123,8 @@ class GenerationOptions:
                 raise ValueError(
                     "Contrastive search, penalty_alpha, goes with top_k, but neither "
                     "with beams nor with sampling. Received: "
-                    f"num_beams={self.num_beams}, do_sample={self.do_sample}, {asked}"
+                    f"num_beams={self.num_beams}, do_sample={self.do_sample}, "
+                    f"{asked or 'no others'}"
                 )
         elif self.do_sample is False and asked:
             raise ValueError(

@@ -1,5 +1,7 @@
 """Text from prompts, for a task with a decoder and a tokenizer."""
 
+from collections.abc import Iterable
+
 from tfzoo.generation.compiled import CompiledGeneration
 from tfzoo.tasks.generation_call import GenerationCall, text_of
 
@@ -46,12 +48,18 @@ class Generating:
         Raises:
             ValueError: an argument is outside its range, contradicts another or does
                 not fit the model.
+            TypeError: there is no option of that name.
         """
         call = GenerationCall(self, options, self._compiled_generation)
         if isinstance(prompts, str | bytes):
             prompts, single = [prompts], True
-        else:
+        elif isinstance(prompts, Iterable):
             prompts, single = list(prompts), False
+        else:
+            raise ValueError(
+                "prompts must be a text or a list of them. "
+                f"Received: {type(prompts).__name__}"
+            )
         if batch_size < 1:
             raise ValueError(f"batch_size must be at least 1. Received: {batch_size}")
         results = []

@@ -1,6 +1,7 @@
 """One call of `generate` or `stream`: its arguments, checked, and what it does."""
 
 import dataclasses
+import difflib
 import numbers
 import typing
 
@@ -56,6 +57,7 @@ class GenerationCall:
         bad_words = self._bad_words(options.pop("bad_words", None) or [])
         bad_words += options.get("bad_words_ids") or []
         options["bad_words_ids"] = bad_words or None
+        _check_names(options)
         self.options = GenerationOptions(**options)
         self._check_methods(assistant, task)
         self.end_ids = self._end_ids()
@@ -206,6 +208,17 @@ class GenerationCall:
         """The text up to the end of the first stop string in it."""
         ends = [text.find(s) + len(s) for s in self.stop_strings if s in text]
         return text[: min(ends)] if ends else text
+
+
+def _check_names(options):
+    names = [field.name for field in dataclasses.fields(GenerationOptions)]
+    for name in options:
+        if name not in names:
+            close = ", ".join(difflib.get_close_matches(name, names)) or "none"
+            raise TypeError(
+                f"An option must be one of GenerationOptions. Received: {name}; those "
+                f"with a name like it: {close}"
+            )
 
 
 def text_of(prompt):
