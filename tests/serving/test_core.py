@@ -43,14 +43,22 @@ def test_the_buckets_are_multiples_of_32_up_to_the_maximum():
 
 
 def test_few_lengths_are_each_about_half_more_up_to_the_maximum():
-    assert few_lengths(1024) == (32, 64, 96, 160, 256, 384, 640, 1024)
-    assert few_lengths(72) == (32, 64, 72)
-    assert few_lengths(20) == (20,)
+    assert few_lengths(1024) == (16, 32, 64, 96, 160, 256, 384, 640, 1024)
+    assert few_lengths(72) == (16, 32, 64, 72)
+    assert few_lengths(20) == (16, 20)
+    assert few_lengths(9) == (9,)
 
 
 @pytest.mark.parametrize(
     ("length", "graph", "xla"),
-    [(1, 32, 32), (32, 32, 32), (97, 128, 160), (161, 192, 256), (290, 300, 300)],
+    [
+        (1, 16, 16),
+        (17, 32, 32),
+        (32, 32, 32),
+        (97, 128, 160),
+        (161, 192, 256),
+        (290, 300, 300),
+    ],
 )
 def test_texts_are_padded_to_a_multiple_or_one_of_the_few(length, graph, xla):
     assert int(num_columns(tf.constant(length), 300, jit_compile=False)) == graph

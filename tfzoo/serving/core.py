@@ -8,6 +8,7 @@ import tensorflow as tf
 from tfzoo.generation.cache import num_columns_for
 
 LENGTH_MULTIPLE = 32
+SHORT = 16  # tokens, to which a decoder's shortest texts are padded
 XLA_BATCH_SIZES = (1, 2, 4, 8, 16, 32)
 
 
@@ -18,27 +19,32 @@ def length_buckets(max_sequence_length):
 
 
 def few_lengths(max_length):
-    """Fewer lengths, for what compiles slowly: 32, each about half more, the maximum.
+    """Fewer lengths, for a decoder, whose compilation is slow.
 
-    They are those that the cache of a decoder grows through.
+    16, 32, each about half more, the maximum. From 32 on they are those that its cache
+    grows through.
     """
+    if max_length <= SHORT:
+        return (max_length,)
     lengths = [min(LENGTH_MULTIPLE, max_length)]
     with tf.init_scope():  # numbers, also where a graph is being traced
         while lengths[-1] < max_length:
             longer = int(num_columns_for(lengths[-1], max_length))
             lengths.append(min(longer, max_length))
-    return tuple(lengths)
+    return (SHORT, *lengths)
 
 
 def num_columns(length, max_length, *, jit_compile):
-    """Columns that texts of `length` tokens are padded to: at most `max_length`.
+    """Columns that a decoder's texts of `length` tokens are padded to.
 
-    A multiple of 32, and where XLA compiles, one of `few_lengths`.
+    16 or a multiple of 32, and where XLA compiles, one of `few_lengths`; at most
+    `max_length`.
     """
     if jit_compile:
         lengths = tf.constant(few_lengths(max_length))
         return tf.gather(lengths, tf.searchsorted(lengths, [length])[0])
-    return bucket(length, max_length)
+    short = min(SHORT, max_length)
+    return tf.where(length <= short, short, bucket(length, max_length))
 
 
 def bucket(length, max_length):
