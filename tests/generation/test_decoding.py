@@ -1,3 +1,5 @@
+import time
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -253,6 +255,44 @@ def test_writing_adds_columns_and_changes_no_other(jit_compile):
     expected[:, 4:6] = seen
     np.testing.assert_array_equal(result.seen, expected)
     assert int(result.filled) == 6
+
+
+@pytest.mark.parametrize("jit_compile", [False, True])
+def test_a_column_is_written_without_a_copy_of_the_others(jit_compile):
+    array = np.zeros((4, 6, 4096, 64), np.float32)  # 25 MB
+    seen, steps = tf.zeros([4, 4096], tf.bool), 40
+
+    def one_step(step, cache):
+        new = tf.fill([4, 6, 1, 64], tf.cast(step, tf.float32))
+        after = tf.cast(tf.abs(cache.keys[0][:, 0, 0, 0]), tf.int32)  # reads it
+        one = tf.ones([4, 1], tf.bool)
+        return step + 1, written(
+            cache, [new], [new], one, after=after, jit_compile=jit_compile
+        )
+
+    @tf.function(autograph=False, jit_compile=jit_compile)
+    def write(array, steps):
+        cache = Cache([array], [array + 1], seen, tf.constant(0))
+        step, cache = tf.while_loop(
+            lambda step, _: step < steps, one_step, (tf.constant(0), cache)
+        )
+        return [x[0, 0, :, 0] for x in (cache.keys[0], cache.values[0])]
+
+    def seconds(function):
+        durations = []
+        for _ in range(3):
+            start = time.perf_counter()
+            function()
+            durations.append(time.perf_counter() - start)
+        return min(durations)
+
+    for column in write(array, tf.constant(steps)):
+        np.testing.assert_array_equal(column[:steps], np.arange(steps))
+    tensor = tf.constant(array)
+    many = seconds(lambda: write(tensor, tf.constant(10 + steps)))
+    each = (many - seconds(lambda: write(tensor, tf.constant(10)))) / steps
+    copying = seconds(array.copy)
+    assert each < copying / 5
 
 
 def test_compacting_keeps_what_is_seen_in_its_order():

@@ -55,11 +55,10 @@ def written(cache, new_keys, new_values, seen, *, after, jit_compile):
             Without this bond between reading and writing, XLA cannot know that the
             arrays are read before they are written, and copies all of them twice for
             every token.
-        jit_compile: Whether XLA compiles this; it updates slices in place, TensorFlow
-            has a scatter for it.
+        jit_compile: Whether XLA compiles this, which has an operation of its own.
     """
     start = cache.filled + tf.minimum(tf.reduce_min(after), 0)
-    write = _slice_writer(start) if jit_compile else _scatterer(new_keys[0], start)
+    write = _xla_writer(start) if jit_compile else _writer(start, seen.shape[1])
     columns = tf.range(cache.num_columns) - start
     added = tf.gather(seen, tf.clip_by_value(columns, 0, seen.shape[1] - 1), axis=1)
     inside = (columns >= 0) & (columns < seen.shape[1])
@@ -71,21 +70,27 @@ def written(cache, new_keys, new_values, seen, *, after, jit_compile):
     )
 
 
-def _slice_writer(start):
+def _xla_writer(start):
     return lambda array, new: keras.ops.slice_update(array, (0, 0, start, 0), new)
 
 
-def _scatterer(new, start):
-    """In place as well, where nothing else holds the array.
+def _writer(start, num_new):
+    """In place as well, where nothing else holds the array; a scatter copies all."""
+    begin = tf.stack([0, 0, start, 0])
+    every_axis_but_columns = 0b1011
 
-    Args:
-        new: An array of the shape of all that are written.
-        start: int32 scalar, the first column.
-    """
-    sizes = tf.unstack(tf.shape(new)[:3])
-    indices = tf.stack(tf.meshgrid(*map(tf.range, sizes), indexing="ij"), axis=-1)
-    indices += [0, 0, start]
-    return lambda array, new: tf.tensor_scatter_nd_update(array, indices, new)
+    def write(array, new):
+        return tf.raw_ops.TensorStridedSliceUpdate(
+            input=array,
+            begin=begin,
+            end=begin + num_new,
+            strides=[1, 1, 1, 1],
+            value=new,
+            begin_mask=every_axis_but_columns,
+            end_mask=every_axis_but_columns,
+        )
+
+    return write
 
 
 def grown(cache, num_columns):

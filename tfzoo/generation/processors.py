@@ -19,14 +19,18 @@ def repetition_penalty(logits, history, penalty):
     Args:
         logits: float32 (B, V).
         history: A `History` with counts; the prompt's tokens count too.
-        penalty: float32 (B,), above 0; 1 changes nothing.
+        penalty: float32 (B,), above 0; 1 changes nothing, and costs nothing where all
+            are 1, as they mostly are in a served model.
 
     Source: Keskar et al. 2019, section 4.1, https://arxiv.org/abs/1909.05858
     """
-    seen = (history.counts["prompt"] + history.counts["new"]) > 0
-    penalty = penalty[:, None]
-    penalised = tf.where(logits < 0, logits * penalty, logits / penalty)
-    return tf.where(seen, penalised, logits)
+
+    def penalised():
+        seen = (history.counts["prompt"] + history.counts["new"]) > 0
+        by = penalty[:, None]
+        return tf.where(seen, tf.where(logits < 0, logits * by, logits / by), logits)
+
+    return tf.cond(tf.reduce_any(penalty != 1.0), penalised, lambda: logits)
 
 
 def presence_penalty(logits, history, penalty):
