@@ -10,6 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 BLOCK = 32  # columns, the least by which a cache grows
+SHORT = 16  # tokens, to which shorter prompts are padded
 _STEPS = BLOCK * 2 ** np.arange(20, dtype=np.int32)
 
 
@@ -77,13 +78,14 @@ def _xla_writer(start):
 def _writer(start, num_new):
     """In place as well, where nothing else holds the array; a scatter copies all."""
     begin = tf.stack([0, 0, start, 0])
+    end = begin + num_new
     every_axis_but_columns = 0b1011
 
     def write(array, new):
         return tf.raw_ops.TensorStridedSliceUpdate(
             input=array,
             begin=begin,
-            end=begin + num_new,
+            end=end,
             strides=[1, 1, 1, 1],
             value=new,
             begin_mask=every_axis_but_columns,

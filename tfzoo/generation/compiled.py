@@ -9,11 +9,10 @@ import numpy as np
 import tensorflow as tf
 
 from tfzoo.generation import beam_search, contrastive, decoding, speculative
-from tfzoo.generation.cache import BLOCK, num_columns_for
+from tfzoo.generation.cache import BLOCK, SHORT, num_columns_for
 from tfzoo.generation.rules import check_ids, rules_for
 
 NUM_CANDIDATES, NUM_PROPOSALS = 4, 4  # unless top_k, num_assistant_tokens say so
-SHORT = 16  # tokens, to which shorter prompts are padded
 
 
 class CompiledGeneration:

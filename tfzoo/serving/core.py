@@ -5,10 +5,9 @@ Shapes: B rows, S tokens, L tokens after padding, M masked words, C outputs.
 
 import tensorflow as tf
 
-from tfzoo.generation.cache import num_columns_for
+from tfzoo.generation.cache import SHORT, num_columns_for
 
 LENGTH_MULTIPLE = 32
-SHORT = 16  # tokens, to which a decoder's shortest texts are padded
 XLA_BATCH_SIZES = (1, 2, 4, 8, 16, 32)
 
 
