@@ -1,9 +1,18 @@
-"""Telling raw text from prepared ids in what a user hands to `fit`."""
+"""Raw text in whatever container a user has it, as plain lists.
 
+A column is a list, a tuple, an array, a column of a data frame, a string tensor or an
+iterator. A table is a list of dicts (rows), or an object that has columns: a data frame
+or a Hugging Face dataset.
+"""
+
+import math
+from collections.abc import Iterable, Iterator, Mapping, Set
 from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
+
+TARGETS = ("label", "labels")  # columns of a table that hold the targets
 
 
 class Texts(NamedTuple):
@@ -13,30 +22,144 @@ class Texts(NamedTuple):
     text_pairs: list | None = None
 
 
+def values_of(x, what):
+    """The values of a column, a list.
+
+    Args:
+        x: A list, tuple, array or tensor (N,) or (N, 1), a column of a data frame, or
+            an iterator.
+        what: Its name, for the errors.
+
+    Raises:
+        ValueError: it has no order, or has more axes.
+    """
+    if isinstance(x, list | tuple):
+        return list(x)
+    if isinstance(x, str | bytes | Mapping | Set) or not isinstance(x, Iterable):
+        raise ValueError(
+            f"{what} must be a list, an array or a column. Received: "
+            f"{type(x).__name__} {_shown(x)}"
+        )
+    if isinstance(x, tf.RaggedTensor):
+        return x.to_list()
+    if isinstance(x, Iterator):
+        return list(x)
+    array = _array(x)
+    if array is None:
+        return list(x)
+    if array.ndim == 2 and array.shape[1] == 1:
+        array = array[:, 0]
+    if array.ndim != 1:
+        raise ValueError(
+            f"{what} must have one axis, (N,) or (N, 1). Received: shape {array.shape}"
+        )
+    return array.tolist()
+
+
+def texts_of(x, what="texts"):
+    """A column of texts as a list of str or bytes.
+
+    Args:
+        x: As of `values_of`.
+        what: Its name, for the errors.
+
+    Raises:
+        ValueError: as `values_of`; or a text is missing or no text.
+    """
+    texts = values_of(x, what)
+    for row, text in enumerate(texts):
+        if not isinstance(text, str | bytes):
+            missing = "; leave such rows out" if is_missing(text) else ""
+            raise ValueError(
+                f"Every text must be a string. Received: {_shown(text)} in row {row} "
+                f"of {what}{missing}"
+            )
+    return texts
+
+
+def is_missing(value):
+    """Whether a value stands for none: None, NaN, or pandas' NA and NaT."""
+    if value is None or type(value).__name__ in ("NAType", "NaTType"):
+        return True
+    return isinstance(value, float | np.floating) and math.isnan(value)
+
+
 def raw_texts(x):
     """`x` as `Texts`, or None if it is not raw text.
 
     Args:
-        x: Raw text is a list (tuple, array) of strings, a dict with `"text"` and
-            perhaps `"text_pair"`, or a tuple of two lists. Anything else is not.
+        x: Raw text is a column of strings; a list of pairs of strings, or an array
+            (N, 2) of them; a tuple of two columns; a dict with `"text"` and perhaps
+            `"text_pair"`; a table with these columns. Anything else is not.
+
+    Raises:
+        ValueError: it is raw text, but a text is missing or a column has another
+            length.
     """
     if isinstance(x, Texts):
         return x
-    if isinstance(x, dict) and "text" in x:
-        unknown = sorted(set(x) - {"text", "text_pair"})
-        if unknown:
-            raise ValueError(
-                f"Raw text has the keys 'text' and 'text_pair'. Received: {unknown}"
-            )
-        pairs = x.get("text_pair")
-        return _same_length(list(x["text"]), None if pairs is None else list(pairs))
-    if isinstance(x, tuple) and len(x) == 2 and all(_is_strings(part) for part in x):
-        return _same_length(list(x[0]), list(x[1]))
-    return Texts(list(x)) if _is_strings(x) else None
+    if isinstance(x, Mapping):
+        return _of_mapping(x) if "text" in x else None
+    if is_table(x):
+        return _of_mapping(columns_of(x), others="ignored")
+    if isinstance(x, tuple) and len(x) == 2 and all(map(_is_column, x)):
+        return _same_length(x[0], x[1])
+    if _is_column(x):
+        return Texts(texts_of(x, "x"))
+    pairs = _pairs(x)
+    return None if pairs is None else _same_length(*pairs)
+
+
+def is_table(x):
+    """Whether `x` is a table that has a column `text`."""
+    if isinstance(x, list | tuple):
+        return bool(x) and all(isinstance(row, Mapping) and "text" in row for row in x)
+    return "text" in _column_names(x)
+
+
+def columns_of(table):
+    """The columns of a table, a dict of name -> column."""
+    if isinstance(table, list | tuple):
+        names = [n for n in table[0] if all(n in row for row in table)]
+        return {name: [row[name] for row in table] for name in names}
+    return {name: table[name] for name in _column_names(table)}
+
+
+def targets_of_table(x):
+    """The targets that a table holds; None if `x` is no table or holds none."""
+    if isinstance(x, Mapping) or not is_table(x):
+        return None
+    columns = columns_of(x)
+    found = [name for name in TARGETS if name in columns]
+    return columns[found[0]] if found else None
+
+
+def _column_names(x):
+    """Names of the columns of a data frame or a Hugging Face dataset, or nothing."""
+    if isinstance(x, np.ndarray | tf.Tensor | tf.data.Dataset):
+        return []
+    names = getattr(x, "column_names", None)
+    if isinstance(names, list):
+        return names
+    names = getattr(x, "columns", None)
+    return [] if names is None or not isinstance(names, Iterable) else list(names)
+
+
+def _of_mapping(columns, others="refused"):
+    unknown = sorted(map(str, set(columns) - {"text", "text_pair"}))
+    if unknown and others == "refused":
+        raise ValueError(
+            f"Raw text has the keys 'text' and 'text_pair'. Received: {unknown}"
+        )
+    return _same_length(columns["text"], columns.get("text_pair"))
 
 
 def _same_length(texts, text_pairs):
-    if text_pairs is not None and len(texts) != len(text_pairs):
+    texts = texts_of(texts, "text")
+    if text_pairs is None:
+        return Texts(texts)
+    text_pairs = texts_of(text_pairs, "text_pair")
+    if len(texts) != len(text_pairs):
         raise ValueError(
             "text and text_pair must be of one length. "
             f"Received: {len(texts)} and {len(text_pairs)}"
@@ -44,23 +167,114 @@ def _same_length(texts, text_pairs):
     return Texts(texts, text_pairs)
 
 
-def _is_strings(x):
+def _is_column(x):
+    """Whether `x` is a column that holds text, perhaps beside missing values."""
+    if isinstance(x, list | tuple):
+        return any(isinstance(t, str | bytes) for t in x) or all(map(is_missing, x))
+    if isinstance(x, tf.Tensor) and x.dtype == tf.string:
+        return x.shape.rank == 1 or x.shape[1:] == [1]
+    if isinstance(x, str | bytes | Iterator | tf.Tensor | tf.RaggedTensor):
+        return False
+    array = _array(x)
+    if array is None or array.dtype.kind not in "OUST":
+        return False
+    if array.ndim == 2 and array.shape[1] == 1:
+        array = array[:, 0]
+    return array.ndim == 1 and _is_column(array.tolist())
+
+
+def _pairs(x):
+    """The two columns of a list of pairs of texts, or of an array (N, 2); or None."""
+    if isinstance(x, tf.Tensor) and x.dtype == tf.string:
+        x = x.numpy()
     if isinstance(x, np.ndarray):
-        return x.ndim == 1 and x.dtype.kind in "OUS"
-    return isinstance(x, list | tuple) and all(isinstance(t, str | bytes) for t in x)
+        if x.ndim != 2 or x.shape[1] != 2 or x.dtype.kind not in "OUST":
+            return None
+        x = x.tolist()
+    if not isinstance(x, list) or not x:
+        return None
+    for pair in x:
+        if not isinstance(pair, list | tuple) or len(pair) != 2:
+            return None
+        if not any(isinstance(part, str | bytes) for part in pair):
+            return None
+    return [pair[0] for pair in x], [pair[1] for pair in x]
+
+
+def _array(x):
+    """What NumPy makes of a container that knows how; None of any other."""
+    if isinstance(x, np.ndarray):
+        return x
+    if isinstance(x, tf.Tensor | tf.Variable):
+        return x.numpy()
+    if hasattr(x, "__array__"):
+        return np.asarray(x)
+    if hasattr(x, "__len__") and hasattr(x, "__getitem__") and _column_names(x) == []:
+        values = np.empty(len(x), object)
+        values[:] = list(x)
+        return values
+    return None
 
 
 def example_weights(sample_weight, count):
     """Weights of so many examples, float32 (N,), 1 where none are given."""
     if sample_weight is None:
         return np.ones(count, np.float32)
-    weights = np.asarray(sample_weight, np.float32)
+    weights = numbers_of(sample_weight, "sample_weight")
+    if weights.shape == (count, 1):
+        weights = weights[:, 0]
     if weights.shape != (count,):
         raise ValueError(
             "sample_weight must be a number for each example. Received: shape "
             f"{weights.shape} for {count} examples"
         )
+    return checked_weights(weights)
+
+
+def checked_weights(weights, what="sample_weight"):
+    """The weights, float32; ValueError if one is negative or not finite."""
+    wrong = ~(np.isfinite(weights) & (weights >= 0))
+    if wrong.any():
+        row = np.argwhere(wrong)[0]
+        raise ValueError(
+            f"{what} must be finite and 0 or more. Received: "
+            f"{weights[tuple(row)]} in row {row[0]}"
+        )
     return weights
+
+
+def numbers_of(x, what):
+    """Numbers in any container, float32 of any shape.
+
+    Raises:
+        ValueError: one is no number.
+    """
+    if isinstance(x, list | tuple) or _array(x) is None:
+        x = list(x) if isinstance(x, Iterable) else x
+        array = np.array(x, object) if _is_flat(x) else np.asarray(x)
+    else:
+        array = _array(x)
+    if array.dtype.kind == "O":
+        for row, value in enumerate(array.ravel()):
+            if not isinstance(value, int | float | np.number | np.bool_):
+                raise ValueError(
+                    f"{what} must hold numbers. Received: {_shown(value)} in row {row}"
+                )
+    elif array.dtype.kind not in "biuf":
+        raise ValueError(
+            f"{what} must hold numbers. Received: {_shown(array.ravel()[:1])}"
+        )
+    with np.errstate(over="ignore"):  # what is too large is infinite, and refused
+        return array.astype(np.float32)
+
+
+def _is_flat(x):
+    return isinstance(x, list) and not any(isinstance(v, Iterable) for v in x)
+
+
+def _shown(value):
+    text = repr(value)
+    return text if len(text) <= 80 else text[:77] + "..."
 
 
 def is_raw_dataset(x):
@@ -78,47 +292,105 @@ def _first(element):
 
 
 def batched(dataset):
-    """The raw dataset; ValueError if its elements are not batches."""
+    """A raw dataset as batches of (text, ...) or ({"text", "text_pair"}, ...).
+
+    A table's row, a dict that holds `label` beside `text`, becomes (text, label).
+
+    Raises:
+        ValueError: its elements are not batches.
+    """
     first = _first(dataset.element_spec)
-    first = first["text"] if isinstance(first, dict) else first
-    if first.shape.rank != 1:
+    spec = first["text"] if isinstance(first, dict) else first
+    pairs = spec.shape.rank == 2 and spec.shape[1] == 2
+    if not (spec.shape.rank == 1 or pairs or spec.shape[1:] == [1]):
         raise ValueError(
             "A tf.data.Dataset of text must be batched: elements of shape (B,). "
-            f"Received: shape {first.shape}"
+            f"Received: shape {spec.shape}"
         )
-    return dataset
+    whole = spec.shape.rank == 1 and not isinstance(first, dict)
+    return dataset if whole else dataset.map(_columns)
+
+
+def _columns(x, *rest):
+    if not isinstance(x, dict):
+        if x.shape[1] == 1:
+            return _joined(x[:, 0], rest)
+        return _joined({"text": x[:, 0], "text_pair": x[:, 1]}, rest)
+    targets = [x[name] for name in TARGETS if name in x][:1]
+    columns = {name: x[name] for name in ("text", "text_pair") if name in x}
+    columns = {n: v[:, 0] if v.shape.rank == 2 else v for n, v in columns.items()}
+    text = columns if "text_pair" in columns else columns["text"]
+    return _joined(text, rest or targets)
+
+
+def _joined(x, rest):
+    return (x, *rest) if rest else x
 
 
 def raw_sentences(x):
     """`x` as a list of lists of words, or None if it is not that.
 
     Args:
-        x: List (tuple) of sentences: lists of words, or strings, which are divided at
-            spaces. Anything else is not.
+        x: A column of sentences: lists (tuples, arrays) of words, or strings, which are
+            divided at spaces; or a ragged tensor of words. Anything else is not.
+
+    Raises:
+        ValueError: a sentence or a word is missing or no text.
     """
-    if isinstance(x, np.ndarray) and _is_strings(x):
-        x = list(x)
+    if isinstance(x, tf.RaggedTensor) and x.dtype == tf.string:
+        x = x.to_list()
     if not isinstance(x, list | tuple):
+        array = None if isinstance(x, str | bytes | Mapping) else _array(x)
+        if array is None or array.dtype.kind not in "OUST" or array.ndim == 0:
+            return None
+        x = array.tolist()
+    if not all(_is_sentence(s) or is_missing(s) for s in x):
         return None
-    if not all(isinstance(s, str | bytes) or _is_strings(s) for s in x):
+    if x and not any(map(_is_sentence, x)):
         return None
-    return [_text(s).split() if isinstance(s, str | bytes) else list(s) for s in x]
+    return [_words(sentence, row) for row, sentence in enumerate(x)]
 
 
-def _text(text):
-    return text.decode("utf-8", "replace") if isinstance(text, bytes) else text
+def _is_sentence(x):
+    if isinstance(x, str | bytes):
+        return True
+    if isinstance(x, np.ndarray):
+        return x.ndim == 1 and x.dtype.kind in "OUST"
+    return isinstance(x, list | tuple) and (
+        not x or any(isinstance(word, str | bytes) for word in x)
+    )
+
+
+def _words(sentence, row):
+    if is_missing(sentence):
+        raise ValueError(
+            f"Every text must be a string or a list of words. Received: {sentence!r} "
+            f"in row {row}; leave such rows out"
+        )
+    if isinstance(sentence, bytes):
+        sentence = sentence.decode("utf-8", "replace")
+    if isinstance(sentence, str):
+        return sentence.split()
+    return texts_of(sentence, f"the text of row {row}")
 
 
 def raw_word_batches(x):
-    """`x` if it is a dataset of ragged batches of words, None if it is anything else.
+    """`x` as a dataset of ragged batches of words, None if it is anything else.
 
-    ValueError if its strings are not of the shape (B, None), or the labels are not.
+    Strings (B,), alone or as `{"text": ...}`, are divided at spaces.
+
+    Raises:
+        ValueError: its strings or its labels have another shape.
     """
     if not isinstance(x, tf.data.Dataset):
         return None
     parts = x.element_spec if isinstance(x.element_spec, tuple) else (x.element_spec,)
-    if getattr(parts[0], "dtype", None) != tf.string:
+    first = parts[0].get("text") if isinstance(parts[0], dict) else parts[0]
+    if getattr(first, "dtype", None) != tf.string:
         return None
+    if isinstance(first, tf.TensorSpec) and first.shape.rank == 1:
+        x = x.map(_split)
+        parts = (x.element_spec[0], *parts[1:]) if len(parts) > 1 else (x.element_spec,)
     for spec in parts[:2]:
         if not isinstance(spec, tf.RaggedTensorSpec) or spec.ragged_rank != 1:
             raise ValueError(
@@ -127,3 +399,8 @@ def raw_word_batches(x):
                 f"Received: {spec}"
             )
     return x
+
+
+def _split(text, *rest):
+    text = text["text"] if isinstance(text, dict) else text
+    return _joined(tf.strings.split(text), rest)
