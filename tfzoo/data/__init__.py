@@ -22,6 +22,7 @@ _HOMES = {
     "pretraining_dataset": "tfzoo.data.pretraining",
     "read_examples": "tfzoo.data.examples",
     "read_records": "tfzoo.data.readers",
+    "without_waiting": "tfzoo.data.pipelines",
 }
 __all__ = sorted(_HOMES)
 

@@ -6,6 +6,8 @@ Letters: N examples, B batch_size, S the longest of a batch.
 import numpy as np
 import tensorflow as tf
 
+from tfzoo.data.pipelines import without_waiting
+
 SECOND = "second_"  # before the names of the inputs of second texts
 POOL_BATCHES = (
     100  # SST-2 in batches of 32: 2 % of the tokens are padding, unsorted 67 %
@@ -115,7 +117,8 @@ def padded_batches(
     left = tf.data.INFINITE_CARDINALITY
     if epochs is not None:
         left = max(count * epochs - start_step, 0)
-    return rows.apply(tf.data.experimental.assert_cardinality(left)).prefetch(2)
+    rows = rows.apply(tf.data.experimental.assert_cardinality(left))
+    return without_waiting(rows.prefetch(2))
 
 
 def ordered_batches(encoded, *, batch_size, pad_id, multiple=1):

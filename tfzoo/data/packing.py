@@ -14,6 +14,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfzoo.data.corpus import build_corpus
+from tfzoo.data.pipelines import without_waiting
 from tfzoo.data.shuffling import shuffled
 from tfzoo.data.whole_text import WholeText
 
@@ -137,7 +138,7 @@ class PackedText:
             ids = tf.ensure_shape(ids, (batch_size, self._length + 1))
             return ids, tf.ensure_shape(lengths, (batch_size,))
 
-        return steps.map(load).map(self._objective).prefetch(2)
+        return without_waiting(steps.map(load).map(self._objective).prefetch(2))
 
     def _objective(self, ids, lengths):
         return next_tokens(

@@ -6,6 +6,7 @@ max_sequence_length, M max_predictions.
 
 import tensorflow as tf
 
+from tfzoo.data.pipelines import without_waiting
 from tfzoo.data.prepared_directory import record_files
 from tfzoo.data.record_layout import RecordLayout, weigh_first
 from tfzoo.data.running_text import content_hash
@@ -74,7 +75,7 @@ class RecordSource:
     def batches(self, batch_size, *, start_step=0):
         """Endless batches of B examples from step `start_step` on."""
         epoch, skipped = divmod(start_step * batch_size, self.num_examples)
-        return (
+        return without_waiting(
             tf.data.Dataset.counter(epoch)
             .flat_map(self._epoch)
             .skip(skipped)
@@ -98,7 +99,7 @@ class RecordSource:
             return weigh_first(batch, count - step * batch_size)
 
         records = self._records(tf.constant(self._names()), tf.constant(self._types))
-        return (
+        return without_waiting(
             records.take(count)
             .batch(batch_size)
             .enumerate()

@@ -12,6 +12,7 @@ import tensorflow as tf
 
 from tfzoo.data.masking import WordMasking
 from tfzoo.data.pair_table import PairTable, rows_of_pairs
+from tfzoo.data.pipelines import without_waiting
 from tfzoo.data.record_layout import as_training_batch, weigh_first
 from tfzoo.data.shuffling import shuffled
 from tfzoo.errors import DataError
@@ -102,7 +103,7 @@ class TextSource:
             ids = [tf.ensure_shape(x, rows) for x in ids]
             return step, *ids, tf.ensure_shape(is_random, rows[:1])
 
-        return steps.map(load).map(self._objective).prefetch(2)
+        return without_waiting(steps.map(load).map(self._objective).prefetch(2))
 
     def _objective(self, step, token_ids, segment_ids, padding_mask, is_random):
         seed = tf.stack([tf.constant(self._seed, tf.int64), step])

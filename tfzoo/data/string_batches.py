@@ -5,6 +5,8 @@ Letters: B batch_size, S the longest of a batch.
 
 import tensorflow as tf
 
+from tfzoo.data.pipelines import without_waiting
+
 _POOL_BATCHES = 32
 
 
@@ -27,7 +29,7 @@ def padded_strings(dataset, encode, *, pad_id, multiple=1):
         x, *rest = _parts(batch)
         return _joined(dense_batch(encode(x), pad_id, multiple), rest)
 
-    return dataset.map(padded).prefetch(2)
+    return without_waiting(dataset.map(padded).prefetch(2))
 
 
 def bucketed_strings(
@@ -74,7 +76,8 @@ def bucketed_strings(
         return tf.data.Dataset.from_tensor_slices(starts).map(batch_at)
 
     pools = dataset.batch(_POOL_BATCHES * batch_size).enumerate()
-    return pools.flat_map(lambda pool, *batch: cut(pool, _flat(batch))).prefetch(2)
+    batches = pools.flat_map(lambda pool, *batch: cut(pool, _flat(batch)))
+    return without_waiting(batches.prefetch(2))
 
 
 def _flat(batch):

@@ -43,11 +43,13 @@ def read_batches(path, batch_size):
     """
     import tensorflow as tf
 
+    from tfzoo.data.pipelines import without_waiting
+
     readable_file(path, DataError)
     size = decompressed_size(path)
     if size == 0:
         raise DataError("The file is empty.", path=path)
-    records = tf.data.TFRecordDataset(str(path), compression(path))
+    records = without_waiting(tf.data.TFRecordDataset(str(path), compression(path)))
     first, read = 0, 0
     try:
         for batch in records.batch(batch_size):

@@ -1,0 +1,99 @@
+"""No pipeline of the package waits after its last batch."""
+
+import time
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tfzoo.data.buckets import ordered_batches, padded_batches
+from tfzoo.data.packing import open_packed_text
+from tfzoo.data.pipelines import without_waiting
+from tfzoo.data.preparation import prepare_pretraining_data
+from tfzoo.data.pretraining import open_pretraining_data
+from tfzoo.data.string_batches import bucketed_strings, padded_strings
+from tfzoo.text import ByteBPETokenizer
+
+WAITS = 0.5  # seconds after the last batch
+PASSES = [1, 2, 3, 5, 8]  # seconds
+
+
+def is_tuned(dataset):
+    return dataset.options().autotune.enabled
+
+
+def nested():
+    return tf.data.Dataset.range(1).flat_map(lambda _: tf.data.Dataset.range(10))
+
+
+def encoded(tokenizer):
+    return tokenizer.encode_batch(["two words", "three more words", "one"] * 4)
+
+
+def test_text_and_packed_text_are_not_tuned(text_file, tokenizer):
+    source = open_pretraining_data([text_file], tokenizer, progress=False)
+    assert is_tuned(source.batches(4)) is False
+    assert is_tuned(source.validation_batches(4)) is False
+    letters = ByteBPETokenizer.train([text_file.read_text()], vocabulary_size=300)
+    packed = open_packed_text(
+        [text_file], letters, max_sequence_length=16, progress=False
+    )
+    assert is_tuned(packed.batches(4)) is False
+    assert is_tuned(packed.validation_batches(4)) is False
+
+
+def test_records_are_not_tuned(text_file, tokenizer, tmp_path):
+    prepare_pretraining_data(
+        [text_file], tokenizer, tmp_path, duplicates=1, shards=2, progress=False
+    )
+    source = open_pretraining_data([tmp_path], tokenizer)
+    assert is_tuned(source.batches(4)) is False
+    assert is_tuned(source.validation_batches(4)) is False
+
+
+def test_batches_by_length_are_not_tuned(tokenizer):
+    rows = encoded(tokenizer)
+    batches = padded_batches(rows, np.arange(12), batch_size=4, pad_id=0)
+    assert is_tuned(batches) is False
+    assert is_tuned(ordered_batches(rows, batch_size=4, pad_id=0)[0]) is False
+    strings = tf.data.Dataset.from_tensor_slices(["two words", "one"])
+    encode = tokenizer.graph.encode
+    assert is_tuned(padded_strings(strings.batch(2), encode, pad_id=0)) is False
+    bucketed = bucketed_strings(strings, encode, batch_size=2, pad_id=0)
+    assert is_tuned(bucketed) is False
+
+
+def test_an_option_that_was_set_stays():
+    options = tf.data.Options()
+    options.autotune.enabled = True
+    options.deterministic = False
+    assert is_tuned(without_waiting(nested().with_options(options))) is True
+    options = tf.data.Options()
+    options.deterministic = False
+    dataset = without_waiting(nested().with_options(options))
+    assert is_tuned(dataset) is False
+    assert dataset.options().deterministic is False
+    assert list(dataset.as_numpy_iterator()) == list(range(10))
+
+
+def waited(dataset, seconds, batches=10):
+    """Seconds from the end of the last step to the end of the iteration."""
+    iterator = iter(dataset)
+    for _ in range(batches):
+        next(iterator)
+        time.sleep(seconds / batches)
+    ended = time.perf_counter()
+    assert next(iterator, None) is None
+    del iterator
+    return time.perf_counter() - ended
+
+
+@pytest.mark.slow
+def test_the_end_comes_with_the_last_batch(tokenizer):
+    tuned = [waited(nested().map(lambda x: x).prefetch(2), s) for s in PASSES]
+    assert max(tuned) > WAITS  # what this is about: the oracle is TensorFlow itself
+    rows = encoded(tokenizer)
+    for seconds in PASSES:
+        assert waited(without_waiting(nested().prefetch(2)), seconds) < WAITS
+        batches = padded_batches(rows, batch_size=2, pad_id=0)
+        assert waited(batches, seconds, batches=6) < WAITS
