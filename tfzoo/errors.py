@@ -4,6 +4,8 @@ Misuse of the API is a `ValueError`; what comes from outside is a `TfzooError`, 
 a recipe can print one line and stop.
 """
 
+import difflib
+
 
 class TfzooError(Exception):
     """A rule that outside input broke, where it did, and how to mend it.
@@ -55,3 +57,22 @@ class OutputError(TfzooError):
 
 class ExportError(TfzooError):
     """A SavedModel cannot be written or does not have what is asked of it."""
+
+
+def refuse_unknown(owner, keywords, known):
+    """Raises `TypeError` for the first keyword that is none of the known ones.
+
+    Args:
+        owner: Name of the class or function that was called.
+        keywords: Names of the keywords that came.
+        known: Names of those that it takes.
+    """
+    known = [*known]
+    for keyword in keywords:
+        if keyword in known:
+            continue
+        near = difflib.get_close_matches(keyword, known)
+        takes = f"Did you mean {' or '.join(near)}?"
+        if not near:
+            takes = f"It takes {', '.join(known) or 'no keywords'}."
+        raise TypeError(f"{owner} takes no argument {keyword!r}. {takes}")

@@ -15,6 +15,7 @@ from tfzoo.layers.few_rows import (
     step_kernels,
 )
 from tfzoo.layers.initializers import truncated_normal
+from tfzoo.layers.keywords import LayerKeywords
 
 # Added to the score of a hidden key: exp() of it is exactly 0 in float32, and a row
 # whose keys are all hidden stays finite, which minus infinity would not.
@@ -22,7 +23,7 @@ HIDDEN = -1e9
 
 
 @keras.saving.register_keras_serializable("tfzoo")
-class Attention(keras.layers.Layer):
+class Attention(LayerKeywords, keras.layers.Layer):
     """Scaled dot-product attention of a sequence to itself, or to `context`.
 
     Scores and softmax are float32 whatever the compute dtype is.

@@ -6,9 +6,11 @@ Shapes: B batch, S sequence.
 import keras
 from keras import ops
 
+from tfzoo.layers.keywords import LayerKeywords
+
 
 @keras.saving.register_keras_serializable("tfzoo")
-class CausalMask(keras.layers.Layer):
+class CausalMask(LayerKeywords, keras.layers.Layer):
     """Lets each token see those of its own document, up to itself.
 
     Call arguments:

@@ -6,9 +6,11 @@ Shapes: any; R = all axes but the last together, C the last.
 import keras
 from keras import ops
 
+from tfzoo.layers.keywords import LayerKeywords
+
 
 @keras.saving.register_keras_serializable("tfzoo")
-class Dropout(keras.layers.Layer):
+class Dropout(LayerKeywords, keras.layers.Layer):
     """Zeroes a share of the elements while training and scales the others up.
 
     Which ones is a hash of row, column, seed and number of the call, in whole numbers:

@@ -8,10 +8,11 @@ from keras import ops
 
 from tfzoo.layers.few_rows import inferred, product
 from tfzoo.layers.initializers import truncated_normal
+from tfzoo.layers.keywords import LayerKeywords
 
 
 @keras.saving.register_keras_serializable("tfzoo")
-class TokenEmbedding(keras.layers.Layer):
+class TokenEmbedding(LayerKeywords, keras.layers.Layer):
     """A vector for each id, and the way back that tied output layers use.
 
     Args:
@@ -81,7 +82,7 @@ class TokenEmbedding(keras.layers.Layer):
 
 
 @keras.saving.register_keras_serializable("tfzoo")
-class PositionEmbedding(keras.layers.Layer):
+class PositionEmbedding(LayerKeywords, keras.layers.Layer):
     """A learned vector for each position.
 
     Args:

@@ -8,6 +8,7 @@ from keras import ops
 
 from tfzoo.layers.few_rows import few_rows, step_kernels
 from tfzoo.layers.initializers import truncated_normal
+from tfzoo.layers.keywords import LayerKeywords
 
 
 def gelu(x):
@@ -68,7 +69,7 @@ def activation_named(name):
 
 
 @keras.saving.register_keras_serializable("tfzoo")
-class FeedForward(keras.layers.Layer):
+class FeedForward(LayerKeywords, keras.layers.Layer):
     """Two linear maps with a nonlinearity between them, the same at every position.
 
     Args:

@@ -10,6 +10,7 @@ from keras import ops
 from tfzoo.layers.dropout import Dropout
 from tfzoo.layers.feed_forward import activation_named
 from tfzoo.layers.initializers import truncated_normal
+from tfzoo.layers.keywords import LayerKeywords
 from tfzoo.layers.normalization import LayerNorm
 
 
@@ -22,7 +23,7 @@ def gather_positions(x, positions):
 
 
 @keras.saving.register_keras_serializable("tfzoo")
-class MaskedLMHead(keras.layers.Layer):
+class MaskedLMHead(LayerKeywords, keras.layers.Layer):
     """Scores of all ids at the masked positions, tied to the token embedding.
 
     Args:
@@ -95,7 +96,7 @@ class MaskedLMHead(keras.layers.Layer):
 
 
 @keras.saving.register_keras_serializable("tfzoo")
-class ClassificationHead(keras.layers.Layer):
+class ClassificationHead(LayerKeywords, keras.layers.Layer):
     """Scores of the classes of a text, from one vector for the whole of it.
 
     Args:
@@ -157,7 +158,7 @@ class ClassificationHead(keras.layers.Layer):
 
 
 @keras.saving.register_keras_serializable("tfzoo")
-class NextTokenHead(keras.layers.Layer):
+class NextTokenHead(LayerKeywords, keras.layers.Layer):
     """Scores of all ids at every position, tied to the token embedding.
 
     Args:

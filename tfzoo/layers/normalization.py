@@ -6,9 +6,11 @@ Shapes: ... any leading axes, R all of them together, D hidden_dim.
 import keras
 from keras import ops
 
+from tfzoo.layers.keywords import LayerKeywords
+
 
 @keras.saving.register_keras_serializable("tfzoo")
-class LayerNorm(keras.layers.Layer):
+class LayerNorm(LayerKeywords, keras.layers.Layer):
     """Every vector less its mean, over its standard deviation, scaled and shifted.
 
     Computed in float32 whatever the compute dtype is. The numbers are those of

@@ -6,11 +6,13 @@ Shapes: B batch, S sequence, D hidden_dim.
 import keras
 from keras import ops
 
+from tfzoo.layers.keywords import LayerKeywords
+
 POOLINGS = ("mean", "cls")
 
 
 @keras.saving.register_keras_serializable("tfzoo")
-class SentencePooling(keras.layers.Layer):
+class SentencePooling(LayerKeywords, keras.layers.Layer):
     """The vectors of the tokens of a text -> one vector, in float32.
 
     Args:

@@ -10,11 +10,12 @@ from keras import ops
 from tfzoo.layers.attention import Attention
 from tfzoo.layers.dropout import Dropout
 from tfzoo.layers.feed_forward import FeedForward
+from tfzoo.layers.keywords import LayerKeywords
 from tfzoo.layers.normalization import LayerNorm
 
 
 @keras.saving.register_keras_serializable("tfzoo")
-class TransformerLayer(keras.layers.Layer):
+class TransformerLayer(LayerKeywords, keras.layers.Layer):
     """Attention and feed-forward, each with dropout, a residual and a normalisation.
 
     Args:

@@ -93,6 +93,10 @@ class Encoder(BackbonePreset, keras.Model):
             setattr(self, name, value)
         self.dtype_name = token_embedding.dtype_policy.name
 
+    def call(self, inputs, training=None, mask=None):
+        # Keras's own takes any other keyword, and drops it.
+        return super().call(inputs, training=training, mask=mask)
+
     def get_config(self):
         return {
             **{name: getattr(self, name) for name in self.argument_names},

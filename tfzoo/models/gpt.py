@@ -130,6 +130,10 @@ class GPTDecoder(BackbonePreset, keras.Model):
         self.embeddings_dropout = embeddings_dropout
         self.dtype_name = token_embedding.dtype_policy.name
 
+    def call(self, inputs, training=None, mask=None):
+        # Keras's own takes any other keyword, and drops it.
+        return super().call(inputs, training=training, mask=mask)
+
     def logits(self, hidden, kernels=None):
         """Scores of the next token, float32: (..., D) -> (..., V).
 

@@ -14,8 +14,9 @@ from tfzoo.checkpoints.weights import (
     save_weights,
     weight_variables,
 )
-from tfzoo.errors import CheckpointError
+from tfzoo.errors import CheckpointError, refuse_unknown
 from tfzoo.layers.initializers import at_random, left_at_zero
+from tfzoo.layers.keywords import KnownKeywords, keywords_of
 
 logger = logging.getLogger("tfzoo")
 
@@ -120,7 +121,7 @@ def named_size(preset, sizes):
     return None
 
 
-class BackbonePreset(PushToHub):
+class BackbonePreset(KnownKeywords, PushToHub):
     """A mix-in: reading and writing the directory of a backbone.
 
     A backbone defines:
@@ -141,7 +142,9 @@ class BackbonePreset(PushToHub):
 
         Raises:
             CheckpointError: the directory breaks a rule of the format.
+            TypeError: there is no such argument; it is named, and what is near it.
         """
+        refuse_unknown(f"{cls.__name__}.from_preset", arguments, keywords_of(cls))
         size = named_size(preset, cls.sizes)
         if size is not None:
             return cls(**{**size, **arguments})

@@ -4,14 +4,17 @@ from tfzoo.checkpoints.hub import PushToHub
 from tfzoo.checkpoints.opening import open_checkpoint
 from tfzoo.checkpoints.presets import model_card, write_preset
 from tfzoo.checkpoints.weights import dtype_fields, save_weights, weight_variables
-from tfzoo.errors import CheckpointError
+from tfzoo.errors import CheckpointError, refuse_unknown
+from tfzoo.layers.keywords import KnownKeywords, keywords_of
 from tfzoo.models import BACKBONES, RobertaEncoder
 from tfzoo.models.encoder import Encoder
 from tfzoo.models.presets import named_size
 from tfzoo.text.presets import tokenizer_from_preset
 
+_OF_BACKBONE = ("dropout", "activation")  # arguments of a task's `from_preset`
 
-class Preset(PushToHub):
+
+class Preset(KnownKeywords, PushToHub):
     """A mix-in: reading and writing the directory of a task.
 
     A task defines:
@@ -51,9 +54,12 @@ class Preset(PushToHub):
 
         Raises:
             CheckpointError: the directory breaks a rule of the format.
+            TypeError: there is no such argument; it is named, and what is near it.
         """
+        taken = ("tokenizer", "dtype", *_OF_BACKBONE, *keywords_of(cls))
+        refuse_unknown(f"{cls.__name__}.from_preset", arguments, taken)
         given = {"dtype": dtype}
-        for name in ("dropout", "activation"):
+        for name in _OF_BACKBONE:
             if name in arguments:
                 given[name] = arguments.pop(name)
         if named_size(preset, cls._sizes()) is not None:

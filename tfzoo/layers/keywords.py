@@ -1,0 +1,56 @@
+"""Which keywords the constructor of a layer or a model takes."""
+
+import functools
+import inspect
+
+from tfzoo.errors import refuse_unknown
+
+_PACKAGE = __name__.partition(".")[0]
+_NAMED = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+
+
+class KnownKeywords:
+    """A mix-in before Keras's class: an unknown keyword is a `TypeError`.
+
+    A functional `keras.Model` ignores what it does not know, and a layer's error does
+    not say what was meant. It is checked before the constructor runs, so that a
+    misspelt keyword is named, not the argument that it was meant to be.
+
+    A class defines, beside its own arguments:
+        keras_keywords: Names of those that its `**kwargs` hand to Keras.
+    """
+
+    keras_keywords = ("name", "trainable")
+
+    def __new__(cls, *args, **kwargs):
+        refuse_unknown(cls.__name__, kwargs, keywords_of(cls))
+        return super().__new__(cls, *args, **kwargs)
+
+
+class LayerKeywords(KnownKeywords):
+    """The same of a `keras.layers.Layer`."""
+
+    keras_keywords = (
+        *("name", "trainable", "dtype", "autocast", "activity_regularizer"),
+        *("input_dim", "input_shape"),
+    )
+
+
+@functools.cache
+def keywords_of(cls):
+    """Names of the keywords that a class with `KnownKeywords` takes, a tuple.
+
+    Of a class of the user's they are those of its own constructors and of the class of
+    this package that it extends.
+    """
+    names = {}
+    for base in cls.__mro__:
+        if "__init__" in vars(base):
+            parameters = inspect.signature(base.__init__).parameters
+            own = [n for n, p in parameters.items() if p.kind in _NAMED]
+            names |= dict.fromkeys(own[1:])
+            if base.__module__.startswith(f"{_PACKAGE}."):
+                break
+        elif base is KnownKeywords:
+            break
+    return (*names, *cls.keras_keywords)
