@@ -80,20 +80,21 @@ def targets_of_tokens(labels, row_splits, first_words):
     """Targets and weights of tokens out of those of words.
 
     Args:
-        labels: int32 (W,) of all sentences.
+        labels: int32 (W,) of all sentences, negative where none is learned.
         row_splits: int64 (N + 1,), the words at which sentences begin and end.
         first_words: Ragged int32 (N, None), the second result of `word_rows`.
 
     Returns:
         Ragged (N, None): int32 labels, 0 where the weight is; float32 weights, 1 for
-        the first token of a word and 0 for any other.
+        the first token of a word that is learned and 0 for any other.
     """
     number = tf.cast(first_words.flat_values, tf.int64)
     starts = tf.gather(row_splits, first_words.value_rowids())
     is_word = number >= 0
     places = tf.where(is_word, starts + number, tf.size(labels, tf.int64))
-    labels = tf.gather(tf.concat([labels, [0]], 0), places)
-    weights = tf.cast(is_word, tf.float32)
+    labels = tf.gather(tf.concat([labels, [-1]], 0), places)
+    weights = tf.cast(labels >= 0, tf.float32)
+    labels = tf.maximum(labels, 0)
     return first_words.with_flat_values(labels), first_words.with_flat_values(weights)
 
 

@@ -6,6 +6,9 @@ Shapes: W windows, S tokens, T tokens of a context, K most tokens of an answer.
 from typing import NamedTuple
 
 import numpy as np
+import tensorflow as tf
+
+from tfzoo.tasks.inputs import column_names, texts_of, values_of
 
 
 class Questions(NamedTuple):
@@ -34,19 +37,55 @@ def raw_questions(x):
             for name in ("question", "context", "answers")
             if all(name in record for record in x)
         }
-    elif isinstance(x, dict) and "question" in x and "context" in x:
-        found = x
+    elif "question" in (names := column_names(x)) and "context" in names:
+        found = {name: x[name] for name in names}
     else:
         return None
     questions, contexts = (
-        [_text(text) for text in found[name]] for name in ("question", "context")
+        [_text(text) for text in texts_of(found[name], name)]
+        for name in ("question", "context")
     )
     if len(questions) != len(contexts):
         raise ValueError(
             "question and context must be of one length. Received: "
             f"{len(questions)} and {len(contexts)}"
         )
-    return Questions(questions, contexts, found.get("answers"))
+    answers = found.get("answers")
+    return Questions(
+        questions,
+        contexts,
+        None if answers is None else values_of(answers, "answers"),
+    )
+
+
+def gathered_questions(x):
+    """`x`, or the records of a dataset whose elements are batches of questions.
+
+    Args:
+        x: Anything; a dataset of dicts (B,) with `question` and `context`, and perhaps
+            `answers`, or of (such a dict, answers), becomes a list of dicts.
+    """
+    if not isinstance(x, tf.data.Dataset):
+        return x
+    spec = x.element_spec[0] if isinstance(x.element_spec, tuple) else x.element_spec
+    if not isinstance(spec, dict) or not {"question", "context"} <= set(spec):
+        return x
+    if int(x.cardinality()) == tf.data.INFINITE_CARDINALITY:
+        raise ValueError(
+            "Raw questions are read into memory. Received: an endless dataset"
+        )
+    records = []
+    for batch in x:
+        if isinstance(batch, tuple):
+            batch = {**batch[0], "answers": batch[1]}
+        kept = {n: batch[n] for n in ("question", "context", "answers") if n in batch}
+        for row in range(len(kept["question"])):
+            records.append(tf.nest.map_structure(lambda x, i=row: _plain(x[i]), kept))
+    return records
+
+
+def _plain(x):
+    return x.numpy().tolist() if isinstance(x, tf.Tensor) else x.to_list()
 
 
 def _text(text):

@@ -12,8 +12,9 @@ from tfzoo.data.packing import PackedText, next_tokens
 from tfzoo.data.whole_text import TextList
 from tfzoo.layers import NextTokenHead
 from tfzoo.serving import causal_lm_signatures, export_saved_model, export_version
+from tfzoo.tasks.checks import whole_targets
 from tfzoo.tasks.generating import Generating
-from tfzoo.tasks.inputs import batched, is_raw_dataset, raw_texts
+from tfzoo.tasks.inputs import raw_texts
 from tfzoo.tasks.presets import stored_task_arguments
 from tfzoo.tasks.scoring import Scoring
 from tfzoo.tasks.task import BATCH_SIZE, Task
@@ -47,6 +48,7 @@ class CausalLM(Generating, Scoring, Task):
 
     model_types = ("gpt2",)
     heads = ()
+    learns = "classes"
 
     def __init__(
         self,
@@ -129,11 +131,30 @@ class CausalLM(Generating, Scoring, Task):
         """A batched dataset of raw text -> one of (inputs, next tokens, weights)."""
         del seed  # nothing is random here
 
-        def encode(text):
+        def encode(text, *targets):
+            if targets:
+                raise ValueError(
+                    "The tokens are their own targets: batches of texts alone. "
+                    f"Received: {dataset.element_spec}"
+                )
             ids, lengths = self._rows(text)
             return next_tokens(ids, lengths, end_id=self.tokenizer.end_id)
 
         return dataset.map(encode, num_parallel_calls=2).prefetch(2)
+
+    def map_to_predict(self, dataset):
+        return dataset.map(self.encode_strings)
+
+    def input_limits(self, length):
+        # The mask numbers the documents of a row.
+        return {**super().input_limits(length), "padding_mask": length + 2}
+
+    def targets_of_ids(self, y, inputs):
+        shape = inputs["token_ids"].shape
+        return whole_targets(y, self.backbone.vocabulary_size, shape), None
+
+    def target_specs_of_ids(self, y, x):
+        return tf.TensorSpec(x["token_ids"].shape, tf.int32), None
 
     def encode_strings(self, text):
         """Strings (B,) -> `token_ids` and `padding_mask` (B, S), as a graph does it.
@@ -160,9 +181,9 @@ class CausalLM(Generating, Scoring, Task):
         """Logits of the token after each, float32 (N, S, V); as in Keras otherwise.
 
         Args:
-            x: Raw text or prepared ids, or a dataset of either. The first logits of a
+            x: Raw text or prepared ids, or batches of either. The first logits of a
                 raw text are those of its first token.
-            batch_size: Texts per batch, 32 by default; None with a dataset.
+            batch_size: Texts per batch, 32 by default; None with batches.
             **kwargs: As in Keras.
 
         Returns:
@@ -174,10 +195,7 @@ class CausalLM(Generating, Scoring, Task):
             if not texts.texts:
                 return np.zeros((0, 0, self.backbone.vocabulary_size), np.float32)
             x = self.encode_strings(tf.constant(texts.texts))
-            batch_size = batch_size or BATCH_SIZE
-        elif is_raw_dataset(x):
-            x = batched(x).map(self.encode_strings)
-        return super().predict(x, batch_size=batch_size, **kwargs)
+        return self.predict_batches(x, batch_size, **kwargs)
 
     def export(self, filepath, format="tf_saved_model", *, verbose=None, **options):
         """Writes a SavedModel of strings in, strings out; other formats as in Keras.

@@ -1,31 +1,52 @@
 """What `compile()` of a task does when nothing is said."""
 
-import keras
-import tensorflow as tf
+import logging
+import math
+import numbers
 
+import keras
+
+from tfzoo.tasks.keras_names import loss_of_logits, metric_of_logits
 from tfzoo.training.distribution import require_supported
 from tfzoo.training.optimizers import AdamW
 from tfzoo.training.precision import scaled
-from tfzoo.training.schedules import WarmupLinearDecay
+from tfzoo.training.schedules import PlannedSchedule, WarmupLinearDecay
+
+logger = logging.getLogger("tfzoo")
+
+# The defaults of what the automatic optimizer takes: google-research/bert
+OF_OPTIMIZER = {
+    "learning_rate": 5e-5,
+    "total_steps": None,
+    "warmup_fraction": 0.1,
+    "weight_decay": 0.01,
+    "clip_norm": 1.0,
+}
 
 
 class AutoCompile:
     """A mix-in: AdamW with warm-up and linear decay, and the task's own loss.
 
-    A task defines `default_loss(label_smoothing)` and `default_metrics()`.
+    A task defines `default_loss(label_smoothing)`, `default_metrics()` and `learns`:
+    "classes", "multi_label", "numbers" or None, what Keras's names of losses and
+    metrics are read for.
     """
+
+    learns = None
+    _schedule = None
 
     def compile(
         self,
         optimizer="auto",
         loss="auto",
         *,
+        metrics=None,
         weighted_metrics="auto",
-        learning_rate=5e-5,
-        total_steps=None,
-        warmup_fraction=0.1,
-        weight_decay=0.01,
-        clip_norm=1.0,
+        learning_rate=...,
+        total_steps=...,
+        warmup_fraction=...,
+        weight_decay=...,
+        clip_norm=...,
         label_smoothing=0.0,
         jit_compile=False,
         **kwargs,
@@ -33,43 +54,68 @@ class AutoCompile:
         """Prepares training; every argument has the default of BERT.
 
         Args:
-            optimizer: `"auto"` is AdamW as the next arguments say, without decay on
-                biases and normalisations; or any Keras optimizer.
-            loss: `"auto"` is the task's own, normalised over all replicas.
-            weighted_metrics: `"auto"` is the task's own.
-            learning_rate: Its peak.
-            total_steps: Steps until the learning rate is 0. None derives it, in each
-                `fit`, from epochs and data, and begins a new schedule there.
-            warmup_fraction: Share of the steps in which the rate rises, 0 to 1.
-            weight_decay: Decoupled decay per step, times the learning rate.
-            clip_norm: Largest global norm of the gradients; None never clips.
-            label_smoothing: Share of the target spread over all classes, 0 to 1.
+            optimizer: `"auto"` is AdamW as five of the next arguments say, without
+                decay on biases and normalisations; or any Keras optimizer, which brings
+                its own, so that none of the five goes with it.
+            loss: `"auto"` is the task's own, normalised over all replicas; Keras's
+                name of a loss is the form of it that takes logits.
+            metrics: As in Keras; names are those of forms that take logits.
+            weighted_metrics: `"auto"` is the task's own, otherwise as `metrics`.
+            learning_rate: Its peak; 5e-5.
+            total_steps: Steps until the learning rate is 0. None, the default, derives
+                it in each `fit` from epochs and data.
+            warmup_fraction: Share of the steps in which the rate rises, 0 to 1; 0.1.
+            weight_decay: Decoupled decay per step, times the learning rate; 0.01.
+            clip_norm: Largest global norm of the gradients; None never clips; 1.0.
+            label_smoothing: Share of the target spread over all classes, 0 to 1; of the
+                task's own loss.
             jit_compile: Whether XLA compiles the training step, once per shape.
             **kwargs: As in `keras.Model.compile`.
+
+        Raises:
+            ValueError: an argument is outside its range or has no effect beside
+                another, or a loss or metric takes probabilities.
         """
-        self._compile_arguments = {
-            "optimizer": optimizer,
-            "loss": loss,
-            "weighted_metrics": weighted_metrics,
+        given = {
             "learning_rate": learning_rate,
             "total_steps": total_steps,
             "warmup_fraction": warmup_fraction,
             "weight_decay": weight_decay,
             "clip_norm": clip_norm,
+        }
+        given = {name: value for name, value in given.items() if value is not ...}
+        auto = isinstance(optimizer, str) and optimizer == "auto"
+        own_loss = not (isinstance(loss, str) and loss == "auto")
+        if given and not auto:
+            raise ValueError(
+                f"An optimizer brings its own {' and '.join(given)}: give them to it, "
+                f"or leave optimizer='auto'. Received: optimizer={optimizer!r}, "
+                + ", ".join(f"{name}={value!r}" for name, value in given.items())
+            )
+        if label_smoothing and own_loss:
+            raise ValueError(
+                "label_smoothing belongs to the task's own loss; give it to the loss. "
+                f"Received: loss={loss!r}, label_smoothing={label_smoothing}"
+            )
+        _check_ranges(given)
+        self._compile_arguments = {
+            "optimizer": optimizer,
+            "loss": loss,
+            "metrics": metrics,
+            "weighted_metrics": weighted_metrics,
+            **given,
             "label_smoothing": label_smoothing,
             "jit_compile": jit_compile,
             **kwargs,
         }
-        # `fit` compiles anew, perhaps outside the scope that the model was built in.
+        if own_loss:
+            loss = loss_of_logits(loss, self)
+        auto_metrics = isinstance(weighted_metrics, str) and weighted_metrics == "auto"
+        # The model may have been built in the scope of a strategy.
         with self.distribute_strategy.scope():
-            if optimizer == "auto":
-                optimizer = self._auto_optimizer(
-                    learning_rate,
-                    total_steps or 1,
-                    warmup_fraction,
-                    weight_decay,
-                    clip_norm,
-                )
+            self._schedule = None
+            if auto:
+                optimizer = self._auto_optimizer(**{**OF_OPTIMIZER, **given})
             if isinstance(optimizer, keras.optimizers.Optimizer):
                 require_supported(
                     optimizer=optimizer,
@@ -78,23 +124,32 @@ class AutoCompile:
                 )
             super().compile(
                 optimizer=optimizer,
-                loss=self.default_loss(label_smoothing) if loss == "auto" else loss,
+                loss=loss if own_loss else self.default_loss(label_smoothing),
+                metrics=metric_of_logits(metrics, self),
                 weighted_metrics=(
                     self.default_metrics()
-                    if weighted_metrics == "auto"
-                    else weighted_metrics
+                    if auto_metrics
+                    else metric_of_logits(weighted_metrics, self)
                 ),
                 jit_compile=jit_compile,
                 **kwargs,
             )
-
-    def _auto_optimizer(self, peak, total_steps, warmup_fraction, decay, clip_norm):
-        schedule = WarmupLinearDecay(
-            peak, round(warmup_fraction * total_steps), total_steps
+        # A loss of the user's own, not one that the task knows under its name.
+        self.has_own_loss = own_loss and not isinstance(
+            loss, type(self.default_loss(0))
         )
+
+    def _auto_optimizer(
+        self, learning_rate, total_steps, warmup_fraction, weight_decay, clip_norm
+    ):
+        if total_steps is None:
+            schedule = self._schedule = PlannedSchedule(learning_rate, warmup_fraction)
+        else:
+            warmup_steps = round(warmup_fraction * total_steps)
+            schedule = WarmupLinearDecay(learning_rate, warmup_steps, total_steps)
         # Epsilon and betas: google-research/bert optimization.py
         optimizer = AdamW(
-            schedule, weight_decay=decay, epsilon=1e-6, global_clipnorm=clip_norm
+            schedule, weight_decay=weight_decay, epsilon=1e-6, global_clipnorm=clip_norm
         )
         return scaled(optimizer, self.backbone.dtype_name)
 
@@ -103,31 +158,45 @@ class AutoCompile:
         """Whether XLA compiles the training step."""
         return bool(getattr(self, "_compile_arguments", {}).get("jit_compile"))
 
-    def plan_steps(self, x, batch_size, epochs, steps_per_epoch):
-        """Gives an automatic optimizer its schedule, from the data of this `fit`.
+    def plan_steps(self, steps_per_epoch, epochs, initial_epoch=0):
+        """Gives an automatic optimizer the schedule of this `fit`.
+
+        Nothing is traced anew: the schedule is state. The optimizer's moments go on.
 
         Args:
-            x: A dataset, or (a structure of) arrays.
-            batch_size: Examples per batch, of arrays.
-            epochs: Number of epochs.
-            steps_per_epoch: None counts the batches of `x`.
+            steps_per_epoch: Batches of an epoch; None: they cannot be counted.
+            epochs: Number of the last epoch.
+            initial_epoch: Number of epochs that the schedule has behind it.
 
         Raises:
             ValueError: the batches cannot be counted.
         """
-        arguments = self._compile_arguments
-        if arguments["optimizer"] != "auto" or arguments["total_steps"] is not None:
+        if self._schedule is None:
             return
-        steps = steps_per_epoch or _count_batches(x, batch_size)
-        if steps is None:
+        if steps_per_epoch is None:
             raise ValueError(
                 "The number of batches of this data is unknown, and the learning rate "
                 "needs it: compile(total_steps=...) or fit(steps_per_epoch=...). "
                 "Received: total_steps=None, steps_per_epoch=None"
             )
-        # Compiling anew also drops the traced step, which holds the old schedule.
-        self.compile(**{**arguments, "total_steps": max(1, steps * epochs)})
-        self._compile_arguments = arguments
+        done = int(self.optimizer.iterations)
+        total = steps_per_epoch * epochs
+        if done and not initial_epoch:
+            logger.warning(
+                "The optimizer's moments go on from step %d, the learning rate begins "
+                "a new schedule of %d steps; initial_epoch continues one.",
+                done,
+                total,
+            )
+        self._schedule.plan(total, begin=done - steps_per_epoch * initial_epoch)
+
+    def require_planned(self, method):
+        """Raises `ValueError` where the schedule of the learning rate is not known."""
+        if self._schedule is not None and not self._schedule.is_planned:
+            raise ValueError(
+                f"{method} needs to know when the learning rate reaches 0: "
+                "compile(total_steps=...). Received: total_steps=None"
+            )
 
     def get_compile_config(self):
         if not self.compiled:
@@ -140,11 +209,21 @@ class AutoCompile:
             self.optimizer.build(self.trainable_variables)
 
 
-def _count_batches(x, batch_size):
-    if isinstance(x, tf.data.Dataset):
-        count = int(x.cardinality())
-        return count if count >= 0 else None
-    if hasattr(x, "__len__") and isinstance(x, keras.utils.PyDataset):
-        return len(x)
-    arrays = [a for a in keras.tree.flatten(x) if hasattr(a, "shape")]
-    return -(-int(arrays[0].shape[0]) // batch_size) if arrays else None
+def _check_ranges(given):
+    rules = {
+        "learning_rate": (lambda x: x > 0, "a finite number over 0"),
+        "total_steps": (
+            lambda x: x >= 1 and isinstance(x, numbers.Integral),
+            "a whole number from 1, or None",
+        ),
+        "warmup_fraction": (lambda x: 0 <= x <= 1, "0 to 1"),
+        "weight_decay": (lambda x: x >= 0, "a finite number from 0"),
+        "clip_norm": (lambda x: x > 0, "a finite number over 0, or None"),
+    }
+    for name, value in given.items():
+        accepts, rule = rules[name]
+        if value is None and "None" in rule:
+            continue
+        number = isinstance(value, numbers.Real) and not isinstance(value, bool)
+        if not number or not math.isfinite(value) or not accepts(value):
+            raise ValueError(f"{name} must be {rule}. Received: {value!r}")

@@ -38,13 +38,13 @@ def values_of(x, what):
     if isinstance(x, str | bytes | Mapping | Set) or not isinstance(x, Iterable):
         raise ValueError(
             f"{what} must be a list, an array or a column. Received: "
-            f"{type(x).__name__} {_shown(x)}"
+            f"{type(x).__name__} {shown(x)}"
         )
     if isinstance(x, tf.RaggedTensor):
         return x.to_list()
     if isinstance(x, Iterator):
         return list(x)
-    array = _array(x)
+    array = array_of(x)
     if array is None:
         return list(x)
     if array.ndim == 2 and array.shape[1] == 1:
@@ -71,7 +71,7 @@ def texts_of(x, what="texts"):
         if not isinstance(text, str | bytes):
             missing = "; leave such rows out" if is_missing(text) else ""
             raise ValueError(
-                f"Every text must be a string. Received: {_shown(text)} in row {row} "
+                f"Every text must be a string. Received: {shown(text)} in row {row} "
                 f"of {what}{missing}"
             )
     return texts
@@ -114,7 +114,7 @@ def is_table(x):
     """Whether `x` is a table that has a column `text`."""
     if isinstance(x, list | tuple):
         return bool(x) and all(isinstance(row, Mapping) and "text" in row for row in x)
-    return "text" in _column_names(x)
+    return "text" in column_names(x)
 
 
 def columns_of(table):
@@ -122,7 +122,7 @@ def columns_of(table):
     if isinstance(table, list | tuple):
         names = [n for n in table[0] if all(n in row for row in table)]
         return {name: [row[name] for row in table] for name in names}
-    return {name: table[name] for name in _column_names(table)}
+    return {name: table[name] for name in column_names(table)}
 
 
 def targets_of_table(x):
@@ -134,8 +134,10 @@ def targets_of_table(x):
     return columns[found[0]] if found else None
 
 
-def _column_names(x):
-    """Names of the columns of a data frame or a Hugging Face dataset, or nothing."""
+def column_names(x):
+    """Names of the columns of a dict, a data frame or a Hugging Face dataset; or []."""
+    if isinstance(x, Mapping):
+        return list(x)
     if isinstance(x, np.ndarray | tf.Tensor | tf.data.Dataset):
         return []
     names = getattr(x, "column_names", None)
@@ -175,7 +177,7 @@ def _is_column(x):
         return x.shape.rank == 1 or x.shape[1:] == [1]
     if isinstance(x, str | bytes | Iterator | tf.Tensor | tf.RaggedTensor):
         return False
-    array = _array(x)
+    array = array_of(x)
     if array is None or array.dtype.kind not in "OUST":
         return False
     if array.ndim == 2 and array.shape[1] == 1:
@@ -201,7 +203,7 @@ def _pairs(x):
     return [pair[0] for pair in x], [pair[1] for pair in x]
 
 
-def _array(x):
+def array_of(x):
     """What NumPy makes of a container that knows how; None of any other."""
     if isinstance(x, np.ndarray):
         return x
@@ -209,20 +211,25 @@ def _array(x):
         return x.numpy()
     if hasattr(x, "__array__"):
         return np.asarray(x)
-    if hasattr(x, "__len__") and hasattr(x, "__getitem__") and _column_names(x) == []:
+    if hasattr(x, "__len__") and hasattr(x, "__getitem__") and column_names(x) == []:
         values = np.empty(len(x), object)
         values[:] = list(x)
         return values
     return None
 
 
+def one_column(x):
+    """An array (N,) of one that may be (N, 1)."""
+    array = array_of(x)
+    array = np.asarray(x) if array is None else array
+    return array[:, 0] if array.ndim == 2 and array.shape[1] == 1 else array
+
+
 def example_weights(sample_weight, count):
     """Weights of so many examples, float32 (N,), 1 where none are given."""
     if sample_weight is None:
         return np.ones(count, np.float32)
-    weights = numbers_of(sample_weight, "sample_weight")
-    if weights.shape == (count, 1):
-        weights = weights[:, 0]
+    weights = one_column(numbers_of(sample_weight, "sample_weight"))
     if weights.shape != (count,):
         raise ValueError(
             "sample_weight must be a number for each example. Received: shape "
@@ -249,30 +256,31 @@ def numbers_of(x, what):
     Raises:
         ValueError: one is no number.
     """
-    if isinstance(x, list | tuple) or _array(x) is None:
+    array = None if isinstance(x, list | tuple) else array_of(x)
+    if array is None:
         x = list(x) if isinstance(x, Iterable) else x
         array = np.array(x, object) if _is_flat(x) else np.asarray(x)
-    else:
-        array = _array(x)
     if array.dtype.kind == "O":
         for row, value in enumerate(array.ravel()):
             if not isinstance(value, int | float | np.number | np.bool_):
                 raise ValueError(
-                    f"{what} must hold numbers. Received: {_shown(value)} in row {row}"
+                    f"{what} must hold numbers. Received: {shown(value)} in row {row}"
                 )
     elif array.dtype.kind not in "biuf":
         raise ValueError(
-            f"{what} must hold numbers. Received: {_shown(array.ravel()[:1])}"
+            f"{what} must hold numbers. Received: {shown(array.ravel()[:1])}"
         )
     with np.errstate(over="ignore"):  # what is too large is infinite, and refused
         return array.astype(np.float32)
 
 
 def _is_flat(x):
-    return isinstance(x, list) and not any(isinstance(v, Iterable) for v in x)
+    return isinstance(x, list) and not any(
+        isinstance(v, Iterable) and not isinstance(v, str | bytes) for v in x
+    )
 
 
-def _shown(value):
+def shown(value):
     text = repr(value)
     return text if len(text) <= 80 else text[:77] + "..."
 
@@ -340,7 +348,7 @@ def raw_sentences(x):
     if isinstance(x, tf.RaggedTensor) and x.dtype == tf.string:
         x = x.to_list()
     if not isinstance(x, list | tuple):
-        array = None if isinstance(x, str | bytes | Mapping) else _array(x)
+        array = None if isinstance(x, str | bytes | Mapping) else array_of(x)
         if array is None or array.dtype.kind not in "OUST" or array.ndim == 0:
             return None
         x = array.tolist()
@@ -404,3 +412,21 @@ def raw_word_batches(x):
 def _split(text, *rest):
     text = text["text"] if isinstance(text, dict) else text
     return _joined(tf.strings.split(text), rest)
+
+
+def num_rows(x):
+    """How many examples raw input or a dict of prepared ids holds."""
+    if isinstance(x, Mapping):
+        x = next(iter(x.values()))
+    return len(x[0] if hasattr(x, "_fields") else x)
+
+
+def part_of(x, rows):
+    """The examples of a slice, of what `num_rows` takes, of targets or of None."""
+    if x is None:
+        return None
+    if isinstance(x, Mapping):
+        return {name: part_of(value, rows) for name, value in x.items()}
+    if hasattr(x, "_fields"):
+        return type(x)(*(part_of(value, rows) for value in x))
+    return x[rows]

@@ -9,8 +9,9 @@ import tensorflow as tf
 
 from tfzoo.data.buckets import padded_batches
 from tfzoo.serving import masked_lm_signatures
+from tfzoo.tasks.checks import whole_targets
 from tfzoo.tasks.encoder_task import EncoderTask
-from tfzoo.tasks.inputs import batched, example_weights, is_raw_dataset, raw_texts
+from tfzoo.tasks.inputs import example_weights, raw_texts
 from tfzoo.tasks.masked_words import (
     masked_words_head,
     masking_of_batches,
@@ -41,6 +42,7 @@ class MaskedLM(EncoderTask):
     """
 
     heads = ("masked_lm_head",)
+    learns = "classes"
     signatures = staticmethod(masked_lm_signatures)
 
     def __init__(
@@ -126,10 +128,25 @@ class MaskedLM(EncoderTask):
         mask = self._masking(seed)
 
         def encode(step, text):
+            if isinstance(text, tuple):
+                raise ValueError(
+                    "The words are their own targets: batches of texts alone. "
+                    f"Received: {dataset.element_spec}"
+                )
             inputs = self.encode_strings(text)
             return mask(step, inputs, tf.ones(tf.shape(inputs["token_ids"])[0]))
 
         return dataset.enumerate().map(encode, num_parallel_calls=2).prefetch(2)
+
+    def map_to_predict(self, dataset):
+        return dataset.map(self._gaps)
+
+    def targets_of_ids(self, y, inputs):
+        shape = inputs["mask_positions"].shape
+        return whole_targets(y, self.backbone.vocabulary_size, shape), None
+
+    def target_specs_of_ids(self, y, x):
+        return tf.TensorSpec(x["mask_positions"].shape, tf.int32), None
 
     def _masking(self, seed):
         return masking_of_batches(
@@ -143,8 +160,8 @@ class MaskedLM(EncoderTask):
         """Logits of the gaps, float32 (N, M, V); as in Keras otherwise.
 
         Args:
-            x: Raw text with mask tokens, or prepared ids, or a dataset of either.
-            batch_size: Texts per batch, 32 by default; None with a dataset.
+            x: Raw text with mask tokens, or prepared ids, or batches of either.
+            batch_size: Texts per batch, 32 by default; None with batches.
             **kwargs: As in Keras.
 
         Returns:
@@ -152,13 +169,11 @@ class MaskedLM(EncoderTask):
             fewer end in logits that mean nothing.
         """
         texts = raw_texts(x)
-        if texts is not None:
-            if not texts.texts:
-                return np.zeros((0, 0, self.backbone.vocabulary_size), np.float32)
-            x, batch_size = self._gaps(texts.texts), batch_size or BATCH_SIZE
-        elif is_raw_dataset(x):
-            x = batched(x).map(self._gaps)
-        return super().predict(x, batch_size=batch_size, **kwargs)
+        if texts is None:
+            return self.predict_batches(x, batch_size, **kwargs)
+        if not texts.texts:
+            return np.zeros((0, 0, self.backbone.vocabulary_size), np.float32)
+        return self.predict_batches(self._gaps(texts.texts), batch_size, **kwargs)
 
     def _gaps(self, texts):
         """Prepared inputs (N, S) whose `mask_positions` (N, M) are the masks."""
@@ -200,7 +215,7 @@ class MaskedLM(EncoderTask):
                     f"A text must hold {self.tokenizer.mask_token} within its first "
                     f"{self.max_sequence_length} tokens. Received: {text[:80]!r}"
                 )
-        logits = super().predict(inputs, batch_size=BATCH_SIZE, verbose=0)
+        logits = self.predict_batches(inputs, verbose=0)
         logits = logits[..., : self.tokenizer.vocabulary_size]
         scores = np.exp(logits - logits.max(-1, keepdims=True))
         scores /= scores.sum(-1, keepdims=True)

@@ -8,8 +8,8 @@ import tensorflow as tf
 
 from tfzoo.data.buckets import ordered_batches
 from tfzoo.data.string_batches import dense_batch
-from tfzoo.tasks.inputs import batched, is_raw_dataset, raw_texts
-from tfzoo.tasks.task import BATCH_SIZE
+from tfzoo.tasks.inputs import raw_texts
+from tfzoo.tasks.task import BATCH_SIZE, require_whole
 
 
 class RowPerText:
@@ -24,32 +24,31 @@ class RowPerText:
         """Outputs float32 (N, C), in the order of `x`; as in Keras otherwise.
 
         Args:
-            x: Raw text or prepared ids, or a dataset of either.
-            batch_size: Texts per batch, 32 by default; None with a dataset.
+            x: Raw text or prepared ids, or batches of either.
+            batch_size: Texts per batch, 32 by default; None with batches.
             **kwargs: As in Keras.
         """
         texts = raw_texts(x)
         if texts is None:
-            if is_raw_dataset(x):
-                x = self.map_strings(batched(x))
-            elif isinstance(x, dict) and not len(x["token_ids"]):
+            if isinstance(x, dict) and "token_ids" in x and not len(x["token_ids"]):
                 return self._nothing()
-            return super().predict(x, batch_size=batch_size, **kwargs)
+            return self.predict_batches(x, batch_size, **kwargs)
         if not texts.texts:
             return self._nothing()
+        require_whole("batch_size", batch_size, 1)
         batch_size = batch_size or BATCH_SIZE
         encoded = self.encode_texts(texts)
         if len(texts.texts) <= batch_size and not kwargs.get("callbacks"):
             if self.distribute_strategy.num_replicas_in_sync == 1:
                 # One batch needs none of the pipeline that `predict` builds anew.
-                return self.predict_on_batch(self._dense(encoded))
+                return self.outputs_of(self._dense(encoded))
         data, positions = ordered_batches(
             encoded,
             batch_size=batch_size,
             pad_id=self.tokenizer.pad_id,
             multiple=self.length_multiple,
         )
-        return super().predict(data, **kwargs)[positions]
+        return self.predict_prepared(data, **kwargs)[positions]
 
     def _dense(self, encoded):
         rows = {

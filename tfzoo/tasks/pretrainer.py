@@ -6,12 +6,15 @@ Shapes: B batch, S sequence, M masked positions, V vocabulary_size.
 import json
 import pathlib
 import tempfile
+from collections.abc import Mapping
 
 import keras
+import tensorflow as tf
 
 from tfzoo.data.pretraining import open_pretraining_data
 from tfzoo.layers.initializers import truncated_normal
-from tfzoo.tasks.inputs import raw_texts
+from tfzoo.tasks.checks import whole_targets
+from tfzoo.tasks.inputs import batched, is_raw_dataset, one_column, raw_texts, shown
 from tfzoo.tasks.masked_words import masked_words_head, max_predictions
 from tfzoo.tasks.presets import stored_task_arguments
 from tfzoo.tasks.task import BATCH_SIZE, Task
@@ -30,7 +33,8 @@ class BertPretrainer(Task):
         whole_word: Whether all pieces of a chosen word are masked together.
 
     Raw texts in `fit` and `evaluate` are documents with a sentence on each line, and
-    there is no `y`. Files are what `tfzoo.data.pretraining_dataset` reads.
+    there is no `y`; a dataset of them is read into memory first. Files are what
+    `tfzoo.data.pretraining_dataset` reads.
 
     Returns:
         A dict of float32 logits: `masked_words` (B, M, V) and, with the second
@@ -41,6 +45,7 @@ class BertPretrainer(Task):
 
     model_types = ("bert",)
     heads = ("masked_lm_head", "next_sentence")
+    learns = "classes"
 
     def __init__(
         self,
@@ -112,6 +117,46 @@ class BertPretrainer(Task):
     def output_names_in_order(self):
         """`masked_words` and, with the second objective, `next_sentence`."""
         return ["masked_words", *(["next_sentence"] if self.next_sentence else [])]
+
+    @staticmethod
+    def gathered(x):
+        if not is_raw_dataset(x):
+            return x
+        if int(x.cardinality()) == tf.data.INFINITE_CARDINALITY:
+            raise ValueError(
+                "Raw documents are read into memory. Received: an endless dataset"
+            )
+        if isinstance(x.element_spec, tuple):
+            raise ValueError(
+                "The documents hold their own targets: batches of texts alone. "
+                f"Received: {x.element_spec}"
+            )
+        return [text for batch in batched(x) for text in batch.numpy().tolist()]
+
+    def targets_of_ids(self, y, inputs):
+        names = self.output_names_in_order()
+        if not isinstance(y, Mapping) or set(y) != set(names):
+            raise ValueError(
+                f"y must be a dict of {', '.join(names)}. Received: "
+                + (", ".join(map(str, y)) if isinstance(y, Mapping) else shown(y))
+            )
+        shape = inputs["mask_positions"].shape
+        found = {
+            "masked_words": whole_targets(
+                y["masked_words"], self.backbone.vocabulary_size, shape, "masked_words"
+            )
+        }
+        if self.next_sentence:
+            found["next_sentence"] = whole_targets(
+                one_column(y["next_sentence"]), 2, shape[:1], "next_sentence"
+            )
+        return found, None
+
+    def target_specs_of_ids(self, y, x):
+        shape = x["mask_positions"].shape
+        shapes = {"masked_words": shape, "next_sentence": shape[:1]}
+        names = self.output_names_in_order()
+        return {name: tf.TensorSpec(shapes[name], tf.int32) for name in names}, None
 
     def training_data(
         self,

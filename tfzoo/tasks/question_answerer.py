@@ -5,6 +5,7 @@ Shapes: N questions, W windows, B batch, S sequence.
 
 import keras
 import numpy as np
+import tensorflow as tf
 from keras import ops
 
 from tfzoo.checkpoints.fields import read_field
@@ -14,14 +15,16 @@ from tfzoo.models import BACKBONES
 from tfzoo.serving import question_answerer_signatures
 from tfzoo.tasks.answering import (
     accepted_answers,
+    gathered_questions,
     likeliest_spans,
     raw_questions,
 )
+from tfzoo.tasks.checks import whole_targets
 from tfzoo.tasks.encoder_task import EncoderTask
 from tfzoo.tasks.inputs import example_weights
 from tfzoo.tasks.presets import stored_task_arguments
 from tfzoo.tasks.tagging import as_rows
-from tfzoo.tasks.task import BATCH_SIZE
+from tfzoo.tasks.task import BATCH_SIZE, require_whole
 from tfzoo.tasks.token_outputs import token_outputs
 from tfzoo.training.answers import AnswerSpanLoss, AnswerSpanMetrics, exact_match_and_f1
 
@@ -51,8 +54,8 @@ class QuestionAnswerer(EncoderTask):
     such dicts. `y` holds for each question its answers in SQuAD's form, dicts of `text`
     and `answer_start` (in characters); the first is learned. `x` may hold it as
     `answers`. Where a context fills several windows, those without all of the answer
-    are to point at their first token, and so are questions without an answer. Datasets
-    of raw text are not taken.
+    are to point at their first token, and so are questions without an answer. A dataset
+    of such dicts is read into memory first, since a context may fill several windows.
 
     Returns:
         (B, S, 2) float32 logits of the start and the end; padding has -1e9.
@@ -152,6 +155,14 @@ class QuestionAnswerer(EncoderTask):
         return [AnswerSpanMetrics()]
 
     raw_input = staticmethod(raw_questions)
+    gathered = staticmethod(gathered_questions)
+
+    def targets_of_ids(self, y, inputs):
+        rows, length = inputs["token_ids"].shape
+        return whole_targets(y, length, (rows, 2)), None
+
+    def target_specs_of_ids(self, y, x):
+        return tf.TensorSpec(y.shape, tf.int32), None
 
     def _windows(self, questions):
         return encode_windows(
@@ -220,7 +231,7 @@ class QuestionAnswerer(EncoderTask):
             return_dict=True,
             **kwargs,
         )
-        questions = raw_questions(x)
+        questions = raw_questions(gathered_questions(x))
         if questions is not None and sample_weight is None:
             answers = self._answers(questions, 1, batch_size or BATCH_SIZE)
             accepted = accepted_answers(
@@ -247,9 +258,10 @@ class QuestionAnswerer(EncoderTask):
             Of raw questions those of all their windows in order, float32 (W, S, 2), S
             the longest, NaN after the shorter ones.
         """
-        questions = raw_questions(x)
+        questions = raw_questions(gathered_questions(x))
         if questions is None:
-            return super().predict(x, batch_size=batch_size, **kwargs)
+            return self.predict_batches(x, batch_size, **kwargs)
+        require_whole("batch_size", batch_size, 1)
         encoded = self._windows(questions).encoded
         return as_rows(
             self.outputs_of_rows(encoded, batch_size=batch_size or BATCH_SIZE), 2

@@ -3,18 +3,34 @@
 Shapes: B batch, S sequence.
 """
 
+import sys
+from typing import NamedTuple
+
 import keras
+import numpy as np
 import tensorflow as tf
 
 from tfzoo.data.buckets import ordered_batches
+from tfzoo.data.pipelines import without_waiting
 from tfzoo.data.string_batches import dense_batch
 from tfzoo.models import RobertaEncoder
+from tfzoo.tasks.batches import array_batches, dataset_of_batches, is_batches
+from tfzoo.tasks.checks import Refusals, check_dataset, checked, finite_numbers
 from tfzoo.tasks.compiling import AutoCompile
-from tfzoo.tasks.inputs import batched, is_raw_dataset, raw_texts
+from tfzoo.tasks.inputs import (
+    batched,
+    is_raw_dataset,
+    num_rows,
+    part_of,
+    raw_texts,
+    targets_of_table,
+)
 from tfzoo.tasks.presets import Preset
+from tfzoo.tasks.targets import label_names
 from tfzoo.training.host_memory import keep_freed_memory
 
 BATCH_SIZE = 32
+IDS = tf.TensorSpec([None, None], tf.int32)
 XLA_LENGTH_MULTIPLE = 32  # of padded lengths, each of which XLA compiles
 
 
@@ -77,8 +93,9 @@ class Task(AutoCompile, Preset, keras.Model):
         # that the task uses (a pooler without a gradient would be warned about).
         object.__setattr__(self, "_backbone", backbone)
         self._input_names = tuple(inputs)
+        object.__setattr__(self, "refusals", Refusals())
         self.tokenizer = tokenizer
-        self.labels = None if labels is None else tuple(labels)
+        self.labels = None if labels is None else label_names("multi_label", labels)
         self.max_sequence_length = max_sequence_length
 
     @property
@@ -131,6 +148,48 @@ class Task(AutoCompile, Preset, keras.Model):
         """`x` if it is a batched dataset of raw input, None if it is anything else."""
         return batched(x) if is_raw_dataset(x) else None
 
+    @staticmethod
+    def gathered(x):
+        """`x`, or the raw input of a dataset where the task needs all of it at once."""
+        return x
+
+    def known_inputs(self):
+        """Names of the prepared inputs that are needed, and of those that may be."""
+        return self._input_names, ()
+
+    def input_limits(self, length):
+        """Dict of the name of an input of rows (B, length) -> its numbers lie below."""
+        return {
+            "token_ids": self.backbone.vocabulary_size,
+            "segment_ids": self.num_segments,
+            "padding_mask": 2,
+            "mask_positions": length,
+        }
+
+    def checked_targets(self, y, inputs):
+        """Targets of prepared ids, checked.
+
+        Args:
+            y: What `fit` was given.
+            inputs: Dict of the checked inputs.
+
+        Returns:
+            (a nest of arrays, weights that they imply or None).
+
+        Raises:
+            ValueError: a target is none of the task's; with a loss of the user's, it is
+                not finite.
+        """
+        if not self.has_own_loss:
+            return self.targets_of_ids(y, inputs)
+        return tf.nest.map_structure(lambda x: finite_numbers(x, "y"), y), None
+
+    def target_specs(self, y, x):
+        """The specs of what `checked_targets` returns, from the specs of y and x."""
+        if not self.has_own_loss:
+            return self.target_specs_of_ids(y, x)
+        return y, None
+
     def evaluation_data(self, x, y=None, sample_weight=None, *, batch_size=BATCH_SIZE):
         """Batches of raw text for `evaluate`: all texts once, in a fixed order."""
         return self.training_data(
@@ -172,7 +231,7 @@ class Task(AutoCompile, Preset, keras.Model):
         rows = []
         for inputs in batches:
             lengths = inputs["padding_mask"].numpy().sum(axis=1)
-            outputs = self.predict_on_batch(inputs)
+            outputs = self.outputs_of(inputs)
             rows += [row[:n] for row, n in zip(outputs, lengths, strict=True)]
         return [rows[i] for i in order]
 
@@ -185,92 +244,391 @@ class Task(AutoCompile, Preset, keras.Model):
         verbose="auto",
         callbacks=None,
         *,
+        validation_split=0.0,
         validation_data=None,
         shuffle=True,
+        class_weight=None,
         sample_weight=None,
         initial_epoch=0,
         steps_per_epoch=None,
+        validation_steps=None,
+        validation_batch_size=None,
+        validation_freq=1,
         seed=0,
-        **kwargs,
     ):
         """Trains, on raw text or prepared ids; as `keras.Model.fit` otherwise.
 
+        A second call goes on with the optimizer's moments; the learning rate of the
+        automatic optimizer begins a new schedule, unless `initial_epoch` says that
+        this one goes on.
+
         Args:
-            x: Raw text, or the inputs as prepared ids, or a dataset of either.
-            y: Targets; None with a dataset.
-            batch_size: Examples per batch, 32 by default; None with a dataset.
-            epochs: Number of the last epoch.
+            x: Raw text or prepared ids, a dataset of batches of either, or a generator
+                or `keras.utils.PyDataset` that gives such batches.
+            y: Targets; None with batches, and with a table that holds them.
+            batch_size: Examples per batch, 32 by default; None with batches.
+            epochs: Number of the last epoch; 0 trains nothing.
             verbose: As in Keras.
             callbacks: As in Keras.
-            validation_data: A tuple (x, y) or (x, y, sample_weight), or a dataset.
+            validation_split: Share of the examples, the last ones, that is held out for
+                validation, 0 to 1; not of batches.
+            validation_data: A tuple (x, y) or (x, y, sample_weight), x alone where the
+                task has no targets, or batches as of `x`.
             shuffle: Whether the order changes from epoch to epoch.
-            sample_weight: (number of examples,) or None.
+            class_weight: Dict of a label or its index -> the weight of its examples, 1
+                for those that are not in it; of a classifier with one label a text.
+            sample_weight: (number of examples,) finite numbers from 0, or None.
             initial_epoch: Number of epochs that are done already.
-            steps_per_epoch: Batches per epoch, needed with an endless dataset.
+            steps_per_epoch: Batches per epoch, needed with endless data.
+            validation_steps: Batches of a validation, needed with endless data.
+            validation_batch_size: Examples per batch of the validation; None:
+                `batch_size`.
+            validation_freq: As in Keras.
             seed: Of the order of raw texts and of what is masked in them.
-            **kwargs: As in Keras.
 
         Returns:
             `keras.callbacks.History`.
+
+        Raises:
+            ValueError: an argument, a text, an id, a target or a weight is none that
+                the task takes; rows are counted from 0.
         """
         if not self.compiled:
             self.compile()
         keep_freed_memory()
-        if self.raw_input(x) is not None:
-            x = self.training_data(
+        for name, value, least in (
+            ("epochs", epochs, 0),
+            ("initial_epoch", initial_epoch, 0),
+            ("steps_per_epoch", steps_per_epoch, 1),
+            ("batch_size", batch_size, 1),
+            ("validation_batch_size", validation_batch_size, 1),
+        ):
+            require_whole(name, value, least)
+        if validation_split and validation_data is None:
+            (x, y, sample_weight), validation_data = self._split(
+                x, y, sample_weight, validation_split
+            )
+        with self.refusals.told():
+            data = self._training_batches(
                 x,
                 y,
                 sample_weight,
-                batch_size=batch_size or BATCH_SIZE,
+                class_weight,
+                batch_size=batch_size,
+                first_epoch=initial_epoch,
                 epochs=epochs,
+                steps_per_epoch=steps_per_epoch,
                 shuffle=shuffle,
                 seed=seed,
             )
-            steps_per_epoch = steps_per_epoch or int(x.cardinality()) // epochs
-            x = x.skip(initial_epoch * steps_per_epoch)
-            y = sample_weight = None
-        elif (raw := self.raw_batches(x)) is not None:
-            x = self.map_strings(raw, seed=seed)
-        if validation_data is not None:
-            validation_data = self._validation(validation_data, batch_size)
-        self.plan_steps(x, batch_size or BATCH_SIZE, epochs, steps_per_epoch)
-        return super().fit(
-            x,
+            if validation_data is not None:
+                validation_data = self._validation(
+                    validation_data, validation_batch_size or batch_size
+                )
+            steps_per_epoch = steps_per_epoch or data.steps_per_epoch
+            if epochs > initial_epoch:
+                self.plan_steps(steps_per_epoch, epochs, initial_epoch)
+            return super().fit(
+                data.batches,
+                epochs=epochs,
+                verbose=verbose,
+                callbacks=callbacks,
+                validation_data=validation_data,
+                shuffle=False,  # the dataset's own order
+                initial_epoch=initial_epoch,
+                steps_per_epoch=steps_per_epoch if data.is_continuous else None,
+                validation_steps=validation_steps,
+                validation_freq=validation_freq,
+            )
+
+    def _training_batches(
+        self,
+        x,
+        y,
+        sample_weight,
+        class_weight,
+        *,
+        batch_size,
+        first_epoch,
+        epochs,
+        steps_per_epoch,
+        shuffle,
+        seed,
+    ):
+        """The `Batches` of a `fit`."""
+        x = self.gathered(x)
+        factors = None if class_weight is None else self.class_factors(class_weight)
+        if (raw := self.raw_input(x)) is None:
+            return self._batches(
+                x, y, sample_weight, batch_size, factors, shuffle=shuffle, seed=seed
+            )
+        y = targets_of_table(x) if y is None else y
+        data = self.training_data(
+            raw,
             y,
-            batch_size=None if isinstance(x, tf.data.Dataset) else batch_size,
-            epochs=epochs,
-            verbose=verbose,
-            callbacks=callbacks,
-            validation_data=validation_data,
-            shuffle=shuffle and not isinstance(x, tf.data.Dataset),
-            sample_weight=sample_weight,
-            initial_epoch=initial_epoch,
-            steps_per_epoch=steps_per_epoch,
-            **kwargs,
+            sample_weight,
+            batch_size=batch_size or BATCH_SIZE,
+            epochs=max(epochs, 1),
+            shuffle=shuffle,
+            seed=seed,
+        )
+        per_epoch = int(data.cardinality()) // max(epochs, 1)
+        if not per_epoch:
+            raise ValueError("There must be at least one example. Received: none")
+        steps = steps_per_epoch or per_epoch
+        if steps * epochs > per_epoch * max(epochs, 1):
+            data = data.repeat()
+        data = _weighed(data.skip(first_epoch * steps), factors)
+        return Batches(without_waiting(data), per_epoch, is_continuous=True)
+
+    def _batches(
+        self, x, y, sample_weight, batch_size, factors=None, *, shuffle=False, seed=0
+    ):
+        """The `Batches` of one epoch of what is no raw text in memory."""
+        if is_batches(x) or isinstance(x, tf.data.Dataset):
+            _refuse_beside_batches(x, y, sample_weight, batch_size)
+            if not isinstance(x, tf.data.Dataset):
+                x = dataset_of_batches(x, self.refusals, shuffle=shuffle, seed=seed)
+            data = self._checked_batches(x, seed)
+        else:
+            parts = checked(self, x, y, sample_weight)
+            if len(parts) == 1:
+                raise ValueError(
+                    "Prepared ids are trained on with targets. Received: y=None"
+                )
+            data = array_batches(
+                parts, batch_size or BATCH_SIZE, shuffle=shuffle, seed=seed
+            )
+        data = without_waiting(_weighed(data, factors))
+        count = int(data.cardinality())
+        return Batches(data, count if count >= 0 else None, is_continuous=False)
+
+    def _checked_batches(self, dataset, seed):
+        """A dataset of the user's as (inputs, targets, ...)."""
+        if getattr(dataset, "made_by_a_task", False):
+            return dataset
+        if (raw := self.raw_batches(dataset)) is None:
+            return check_dataset(self, dataset)
+        data = self.map_strings(raw, seed=seed)
+        if not isinstance(data.element_spec, tuple):
+            raise ValueError(
+                "Batches of raw text are trained on with targets: (text, targets). "
+                f"Received: {dataset.element_spec}"
+            )
+        return data
+
+    def class_factors(self, class_weight):
+        """The weights of the classes, float32 (C,); refused where there are none."""
+        raise ValueError(
+            f"class_weight goes with one label a text; give a {type(self).__name__} "
+            f"sample_weight. Received: class_weight={class_weight!r}"
+        )
+
+    def _split(self, x, y, sample_weight, share):
+        """((x, y, weights) to train on, (x, y, weights) to validate on), the last ones.
+
+        Of raw text and prepared arrays, as Keras splits arrays.
+        """
+        if not 0 < share < 1:
+            raise ValueError(
+                f"validation_split must be over 0 and under 1. Received: {share}"
+            )
+        if isinstance(x, tf.data.Dataset) or is_batches(x):
+            raise ValueError(
+                "validation_split needs all examples in memory; give batches "
+                f"validation_data. Received: {type(x).__name__}"
+            )
+        raw = self.raw_input(x)
+        y = targets_of_table(x) if y is None else y
+        data = (x if raw is None else raw, y, sample_weight)
+        count = num_rows(data[0])
+        first = int(count * (1 - share))
+        if not 0 < first < count:
+            raise ValueError(
+                "validation_split must leave examples on both sides. Received: "
+                f"{share} of {count}"
+            )
+        return (
+            tuple(part_of(part, slice(0, first)) for part in data),
+            tuple(part_of(part, slice(first, None)) for part in data),
         )
 
     def _validation(self, data, batch_size):
-        if (raw := self.raw_batches(data)) is not None:
-            return self.map_strings(raw)
-        if isinstance(data, tuple) and data and self.raw_input(data[0]) is not None:
-            return self.evaluation_data(*data, batch_size=batch_size or BATCH_SIZE)
-        return data
+        """Batches of `validation_data`."""
+        parts = data if isinstance(data, tuple) else (data,)
+        if len(parts) > 3:
+            raise ValueError(
+                "validation_data must be x, (x, y) or (x, y, sample_weight). "
+                f"Received: a tuple of {len(parts)}"
+            )
+        in_memory = not (is_batches(parts[0]) or isinstance(parts[0], tf.data.Dataset))
+        return self._evaluated(*parts, batch_size=batch_size if in_memory else None)
+
+    def _evaluated(self, x, y=None, sample_weight=None, *, batch_size=None):
+        """Batches of what `evaluate` is given."""
+        x = self.gathered(x)
+        if (raw := self.raw_input(x)) is None:
+            return self._batches(x, y, sample_weight, batch_size).batches
+        y = targets_of_table(x) if y is None else y
+        data = self.evaluation_data(
+            raw, y, sample_weight, batch_size=batch_size or BATCH_SIZE
+        )
+        if not int(data.cardinality()):
+            raise ValueError("There must be at least one example. Received: none")
+        return without_waiting(data)
 
     def evaluate(
         self, x=None, y=None, batch_size=None, *, sample_weight=None, **kwargs
     ):
-        """Loss and metrics on raw text or prepared ids; as in Keras otherwise."""
+        """Loss and metrics on raw text or prepared ids; as in Keras otherwise.
+
+        Args:
+            x: As of `fit`.
+            y: As of `fit`.
+            batch_size: Examples per batch, 32 by default; None with batches.
+            sample_weight: As of `fit`.
+            **kwargs: As in Keras.
+        """
+        if kwargs.get("_use_cached_eval_dataset"):  # of a validation within `fit`
+            return super().evaluate(**kwargs)
         if not self.compiled:
             self.compile()
-        if self.raw_input(x) is not None:
-            x = self.evaluation_data(
-                x, y, sample_weight, batch_size=batch_size or BATCH_SIZE
+        require_whole("batch_size", batch_size, 1)
+        with self.refusals.told():
+            data = self._evaluated(x, y, sample_weight, batch_size=batch_size)
+            return super().evaluate(data, **kwargs)
+
+    def input_batches(self, x, batch_size):
+        """Batches of inputs for `predict`, of all but raw text in memory."""
+        if is_batches(x) or isinstance(x, tf.data.Dataset):
+            _refuse_beside_batches(x, None, None, batch_size)
+            if not isinstance(x, tf.data.Dataset):
+                x = dataset_of_batches(x, self.refusals)
+            if isinstance(x.element_spec, tuple):
+                x = x.map(lambda inputs, *_: inputs)
+            raw = self.raw_batches(x)
+            if raw is None:
+                data = check_dataset(self, x, learns=False)
+            else:
+                data = self.map_to_predict(raw)
+        else:
+            data = array_batches(checked(self, x), batch_size or BATCH_SIZE)
+        return without_waiting(data)
+
+    def map_to_predict(self, dataset):
+        """Raw batches without targets -> batches of inputs."""
+        return self.map_strings(dataset)
+
+    def predict_batches(self, x, batch_size=None, **kwargs):
+        """Keras's `predict` of prepared ids, or of batches of any kind."""
+        require_whole("batch_size", batch_size, 1)
+        with self.refusals.told():
+            return self.predict_prepared(self.input_batches(x, batch_size), **kwargs)
+
+    def predict_prepared(self, batches, **kwargs):
+        """Keras's `predict` of batches that need no check."""
+        return keras.Model.predict(self, batches, **kwargs)
+
+    def outputs_of(self, inputs):
+        """The outputs of one batch, as an array (a nest of them).
+
+        Traced once for all lengths and numbers of rows, in graph mode, where `predict`
+        traces, and XLA compiles, for each.
+
+        Args:
+            inputs: Dict of int32 (B, S), and (B, M) for masked positions.
+        """
+        if "_inference" not in self.__dict__:
+            object.__setattr__(self, "_inference", {})
+        names = tuple(inputs)
+        if names not in self._inference:
+            self._inference[names] = tf.function(
+                lambda inputs: self(inputs, training=False),
+                input_signature=[dict.fromkeys(names, IDS)],
+                autograph=False,
             )
-            y = sample_weight = batch_size = None
-        elif (raw := self.raw_batches(x)) is not None:
-            x = self.map_strings(raw)
-        return super().evaluate(
-            x, y, batch_size=batch_size, sample_weight=sample_weight, **kwargs
+        outputs = self._inference[names](
+            {name: tf.cast(value, tf.int32) for name, value in inputs.items()}
+        )
+        return tf.nest.map_structure(lambda x: x.numpy(), outputs)
+
+    def train_on_batch(
+        self, x, y=None, sample_weight=None, class_weight=None, **kwargs
+    ):
+        """One update on raw text or prepared ids; as in Keras otherwise."""
+        self.require_planned("train_on_batch")
+        parts = self._one_batch(x, y, sample_weight, class_weight)
+        return super().train_on_batch(*parts, **kwargs)
+
+    def test_on_batch(self, x, y=None, sample_weight=None, **kwargs):
+        """Loss and metrics of one batch of raw text or prepared ids."""
+        return super().test_on_batch(*self._one_batch(x, y, sample_weight), **kwargs)
+
+    def _one_batch(self, x, y, sample_weight, class_weight=None):
+        factors = None if class_weight is None else self.class_factors(class_weight)
+        raw = self.raw_input(x)
+        if raw is None:
+            data = self._batches(x, y, sample_weight, sys.maxsize, factors).batches
+        else:
+            data = _weighed(
+                self.evaluation_data(
+                    raw, y, sample_weight, batch_size=max(1, num_rows(raw))
+                ),
+                factors,
+            )
+        return next(iter(data))
+
+
+class Batches(NamedTuple):
+    """What a `fit` trains on.
+
+    Attributes:
+        batches: `tf.data.Dataset` of (inputs, targets, weights).
+        steps_per_epoch: Batches of an epoch; None: unknown.
+        is_continuous: Whether `batches` holds all epochs in a row.
+    """
+
+    batches: tf.data.Dataset
+    steps_per_epoch: int | None
+    is_continuous: bool
+
+
+def made_by_a_task(dataset):
+    """The dataset, whose targets need no check since they were encoded by the task."""
+    dataset.made_by_a_task = True
+    return dataset
+
+
+def _weighed(dataset, factors):
+    """(inputs, targets, weights) with the weights of classes (C,) multiplied in."""
+    if factors is None:
+        return dataset
+    factors = tf.constant(factors)
+
+    def weigh(inputs, targets, weights=1.0):
+        return inputs, targets, weights * tf.gather(factors, targets)
+
+    return dataset.map(weigh)
+
+
+def _refuse_beside_batches(x, y, sample_weight, batch_size):
+    given = {"y": y, "sample_weight": sample_weight, "batch_size": batch_size}
+    given = {name: value for name, value in given.items() if value is not None}
+    if given:
+        raise ValueError(
+            f"A {type(x).__name__} gives whole batches, with targets and weights. "
+            f"Received beside it: {', '.join(given)}"
+        )
+
+
+def require_whole(name, value, least):
+    """Raises `ValueError` unless a value is None or a whole number from `least`."""
+    if value is None:
+        return
+    whole = isinstance(value, int | np.integer) and not isinstance(value, bool)
+    if not whole or value < least:
+        raise ValueError(
+            f"{name} must be a whole number from {least}. Received: {value!r}"
         )
 
 

@@ -4,22 +4,37 @@ Shapes: N texts, B batch, C labels.
 """
 
 import keras
+import numpy as np
 
 from tfzoo.data.buckets import padded_batches
 from tfzoo.layers import ClassificationHead
 from tfzoo.models import BACKBONES
 from tfzoo.serving import classifier_signatures
+from tfzoo.tasks.checks import weights_in_graph
 from tfzoo.tasks.classifier_config import (
     PROBLEM_TYPES,
     dropout_field,
     stored_classifier,
 )
 from tfzoo.tasks.encoder_task import EncoderTask
-from tfzoo.tasks.inputs import Texts, example_weights, raw_texts
+from tfzoo.tasks.inputs import (
+    Texts,
+    checked_weights,
+    example_weights,
+    raw_texts,
+    targets_of_table,
+    texts_of,
+)
 from tfzoo.tasks.predicting import RowPerText
 from tfzoo.tasks.targets import Targets
-from tfzoo.tasks.task import BATCH_SIZE
+from tfzoo.tasks.task import BATCH_SIZE, made_by_a_task
 from tfzoo.training import losses, metrics
+
+_LEARNS = {
+    "classification": "classes",
+    "multi_label": "multi_label",
+    "regression": "numbers",
+}
 
 
 @keras.saving.register_keras_serializable("tfzoo")
@@ -40,8 +55,10 @@ class TextClassifier(RowPerText, EncoderTask):
         classifier_dropout: Share zeroed in the head while training; None: as the
             backbone's.
 
-    Targets `y`: labels by name or index; for multi_label a list of names for each
-    text, or an array of 0 and 1 (N, C); for regression numbers.
+    Targets `y`, in any container: labels by name, or by index as whole numbers (names
+    alone where these are numbers themselves); for multi_label rows of names, or of C
+    numbers 0 and 1; for regression numbers. A data frame's columns that are the labels
+    are taken by their names.
 
     Returns:
         (B, C) float32 logits, C = 1 for regression.
@@ -120,7 +137,17 @@ class TextClassifier(RowPerText, EncoderTask):
     def served_arguments(self):
         return {name: getattr(self, name) for name in ("labels", "task", "text_pair")}
 
+    @property
+    def learns(self):
+        """What the logits are, for Keras's names of losses and metrics."""
+        return _LEARNS[self.task]
+
     def default_loss(self, label_smoothing):
+        if self.task == "regression" and label_smoothing:
+            raise ValueError(
+                "A regression has no labels to smooth. "
+                f"Received: label_smoothing={label_smoothing}"
+            )
         if self.task == "regression":
             return losses.MeanSquaredError()
         if self.task == "multi_label":
@@ -140,14 +167,18 @@ class TextClassifier(RowPerText, EncoderTask):
         return self.targets.num_outputs
 
     def encode_texts(self, texts):
-        if self.text_pair != (texts.text_pairs is not None):
-            raise ValueError(
-                f"This classifier has text_pair={self.text_pair}. Received: "
-                + ("pairs" if texts.text_pairs is not None else "single texts")
-            )
+        self.check_pairs(texts.text_pairs is not None)
         return self.tokenizer.encode_batch(
             texts.texts, texts.text_pairs, max_length=self.max_sequence_length
         )
+
+    def check_pairs(self, are_pairs):
+        """Raises `ValueError` if the classifier does not read what came."""
+        if self.text_pair != are_pairs:
+            raise ValueError(
+                f"This classifier has text_pair={self.text_pair}. Received: "
+                + ("pairs" if are_pairs else "single texts")
+            )
 
     def training_data(
         self,
@@ -163,30 +194,53 @@ class TextClassifier(RowPerText, EncoderTask):
     ):
         """Batches of raw text for `fit`, see `Task`; texts of like length together."""
         texts = raw_texts(x)
-        return padded_batches(
-            self.encode_texts(texts),
-            self.targets.encode(y, len(texts.texts)),
-            example_weights(sample_weight, len(texts.texts)),
-            batch_size=batch_size,
-            pad_id=self.tokenizer.pad_id,
-            multiple=self.length_multiple,
-            seed=seed,
-            start_step=start_step,
-            epochs=epochs,
-            shuffle=shuffle,
+        targets = self.targets.encode(y, len(texts.texts))
+        return made_by_a_task(
+            padded_batches(
+                self.encode_texts(texts),
+                targets,
+                example_weights(sample_weight, len(texts.texts)),
+                batch_size=batch_size,
+                pad_id=self.tokenizer.pad_id,
+                multiple=self.length_multiple,
+                seed=seed,
+                start_step=start_step,
+                epochs=epochs,
+                shuffle=shuffle,
+            )
         )
 
     def map_strings(self, dataset, *, seed=0):
         """A batched dataset of raw text -> one of (inputs, targets, weights)."""
         del seed  # nothing is random here
 
-        def encode(text, y=None, *weight):
+        def encode(number, text, *rest):
+            if isinstance(text, tuple):  # `enumerate` gives (i, (text, y, ...))
+                text, *rest = text
+            if isinstance(text, dict) != self.text_pair:
+                self.check_pairs(isinstance(text, dict))
             inputs = self.encode_strings(text)
-            return (
-                inputs if y is None else (inputs, self.targets.encode_graph(y), *weight)
-            )
+            if not rest:
+                return inputs
+            targets = self.targets.encode_graph(rest[0], number, self.refusals)
+            weights = weights_in_graph(rest[1:], number, self.refusals)
+            return (inputs, targets, *weights)
 
-        return dataset.map(encode, num_parallel_calls=2).prefetch(2)
+        return dataset.enumerate().map(encode, num_parallel_calls=2).prefetch(2)
+
+    def targets_of_ids(self, y, inputs):
+        return self.targets.encode(y, len(inputs["token_ids"])), None
+
+    def target_specs_of_ids(self, y, x):
+        return self.targets.spec(y.shape), None
+
+    def class_factors(self, class_weight):
+        if self.task != "classification":
+            return super().class_factors(class_weight)
+        factors = np.ones(len(self.labels), np.float32)
+        for label, weight in class_weight.items():
+            factors[self.targets.index_of(label)] = weight
+        return checked_weights(factors, "class_weight")
 
     def evaluate(
         self,
@@ -211,9 +265,11 @@ class TextClassifier(RowPerText, EncoderTask):
             return_dict=True,
             **kwargs,
         )
-        raw = self.task == "regression" and raw_texts(x) is not None
-        if raw and sample_weight is None and len(y) > 1:
-            scores = self.predict(x, batch_size=batch_size, verbose=0)
+        texts = raw_texts(x) if self.task == "regression" else None
+        if texts is not None and sample_weight is None and len(texts.texts) > 1:
+            y = targets_of_table(x) if y is None else y
+            scores = self.predict(texts, batch_size=batch_size, verbose=0)
+            y = self.targets.encode(y, len(texts.texts))
             found["spearman"] = metrics.spearman(scores, y)
         return found if return_dict else list(found.values())
 
@@ -221,7 +277,7 @@ class TextClassifier(RowPerText, EncoderTask):
         """The answer for each text.
 
         Args:
-            texts: A string or a list of them.
+            texts: A string, or a column of them.
             text_pairs: Second texts, likewise, of a classifier of pairs.
             batch_size: Texts per batch.
 
@@ -233,10 +289,9 @@ class TextClassifier(RowPerText, EncoderTask):
         if isinstance(texts, str | bytes):
             pairs = None if text_pairs is None else [text_pairs]
             return self.classify([texts], pairs)[0]
-        pairs = None if text_pairs is None else list(text_pairs)
-        logits = self.predict(
-            Texts(list(texts), pairs), batch_size=batch_size, verbose=0
-        )
+        texts = texts_of(texts)
+        pairs = None if text_pairs is None else texts_of(text_pairs, "text_pairs")
+        logits = self.predict(Texts(texts, pairs), batch_size=batch_size, verbose=0)
         return [self.targets.answer(row) for row in logits]
 
 

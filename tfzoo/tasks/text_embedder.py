@@ -12,8 +12,17 @@ from tfzoo.data.buckets import SECOND, padded_batches
 from tfzoo.layers import SentencePooling
 from tfzoo.models import BACKBONES
 from tfzoo.serving import text_embedder_signatures
+from tfzoo.tasks.checks import weights_in_graph, whole_targets
 from tfzoo.tasks.encoder_task import EncoderTask
-from tfzoo.tasks.inputs import Texts, example_weights, raw_texts
+from tfzoo.tasks.inputs import (
+    Texts,
+    array_of,
+    example_weights,
+    numbers_of,
+    one_column,
+    raw_texts,
+    texts_of,
+)
 from tfzoo.tasks.predicting import RowPerText
 from tfzoo.tasks.presets import stored_task_arguments
 from tfzoo.tasks.task import BATCH_SIZE
@@ -146,6 +155,23 @@ class TextEmbedder(RowPerText, EncoderTask):
     def default_metrics(self):
         return []
 
+    def known_inputs(self):
+        needed, _ = super().known_inputs()
+        return needed, tuple(SECOND + name for name in needed)
+
+    def targets_of_ids(self, y, inputs):
+        rows = len(inputs["token_ids"])
+        numbers = array_of(y)
+        numbers = np.asarray(y) if numbers is None else numbers
+        if numbers.dtype.kind in "iu":
+            return whole_targets(numbers, 2**31 - 1, (rows, 2)), None
+        return likenesses(numbers, rows), None
+
+    def target_specs_of_ids(self, y, x):
+        if y.dtype.is_integer:
+            return tf.TensorSpec(y.shape, tf.int32), None
+        return tf.TensorSpec(y.shape[:1], tf.float32), None
+
     def encode_texts(self, texts):
         if texts.text_pairs is not None:
             raise ValueError(
@@ -174,12 +200,10 @@ class TextEmbedder(RowPerText, EncoderTask):
                 "An embedder is trained on pairs: x={'text': [...], 'text_pair': "
                 "[...]}. Received: single texts"
             )
-        targets = _names(first, second) if y is None else np.asarray(y, np.float32)
-        if len(targets) != len(first):
-            raise ValueError(
-                "x and y must be of one length. "
-                f"Received: {len(first)} and {len(targets)}"
-            )
+        if y is None:
+            targets = _names(first, second)
+        else:
+            targets = likenesses(y, len(first))
         return padded_batches(
             self.encode_texts(Texts(first)),
             targets,
@@ -201,8 +225,9 @@ class TextEmbedder(RowPerText, EncoderTask):
         """
         del seed  # nothing is random here
 
-        def encode(text, y=None, *weight):
-            if not isinstance(text, dict) or "text_pair" not in text:
+        def encode(number, batch):
+            text, y, *rest = batch if isinstance(batch, tuple) else (batch, None)
+            if not isinstance(text, dict):
                 return self.encode_strings(text)
             pair = (text["text"], text["text_pair"])
             inputs = self.encode_strings(pair[0])
@@ -211,16 +236,27 @@ class TextEmbedder(RowPerText, EncoderTask):
             if y is None:
                 y = tf.strings.to_hash_bucket_fast(tf.stack(pair, axis=1), _HASHES)
             else:
-                y = tf.cast(y, tf.float32)
-            return (inputs, y, *weight)
+                y = self._likenesses_in_graph(y, number)
+            weights = weights_in_graph(rest, number, self.refusals)
+            return (inputs, y, *weights)
 
-        return dataset.map(encode, num_parallel_calls=2).prefetch(2)
+        return dataset.enumerate().map(encode, num_parallel_calls=2).prefetch(2)
+
+    def _likenesses_in_graph(self, y, number):
+        def check(number, y):
+            try:
+                return [likenesses(y, len(y))]
+            except ValueError as e:
+                raise ValueError(f"{e}, batch {number}") from None
+
+        spec = tf.TensorSpec(y.shape[:1], tf.float32)
+        return self.refusals.call(check, [number, y], [spec])[0]
 
     def embed(self, texts, *, batch_size=BATCH_SIZE):
         """The vector of each text.
 
         Args:
-            texts: A list of strings, or one string.
+            texts: A column of strings, or one string.
             batch_size: Texts per batch.
 
         Returns:
@@ -228,7 +264,28 @@ class TextEmbedder(RowPerText, EncoderTask):
         """
         if isinstance(texts, str | bytes):
             return self.embed([texts])[0]
-        return self.predict(Texts(list(texts)), batch_size=batch_size, verbose=0)
+        return self.predict(Texts(texts_of(texts)), batch_size=batch_size, verbose=0)
+
+
+def likenesses(y, count):
+    """How alike `count` pairs are, float32 (N,).
+
+    Raises:
+        ValueError: a number is not from -1 to 1, or there are not so many.
+    """
+    numbers = one_column(numbers_of(y, "y"))
+    if numbers.shape != (count,):
+        raise ValueError(
+            f"x and y must be of one length. Received: {count} and {numbers.shape}"
+        )
+    wrong = ~(np.abs(numbers) <= 1)
+    if wrong.any():
+        row = int(np.argmax(wrong))
+        raise ValueError(
+            f"y must be from -1 to 1, as cosines are. Received: {numbers[row]} in row "
+            f"{row}"
+        )
+    return numbers
 
 
 def _names(first, second):

@@ -16,12 +16,20 @@ from tfzoo.data.word_rows import (
 )
 from tfzoo.models import BACKBONES
 from tfzoo.serving import token_classifier_signatures
+from tfzoo.tasks.batches import dataset_of_batches, is_batches
+from tfzoo.tasks.checks import weights_in_graph
 from tfzoo.tasks.classifier_config import dropout_field, stored_token_classifier
 from tfzoo.tasks.encoder_task import EncoderTask
-from tfzoo.tasks.inputs import example_weights, raw_sentences, raw_word_batches
+from tfzoo.tasks.inputs import (
+    example_weights,
+    raw_sentences,
+    raw_word_batches,
+    texts_of,
+    values_of,
+)
 from tfzoo.tasks.tagging import as_rows, tagged_text, tagged_words
 from tfzoo.tasks.targets import Targets
-from tfzoo.tasks.task import BATCH_SIZE
+from tfzoo.tasks.task import BATCH_SIZE, made_by_a_task, require_whole
 from tfzoo.tasks.token_outputs import token_outputs
 from tfzoo.text.segments import EncodedBatch
 from tfzoo.training import losses, metrics
@@ -44,9 +52,10 @@ class TokenClassifier(EncoderTask):
 
     Raw input `x` is a list of sentences, each a list of words (or a string, which
     stands for its words between spaces), or a dataset of ragged strings (B, W); `y`
-    holds for each sentence the labels of its words by name or index. The words beyond
-    `max_sequence_length` are neither learned, nor counted, nor answered, and likewise
-    those without a token (of control characters alone).
+    holds for each sentence the labels of its words by name or index; -1 and -100 mark
+    words that are not learned. The words beyond `max_sequence_length` are neither
+    learned, nor counted, nor answered, and likewise those without a token (of control
+    characters alone). Of prepared ids, `y` holds an index for every token (B, S).
 
     Returns:
         (B, S, C) float32 logits.
@@ -55,6 +64,7 @@ class TokenClassifier(EncoderTask):
     """
 
     heads = ("token_classifier",)
+    learns = "classes"
     head_arguments = ("labels",)
     signatures = staticmethod(token_classifier_signatures)
 
@@ -163,23 +173,18 @@ class TokenClassifier(EncoderTask):
             )
             return inputs, y, weights_of_rows * weight[:, tf.newaxis]
 
-        return batches.map(with_targets).prefetch(2)
+        return made_by_a_task(batches.map(with_targets).prefetch(2))
 
     def map_strings(self, dataset, *, seed=0):
         """A dataset of ragged batches of words -> one of (inputs, targets, weights)."""
         del seed  # nothing is random here
 
-        def encode(words, y, weight=None):
+        def encode(number, batch):
+            words, y, *rest = batch
             token_ids, first_words = encode_ragged(
                 words, self.tokenizer, max_length=self.max_sequence_length
             )
-            check = tf.debugging.assert_equal(
-                words.row_splits,
-                tf.cast(y.row_splits, tf.int64),
-                "Every word must have one label.",
-            )
-            with tf.control_dependencies([check]):
-                labels = self.targets.encode_graph(y.flat_values)
+            labels = self._labels_in_graph(words, y, number)
             targets, weights = targets_of_tokens(labels, words.row_splits, first_words)
             inputs = dense_batch(
                 {"token_ids": token_ids, "segment_ids": tf.zeros_like(token_ids)},
@@ -188,11 +193,36 @@ class TokenClassifier(EncoderTask):
             )
             shape = tf.shape(inputs["token_ids"])
             weights = weights.to_tensor(shape=shape)
-            if weight is not None:
-                weights *= tf.cast(weight, tf.float32)[:, tf.newaxis]
+            for weight in weights_in_graph(rest, number, self.refusals):
+                weights *= weight[:, tf.newaxis]
             return inputs, targets.to_tensor(shape=shape), weights
 
-        return dataset.map(encode, num_parallel_calls=2).prefetch(2)
+        if not isinstance(dataset.element_spec, tuple):
+            raise ValueError(
+                "Batches of words are trained on with their labels: (words, labels). "
+                f"Received: {dataset.element_spec}"
+            )
+        return dataset.enumerate().map(encode, num_parallel_calls=2).prefetch(2)
+
+    def _labels_in_graph(self, words, y, number):
+        """Targets of the words of a batch, int32 (words,)."""
+
+        def encode(number, lengths, y):
+            try:
+                return [self.targets.encode_words(y, [range(n) for n in lengths])]
+            except ValueError as e:
+                raise ValueError(f"{e}, batch {number}") from None
+
+        spec = tf.TensorSpec([None], tf.int32)
+        return self.refusals.call(encode, [number, words.row_lengths(), y], [spec])[0]
+
+    def targets_of_ids(self, y, inputs):
+        found = self.targets.of_tokens(y, inputs["token_ids"].shape)
+        return np.maximum(found, 0), (found >= 0).astype(np.float32)
+
+    def target_specs_of_ids(self, y, x):
+        shape = x["token_ids"].shape
+        return tf.TensorSpec(shape, tf.int32), tf.TensorSpec(shape, tf.float32)
 
     def _encode(self, sentences):
         """`EncodedBatch` of the sentences, and the ragged numbers of `word_rows`."""
@@ -216,12 +246,16 @@ class TokenClassifier(EncoderTask):
             words of one; NaN where there is no word, or one that was not read. Of
             prepared ids those of all tokens.
         """
+        if is_batches(x):
+            x = dataset_of_batches(x, self.refusals)
+        if isinstance(x, tf.data.Dataset) and isinstance(x.element_spec, tuple):
+            x = x.map(lambda x, *_: x)
         if (raw := self.raw_batches(x)) is not None:
-            words = raw.map(lambda words, *_: words)
-            x = [row for batch in words for row in batch.to_list()]
+            x = [row for batch in raw for row in batch.to_list()]
         sentences = raw_sentences(x)
         if sentences is None:
-            return super().predict(x, batch_size=batch_size, **kwargs)
+            return self.predict_batches(x, batch_size, **kwargs)
+        require_whole("batch_size", batch_size, 1)
         return as_rows(
             self._word_logits(sentences, batch_size or BATCH_SIZE), len(self.labels)
         )
@@ -257,9 +291,9 @@ class TokenClassifier(EncoderTask):
         """
         if isinstance(texts, str | bytes):
             return self.tag([texts], batch_size=batch_size)[0]
-        texts = list(texts)
-        if all(isinstance(text, str | bytes) for text in texts):
-            return self._tag_texts(texts, batch_size)
+        texts = values_of(texts, "texts")
+        if not any(isinstance(text, list | tuple | np.ndarray) for text in texts):
+            return self._tag_texts(texts_of(texts), batch_size)
         return [
             tagged_words(words, logits, self.labels)
             for words, logits in zip(

@@ -50,3 +50,50 @@ class WarmupLinearDecay(keras.optimizers.schedules.LearningRateSchedule):
             "warmup_steps": self.warmup_steps,
             "total_steps": self.total_steps,
         }
+
+
+@keras.saving.register_keras_serializable("tfzoo")
+class PlannedSchedule(keras.optimizers.schedules.LearningRateSchedule):
+    """`WarmupLinearDecay` whose steps are state: a plan changes, nothing is traced.
+
+    Until the first `plan` it is one step long.
+
+    Args:
+        peak_learning_rate: As of `WarmupLinearDecay`.
+        warmup_fraction: Share of the steps in which the rate rises, 0 to 1.
+    """
+
+    def __init__(self, peak_learning_rate, warmup_fraction):
+        super().__init__()
+        self.peak_learning_rate = peak_learning_rate
+        self.warmup_fraction = warmup_fraction
+        self.is_planned = False
+        # The optimizer's step at which the plan begins, steps of its rise, and of all.
+        self._plan = keras.Variable(
+            [0, 0, 1], dtype="int32", trainable=False, name="plan"
+        )
+
+    def plan(self, total_steps, *, begin):
+        """Sets the steps of the training.
+
+        Args:
+            total_steps: All of them, 1 or more.
+            begin: The optimizer's step that counts as the first.
+        """
+        warmup = round(self.warmup_fraction * total_steps)
+        self._plan.assign([begin, warmup, total_steps])
+        self.is_planned = True
+
+    def __call__(self, step):
+        begin, warmup, total = ops.unstack(ops.cast(self._plan, "float32"))
+        step = ops.cast(step, "float32") - begin
+        rise = step / ops.maximum(1.0, warmup)
+        fall = (total - step) / ops.maximum(1.0, total - warmup)
+        share = ops.where(step < warmup, rise, ops.maximum(fall, 0.0))
+        return self.peak_learning_rate * share
+
+    def get_config(self):
+        return {
+            "peak_learning_rate": self.peak_learning_rate,
+            "warmup_fraction": self.warmup_fraction,
+        }

@@ -1,0 +1,317 @@
+"""Numbers on their way into `fit`, `evaluate` and `predict`, checked once.
+
+Python checks whole arrays and, inside `tf.data`, batch by batch: one rule, one message,
+before any graph or XLA sees a number. (A CPU raises at a bad id, XLA takes another one
+in silence, and a NaN in a target makes every weight NaN.)
+
+Shapes: B batch, S sequence, M masked positions.
+"""
+
+import contextlib
+from collections.abc import Mapping
+
+import numpy as np
+import tensorflow as tf
+
+from tfzoo.tasks.inputs import (
+    array_of,
+    checked_weights,
+    example_weights,
+    numbers_of,
+    shown,
+)
+
+
+class Refusals:
+    """Python checks inside `tf.data`, whose errors come out as they were raised.
+
+    TensorFlow would wrap a `ValueError` of a function in an `InvalidArgumentError` of
+    many lines.
+    """
+
+    def __init__(self):
+        self._first = None
+
+    def call(self, check, tensors, specs):
+        """What a function of NumPy arrays returns, as tensors.
+
+        Args:
+            check: Takes the arrays of `tensors`, returns those of `specs`.
+            tensors: List of tensors; a ragged one arrives as a list of rows.
+            specs: List of `tf.TensorSpec`.
+        """
+        ragged = [isinstance(tensor, tf.RaggedTensor) for tensor in tensors]
+
+        def guarded(*arrays):
+            arrays = iter(arrays)
+            parts = [
+                _rows(next(arrays), next(arrays)) if is_ragged else next(arrays)
+                for is_ragged in ragged
+            ]
+            try:
+                return check(*parts)
+            except ValueError as e:
+                self.keep(e)
+                raise
+
+        parts = [
+            part
+            for tensor, is_ragged in zip(tensors, ragged, strict=True)
+            for part in (
+                (tensor.flat_values, tensor.row_splits) if is_ragged else (tensor,)
+            )
+        ]
+        found = tf.numpy_function(guarded, parts, [spec.dtype for spec in specs])
+        for tensor, spec in zip(found, specs, strict=True):
+            tensor.set_shape(spec.shape)
+        return found
+
+    def keep(self, error):
+        """Remembers the first error, for `told`."""
+        self._first = self._first or error
+
+    @contextlib.contextmanager
+    def told(self):
+        """Raises what a check raised in place of what TensorFlow made of it."""
+        self._first = None
+        try:
+            yield
+        except tf.errors.OpError:
+            if self._first is None:
+                raise
+            raise self._first from None
+
+
+def _rows(values, splits):
+    bounds = zip(splits[:-1], splits[1:], strict=True)
+    return [values[start:stop] for start, stop in bounds]
+
+
+def check_dataset(task, dataset, *, learns=True):
+    """A dataset of prepared batches, the same with every batch checked.
+
+    Args:
+        task: The `Task`.
+        dataset: Of inputs, (inputs,), (inputs, targets) or (inputs, targets, weights).
+        learns: Whether targets are needed; if not, inputs alone are kept.
+    """
+    spec = dataset.element_spec
+    spec = spec if isinstance(spec, tuple) else (spec,)
+    if learns and len(spec) < 2:
+        raise ValueError(
+            "Batches of prepared ids are trained on with targets: (inputs, targets) or "
+            f"(inputs, targets, weights). Received: {shown(spec)}"
+        )
+    inputs = _known_inputs(task, spec[0])
+    specs = [{n: tf.TensorSpec(spec[0][n].shape, tf.int32) for n in inputs}]
+    if learns:
+        targets, weights = task.target_specs(spec[1], spec[0])
+        if len(spec) > 2:
+            weights = weights or _weight_specs(spec[2], targets)
+        specs += [targets] if weights is None else [targets, weights]
+
+    def check(number, *parts):
+        parts = tf.nest.pack_sequence_as(spec[: 3 if learns else 1], parts)
+        try:
+            found = checked(task, *parts)
+        except ValueError as e:
+            raise ValueError(f"{e}, batch {number}") from None
+        return [
+            np.asarray(value, s.dtype.as_numpy_dtype)
+            for value, s in zip(
+                tf.nest.flatten(found), tf.nest.flatten(specs), strict=True
+            )
+        ]
+
+    def checked_batch(number, *batch):
+        # `enumerate` gives (i, x) or (i, (x, targets, ...)).
+        batch = batch[0] if isinstance(batch[0], tuple) else batch
+        parts = tf.nest.flatten(({n: batch[0][n] for n in inputs}, *batch[1:]))
+        found = task.refusals.call(check, [number, *parts], tf.nest.flatten(specs))
+        found = tf.nest.pack_sequence_as(specs, found)
+        return tuple(found) if learns else found[0]
+
+    spec = ({name: spec[0][name] for name in inputs}, *spec[1:])
+    return dataset.enumerate().map(checked_batch, num_parallel_calls=2)
+
+
+def checked(task, x, y=None, weights=None):
+    """Prepared inputs, targets and weights as NumPy arrays, checked.
+
+    Returns:
+        [inputs], [inputs, targets] or [inputs, targets, weights].
+    """
+    inputs = checked_inputs(task, x)
+    if y is None:
+        return [inputs]
+    targets, own = task.checked_targets(y, inputs)
+    if weights is not None:
+        weights = tf.nest.map_structure(
+            lambda w: checked_weights(numbers_of(w, "sample_weight")), weights
+        )
+        weights = tf.nest.map_structure(_fitting, weights, _like(weights, targets))
+    if own is not None:
+        weights = own if weights is None else _spread(weights, own) * own
+    return [inputs, targets] if weights is None else [inputs, targets, weights]
+
+
+def checked_inputs(task, x):
+    """Prepared ids as a dict of int32 arrays.
+
+    Raises:
+        ValueError: an input is missing or unknown, has another shape or type, or holds
+            a number that the backbone does not have.
+    """
+    arrays = {name: _whole_numbers(name, x[name]) for name in _known_inputs(task, x)}
+    for prefix in dict.fromkeys(_prefix(name) for name in arrays):
+        rows = {
+            n.removeprefix(prefix): arrays[n] for n in arrays if _prefix(n) == prefix
+        }
+        _check_shapes(rows, prefix, task.backbone.max_sequence_length)
+        limits = task.input_limits(rows["token_ids"].shape[1])
+        for name, values in rows.items():
+            _check_range(prefix + name, values, limits[name])
+    return {name: array.astype(np.int32, copy=False) for name, array in arrays.items()}
+
+
+def _known_inputs(task, x):
+    """Names of the inputs of a task in `x`, in order."""
+    needed, optional = task.known_inputs()
+    names = list(x) if isinstance(x, Mapping) else []
+    missing = set(needed) - set(names)
+    # Tokenizers give `segment_ids` to all, and not every backbone has segments.
+    if missing or set(names) - {*needed, *optional, "segment_ids"}:
+        raise ValueError(
+            f"A {type(task).__name__} takes raw text, or prepared ids as a dict of "
+            f"{', '.join(needed)}. Received: "
+            + (", ".join(map(str, names)) or f"{type(x).__name__} {shown(x)}")
+        )
+    return [name for name in names if name in (*needed, *optional)]
+
+
+def _prefix(name):
+    return name[: name.index("_") + 1] if name.startswith("second_") else ""
+
+
+def _whole_numbers(name, values):
+    array = array_of(values)
+    array = np.asarray(values) if array is None else array
+    if array.ndim != 2:
+        raise ValueError(
+            f"{name} must have two axes, (B, S). Received: shape {array.shape}"
+        )
+    if array.dtype.kind not in "iu" and not (
+        array.dtype.kind == "b" and name.endswith("padding_mask")
+    ):
+        raise ValueError(f"{name} must be whole numbers. Received: {array.dtype}")
+    return array
+
+
+def _check_shapes(rows, prefix, longest):
+    shape = rows["token_ids"].shape
+    for name, values in rows.items():
+        wanted = shape[:1] if name == "mask_positions" else shape
+        if values.shape[: len(wanted)] != wanted:
+            raise ValueError(
+                f"{prefix}{name} must have the rows and columns of token_ids, {shape}. "
+                f"Received: shape {values.shape}"
+            )
+    if shape[1] > longest:
+        raise ValueError(
+            f"Inputs must not be longer than {longest}, the backbone's positions. "
+            f"Received: {prefix}token_ids of shape {shape}"
+        )
+
+
+def _check_range(name, values, limit):
+    wrong = (values < 0) | (values >= limit)
+    if wrong.any():
+        row, column = np.argwhere(wrong)[0]
+        raise ValueError(
+            f"{name} must be 0 to {limit - 1}. Received: {values[row, column]} in "
+            f"column {column} of row {row}"
+        )
+
+
+def whole_targets(y, limit, shape, what="y"):
+    """Targets that are whole numbers from 0 to `limit` - 1, int32 of that shape.
+
+    Raises:
+        ValueError: the shape is another, or a target is no such number; it is named.
+    """
+    array = array_of(y)
+    array = np.asarray(y) if array is None else array
+    if array.shape != tuple(shape):
+        raise ValueError(
+            f"{what} must have the shape {tuple(shape)}. Received: {array.shape}"
+        )
+    if array.dtype.kind not in "iu":
+        raise ValueError(f"{what} must be whole numbers. Received: {array.dtype}")
+    wrong = (array < 0) | (array >= limit)
+    if wrong.any():
+        place = tuple(np.argwhere(wrong)[0])
+        raise ValueError(
+            f"{what} must be 0 to {limit - 1}. Received: {array[place]} in row "
+            f"{place[0]}"
+        )
+    return array.astype(np.int32, copy=False)
+
+
+def finite_numbers(x, what):
+    """Numbers of any type and shape, an array; ValueError if one is not finite."""
+    array = array_of(x)
+    array = np.asarray(x) if array is None else array
+    if array.dtype.kind not in "biuf":
+        raise ValueError(f"{what} must hold numbers. Received: {array.dtype}")
+    wrong = ~np.isfinite(array)
+    if wrong.any():
+        place = tuple(np.argwhere(wrong)[0])
+        raise ValueError(
+            f"{what} must be finite. Received: {array[place]} in row {place[0]}"
+        )
+    return array
+
+
+def weights_in_graph(weights, number, refusals):
+    """Weights (B,) of a batch within `tf.data`, checked; a list, empty if none came."""
+
+    def check(number, weights):
+        try:
+            return [example_weights(weights, len(weights))]
+        except ValueError as e:
+            raise ValueError(f"{e}, batch {number}") from None
+
+    return [
+        refusals.call(check, [number, w], [tf.TensorSpec(w.shape[:1], tf.float32)])[0]
+        for w in weights
+    ]
+
+
+def _like(weights, targets):
+    return targets if isinstance(weights, dict) else tf.nest.flatten(targets)[0]
+
+
+def _fitting(weights, targets):
+    """The weights, if they are those of the targets, or of their rows."""
+    if weights.ndim == 2 and weights.shape[1] == 1 and targets.ndim == 1:
+        weights = weights[:, 0]
+    if weights.shape not in (targets.shape, targets.shape[:1]):
+        raise ValueError(
+            f"sample_weight must have the shape {targets.shape[:1]} or "
+            f"{targets.shape}. Received: {weights.shape}"
+        )
+    return weights
+
+
+def _spread(weights, own):
+    return weights[:, np.newaxis] if weights.ndim < own.ndim else weights
+
+
+def _weight_specs(given, targets):
+    """Specs of checked weights."""
+
+    def of_one(given, target):
+        flat = given.shape.rank == 2 and target.shape.rank == 1
+        return tf.TensorSpec(given.shape[:1] if flat else given.shape, tf.float32)
+
+    return tf.nest.map_structure(of_one, given, _like(given, targets))
