@@ -76,7 +76,9 @@ def dataset_of_batches(x, refusals, *, shuffle=False, seed=0):
             raise
 
     dataset = tf.data.Dataset.from_generator(generate, output_signature=spec)
-    return dataset.apply(tf.data.experimental.assert_cardinality(count)).prefetch(2)
+    if count != tf.data.UNKNOWN_CARDINALITY:
+        dataset = dataset.apply(tf.data.experimental.assert_cardinality(count))
+    return dataset.prefetch(2)
 
 
 def _passes(x, shuffle, seed):
@@ -154,7 +156,9 @@ def _values(x):
         return tf.convert_to_tensor(array)
     rows = list(x)
     if rows and all(isinstance(row, list | tuple | np.ndarray) for row in rows):
-        return tf.ragged.constant([list(row) for row in rows], ragged_rank=1)
+        rows = [list(row) for row in rows]
+        names = all(isinstance(v, str | bytes) for row in rows for v in row)
+        return tf.ragged.constant(rows, tf.string if names else None, ragged_rank=1)
     return tf.convert_to_tensor(rows)
 
 

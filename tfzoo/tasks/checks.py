@@ -13,6 +13,7 @@ from collections.abc import Mapping
 import numpy as np
 import tensorflow as tf
 
+from tfzoo.data.buckets import SECOND
 from tfzoo.tasks.inputs import (
     array_of,
     checked_weights,
@@ -146,10 +147,7 @@ def checked(task, x, y=None, weights=None):
         return [inputs]
     targets, own = task.checked_targets(y, inputs)
     if weights is not None:
-        weights = tf.nest.map_structure(
-            lambda w: checked_weights(numbers_of(w, "sample_weight")), weights
-        )
-        weights = tf.nest.map_structure(_fitting, weights, _like(weights, targets))
+        weights = of_each_output(_fitting, weights, _like(weights, targets))
     if own is not None:
         weights = own if weights is None else _spread(weights, own) * own
     return [inputs, targets] if weights is None else [inputs, targets, weights]
@@ -163,10 +161,14 @@ def checked_inputs(task, x):
             a number that the backbone does not have.
     """
     arrays = {name: _whole_numbers(name, x[name]) for name in _known_inputs(task, x)}
-    for prefix in dict.fromkeys(_prefix(name) for name in arrays):
+    for prefix in ("", SECOND):
         rows = {
-            n.removeprefix(prefix): arrays[n] for n in arrays if _prefix(n) == prefix
+            name.removeprefix(prefix): values
+            for name, values in arrays.items()
+            if name.startswith(SECOND) == bool(prefix)
         }
+        if not rows:
+            continue
         _check_shapes(rows, prefix, task.backbone.max_sequence_length)
         limits = task.input_limits(rows["token_ids"].shape[1])
         for name, values in rows.items():
@@ -187,10 +189,6 @@ def _known_inputs(task, x):
             + (", ".join(map(str, names)) or f"{type(x).__name__} {shown(x)}")
         )
     return [name for name in names if name in (*needed, *optional)]
-
-
-def _prefix(name):
-    return name[: name.index("_") + 1] if name.startswith("second_") else ""
 
 
 def _whole_numbers(name, values):
@@ -288,11 +286,19 @@ def weights_in_graph(weights, number, refusals):
 
 
 def _like(weights, targets):
-    return targets if isinstance(weights, dict) else tf.nest.flatten(targets)[0]
+    return targets if isinstance(weights, Mapping) else tf.nest.flatten(targets)[0]
+
+
+def of_each_output(function, *values):
+    """What a function makes of values, or of each of a dict of them by output."""
+    if isinstance(values[0], Mapping):
+        return {name: function(*(v[name] for v in values)) for name in values[0]}
+    return function(*values)
 
 
 def _fitting(weights, targets):
-    """The weights, if they are those of the targets, or of their rows."""
+    """The weights, checked, if they are those of the targets, or of their rows."""
+    weights = checked_weights(numbers_of(weights, "sample_weight"))
     if weights.ndim == 2 and weights.shape[1] == 1 and targets.ndim == 1:
         weights = weights[:, 0]
     if weights.shape not in (targets.shape, targets.shape[:1]):
@@ -314,4 +320,4 @@ def _weight_specs(given, targets):
         flat = given.shape.rank == 2 and target.shape.rank == 1
         return tf.TensorSpec(given.shape[:1] if flat else given.shape, tf.float32)
 
-    return tf.nest.map_structure(of_one, given, _like(given, targets))
+    return of_each_output(of_one, given, _like(given, targets))

@@ -33,7 +33,10 @@ class AutoCompile:
     """
 
     learns = None
-    _schedule = None
+    other_losses = ()  # classes that take the targets of the task's own loss
+    jit_compiled = False  # whether XLA compiles the training step
+    has_own_loss = False  # whether the loss is none of the task's kind
+    _schedule = None  # of the automatic optimizer, planned by each `fit`
 
     def compile(
         self,
@@ -98,52 +101,55 @@ class AutoCompile:
                 f"Received: loss={loss!r}, label_smoothing={label_smoothing}"
             )
         _check_ranges(given)
-        self._compile_arguments = {
-            "optimizer": optimizer,
-            "loss": loss,
-            "metrics": metrics,
-            "weighted_metrics": weighted_metrics,
-            **given,
-            "label_smoothing": label_smoothing,
-            "jit_compile": jit_compile,
-            **kwargs,
-        }
-        if own_loss:
-            loss = loss_of_logits(loss, self)
-        auto_metrics = isinstance(weighted_metrics, str) and weighted_metrics == "auto"
+        loss = loss_of_logits(loss, self) if own_loss else None
+        metrics = metric_of_logits(metrics, self)
+        own_metrics = not (
+            isinstance(weighted_metrics, str) and weighted_metrics == "auto"
+        )
+        if own_metrics:
+            weighted_metrics = metric_of_logits(weighted_metrics, self)
+        self.jit_compiled = bool(jit_compile)  # which the defaults depend on
         # The model may have been built in the scope of a strategy.
         with self.distribute_strategy.scope():
-            self._schedule = None
-            if auto:
-                optimizer = self._auto_optimizer(**{**OF_OPTIMIZER, **given})
-            if isinstance(optimizer, keras.optimizers.Optimizer):
-                require_supported(
-                    optimizer=optimizer,
-                    jit_compile=jit_compile,
-                    steps_per_execution=kwargs.get("steps_per_execution", 1),
-                )
-            super().compile(
-                optimizer=optimizer,
+            self._compile_keras(
+                optimizer=(
+                    self._auto_optimizer(**{**OF_OPTIMIZER, **given})
+                    if auto
+                    else optimizer
+                ),
                 loss=loss if own_loss else self.default_loss(label_smoothing),
-                metrics=metric_of_logits(metrics, self),
+                metrics=metrics,
                 weighted_metrics=(
-                    self.default_metrics()
-                    if auto_metrics
-                    else metric_of_logits(weighted_metrics, self)
+                    weighted_metrics if own_metrics else self.default_metrics()
                 ),
                 jit_compile=jit_compile,
                 **kwargs,
             )
-        # A loss of the user's own, not one that the task knows under its name.
-        self.has_own_loss = own_loss and not isinstance(
-            loss, type(self.default_loss(0))
-        )
+
+    def _compile_keras(self, **arguments):
+        """Keras's `compile`, with losses, metrics and an optimizer as it knows them."""
+        optimizer = arguments["optimizer"]
+        if isinstance(optimizer, keras.optimizers.Optimizer):
+            require_supported(
+                optimizer=optimizer,
+                jit_compile=arguments["jit_compile"],
+                steps_per_execution=arguments.get("steps_per_execution", 1),
+            )
+        super().compile(**arguments)
+        self._compile_arguments = arguments
+        self.jit_compiled = bool(arguments["jit_compile"])
+        inner = getattr(self.optimizer, "inner_optimizer", self.optimizer)
+        schedule = getattr(inner, "schedule", None)
+        self._schedule = schedule if isinstance(schedule, PlannedSchedule) else None
+        known = {type(loss) for loss in keras.tree.flatten(self.default_loss(0.0))}
+        losses = {type(loss) for loss in keras.tree.flatten(arguments["loss"])}
+        self.has_own_loss = not losses <= {*known, *self.other_losses}
 
     def _auto_optimizer(
         self, learning_rate, total_steps, warmup_fraction, weight_decay, clip_norm
     ):
         if total_steps is None:
-            schedule = self._schedule = PlannedSchedule(learning_rate, warmup_fraction)
+            schedule = PlannedSchedule(learning_rate, warmup_fraction)
         else:
             warmup_steps = round(warmup_fraction * total_steps)
             schedule = WarmupLinearDecay(learning_rate, warmup_steps, total_steps)
@@ -152,11 +158,6 @@ class AutoCompile:
             schedule, weight_decay=weight_decay, epsilon=1e-6, global_clipnorm=clip_norm
         )
         return scaled(optimizer, self.backbone.dtype_name)
-
-    @property
-    def jit_compiled(self):
-        """Whether XLA compiles the training step."""
-        return bool(getattr(self, "_compile_arguments", {}).get("jit_compile"))
 
     def plan_steps(self, steps_per_epoch, epochs, initial_epoch=0):
         """Gives an automatic optimizer the schedule of this `fit`.
@@ -179,7 +180,8 @@ class AutoCompile:
                 "needs it: compile(total_steps=...) or fit(steps_per_epoch=...). "
                 "Received: total_steps=None, steps_per_epoch=None"
             )
-        done = int(self.optimizer.iterations)
+        optimizer = getattr(self.optimizer, "inner_optimizer", self.optimizer)
+        done = int(optimizer.iterations)
         total = steps_per_epoch * epochs
         if done and not initial_epoch:
             logger.warning(
@@ -204,7 +206,7 @@ class AutoCompile:
         return keras.saving.serialize_keras_object(dict(self._compile_arguments))
 
     def compile_from_config(self, config):
-        self.compile(**keras.saving.deserialize_keras_object(config))
+        self._compile_keras(**keras.saving.deserialize_keras_object(config))
         if self.built:
             self.optimizer.build(self.trainable_variables)
 

@@ -35,13 +35,13 @@ def values_of(x, what):
     """
     if isinstance(x, list | tuple):
         return list(x)
+    if isinstance(x, tf.RaggedTensor):
+        return x.to_list()
     if isinstance(x, str | bytes | Mapping | Set) or not isinstance(x, Iterable):
         raise ValueError(
             f"{what} must be a list, an array or a column. Received: "
             f"{type(x).__name__} {shown(x)}"
         )
-    if isinstance(x, tf.RaggedTensor):
-        return x.to_list()
     if isinstance(x, Iterator):
         return list(x)
     array = array_of(x)
@@ -281,7 +281,8 @@ def _is_flat(x):
 
 
 def shown(value):
-    text = repr(value)
+    """The value as it can stand in a line of an error."""
+    text = " ".join(repr(value).split())
     return text if len(text) <= 80 else text[:77] + "..."
 
 

@@ -260,11 +260,9 @@ def label_names(task, labels):
         ValueError: they have no order, are too few, or not all different strings.
     """
     least = 2 if task == "classification" else 1
-    if isinstance(labels, str | bytes | Mapping | Set) or (
-        labels is not None
-        and not isinstance(labels, Sequence)
-        and array_of(labels) is None
-    ):
+    ordered = labels is None or isinstance(labels, Sequence)
+    ordered = ordered or array_of(labels) is not None
+    if isinstance(labels, str | bytes | Mapping | Set) or not ordered:
         raise ValueError(
             "labels must be a list or tuple, whose order is that of the classes. "
             f"Received: {type(labels).__name__} {shown(labels)}"
@@ -320,5 +318,5 @@ def _one_axis(numbers):
 def _finite(numbers):
     if not np.isfinite(numbers).all():
         row = int(np.argmin(np.isfinite(numbers)))
-        raise ValueError(f"y must be finite. Received: y[{row}]={numbers[row]!r}")
+        raise ValueError(f"y must be finite. Received: {numbers[row]} in row {row}")
     return numbers

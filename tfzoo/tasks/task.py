@@ -15,7 +15,13 @@ from tfzoo.data.pipelines import without_waiting
 from tfzoo.data.string_batches import dense_batch
 from tfzoo.models import RobertaEncoder
 from tfzoo.tasks.batches import array_batches, dataset_of_batches, is_batches
-from tfzoo.tasks.checks import Refusals, check_dataset, checked, finite_numbers
+from tfzoo.tasks.checks import (
+    Refusals,
+    check_dataset,
+    checked,
+    finite_numbers,
+    of_each_output,
+)
 from tfzoo.tasks.compiling import AutoCompile
 from tfzoo.tasks.inputs import (
     batched,
@@ -182,7 +188,7 @@ class Task(AutoCompile, Preset, keras.Model):
         """
         if not self.has_own_loss:
             return self.targets_of_ids(y, inputs)
-        return tf.nest.map_structure(lambda x: finite_numbers(x, "y"), y), None
+        return of_each_output(lambda x: finite_numbers(x, "y"), y), None
 
     def target_specs(self, y, x):
         """The specs of what `checked_targets` returns, from the specs of y and x."""
@@ -526,8 +532,17 @@ class Task(AutoCompile, Preset, keras.Model):
             return self.predict_prepared(self.input_batches(x, batch_size), **kwargs)
 
     def predict_prepared(self, batches, **kwargs):
-        """Keras's `predict` of batches that need no check."""
-        return keras.Model.predict(self, batches, **kwargs)
+        """Keras's `predict` of batches that need no check.
+
+        Of batches of different lengths the shorter rows end in NaN.
+        """
+        outputs = super().predict(batches, **kwargs)
+        return tf.nest.map_structure(
+            lambda x: x.to_tensor(np.nan).numpy()
+            if isinstance(x, tf.RaggedTensor)
+            else x,
+            outputs,
+        )
 
     def outputs_of(self, inputs):
         """The outputs of one batch, as an array (a nest of them).

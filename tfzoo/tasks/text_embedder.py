@@ -26,7 +26,7 @@ from tfzoo.tasks.inputs import (
 from tfzoo.tasks.predicting import RowPerText
 from tfzoo.tasks.presets import stored_task_arguments
 from tfzoo.tasks.task import BATCH_SIZE
-from tfzoo.training.pair_losses import InBatchNegatives
+from tfzoo.training.pair_losses import CosineError, InBatchNegatives
 
 _HASHES = 2**31 - 1
 
@@ -63,6 +63,7 @@ class TextEmbedder(RowPerText, EncoderTask):
     """
 
     heads = ()
+    other_losses = (CosineError,)
     signatures = staticmethod(text_embedder_signatures)
 
     def __init__(

@@ -52,6 +52,10 @@ class AdamW(keras.optimizers.AdamW):
     ):
         super().__init__(learning_rate, weight_decay=weight_decay, **options)
         self.undecayed = undecayed
+        is_schedule = isinstance(
+            learning_rate, keras.optimizers.schedules.LearningRateSchedule
+        )
+        self.schedule = learning_rate if is_schedule else None
 
     def get_config(self):
         return {**super().get_config(), "undecayed": self.undecayed}
