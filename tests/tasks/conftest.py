@@ -77,3 +77,19 @@ def texts():
     return [" ".join(row) for row in rows], [
         "yes" if i % 2 else "no" for i in range(60)
     ]
+
+
+@pytest.fixture(scope="session")
+def small_encoder(tokenizer):
+    """As `make_encoder`, without dropout, for fixtures of any scope."""
+
+    def make():
+        encoder = BertEncoder(
+            tokenizer.vocabulary_size, 1, 2, 16, 32, dropout=0.0, max_sequence_length=32
+        )
+        rng = np.random.default_rng(0)
+        for v in encoder.trainable_variables:
+            v.assign(rng.normal(size=v.shape) * 0.2 + ("gamma" in v.path))
+        return encoder
+
+    return make

@@ -134,7 +134,7 @@ def test_a_keras_file_is_whole(model, tmp_path):
     text = "the cat sat"
     assert copy.score(text)["log_probability"] == model.score(text)["log_probability"]
     assert copy.get_config() == model.get_config()
-    assert copy._compile_arguments["learning_rate"] == 3e-4
+    assert copy.optimizer.schedule.peak_learning_rate == 3e-4
 
 
 @pytest.mark.parametrize("open_preset", [CausalLM.from_preset, from_preset])

@@ -85,7 +85,9 @@ def gathered_questions(x):
 
 
 def _plain(x):
-    return x.numpy().tolist() if isinstance(x, tf.Tensor) else x.to_list()
+    if isinstance(x, tf.RaggedTensor):
+        return x.to_list()
+    return x.numpy().tolist() if x.shape.rank else x.numpy()
 
 
 def _text(text):
@@ -132,7 +134,7 @@ def _pairs(given):
     """(start, text) of each answer."""
     if isinstance(given, dict):
         texts, starts = given["text"], given["answer_start"]
-        if isinstance(texts, str):
+        if isinstance(texts, str | bytes):
             texts, starts = [texts], [starts]
         return zip(map(int, starts), map(_text, texts), strict=True)
     return ((int(one["answer_start"]), _text(one["text"])) for one in given or ())

@@ -5,7 +5,9 @@ Shapes: N examples, B batch.
 
 import collections
 import concurrent.futures
+import contextlib
 import itertools
+import warnings
 from collections.abc import Iterator, Mapping
 
 import keras
@@ -79,6 +81,19 @@ def dataset_of_batches(x, refusals, *, shuffle=False, seed=0):
     if count != tf.data.UNKNOWN_CARDINALITY:
         dataset = dataset.apply(tf.data.experimental.assert_cardinality(count))
     return dataset.prefetch(2)
+
+
+@contextlib.contextmanager
+def to_the_end(steps):
+    """Silences Keras's warning that batches end, where nobody said how many there are.
+
+    Args:
+        steps: How many the user asked for, or None.
+    """
+    with warnings.catch_warnings():
+        if steps is None:
+            warnings.filterwarnings("ignore", "Your input ran out of data")
+        yield
 
 
 def _passes(x, shuffle, seed):

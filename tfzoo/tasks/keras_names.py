@@ -142,7 +142,7 @@ def _refuse_probabilities(value):
 def _of_numbers(function, name):
     found = keras.metrics.get(function)
     if isinstance(found, keras.metrics.Metric):
-        return found
+        return type(found)(name=name)
     return keras.metrics.MeanMetricWrapper(found, name=name)
 
 

@@ -244,6 +244,7 @@ class QuestionAnswerer(EncoderTask):
             if figures:
                 exact_match, f1 = np.mean(figures, axis=0)
                 found |= {"exact_match": float(exact_match), "f1": float(f1)}
+        found = {"loss": found.pop("loss"), **found}
         return found if return_dict else list(found.values())
 
     def predict(self, x, batch_size=None, **kwargs):

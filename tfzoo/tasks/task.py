@@ -14,7 +14,12 @@ from tfzoo.data.buckets import ordered_batches
 from tfzoo.data.pipelines import without_waiting
 from tfzoo.data.string_batches import dense_batch
 from tfzoo.models import RobertaEncoder
-from tfzoo.tasks.batches import array_batches, dataset_of_batches, is_batches
+from tfzoo.tasks.batches import (
+    array_batches,
+    dataset_of_batches,
+    is_batches,
+    to_the_end,
+)
 from tfzoo.tasks.checks import (
     Refusals,
     check_dataset,
@@ -314,7 +319,7 @@ class Task(AutoCompile, Preset, keras.Model):
             (x, y, sample_weight), validation_data = self._split(
                 x, y, sample_weight, validation_split
             )
-        with self.refusals.told():
+        with self.refusals.told(), to_the_end(steps_per_epoch):
             data = self._training_batches(
                 x,
                 y,
@@ -331,9 +336,12 @@ class Task(AutoCompile, Preset, keras.Model):
                 validation_data = self._validation(
                     validation_data, validation_batch_size or batch_size
                 )
-            steps_per_epoch = steps_per_epoch or data.steps_per_epoch
+            planned = steps_per_epoch or data.steps_per_epoch
             if epochs > initial_epoch:
-                self.plan_steps(steps_per_epoch, epochs, initial_epoch)
+                self.plan_steps(planned, epochs, initial_epoch)
+            _require_end(data.batches, planned, "steps_per_epoch")
+            if validation_data is not None:
+                _require_end(validation_data, validation_steps, "validation_steps")
             return super().fit(
                 data.batches,
                 epochs=epochs,
@@ -342,7 +350,7 @@ class Task(AutoCompile, Preset, keras.Model):
                 validation_data=validation_data,
                 shuffle=False,  # the dataset's own order
                 initial_epoch=initial_epoch,
-                steps_per_epoch=steps_per_epoch if data.is_continuous else None,
+                steps_per_epoch=planned if data.is_continuous else steps_per_epoch,
                 validation_steps=validation_steps,
                 validation_freq=validation_freq,
             )
@@ -500,8 +508,9 @@ class Task(AutoCompile, Preset, keras.Model):
         if not self.compiled:
             self.compile()
         require_whole("batch_size", batch_size, 1)
-        with self.refusals.told():
+        with self.refusals.told(), to_the_end(kwargs.get("steps")):
             data = self._evaluated(x, y, sample_weight, batch_size=batch_size)
+            _require_end(data, kwargs.get("steps"), "steps")
             return super().evaluate(data, **kwargs)
 
     def input_batches(self, x, batch_size):
@@ -528,8 +537,10 @@ class Task(AutoCompile, Preset, keras.Model):
     def predict_batches(self, x, batch_size=None, **kwargs):
         """Keras's `predict` of prepared ids, or of batches of any kind."""
         require_whole("batch_size", batch_size, 1)
-        with self.refusals.told():
-            return self.predict_prepared(self.input_batches(x, batch_size), **kwargs)
+        with self.refusals.told(), to_the_end(kwargs.get("steps")):
+            batches = self.input_batches(x, batch_size)
+            _require_end(batches, kwargs.get("steps"), "steps")
+            return self.predict_prepared(batches, **kwargs)
 
     def predict_prepared(self, batches, **kwargs):
         """Keras's `predict` of batches that need no check.
@@ -538,9 +549,9 @@ class Task(AutoCompile, Preset, keras.Model):
         """
         outputs = super().predict(batches, **kwargs)
         return tf.nest.map_structure(
-            lambda x: x.to_tensor(np.nan).numpy()
-            if isinstance(x, tf.RaggedTensor)
-            else x,
+            lambda x: (
+                x.to_tensor(np.nan).numpy() if isinstance(x, tf.RaggedTensor) else x
+            ),
             outputs,
         )
 
@@ -633,6 +644,13 @@ def _refuse_beside_batches(x, y, sample_weight, batch_size):
         raise ValueError(
             f"A {type(x).__name__} gives whole batches, with targets and weights. "
             f"Received beside it: {', '.join(given)}"
+        )
+
+
+def _require_end(batches, steps, name):
+    if steps is None and int(batches.cardinality()) == tf.data.INFINITE_CARDINALITY:
+        raise ValueError(
+            f"The batches never end, so that {name} must be given. Received: None"
         )
 
 

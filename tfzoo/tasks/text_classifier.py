@@ -271,6 +271,7 @@ class TextClassifier(RowPerText, EncoderTask):
             scores = self.predict(texts, batch_size=batch_size, verbose=0)
             y = self.targets.encode(y, len(texts.texts))
             found["spearman"] = metrics.spearman(scores, y)
+        found = {"loss": found.pop("loss"), **found}
         return found if return_dict else list(found.values())
 
     def classify(self, texts, text_pairs=None, *, batch_size=BATCH_SIZE):

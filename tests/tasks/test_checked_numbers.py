@@ -1,0 +1,224 @@
+"""Numbers that no model may see are refused on every road, before any update."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tfzoo.tasks import (
+    BertPretrainer,
+    CausalLM,
+    MaskedLM,
+    QuestionAnswerer,
+    TextClassifier,
+    TextEmbedder,
+    TokenClassifier,
+)
+
+LABELS = ["no", "yes"]
+X = ["the cat", "a dog ran", "good film", "bad film"]
+slices = tf.data.Dataset.from_tensor_slices
+
+
+@pytest.fixture(scope="module")
+def classifier(small_encoder, tokenizer):
+    task = TextClassifier(small_encoder(), tokenizer, LABELS)
+    task.compile(optimizer=keras.optimizers.SGD(0.1))
+    return task
+
+
+@pytest.fixture(scope="module")
+def regression(small_encoder, tokenizer):
+    task = TextClassifier(small_encoder(), tokenizer, task="regression")
+    task.compile(optimizer=keras.optimizers.SGD(0.1))
+    return task
+
+
+@pytest.fixture(scope="module")
+def ids(classifier):
+    encoded = classifier.encode_strings(tf.constant(X))
+    return {name: value.numpy() for name, value in encoded.items()}
+
+
+class Batch(keras.utils.PyDataset):
+    def __init__(self, *parts):
+        super().__init__()
+        self.parts = parts
+
+    def __len__(self):
+        return 1
+
+    def __getitem__(self, i):
+        return self.parts
+
+
+ROADS = {
+    "lists": lambda ids, *rest: (X, *(list(part) for part in rest)),
+    "dataset": lambda ids, *rest: (slices((X, *rest)).batch(4),),
+    "PyDataset": lambda ids, *rest: (Batch(X, *rest),),
+    "ids": lambda ids, *rest: (ids, *rest),
+    "dataset of ids": lambda ids, *rest: (slices((ids, *rest)).batch(4),),
+    "generator of ids": lambda ids, *rest: (iter([(ids, *rest)]),),
+}
+
+
+def refused(task, data, message, **options):
+    """The data is refused in a line, and no weight has changed."""
+    before = [w.copy() for w in task.get_weights()]
+    if len(data) == 3:
+        *data, options["sample_weight"] = data
+    if not isinstance(data[0], list | dict):
+        options["steps_per_epoch"] = 1
+    with pytest.raises(ValueError, match=message) as error:
+        task.fit(*data, verbose=0, **options)
+    assert "\n" not in str(error.value)
+    for old, new in zip(before, task.get_weights(), strict=True):
+        np.testing.assert_array_equal(old, new)
+
+
+@pytest.mark.parametrize("road", ROADS)
+def test_a_target_that_is_no_class_is_refused(classifier, ids, road):
+    for y, message in (
+        ([0, 1, 0.9, 1], "Received: 0.9 in row 2"),
+        ([0, 1, 2, 1], "Received: 2(.0)? in row 2"),
+        ([0, -1, 0, 1], "Received: -1(.0)? in row 1"),
+        ([0, np.nan, 0, 1], "Received: nan in row 1"),
+        ([-100, 0, 0, 1], "Received: -100(.0)? in row 0"),
+        (np.eye(2)[[0, 1, 0, 1]], "argmax"),
+        ([True, False, True, True], "astype"),
+        (["no", "yes", "maybe", "no"], "Received: 'maybe' in row 2"),
+    ):
+        refused(classifier, ROADS[road](ids, np.array(y)), message)
+
+
+@pytest.mark.parametrize("road", ROADS)
+def test_a_number_or_weight_that_is_not_finite_is_refused(regression, ids, road):
+    good = np.ones(4, np.float32)
+    for value in (np.nan, np.inf, -np.inf):
+        bad = np.array([1, 1, value, 1], np.float32)
+        refused(regression, ROADS[road](ids, bad), "finite.*in row 2")
+        refused(regression, ROADS[road](ids, good, bad), "sample_weight.*in row 2")
+    refused(regression, ROADS[road](ids, good, -good), "0 or more.*-1.0 in row 0")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        (dict(token_ids=-1), "token_ids must be 0 to.*-1 in column 1 of row 2"),
+        (dict(token_ids=10_000), "token_ids must be 0 to.*10000 in column 1"),
+        (dict(segment_ids=2), "segment_ids must be 0 to 1. Received: 2"),
+        (dict(padding_mask=3), "padding_mask must be 0 to 1. Received: 3"),
+    ],
+    ids=["negative", "too large", "segment", "mask"],
+)
+@pytest.mark.parametrize("mode", ["eager", "graph", "xla"])
+def test_an_id_out_of_range_is_refused_in_all_modes(classifier, ids, change, mode):
+    changes, message = change
+    wrong = {name: values.copy() for name, values in ids.items()}
+    for name, value in changes.items():
+        wrong[name][2, 1] = value
+    modes = {"eager": dict(run_eagerly=True), "xla": dict(jit_compile=True)}
+    classifier.compile(keras.optimizers.SGD(0.1), **modes.get(mode, {}))
+    y = np.array([0, 1, 0, 1])
+    for data in ((wrong, y), (slices((wrong, y)).batch(4),)):
+        refused(classifier, data, message)
+        for method in (classifier.evaluate, classifier.predict):
+            with pytest.raises(ValueError, match=message):
+                method(*data[: 1 if method == classifier.predict else 2], verbose=0)
+
+
+def test_ids_of_another_kind_are_refused(classifier, ids):
+    y = [0, 1, 0, 1]
+    long = {name: np.ones((4, 33), np.int32) for name in ids}
+    floats = {**ids, "token_ids": ids["token_ids"].astype(float)}
+    short = {**ids, "padding_mask": ids["padding_mask"][:, 1:]}
+    refused(classifier, (long, y), "longer than 32")
+    refused(classifier, (floats, y), "whole numbers. Received: float64")
+    refused(classifier, (short, y), "rows and columns of token_ids")
+
+
+def test_targets_of_the_other_tasks_are_checked(
+    small_encoder, make_gpt, tokenizer, byte_tokenizer, ids
+):
+    size, rows = tokenizer.vocabulary_size, np.ones((4, 2), np.int32)
+    encoder = small_encoder()
+    masked = {**ids, "mask_positions": rows}
+    two = {f"second_{name}": values for name, values in ids.items()} | ids
+    length = ids["token_ids"].shape[1]
+    gpt_ids = {"token_ids": rows, "padding_mask": rows}
+    pretrainer = BertPretrainer(encoder, tokenizer)
+    both = {"masked_words": rows, "next_sentence": [0, 1, 0, 1]}
+    for task, x, y, message in (
+        (MaskedLM(encoder, tokenizer), masked, rows * size, f"0 to {size - 1}"),
+        (MaskedLM(encoder, tokenizer), masked, rows[:, :1], "shape"),
+        (
+            MaskedLM(encoder, tokenizer),
+            {**masked, "mask_positions": rows * length},
+            rows,
+            "mask_positions must be 0",
+        ),
+        (CausalLM(make_gpt(), byte_tokenizer), gpt_ids, -rows, "Received: -1"),
+        (pretrainer, masked, {**both, "next_sentence": [0, 1, 2, 0]}, "0 to 1.*2"),
+        (pretrainer, masked, rows, "dict of masked_words, next_sentence"),
+        (QuestionAnswerer(encoder, tokenizer), ids, rows * length, "0 to"),
+        (TextEmbedder(encoder, tokenizer), two, [0.0, 1.0, 5.0, 0.0], "-1 to 1.*5.0"),
+        (
+            TokenClassifier(encoder, tokenizer, LABELS),
+            ids,
+            ids["token_ids"] * 0 + 2,
+            "Received: 2",
+        ),
+    ):
+        task.compile(optimizer=keras.optimizers.SGD(0.1))
+        refused(task, (x, y), message)
+        refused(task, (slices((x, y)).batch(4),), message)
+
+
+def test_words_marked_as_not_learned_count_for_nothing(small_encoder, tokenizer):
+    task = TokenClassifier(small_encoder(), tokenizer, ["O", "B-pet", "I-pet"])
+    task.compile(optimizer=keras.optimizers.SGD(0.0))
+    x = [["the", "cat", "sat"], ["a", "dog"]]
+    want = task.evaluate([["the", "cat", "sat"]], [["O", "B-pet", "O"]], verbose=0)
+    for mark in (-1, -100):
+        y = [["O", "B-pet", "O"], [mark, mark]]
+        assert task.evaluate(x, y, verbose=0) == pytest.approx(want, abs=1e-5)
+    ragged = tf.data.Dataset.from_tensors(
+        (tf.ragged.constant(x), tf.ragged.constant([[0, 1, 0], [-100, -1]]))
+    )
+    assert task.evaluate(ragged, verbose=0) == pytest.approx(want, abs=1e-5)
+
+
+def test_labels_that_are_numbers_go_by_their_names(small_encoder, tokenizer):
+    task = TextClassifier(small_encoder(), tokenizer, ["1", "2", "3"])
+    task.compile(optimizer=keras.optimizers.SGD(0.0))
+    names = ["1", "3", "2", "1"]
+    want = task.evaluate(X, names, verbose=0)
+    numbers = np.array([1, 3, 2, 1])
+    for data in ((X, numbers), (slices((X, numbers)).batch(2),)):
+        with pytest.raises(ValueError, match=r"their names, such as str\(label\)"):
+            task.evaluate(*data, verbose=0)
+    for data in ((slices((X, names)).batch(4),), (task.training_data(X, names),)):
+        np.testing.assert_allclose(task.evaluate(*data, verbose=0), want, atol=1e-5)
+    counted = TextClassifier(small_encoder(), tokenizer, ["0", "1"])
+    np.testing.assert_array_equal(counted.targets.encode([0, 1], 2), [0, 1])
+
+
+@pytest.mark.parametrize(
+    "labels", [{"a", "b"}, {"a": 0, "b": 1}, "ab", (x for x in "ab"), None, ["a", 1]]
+)
+def test_labels_have_an_order(small_encoder, tokenizer, labels):
+    for task in (TextClassifier, TokenClassifier):
+        with pytest.raises(ValueError, match="labels must be"):
+            task(small_encoder(), tokenizer, labels)
+
+
+def test_train_on_batch_checks_what_it_is_given(classifier, ids):
+    classifier.compile(keras.optimizers.SGD(0.1))
+    assert np.isfinite(classifier.train_on_batch(X, ["no", "yes", "no", "no"])).all()
+    with pytest.raises(ValueError, match="Received: 7 in row 0"):
+        classifier.train_on_batch(ids, [7, 0, 0, 0])
+    with pytest.raises(ValueError, match="token_ids must be 0"):
+        classifier.test_on_batch({**ids, "token_ids": ids["token_ids"] - 9}, [0] * 4)
+    classifier.compile()
+    with pytest.raises(ValueError, match=r"compile\(total_steps=\.\.\.\)"):
+        classifier.train_on_batch(X, [0, 0, 0, 0])

@@ -1,0 +1,207 @@
+"""What `compile` and the schedule of `fit` do with their arguments."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tfzoo.tasks import CausalLM, TextClassifier, TextEmbedder
+
+LABELS = ["no", "yes"]
+X, Y = ["the cat", "a good dog", "bad", "good film"] * 2, ["no", "yes"] * 4
+
+
+@pytest.fixture
+def classifier(small_encoder, tokenizer):
+    return TextClassifier(small_encoder(), tokenizer, LABELS)
+
+
+@pytest.fixture(scope="module")
+def several(small_encoder, tokenizer):
+    return TextClassifier(small_encoder(), tokenizer, LABELS, task="multi_label")
+
+
+@pytest.fixture(scope="module")
+def number(small_encoder, tokenizer):
+    return TextClassifier(small_encoder(), tokenizer, task="regression")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (dict(optimizer="adam", learning_rate=2e-5), "its own learning_rate"),
+        (dict(optimizer="sgd", weight_decay=0.0), "its own weight_decay"),
+        (dict(optimizer="sgd", clip_norm=None), "its own clip_norm"),
+        (dict(optimizer="sgd", warmup_fraction=0.2, total_steps=9), "total_steps and"),
+        (dict(loss="sparse_categorical_crossentropy", label_smoothing=0.1), "own loss"),
+        (dict(learning_rate=float("nan")), "learning_rate .* nan"),
+        (dict(learning_rate=float("inf")), "learning_rate .* inf"),
+        (dict(learning_rate=0), "learning_rate .* 0"),
+        (dict(learning_rate="1e-3"), "learning_rate .* '1e-3'"),
+        (dict(total_steps=0), "total_steps .* 0"),
+        (dict(total_steps=1.5), "total_steps .* 1.5"),
+        (dict(warmup_fraction=1.1), "warmup_fraction must be 0 to 1"),
+        (dict(weight_decay=-0.1), "weight_decay .* -0.1"),
+        (dict(clip_norm=0), "clip_norm .* 0"),
+        (dict(label_smoothing=1.0), "label_smoothing=1.0"),
+        (dict(loss="categorical_crossentropy"), "logits.*'categorical_crossentropy'"),
+        (dict(loss=keras.losses.categorical_crossentropy), "logits"),
+        (
+            dict(loss=keras.losses.SparseCategoricalCrossentropy()),
+            "from_logits=True.*from_logits=False",
+        ),
+        (dict(metrics=["auc"]), "logits, not probabilities.*'auc'"),
+        (dict(weighted_metrics=["mse"]), "logits, not probabilities.*'mse'"),
+    ],
+)
+def test_an_argument_without_effect_or_sense_is_refused(classifier, arguments, message):
+    with pytest.raises(ValueError, match=message):
+        classifier.compile(**arguments)
+
+
+def test_names_of_keras_are_read_for_logits(classifier, several, number):
+    logits = np.array([[2.0, -1.0], [-3.0, 0.5]], np.float32)
+    for task, loss, y, want in (
+        (
+            classifier,
+            "sparse_categorical_crossentropy",
+            np.array([0, 1]),
+            keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+        ),
+        (
+            several,
+            "binary_crossentropy",
+            np.array([[1.0, 0.0], [1.0, 1.0]], np.float32),
+            keras.losses.BinaryCrossentropy(from_logits=True),
+        ),
+    ):
+        for given in (loss, getattr(keras.losses, loss)):
+            task.compile(keras.optimizers.SGD(0.1), loss=given)
+            np.testing.assert_allclose(task.loss(y, logits), want(y, logits), rtol=1e-6)
+    number.compile(loss="mae")
+    assert float(keras.ops.mean(number.loss([1.0], [3.0]))) == 2.0
+
+
+def test_metrics_by_name_are_those_of_logits(classifier, several, number):
+    classifier.compile(keras.optimizers.SGD(0.0), metrics=["accuracy"])
+    found = classifier.evaluate(X, Y, verbose=0, return_dict=True)
+    hits = np.argmax(classifier.predict(X), -1) == np.array([0, 1] * 4)
+    assert found["accuracy"] == pytest.approx(hits.mean())
+    names = ["binary_accuracy", "precision", "recall", "auc", "binary_crossentropy"]
+    several.compile(keras.optimizers.SGD(0.0), metrics=names)
+    y = np.array([[1, 0], [1, 1]] * 4)
+    found = several.evaluate(X, y, verbose=0, return_dict=True)
+    right = (several.predict(X) > 0) == y
+    assert found["binary_accuracy"] == pytest.approx(right.mean())
+    assert found["binary_crossentropy"] == pytest.approx(found["loss"], rel=1e-5)
+    number.compile(keras.optimizers.SGD(0.0), metrics=["mae"])
+    found = number.evaluate(X, np.ones(8), verbose=0, return_dict=True)
+    assert found["mae"] == pytest.approx(np.abs(number.predict(X) - 1).mean(), rel=1e-5)
+
+
+def test_a_loss_without_a_name_for_the_task_is_refused(small_encoder, tokenizer):
+    task = TextEmbedder(small_encoder(), tokenizer)
+    with pytest.raises(ValueError, match="logits"):
+        task.compile(loss="mse")
+
+
+class Rates(keras.callbacks.Callback):
+    def __init__(self):
+        self.seen = []
+
+    def on_train_batch_begin(self, batch, logs=None):
+        self.seen.append(float(self.model.optimizer.learning_rate))
+
+
+def rates(task, **options):
+    look = Rates()
+    task.fit(X, Y, batch_size=4, verbose=0, callbacks=[look], **options)
+    return look.seen
+
+
+def test_initial_epoch_continues_the_schedule(classifier, caplog):
+    whole = rates(classifier, epochs=4)
+    assert max(whole) == pytest.approx(5e-5) and whole[-1] > 0
+    classifier.compile()
+    np.testing.assert_allclose(rates(classifier, epochs=4, initial_epoch=2), whole[4:])
+    classifier.compile()
+    first = rates(classifier, epochs=2)
+    np.testing.assert_allclose(rates(classifier, epochs=4, initial_epoch=2), whole[4:])
+    assert first != whole[:4] and "new schedule" not in caplog.text
+    assert int(classifier.optimizer.iterations) == 8
+
+
+def test_a_second_fit_keeps_the_moments_and_says_that_its_schedule_is_new(
+    classifier, caplog
+):
+    first = rates(classifier, epochs=2)
+    moments = [np.array(v) for v in classifier.optimizer.variables]
+    optimizer = classifier.optimizer
+    second = rates(classifier, epochs=2)
+    assert classifier.optimizer is optimizer and second == first
+    assert int(optimizer.iterations) == 8 and np.abs(moments[2]).max() > 0
+    assert "moments go on from step 4" in caplog.text
+    assert "new schedule of 4 steps" in caplog.text
+
+
+def test_a_planned_schedule_is_the_fixed_one(classifier, small_encoder, tokenizer):
+    fixed = TextClassifier(small_encoder(), tokenizer, LABELS)
+    fixed.compile(total_steps=6)
+    np.testing.assert_allclose(
+        rates(classifier, epochs=3), rates(fixed, epochs=3), rtol=1e-6
+    )
+
+
+def test_a_second_fit_traces_nothing(classifier):
+    traces = []
+    call = classifier.call
+
+    def counted(*args, **kwargs):
+        traces.append(1)
+        return call(*args, **kwargs)
+
+    classifier.call = counted
+    classifier.fit(X, Y, validation_data=(X, Y), verbose=0)
+    before = len(traces)
+    assert before
+    classifier.fit(X[:6], Y[:6], validation_data=(X[:3], Y[:3]), epochs=2, verbose=0)
+    assert len(traces) == before
+
+
+def test_any_length_and_number_of_texts_is_answered_by_one_trace(classifier):
+    for count in range(1, 5):
+        for length in range(1, 6):
+            classifier.classify(["good film " * length] * count)
+    (function,) = classifier._inference.values()
+    assert function.experimental_get_tracing_count() == 1
+
+
+def test_a_clone_with_the_same_weights_gives_the_same_numbers(classifier):
+    classifier.compile(learning_rate=1e-3)
+    clone = keras.models.clone_model(classifier)
+    clone.set_weights(classifier.get_weights())
+    ids = classifier.encode_strings(tf.constant(X))
+    np.testing.assert_array_equal(
+        clone.predict(ids, verbose=0), classifier.predict(ids, verbose=0)
+    )
+    assert clone.optimizer.schedule.peak_learning_rate == 1e-3
+
+
+def test_a_loss_of_the_users_own_has_targets_of_its_own(classifier):
+    def distance(y, logits):
+        return keras.ops.mean(keras.ops.square(y - logits), axis=-1)
+
+    classifier.compile(keras.optimizers.SGD(0.1), loss=distance, weighted_metrics=[])
+    ids = classifier.encode_strings(tf.constant(X))
+    y = np.zeros((8, 2), np.float32)
+    assert np.isfinite(classifier.fit(ids, y, verbose=0).history["loss"]).all()
+    y[3, 1] = np.nan
+    with pytest.raises(ValueError, match="y must be finite.*in row 3"):
+        classifier.fit(ids, y, verbose=0)
+
+
+def test_a_gpt_keeps_its_optimizer_too(make_gpt, byte_tokenizer):
+    task = CausalLM(make_gpt(), byte_tokenizer)
+    for _ in range(2):
+        task.fit(["the cat sat", "a dog ran"], verbose=0)
+    assert int(task.optimizer.iterations) == 2

@@ -1,0 +1,390 @@
+"""Every container of raw text, ids and targets gives the numbers of plain lists."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tfzoo.tasks import (
+    BertPretrainer,
+    CausalLM,
+    MaskedLM,
+    QuestionAnswerer,
+    TextClassifier,
+    TextEmbedder,
+    TokenClassifier,
+)
+
+LABELS = ["no", "yes"]
+slices = tf.data.Dataset.from_tensor_slices
+
+
+class Column:
+    """A column of a data frame, as far as anybody may rely on it."""
+
+    def __init__(self, values):
+        self.values = np.array(values, object)
+
+    dtype = np.dtype(object)
+    shape = property(lambda self: self.values.shape)
+
+    def __len__(self):
+        return len(self.values)
+
+    def __iter__(self):
+        return iter(self.values.tolist())
+
+    def __getitem__(self, i):
+        return self.values[i]
+
+    def __array__(self, dtype=None, copy=None):
+        return self.values
+
+
+class Table:
+    """A data frame: named columns, an array of two axes."""
+
+    def __init__(self, **columns):
+        self.data, self.columns = columns, list(columns)
+
+    def __len__(self):
+        return len(self.data[self.columns[0]])
+
+    def __iter__(self):
+        return iter(self.columns)
+
+    def __getitem__(self, name):
+        if isinstance(name, list):
+            return Table(**{n: self.data[n] for n in name})
+        if isinstance(name, slice):
+            return Table(**{n: v[name] for n, v in self.data.items()})
+        return Column(self.data[name])
+
+    def __array__(self, dtype=None, copy=None):
+        return np.array(list(self.data.values()), object).T
+
+
+class Rows(keras.utils.PyDataset):
+    """Two batches of what a function of a slice gives."""
+
+    def __init__(self, of, **options):
+        super().__init__(**options)
+        self.of = of
+
+    def __len__(self):
+        return 2
+
+    def __getitem__(self, i):
+        return self.of(slice(4 * i, 4 * i + 4))
+
+
+def generator(of):
+    return (of(slice(4 * i, 4 * i + 4)) for i in range(2))
+
+
+@pytest.fixture(scope="module")
+def x(texts):
+    return texts[0][:8]
+
+
+@pytest.fixture(scope="module")
+def y(texts):
+    return texts[1][:8]
+
+
+@pytest.fixture(scope="module")
+def index(y):
+    return np.array([LABELS.index(label) for label in y])
+
+
+@pytest.fixture(scope="module")
+def classifier(small_encoder, tokenizer):
+    task = TextClassifier(small_encoder(), tokenizer, LABELS)
+    task.compile(optimizer=keras.optimizers.SGD(0.0))
+    return task
+
+
+@pytest.fixture(scope="module")
+def ids(classifier, x):
+    encoded = classifier.encode_strings(tf.constant(x))
+    return {name: value.numpy() for name, value in encoded.items()}
+
+
+@pytest.fixture(scope="module")
+def want(classifier, x, y):
+    return classifier.evaluate(x, y, verbose=0)
+
+
+RAW = {
+    "arrays": lambda x, y, i: (np.array(x), i),
+    "arrays (N, 1)": lambda x, y, i: (np.array(x)[:, None], i[:, None]),
+    "whole floats": lambda x, y, i: (x, i.astype(float)),
+    "tensors": lambda x, y, i: (tf.constant(x), tf.constant(i)),
+    "bytes": lambda x, y, i: ([t.encode() for t in x], [t.encode() for t in y]),
+    "columns": lambda x, y, i: (Column(x), Column(y)),
+    "frames of one column": lambda x, y, i: (Table(text=x), Table(y=y)),
+    "a table": lambda x, y, i: (Table(text=x, label=y),),
+    "rows": lambda x, y, i: (
+        [{"text": t, "label": label, "idx": 3} for t, label in zip(x, y, strict=True)],
+    ),
+    "a dataset": lambda x, y, i: (slices((x, y)).batch(4),),
+    "a dataset of (B, 1)": lambda x, y, i: (
+        slices((np.array(x)[:, None], i[:, None])).batch(4),
+    ),
+    "a dataset of rows": lambda x, y, i: (slices({"text": x, "label": y}).batch(4),),
+    "a PyDataset": lambda x, y, i: (Rows(lambda s: (x[s], y[s])),),
+    "a generator": lambda x, y, i: (generator(lambda s: (x[s], i[s])),),
+}
+
+
+@pytest.mark.parametrize("road", RAW)
+def test_texts_and_labels_may_come_in_any_container(
+    classifier, x, y, index, want, road
+):
+    found = classifier.evaluate(*RAW[road](x, y, index), verbose=0)
+    np.testing.assert_allclose(found, want, atol=1e-5)
+
+
+PREPARED = {
+    "arrays": lambda ids, y, i: (ids, i),
+    "names": lambda ids, y, i: (ids, y),
+    "tensors": lambda ids, y, i: ({n: tf.constant(v) for n, v in ids.items()}, i),
+    "a dataset": lambda ids, y, i: (slices((ids, i)).batch(4),),
+    "a dataset of names": lambda ids, y, i: (slices((ids, y)).batch(4),),
+    "a PyDataset": lambda ids, y, i: (
+        Rows(lambda s: ({n: v[s] for n, v in ids.items()}, i[s]), workers=2),
+    ),
+    "a generator": lambda ids, y, i: (
+        generator(lambda s: ({n: v[s] for n, v in ids.items()}, i[s])),
+    ),
+}
+
+
+@pytest.mark.parametrize("road", PREPARED)
+def test_prepared_ids_may_come_in_any_container(classifier, ids, y, index, want, road):
+    found = classifier.evaluate(*PREPARED[road](ids, y, index), verbose=0)
+    np.testing.assert_allclose(found, want, atol=1e-5)
+
+
+def test_predict_takes_what_fit_takes_and_needs_no_labels(classifier, x, ids):
+    want = classifier.predict(x, verbose=0)
+    unknown = np.full(8, -1)
+    for data in (
+        Column(x),
+        tf.constant(x),
+        [{"text": t} for t in x],
+        slices((x, unknown)).batch(3),
+        ids,
+        slices((ids, unknown)).batch(3),
+        Rows(lambda s: x[s]),
+        generator(lambda s: (x[s], unknown[s])),
+        generator(lambda s: {n: v[s] for n, v in ids.items()}),
+    ):
+        found = classifier.predict(data, verbose=0)
+        np.testing.assert_allclose(found, want, atol=1e-5)
+
+
+def test_pairs_may_be_rows_of_two_texts(small_encoder, tokenizer, x):
+    task = TextClassifier(small_encoder(), tokenizer, LABELS, text_pair=True)
+    pairs = list(zip(x, x[::-1], strict=True))
+    want = task.predict((x, x[::-1]), verbose=0)
+    for data in (pairs, np.array(pairs), tf.constant(pairs), slices(pairs).batch(3)):
+        np.testing.assert_allclose(task.predict(data, verbose=0), want, atol=1e-5)
+
+
+SEVERAL = ["a", "b", "c"]
+HOT = np.array([[1, 0, 1]] * 4 + [[0, 0, 0]] * 4)
+NAMES = [["a", "c"]] * 4 + [[]] * 4
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        HOT,
+        HOT.tolist(),
+        HOT.astype(bool).tolist(),
+        list(HOT),
+        tf.constant(HOT),
+        HOT.astype(np.float64),
+        Column(NAMES),
+        tf.ragged.constant(NAMES),
+        Table(c=HOT[:, 2].tolist(), a=HOT[:, 0].tolist(), b=HOT[:, 1].tolist()),
+    ],
+    ids=[*"array lists bools arrays tensor floats column ragged table".split()],
+)
+def test_several_labels_are_rows_of_0_and_1_or_of_names(several, x, rows):
+    want = HOT.astype(np.float32)
+    np.testing.assert_array_equal(several.targets.encode(rows, 8), want)
+
+
+@pytest.fixture(scope="module")
+def several(small_encoder, tokenizer):
+    task = TextClassifier(small_encoder(), tokenizer, SEVERAL, task="multi_label")
+    task.compile(optimizer=keras.optimizers.SGD(0.0))
+    return task
+
+
+def test_several_labels_in_batches(several, x):
+    want = several.evaluate(x, NAMES, verbose=0)
+    for data in (
+        slices((x, HOT)).batch(4),
+        tf.data.Dataset.from_tensors((x, tf.ragged.constant(NAMES))),
+        Rows(lambda s: (x[s], NAMES[s])),
+        Rows(lambda s: (x[s], HOT[s])),
+    ):
+        found = several.evaluate(data, verbose=0)
+        np.testing.assert_allclose(found, want, atol=1e-5)
+
+
+def test_class_weight_is_the_weight_of_every_example_of_the_class(
+    make_classifier, x, y, index, ids
+):
+    weights = np.where(index == 1, 3.0, 1.0)
+    found = []
+    for data, options in (
+        ((x, y), dict(sample_weight=weights)),
+        ((x, y), dict(class_weight={"yes": 3.0})),
+        ((slices((x, index)).batch(8),), dict(class_weight={1: 3.0})),
+        ((ids, index), dict(class_weight={1: 3.0, 0: 1.0})),
+        ((slices((ids, index)).batch(8),), dict(class_weight={1: 3.0})),
+    ):
+        task = make_classifier()
+        task.compile(optimizer=keras.optimizers.SGD(0.5))
+        task.fit(*data, shuffle=False, verbose=0, **options)
+        found.append(np.concatenate([w.ravel() for w in task.get_weights()]))
+    for weights in found[1:]:
+        np.testing.assert_allclose(weights, found[0], atol=1e-5)
+
+
+@pytest.fixture
+def make_classifier(small_encoder, tokenizer):
+    def make():
+        task = TextClassifier(small_encoder(), tokenizer, LABELS)
+        for v in task.trainable_variables[-2:]:
+            v.assign(np.linspace(-0.1, 0.1, v.shape.num_elements()).reshape(v.shape))
+        return task
+
+    return make
+
+
+def test_the_validation_split_is_the_end_of_the_examples(classifier, x, y, ids, index):
+    want = classifier.evaluate(x[6:], y[6:], verbose=0)
+    for data in ((x, y), (Table(text=x, label=y),), (ids, index)):
+        history = classifier.fit(*data, validation_split=0.25, verbose=0).history
+        assert history["val_loss"][0] == pytest.approx(want[0], abs=1e-5)
+    with pytest.raises(ValueError, match="validation_split needs all examples"):
+        classifier.fit(slices((x, y)).batch(4), validation_split=0.25)
+
+
+def test_epochs_of_0_train_nothing(make_classifier, x, y):
+    task = make_classifier()
+    before = task.get_weights()
+    assert task.fit(x, y, epochs=0, verbose=0).history == {}
+    for old, new in zip(before, task.get_weights(), strict=True):
+        np.testing.assert_array_equal(old, new)
+
+
+def test_more_steps_than_batches_begin_the_texts_again(make_classifier, x, y):
+    task = make_classifier()
+    task.fit(x, y, batch_size=4, steps_per_epoch=3, epochs=2, verbose=0)
+    assert int(task.optimizer.iterations) == 6
+
+
+@pytest.mark.parametrize(
+    ("data", "options", "message"),
+    [
+        (lambda x, y: ([], []), {}, "at least one example"),
+        (lambda x, y: (x, y), dict(batch_size=0), "batch_size .* from 1.* 0"),
+        (lambda x, y: (x, y), dict(epochs=-1), "epochs .* from 0.* -1"),
+        (lambda x, y: ([*x[:4], None, *x[5:]], y), {}, "string.*None in row 4 of x"),
+        (lambda x, y: (Column([*x[:7], np.nan]), y), {}, "string.*nan in row 7 of x"),
+        (lambda x, y: (set(x), y), {}, "takes raw text.*set"),
+        (lambda x, y: ([1, 2], [0, 1]), {}, r"takes raw text.*list \[1, 2\]"),
+        (lambda x, y: ({"input_ids": np.ones((2, 2))}, y), {}, "Received: input_ids"),
+        (lambda x, y: (iter(x),), dict(steps_per_epoch=1), "must be batches"),
+        (lambda x, y: (slices((x, y)).batch(4), y), {}, "Received beside it: y"),
+        (
+            lambda x, y: (slices((x, y)).batch(4),),
+            dict(batch_size=4),
+            "Received beside it: batch_size",
+        ),
+        (lambda x, y: (slices(x).batch(4),), {}, "trained on with targets"),
+        (lambda x, y: (x, y), dict(class_weight={"maybe": 2.0}), "'maybe'"),
+        (lambda x, y: (x, y), dict(class_weight={1: np.nan}), "class_weight.*nan"),
+    ],
+)
+def test_what_is_not_taken_is_refused_in_one_line(
+    classifier, x, y, data, options, message
+):
+    with pytest.raises(ValueError, match=message) as error:
+        classifier.fit(*data(x, y), verbose=0, **options)
+    assert "\n" not in str(error.value)
+
+
+def test_a_task_without_targets_is_validated_on_texts_alone(make_gpt, byte_tokenizer):
+    task = CausalLM(make_gpt(), byte_tokenizer)
+    x = ["the cat sat", "a dog ran"]
+    for data in (x, (x,), slices({"text": x}).batch(2), Column(x)):
+        assert "val_loss" in task.fit(x, validation_data=data, verbose=0).history
+
+
+def test_every_task_takes_a_dataset_of_text_dicts(
+    small_encoder, make_gpt, tokenizer, byte_tokenizer, x
+):
+    data = slices({"text": x}).batch(3)
+    pairs = slices({"text": x, "text_pair": x[::-1]}).batch(4)
+    gpt = CausalLM(make_gpt(), byte_tokenizer)
+    for task, batches in (
+        (gpt, data),
+        (MaskedLM(small_encoder(), tokenizer), data),
+        (
+            BertPretrainer(small_encoder(), tokenizer),
+            slices({"text": [*x, *x]}).batch(5),
+        ),
+        (TextEmbedder(small_encoder(), tokenizer), pairs),
+    ):
+        assert np.isfinite(task.fit(batches, verbose=0).history["loss"]).all()
+    assert len(gpt.predict(data, verbose=0)) == len(x)
+    tagger = TokenClassifier(small_encoder(), tokenizer, ["O", "B-x"])
+    np.testing.assert_allclose(
+        tagger.predict(data, verbose=0), tagger.predict(x, verbose=0), atol=1e-5
+    )
+
+
+def test_questions_may_come_in_a_dataset(small_encoder, tokenizer):
+    task = QuestionAnswerer(small_encoder(), tokenizer)
+    context = ["the cat sat", "a dog ran"]
+    x = {"question": ["the", "a"], "context": context}
+    answers = {"text": ["cat", "dog"], "answer_start": [4, 2]}
+    records = [{"text": "cat", "answer_start": 4}, {"text": "dog", "answer_start": 2}]
+    want = task.evaluate(x, records, verbose=0)
+    found = task.evaluate(slices((x, answers)).batch(1), verbose=0)
+    np.testing.assert_allclose(found, want, atol=1e-5)
+    np.testing.assert_allclose(
+        task.predict(slices(x).batch(2), verbose=0), task.predict(x), atol=1e-5
+    )
+
+
+def test_pandas_is_read_as_its_columns(classifier, x, y, index, want):
+    pandas = pytest.importorskip("pandas")
+    frame = pandas.DataFrame({"text": x, "label": y, "index": index})
+    for data in (
+        (frame["text"], frame["label"]),
+        (frame[["text"]], frame[["label"]]),
+        (frame["text"], frame["label"].astype("category")),
+        (frame["text"], frame["index"].astype("Int64")),
+        (frame,),
+    ):
+        found = classifier.evaluate(*data, verbose=0)
+        np.testing.assert_allclose(found, want, atol=1e-5)
+    frame.loc[3, "text"] = None
+    with pytest.raises(ValueError, match="string.*in row 3"):
+        classifier.predict(frame["text"])
+
+
+def test_the_columns_of_targets_are_taken_by_their_names(several, x):
+    pandas = pytest.importorskip("pandas")
+    frame = pandas.DataFrame(HOT, columns=SEVERAL)[["c", "a", "b"]]
+    np.testing.assert_array_equal(several.targets.encode(frame, 8), HOT)
+    with pytest.raises(ValueError, match=r"must be the labels.*\['x', 'y', 'z'\]"):
+        several.targets.encode(frame.set_axis([*"xyz"], axis=1), 8)
