@@ -38,6 +38,7 @@ from tfzoo.tasks.inputs import (
 )
 from tfzoo.tasks.presets import Preset
 from tfzoo.tasks.targets import label_names
+from tfzoo.training.finite_updates import FiniteUpdates
 from tfzoo.training.host_memory import keep_freed_memory
 
 BATCH_SIZE = 32
@@ -45,7 +46,7 @@ IDS = tf.TensorSpec([None, None], tf.int32)
 XLA_LENGTH_MULTIPLE = 32  # of padded lengths, each of which XLA compiles
 
 
-class Task(AutoCompile, Preset, keras.Model):
+class Task(AutoCompile, Preset, FiniteUpdates, keras.Model):
     """A backbone, a tokenizer and a head: a `keras.Model` that takes raw text.
 
     `fit`, `evaluate` and `predict` take what Keras takes (prepared ids) and raw text:

@@ -13,7 +13,7 @@ from tfzoo.training.snapshots import Snapshots, named
 
 
 class Recording(keras.callbacks.Callback):
-    """Counts the steps, records losses and epochs, stops at a loss that is not finite.
+    """Counts the steps, and records losses and epochs.
 
     Args:
         record: The `Record` to write.
@@ -33,13 +33,6 @@ class Recording(keras.callbacks.Callback):
     def on_train_batch_end(self, batch, logs=None):
         record = self.record
         record.step += 1
-        # Keras logs the mean since the epoch's start, which is never finite again.
-        if not math.isfinite(logs["loss"]):
-            raise TfzooError(
-                f"The loss must be finite. It is {logs['loss']} at step {record.step} "
-                f"of {self.total_steps}.",
-                fix="Lower the learning rate or look at the data of that step.",
-            )
         ends = record.step % self.steps_per_epoch == 0
         if record.step % self.steps_per_point == 0 or ends:
             self._add_point()
@@ -97,6 +90,8 @@ class Progress(keras.callbacks.Callback):
 
 class KeepBest(keras.callbacks.Callback):
     """Keeps the weights of the best epoch on the disk; a resumed training goes on.
+
+    Weights that are not finite are never kept.
 
     Args:
         directory: Where to keep them, a run's `checkpoints` say.

@@ -4,6 +4,7 @@ Keras's update is a chain of array operations, each a pass over memory with a bu
 its own; TensorFlow has the whole chain as one operation.
 """
 
+import math
 import re
 import warnings
 
@@ -56,6 +57,7 @@ class AdamW(keras.optimizers.AdamW):
             learning_rate, keras.optimizers.schedules.LearningRateSchedule
         )
         self.schedule = learning_rate if is_schedule else None
+        _require_finite(self, learning_rate)
 
     def get_config(self):
         return {**super().get_config(), "undecayed": self.undecayed}
@@ -99,6 +101,20 @@ class AdamW(keras.optimizers.AdamW):
             )
         return super().apply(grads, variables)
 
+    def apply_where(self, accepted, grads, variables):
+        """Updates where a scalar boolean says so, and changes no bit otherwise.
+
+        Args:
+            accepted: Scalar boolean, the same in every replica.
+            grads: Gradients; where they are not accepted they may be anything.
+            variables: Trainable variables that it `fuses`.
+        """
+        self._apply_fused(list(grads), variables, accepted)
+
+    def fuses(self, variables):
+        """Whether the update of these variables is the fused one."""
+        return self._unfused(variables) is None
+
     def _unfused(self, variables):
         """The first option that the fused update lacks, or None."""
         options = (
@@ -117,7 +133,7 @@ class AdamW(keras.optimizers.AdamW):
                 return f"A variable's {trait}"
         return None
 
-    def _apply_fused(self, gradients, variables):
+    def _apply_fused(self, gradients, variables, accepted=None):
         import tensorflow as tf
 
         if not self.built:
@@ -132,13 +148,21 @@ class AdamW(keras.optimizers.AdamW):
         step = tf.cast(self.iterations + 1, "float32")
         rates = {
             "learning_rate": tf.cast(self.learning_rate, "float32"),
+            "beta_1": self.beta_1,
+            "beta_2": self.beta_2,
             "beta_1_power": tf.pow(self.beta_1, step),
             "beta_2_power": tf.pow(self.beta_2, step),
         }
+        if accepted is not None:
+            gradients = [tf.where(accepted, g, tf.zeros_like(g)) for g in gradients]
+            still = {"learning_rate": 0.0, "beta_1": 1.0, "beta_2": 1.0}
+            for name, rate in still.items():
+                rates[name] = tf.where(accepted, rates[name], rate)
         # Every copy of a variable is updated on its own device, from outside the
         # replicas: the reduced gradients are the same on all of them.
         replica.merge_call(self._update_all, args=(gradients, variables, rates))
-        self.iterations.assign_add(1)
+        one = 1 if accepted is None else tf.cast(accepted, self.iterations.dtype)
+        self.iterations.assign_add(one)
 
     def _update_all(self, strategy, gradients, variables, rates):
         for gradient, variable in zip(gradients, variables, strict=True):
@@ -168,11 +192,26 @@ class AdamW(keras.optimizers.AdamW):
             beta1_power=rates["beta_1_power"],
             beta2_power=rates["beta_2_power"],
             lr=rates["learning_rate"],
-            beta1=tf.cast(self.beta_1, dtype),
-            beta2=tf.cast(self.beta_2, dtype),
+            beta1=rates["beta_1"],
+            beta2=rates["beta_2"],
             epsilon=tf.cast(self.epsilon, dtype),
             grad=tf.cast(gradient, dtype),
         )
+
+
+def _require_finite(optimizer, learning_rate):
+    """Refuses numbers that would make every weight NaN or infinite."""
+    numbers = {"learning_rate": learning_rate, "epsilon": optimizer.epsilon}
+    numbers |= {n: getattr(optimizer, n) for n in ("weight_decay", "beta_1", "beta_2")}
+    clips = {
+        n: getattr(optimizer, n) for n in ("clipnorm", "global_clipnorm", "clipvalue")
+    }
+    numbers |= {name: clip for name, clip in clips.items() if clip is not None}
+    for name, value in numbers.items():
+        if isinstance(value, int | float) and not 0 <= value < math.inf:
+            raise ValueError(
+                f"{name} must be finite and not negative. Received: {name}={value}"
+            )
 
 
 def _with_gradient(gradients, variables):

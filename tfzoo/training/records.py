@@ -16,16 +16,22 @@ class Record:
             by its end) and the logs of `fit`.
         counted: Sum and weight of the losses of this epoch at the last point, as
             Keras's loss tracker holds them.
+        left_out: Steps, from 1, whose update was left out because it was not finite.
     """
 
     step: int = 0
     points: list = dataclasses.field(default_factory=list)
     epochs: list = dataclasses.field(default_factory=list)
     counted: list = dataclasses.field(default_factory=lambda: [0.0, 0.0])
+    left_out: list = dataclasses.field(default_factory=list)
 
     def add_point(self, total, weight, learning_rate):
-        """Adds a point from the loss tracker's sum and weight in this epoch."""
-        loss = (total - self.counted[0]) / (weight - self.counted[1])
+        """Adds a point from the loss tracker's sum and weight in this epoch.
+
+        Its loss is NaN where every update since the point before was left out.
+        """
+        new = weight - self.counted[1]
+        loss = (total - self.counted[0]) / new if new else math.nan
         self.counted = [total, weight]
         self.points.append([self.step, loss, learning_rate])
 
@@ -52,9 +58,10 @@ class Record:
             ],
             "loss_by_step": {
                 "step": list(steps),
-                "loss": list(losses),
+                "loss": [finite(loss) for loss in losses],
                 "learning_rate": list(rates),
             },
+            "left_out": list(self.left_out),
         }
 
 

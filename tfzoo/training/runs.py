@@ -5,14 +5,23 @@ import importlib.metadata
 import os
 import pathlib
 import shutil
+import sys
 import tempfile
 
 import keras
 
-from tfzoo.errors import OutputError
+from tfzoo.errors import OutputError, TfzooError
 from tfzoo.files import write_json
 from tfzoo.training.callbacks import Progress, Recording
 from tfzoo.training.curves import EventLogs, save_curves
+from tfzoo.training.faults import (
+    Rewind,
+    Watching,
+    not_finite,
+    require_policy,
+    shown_examples,
+)
+from tfzoo.training.finite_updates import can_be_guarded, guarded
 from tfzoo.training.records import Record, finite
 from tfzoo.training.run_directory import (
     locked,
@@ -49,6 +58,11 @@ class Run:
         data: What identifies the data, as `fingerprint` gives it.
         steps_between_saves: Updates between two checkpoints, at most.
         seconds_between_saves: Seconds between two checkpoints, at most.
+        on_non_finite: What happens where a loss or a gradient is not finite, and
+            nothing is updated: "stop" raises a `TfzooError`; "skip" leaves the update
+            out; "rewind" goes back to the last checkpoint and leaves it out then. Two
+            processes of one run may differ in it. None: as the model was compiled,
+            else "stop".
 
     Raises:
         OutputError: the directory holds something else, or a run with other arguments,
@@ -63,7 +77,12 @@ class Run:
         data=None,
         steps_between_saves=500,
         seconds_between_saves=300,
+        on_non_finite=None,
     ):
+        if on_non_finite is not None:
+            require_policy(on_non_finite)
+        self.on_non_finite = on_non_finite
+        self._model = None
         self.directory = pathlib.Path(output)
         self.steps_between_saves = steps_between_saves
         self.seconds_between_saves = seconds_between_saves
@@ -91,6 +110,7 @@ class Run:
             if not self._nothing_trained():
                 require_same(path, former, self._description)
                 return bool(former.get("finished"))
+            shutil.rmtree(self.checkpoints / "step-000000000", ignore_errors=True)
         elif any(self.directory.iterdir()):
             raise OutputError(
                 "The output directory must be new, empty, or hold a run.",
@@ -102,9 +122,10 @@ class Run:
 
     def _nothing_trained(self):
         """Whether a run ended before its first checkpoint, so that no work is lost."""
+        first = self.checkpoints / "step-000000000"  # of a run that may rewind
         begun = {"run.json", "checkpoints", "logs"}
         return begun.issuperset(p.name for p in self.directory.iterdir()) and not any(
-            self.checkpoints.glob("*-*/" + STATE)
+            path.parent != first for path in self.checkpoints.glob("*-*/" + STATE)
         )
 
     @property
@@ -135,6 +156,7 @@ class Run:
         validation_data=None,
         validation_steps=None,
         callbacks=(),
+        rows=None,
     ):
         """Trains from the last checkpoint, or from the start, to the end.
 
@@ -150,16 +172,34 @@ class Run:
             validation_steps: As in `keras.Model.fit`.
             callbacks: Keras callbacks. What they remember is not restored, but for
                 `KeepBest`.
+            rows: start_step -> where the examples of that batch stand in the user's
+                data, from 0, for messages. None: that is not known.
 
         Returns:
             The `Record` of the whole training.
 
         Raises:
             OutputError: no checkpoint is intact, or they are of another model.
-            TfzooError: the loss is not finite.
+            TfzooError: loss, gradient or weight is not finite. It names the step and
+                its examples; see `on_non_finite`.
         """
         total_steps = _total_steps(steps_per_epoch, epochs, total_steps)
         _require_restorable(model)
+        policy = self._policy(model)
+
+        def examples(step):
+            batch = next(iter(make_dataset(step - 1).take(1)), None)
+            tokenizer = getattr(model, "tokenizer", None)
+            numbers = None if rows is None else rows(step - 1)
+            return batch and shown_examples(batch, tokenizer, numbers)
+
+        watching = Watching(
+            policy,
+            record=self.record,
+            total_steps=total_steps,
+            examples=examples,
+            others=callbacks,
+        )
         recording = Recording(
             self.record,
             total_steps=total_steps,
@@ -173,27 +213,73 @@ class Run:
             total_steps=total_steps,
             steps_between=self.steps_between_saves,
             seconds_between=self.seconds_between_saves,
+            check=watching.check_weights,
         )
-        saving.restore(model, make_dataset)
+        if not saving.restore(model, make_dataset) and policy == "rewind":
+            saving.save(model)
+        options = dict(
+            validation_data=validation_data,
+            validation_steps=validation_steps,
+            shuffle=False,  # the dataset's own order
+            verbose=0,
+        )
+        self._model = model
+        with guarded(model):
+            while True:
+                parts = _parts(self.record.step, steps_per_epoch, total_steps)
+                try:
+                    self._train(
+                        model,
+                        make_dataset,
+                        ({**part, **options} for part in parts),
+                        total_steps,
+                        [watching, recording, *callbacks, saving],
+                    )
+                    break
+                except Rewind as fault:
+                    left_out = {*self.record.left_out, fault.step}
+                    saving.restore(model, make_dataset)
+                    self.record.left_out = sorted({*self.record.left_out, *left_out})
+                    print(
+                        f"warning: {fault} The run goes on from step "
+                        f"{self.record.step} and leaves update {fault.step} out.",
+                        file=sys.stderr,
+                    )
+        if self.record.left_out:
+            print(
+                f"warning: {len(self.record.left_out)} of {self.record.step} updates "
+                "were left out, because they were not finite.",
+                file=sys.stderr,
+            )
+        return self.record
+
+    def _train(self, model, make_dataset, parts, total_steps, callbacks):
+        """Calls `fit` for each of `parts`, which are its arguments."""
+        saving = callbacks[-1]
         with contextlib.ExitStack() as stack:
             progress = Progress(self.record, total_steps)
             logs = EventLogs(self.record, self.directory / "logs")
             stack.callback(progress.close)
             stack.callback(logs.close)
             stack.enter_context(saving.on_termination())
-            for part in _parts(self.record.step, steps_per_epoch, total_steps):
+            for part in parts:
                 model.fit(
                     make_dataset(self.record.step),
                     **part,
-                    validation_data=validation_data,
-                    validation_steps=validation_steps,
-                    callbacks=[recording, *callbacks, saving, progress, logs],
-                    shuffle=False,  # the dataset's own order
-                    verbose=0,
+                    callbacks=[*callbacks, progress, logs],
                 )
                 if model.stop_training:
                     break
-        return self.record
+
+    def _policy(self, model):
+        compiled = getattr(model, "on_non_finite", "stop")
+        policy = self.on_non_finite or compiled
+        if policy != "stop" and not can_be_guarded(model):
+            raise ValueError(
+                'on_non_finite must be "stop" for a model with a train_step of its own,'
+                f" whose updates cannot be left out. Received: {policy!r}"
+            )
+        return policy
 
     def finish(self, save, metrics):
         """Writes the result, `metrics.json` and `curves.png`, and ends the run.
@@ -202,7 +288,15 @@ class Run:
             save: path -> writes the result to that directory, which it makes. What it
                 writes is moved into the run's directory. None: there is no result.
             metrics: Dict of the final figures.
+
+        Raises:
+            TfzooError: the weights are not finite.
         """
+        if self._model is not None and (bad := not_finite(self._model.weights)):
+            raise TfzooError(
+                f"Every weight must be finite. Not finite: {', '.join(bad[:3])}.",
+                path=self.directory,
+            )
         if save is not None:
             self._save_result(save)
         save_curves(self.record, self.directory / "curves.png")

@@ -24,6 +24,7 @@ class Saving(keras.callbacks.Callback):
         total_steps: Updates of the whole training.
         steps_between: Updates between two checkpoints, at most.
         seconds_between: Seconds between two checkpoints, at most.
+        check: Called before each checkpoint; raises where the model is not finite.
     """
 
     def __init__(
@@ -35,6 +36,7 @@ class Saving(keras.callbacks.Callback):
         total_steps,
         steps_between,
         seconds_between,
+        check,
     ):
         super().__init__()
         self.record = record
@@ -43,6 +45,7 @@ class Saving(keras.callbacks.Callback):
         self.total_steps = total_steps
         self.steps_between = steps_between
         self.seconds_between = seconds_between
+        self.check = check
         self.metrics = None
         self.terminated = False
         self._restart_clock()
@@ -53,13 +56,16 @@ class Saving(keras.callbacks.Callback):
         Args:
             model: The compiled `keras.Model`.
             make_dataset: start_step -> `tf.data.Dataset`.
+
+        Returns:
+            Whether there was a checkpoint.
         """
         with model.distribute_strategy.scope():
             model.optimizer.build(model.trainable_variables)
         self.optimizer = model.optimizer
         found = self.snapshots.newest()
         if found is None:
-            return
+            return False
         step, record = found
         inside = step % self.steps_per_epoch != 0
         if inside:  # Keras makes the metrics' variables when it sees a batch
@@ -70,6 +76,7 @@ class Saving(keras.callbacks.Callback):
         for name, value in record.items():
             setattr(self.record, name, value)
         self._restart_clock()
+        return True
 
     def on_train_begin(self, logs=None):
         if self.model.optimizer is not self.optimizer:
@@ -90,14 +97,15 @@ class Saving(keras.callbacks.Callback):
         step = self.record.step
         last = step % self.steps_per_epoch == 0 or step == self.total_steps
         if not last and self._is_due():
-            self._save()
+            self.check()
+            self.save(self.model)
 
     def on_test_batch_end(self, batch, logs=None):
         self._exit_if_terminated()
 
     def on_epoch_end(self, epoch, logs=None):
         if self._is_due() or self.record.step == self.total_steps:
-            self._save()
+            self.save(self.model)
 
     def _is_due(self):
         return (
@@ -106,9 +114,14 @@ class Saving(keras.callbacks.Callback):
             or time.monotonic() - self.saved_at >= self.seconds_between
         )
 
-    def _save(self):
+    def save(self, model):
+        """Writes a checkpoint of the state as it is.
+
+        Args:
+            model: The compiled and built `keras.Model`.
+        """
         step = self.record.step
-        variables = _variables(self.model, metrics=step % self.steps_per_epoch != 0)
+        variables = _variables(model, metrics=step % self.steps_per_epoch != 0)
         self.snapshots.save(step, variables, vars(self.record))
         self._restart_clock()
         self._exit_if_terminated()

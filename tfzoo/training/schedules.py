@@ -1,5 +1,7 @@
 """Learning rates as functions of the step."""
 
+import math
+
 import keras
 from keras import ops
 
@@ -22,9 +24,9 @@ class WarmupLinearDecay(keras.optimizers.schedules.LearningRateSchedule):
 
     def __init__(self, peak_learning_rate, warmup_steps, total_steps):
         super().__init__()
-        if not peak_learning_rate > 0:
+        if not 0 < peak_learning_rate < math.inf:
             raise ValueError(
-                "peak_learning_rate must be over 0. "
+                "peak_learning_rate must be over 0 and finite. "
                 f"Received: peak_learning_rate={peak_learning_rate}"
             )
         if not (total_steps >= 1 and 0 <= warmup_steps <= total_steps):

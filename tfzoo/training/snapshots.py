@@ -1,7 +1,8 @@
 """The state of a training on the disk, whole or not at all.
 
 A snapshot is a directory: `state.safetensors` holds variables, `state.json` whatever
-else is to be remembered, and the checksums of both.
+else is to be remembered, and the checksums of both. All variables are finite, but for
+the group "metrics".
 """
 
 import hashlib
@@ -12,9 +13,11 @@ import shutil
 import sys
 
 import numpy as np
+from safetensors import safe_open
 
 from tfzoo.errors import OutputError
 from tfzoo.files import read_json, write_json, written_beside
+from tfzoo.training.faults import is_finite
 
 TENSORS, STATE = "state.safetensors", "state.json"
 
@@ -53,8 +56,13 @@ class Snapshots:
             number: Its place in the order, 0 or more.
             variables: Dict of name -> `keras.Variable`.
             state: What JSON can hold.
+
+        Raises:
+            OutputError: a variable is not finite. Nothing is written then.
         """
         path = self._path(number)
+        for name, variable in variables.items():
+            _require_finite(name, variable.numpy(), path)
         if path.exists():  # of a time line that was left for an older snapshot
             shutil.rmtree(path)
         with written_beside(path, directory=True) as beside:
@@ -65,15 +73,15 @@ class Snapshots:
             shutil.rmtree(old, ignore_errors=True)
 
     def newest(self):
-        """The state of the newest snapshot that is intact.
+        """The state of the newest snapshot that is intact and finite.
 
-        Damaged ones are reported on stderr and, where an older one is intact, removed.
+        Others are reported on stderr and, where an older one is intact, removed.
 
         Returns:
             (number, state), or None where there is no snapshot.
 
         Raises:
-            OutputError: there are snapshots, and all of them are damaged.
+            OutputError: there are snapshots, and none of them is intact and finite.
         """
         for leftover in self.directory.glob(f".{self.prefix}-*"):
             shutil.rmtree(leftover, ignore_errors=True)  # of a killed process
@@ -90,7 +98,7 @@ class Snapshots:
             return number, state
         if damaged:
             raise OutputError(
-                "Every snapshot of the training is damaged.",
+                "Every snapshot of the training is damaged or not finite.",
                 path=self.directory,
                 fix="Remove the output directory to begin again.",
             )
@@ -107,8 +115,6 @@ class Snapshots:
         Raises:
             OutputError: the snapshot is of another model or optimizer.
         """
-        from safetensors import safe_open
-
         path = self._path(number) / TENSORS
         with safe_open(path, framework="np") as file:
             names = sorted(file.keys())
@@ -196,7 +202,15 @@ def _verified(path):
         ) from None
     if content.get(TENSORS) != digest:
         raise OutputError("The checksum does not fit.", path=path / TENSORS)
+    with safe_open(path / TENSORS, framework="np") as file:
+        for name in file.keys():
+            _require_finite(name, file.get_tensor(name), path / TENSORS)
     return content["state"]
+
+
+def _require_finite(name, array, path):
+    if not name.startswith("metrics/") and not is_finite(array):
+        raise OutputError("Every value must be finite.", path=path, tensor=name)
 
 
 def _digest(state):

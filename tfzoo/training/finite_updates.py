@@ -1,0 +1,300 @@
+"""Training steps that change nothing where they are not finite.
+
+A NaN that reaches a weight spreads over all of them and into every later checkpoint. So
+each step asks, between gradients and update, whether loss, gradients and learning rate
+are finite, and leaves weights, optimizer and metrics as they are where one is not. The
+host reads after the batch what happened; `faults` decides what follows from it.
+"""
+
+import contextlib
+import inspect
+import sys
+import types
+
+import keras
+
+from tfzoo.errors import TfzooError
+from tfzoo.training.faults import FIX, Watching, broken_rule, require_policy
+from tfzoo.training.optimizers import AdamW
+
+MIN_LOSS_SCALE = 1e-4  # fairseq's: below it no gradient of float16 is ever finite
+
+
+class Guard:
+    """What a guarded training step knows and remembers, on the device.
+
+    Its variables belong to no model, so that they are in no checkpoint.
+
+    Args:
+        model: A built `keras.Model`.
+    """
+
+    def __init__(self, model):
+        self.weights = list(model.weights)
+        self._places = {id(w): i for i, w in enumerate(self.weights)}
+        with model.distribute_strategy.scope():
+            self._counts = _variable([0, 0, 0, 0], "int64")
+            self._figures = _variable([0.0] * (2 + len(self.weights)), "float32")
+            self._stops = _variable(value=False, dtype="bool")
+            self._withheld = _variable(value=False, dtype="bool")
+
+    def reset(self, *, stops):
+        """Forgets everything.
+
+        Args:
+            stops: Whether the first fault ends all updates until the next reset.
+        """
+        self._counts.assign([0, 0, 0, 0])
+        self._figures.assign([0.0] * (2 + len(self.weights)))
+        self._stops.assign(stops)
+        self.withhold(withheld=False)
+
+    def withhold(self, *, withheld):
+        """Whether the updates from now on are left out without being faults."""
+        self._withheld.assign(withheld)
+
+    def counts(self):
+        """(batches seen, faults among them, number of the first, the last in a row)."""
+        return tuple(int(n) for n in self._counts.numpy())
+
+    def figures(self):
+        """What the first fault was.
+
+        Returns:
+            (loss, learning rate, paths of the weights whose gradient was not finite).
+        """
+        loss, rate, *squares = self._figures.numpy().tolist()
+        pairs = zip(self.weights, squares, strict=True)
+        return loss, rate, [w.path for w, s in pairs if s - s != 0]
+
+    def accepts(self, loss, gradients, variables, optimizer):
+        """Boolean scalar: whether a step may update; counts and remembers it if not."""
+        import tensorflow as tf
+
+        figures = [tf.zeros((), "float32")] * len(self.weights)
+        for gradient, variable in zip(gradients, variables, strict=True):
+            if gradient is not None:
+                figures[self._places[id(variable)]] = _half_square(gradient)
+        figures = tf.stack([tf.cast(loss, "float32"), *figures])
+        replica = tf.distribute.get_replica_context()
+        if replica.num_replicas_in_sync > 1:
+            figures = replica.all_reduce(tf.distribute.ReduceOp.SUM, figures)
+        loss, squares = figures[0], figures[1:]
+        rate = tf.cast(optimizer.learning_rate, "float32")
+        finite = tf.math.is_finite(tf.reduce_sum(squares))
+        if isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
+            # Its gradients may overflow: then it lowers the scale and updates nothing.
+            finite |= tf.convert_to_tensor(optimizer.dynamic_scale) > MIN_LOSS_SCALE
+        finite &= tf.math.is_finite(loss) & tf.math.is_finite(rate)
+        counts = tf.convert_to_tensor(self._counts)
+        stopped = tf.convert_to_tensor(self._stops) & (counts[1] > 0)
+        withheld = tf.convert_to_tensor(self._withheld)
+        fault = ~finite & ~withheld & ~stopped
+        first = fault & (counts[1] == 0)
+        one = tf.cast(fault, "int64")
+        seen = counts[0] + 1
+        self._counts.assign(
+            tf.stack(
+                [
+                    seen,
+                    counts[1] + one,
+                    tf.where(first, seen, counts[2]),
+                    (counts[3] + one) * one,
+                ]
+            )
+        )
+        figures = tf.concat([[loss, rate], squares], 0)
+        self._figures.assign(tf.where(first, figures, self._figures))
+        return finite & ~withheld & ~stopped
+
+
+def guarded_step(model, guard, data):
+    """Keras's training step, which changes nothing where it is not finite.
+
+    Args:
+        model: A compiled `keras.Model` with a built optimizer.
+        guard: Its `Guard`.
+        data: A batch, as `keras.Model.train_step` takes it.
+
+    Returns:
+        Dict of the logs. They count the batches that were not left out.
+    """
+    import tensorflow as tf
+
+    x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
+    with tf.GradientTape() as tape:
+        y_pred = model(x, **_training(model.call))
+        loss = model.compute_loss(
+            x=x,
+            y=y,
+            y_pred=y_pred,
+            sample_weight=sample_weight,
+            **_training(model.compute_loss),
+        )
+        scaled = model.optimizer.scale_loss(loss)
+    variables = model.trainable_weights
+    gradients = tape.gradient(scaled, variables)
+    accepted = guard.accepts(loss, gradients, variables, model.optimizer)
+    metrics = model.metrics_variables
+    before = [tf.identity(m.value) for m in metrics]
+    rows = tf.shape(next(i for i in keras.tree.flatten(x) if i is not None))[0]
+    replicas = tf.distribute.get_strategy().num_replicas_in_sync
+    tracker = next(m for m in model.metrics if m.name == "loss")
+    tracker.update_state(loss if replicas == 1 else loss * replicas, rows)
+    _apply(model.optimizer, gradients, variables, accepted)
+    model.compute_metrics(x, y, y_pred, sample_weight=sample_weight)
+    for metric, value in zip(metrics, before, strict=True):
+        metric.assign(tf.where(accepted, metric.value, value))
+    return model.get_metrics_result()
+
+
+def can_be_guarded(model):
+    """Whether a model has a training step that `guarded` knows."""
+    own = (FiniteUpdates.train_step, keras.Model.train_step)
+    return type(model).train_step in own
+
+
+@contextlib.contextmanager
+def guarded(model):
+    """Guards the training steps of a model while the block runs, if it can.
+
+    `model.guard` is its `Guard` then; a model with a training step of its own has none.
+    """
+    if isinstance(model, FiniteUpdates) or not can_be_guarded(model):
+        yield
+        return
+    guard = Guard(model)
+
+    def train_step(self, data):
+        return guarded_step(self, guard, data)
+
+    vars(model).update(guard=guard, train_step=types.MethodType(train_step, model))
+    model.train_function = None
+    try:
+        yield
+    finally:
+        del vars(model)["guard"], vars(model)["train_step"]
+        model.train_function = None
+
+
+def _apply(optimizer, gradients, variables, accepted):
+    """Updates, or leaves everything as it is."""
+    import tensorflow as tf
+
+    if not tf.distribute.has_strategy():
+
+        def update():
+            optimizer.apply(gradients, variables)
+            return True
+
+        tf.cond(accepted, update, lambda: False)
+        return
+    # A cond cannot hold an update of replicas, which meet in it.
+    if isinstance(optimizer, AdamW) and optimizer.fuses(variables):
+        optimizer.apply_where(accepted, gradients, variables)
+        return
+    changing = [v.value for v in (*variables, *optimizer.variables)]
+    before = [tf.identity(v) for v in changing]
+    optimizer.apply(gradients, variables)
+
+    def restore(variable, value, accepted):
+        variable.assign(tf.where(accepted, variable, value))
+
+    def restore_all(strategy, before, accepted):
+        for variable, value in zip(changing, before, strict=True):
+            strategy.extended.update(
+                variable, restore, args=(value, accepted), group=False
+            )
+
+    replica = tf.distribute.get_replica_context()
+    replica.merge_call(restore_all, args=(before, accepted))
+
+
+def _half_square(gradient):
+    """Half the sum of squares: not finite where one is not, or would overflow."""
+    import tensorflow as tf
+
+    if isinstance(gradient, tf.IndexedSlices):
+        gradient = gradient.values
+    if gradient.dtype.size < 4:
+        gradient = tf.cast(gradient, "float32")
+    return tf.cast(tf.nn.l2_loss(gradient), "float32")
+
+
+def _training(method):
+    """`training=True` for what takes it."""
+    parameters = inspect.signature(method).parameters.values()
+    takes = any(p.name == "training" or p.kind == p.VAR_KEYWORD for p in parameters)
+    return {"training": True} if takes else {}
+
+
+def _variable(value, dtype):
+    return keras.Variable(
+        value, dtype=dtype, trainable=False, aggregation="only_first_replica"
+    )
+
+
+class FiniteUpdates:
+    """A mix-in before `keras.Model`: its training changes nothing that is not finite.
+
+    Attributes:
+        on_non_finite: What `fit` does then, see `compile`.
+        guard: The `Guard` of the traced training step, None before there is one.
+    """
+
+    on_non_finite = "stop"
+    guard = None
+
+    def compile(self, *arguments, on_non_finite="stop", **options):
+        """As in Keras.
+
+        Args:
+            *arguments: As in Keras.
+            on_non_finite: What happens where a loss or a gradient is not finite, and
+                nothing is updated: "stop" raises a `TfzooError` that names step and
+                examples; "skip" leaves the update out, with a line for the first and a
+                total; "rewind", of a `Run` alone, goes back to the last checkpoint and
+                leaves it out then.
+            **options: As in Keras.
+        """
+        self.on_non_finite = require_policy(on_non_finite)
+        super().compile(*arguments, **options)
+
+    def make_train_function(self, force=False):
+        if self.train_function is None or force:
+            vars(self)["guard"] = Guard(self)
+        return super().make_train_function(force)
+
+    def train_step(self, data):
+        return guarded_step(self, self.guard, data)
+
+    def fit(self, *arguments, callbacks=None, examples=None, **options):
+        """As in Keras.
+
+        Args:
+            *arguments: As in Keras.
+            callbacks: As in Keras.
+            examples: (step of this `fit`, from 1) -> text that names the examples of
+                that batch. None: they cannot be known.
+            **options: As in Keras.
+        """
+        if isinstance(callbacks, keras.callbacks.CallbackList):
+            callbacks = callbacks.callbacks
+        callbacks = list(callbacks or [])
+        if not any(isinstance(c, Watching) for c in callbacks):  # a Run has its own
+            policy = require_policy(self.on_non_finite, ("stop", "skip"))
+            callbacks.insert(0, Watching(policy, examples=examples, others=callbacks))
+        return super().fit(*arguments, callbacks=callbacks, **options)
+
+    def train_on_batch(self, *arguments, **options):
+        """As in Keras; raises a `TfzooError` or warns where it changes nothing."""
+        policy = require_policy(self.on_non_finite, ("stop", "skip"))
+        self.make_train_function()
+        self.guard.reset(stops=False)
+        logs = super().train_on_batch(*arguments, **options)
+        if self.guard.counts()[1]:
+            rule = f"{broken_rule(self.guard)} in this batch."
+            if policy == "stop":
+                raise TfzooError(rule, fix=FIX)
+            print(f"warning: {rule} That update is left out.", file=sys.stderr)
+        return logs
