@@ -26,13 +26,15 @@ class Guard:
     Its variables belong to no model, so that they are in no checkpoint.
 
     Args:
-        model: A built `keras.Model`.
+        model: A built and compiled `keras.Model`.
     """
 
     def __init__(self, model):
         self.weights = list(model.weights)
         self._places = {id(w): i for i, w in enumerate(self.weights)}
         with model.distribute_strategy.scope():
+            if not model.optimizer.built:  # no variable can be made in a branch
+                model.optimizer.build(model.trainable_variables)
             self._counts = _variable([0, 0, 0, 0], "int64")
             self._figures = _variable([0.0] * (2 + len(self.weights)), "float32")
             self._stops = _variable(value=False, dtype="bool")
@@ -189,7 +191,7 @@ def _apply(optimizer, gradients, variables, accepted):
 
         tf.cond(accepted, update, lambda: False)
         return
-    # A cond cannot hold an update of replicas, which meet in it.
+    # A branch cannot hold an update of replicas, which meet in it.
     if isinstance(optimizer, AdamW) and optimizer.fuses(variables):
         optimizer.apply_where(accepted, gradients, variables)
         return

@@ -140,6 +140,8 @@ class AdamW(keras.optimizers.AdamW):
             self.build(variables)
         gradients, variables = _with_gradient(gradients, variables)
         gradients = [tf.convert_to_tensor(g) for g in gradients]  # adds repeated rows
+        if accepted is not None:
+            gradients = [tf.where(accepted, g, tf.zeros_like(g)) for g in gradients]
         replica = tf.distribute.get_replica_context()
         if replica.num_replicas_in_sync > 1:
             gradients = replica.all_reduce(tf.distribute.ReduceOp.SUM, gradients)
@@ -154,7 +156,6 @@ class AdamW(keras.optimizers.AdamW):
             "beta_2_power": tf.pow(self.beta_2, step),
         }
         if accepted is not None:
-            gradients = [tf.where(accepted, g, tf.zeros_like(g)) for g in gradients]
             still = {"learning_rate": 0.0, "beta_1": 1.0, "beta_2": 1.0}
             for name, rate in still.items():
                 rates[name] = tf.where(accepted, rates[name], rate)
