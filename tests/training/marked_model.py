@@ -24,10 +24,10 @@ def marked_loss(y, y_pred):
 def make_model(optimizer, *, cls=FiniteModel, dropout=0.0, **options):
     keras.utils.set_random_seed(0)
     token_ids = keras.Input((LENGTH,), dtype="int32")
-    x = keras.layers.Embedding(WORDS, 3)(token_ids)
+    x = keras.layers.Embedding(WORDS, 3, name="words")(token_ids)
     x = keras.layers.GlobalAveragePooling1D()(x)
-    x = keras.layers.Dropout(dropout)(keras.layers.Dense(3, "tanh")(x))
-    model = cls(token_ids, keras.layers.Dense(1, dtype="float32")(x))
+    x = keras.layers.Dropout(dropout)(keras.layers.Dense(3, "tanh", name="hidden")(x))
+    model = cls(token_ids, keras.layers.Dense(1, name="output")(x))
     options = {"jit_compile": False, **options}
     model.compile(optimizer, marked_loss, weighted_metrics=["mae"], **options)
     return model

@@ -104,7 +104,10 @@ class Saving(keras.callbacks.Callback):
         self._exit_if_terminated()
 
     def on_epoch_end(self, epoch, logs=None):
-        if self._is_due() or self.record.step == self.total_steps:
+        step = self.record.step
+        if step != self.total_steps and step % self.steps_per_epoch:
+            return  # a callback stopped the training, perhaps because of this step
+        if self._is_due() or step == self.total_steps:
             self.save(self.model)
 
     def _is_due(self):

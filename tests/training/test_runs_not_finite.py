@@ -1,0 +1,209 @@
+"""Runs that meet a gradient, a loss or a weight that is not finite."""
+
+import hashlib
+import importlib.util
+import json
+import math
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import pytest
+import safetensors.numpy
+import tensorflow as tf
+
+from tfzoo.errors import OutputError, TfzooError
+from tfzoo.training import KeepBest, Run
+
+SCRIPT = pathlib.Path(__file__).with_name("marked_run.py")
+spec = importlib.util.spec_from_file_location("marked_run", SCRIPT)
+marked_run = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(marked_run)
+train, STEPS, BAD = marked_run.train, marked_run.STEPS, marked_run.BAD
+
+
+def newest(output):
+    """The tensors of the newest checkpoint, and its name."""
+    path = max((output / "checkpoints").glob("step-*"))
+    return safetensors.numpy.load_file(path / "state.safetensors"), path.name
+
+
+@pytest.mark.parametrize("cls", [marked_run.marked.FiniteModel, keras.Model])
+def test_a_step_that_is_saved_and_not_finite_stops_and_can_be_skipped(tmp_path, cls):
+    lines = []
+    for _ in range(2):
+        with pytest.raises(TfzooError) as raised:
+            train(tmp_path, cls=cls)
+        lines.append(str(raised.value))
+        tensors, name = newest(tmp_path)
+        assert name == f"step-{BAD[0] - 1:09d}"
+        assert all(np.isfinite(t).all() for t in tensors.values())
+    assert lines[0] == lines[1]
+    assert f"at step {BAD[0]} of {STEPS}" in lines[0]
+    run, model = train(tmp_path, cls=cls, on_non_finite="skip")
+    assert run.record.left_out == list(BAD)
+    assert json.loads((tmp_path / "metrics.json").read_text())["left_out"] == list(BAD)
+    assert all(np.isfinite(w).all() for w in model.get_weights())
+
+
+def test_a_rewind_ends_with_the_weights_of_a_skip(tmp_path, capsys):
+    _, skipped = train(tmp_path / "skip", on_non_finite="skip")
+    run, rewound = train(
+        tmp_path / "rewind", on_non_finite="rewind", steps_between_saves=2
+    )
+    assert run.record.left_out == list(BAD)
+    for ours, theirs in zip(rewound.get_weights(), skipped.get_weights(), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+    assert "goes on from step 2 and leaves update 3 out" in capsys.readouterr().err
+
+
+def test_a_rewind_before_the_first_checkpoint_begins_again(tmp_path):
+    run, model = train(tmp_path, on_non_finite="rewind", steps_between_saves=100)
+    assert run.record.left_out == list(BAD)
+    assert all(np.isfinite(w).all() for w in model.get_weights())
+
+
+@pytest.mark.parametrize("policy", ["stop", "skip"])
+def test_an_update_that_overflows_is_never_saved(tmp_path, policy):
+    optimizer = keras.optimizers.SGD(3e38, weight_decay=1e38)
+    with pytest.raises(TfzooError, match="After step 1 of 6 .*not, although every"):
+        train(tmp_path, bad=(), optimizer=optimizer, on_non_finite=policy)
+    assert not list((tmp_path / "checkpoints").glob("step-*"))
+
+
+def test_a_rewind_leaves_out_the_update_that_overflowed(tmp_path):
+    class Once(keras.optimizers.SGD):
+        def apply(self, grads, trainable_variables=None):
+            huge = keras.ops.where(self.iterations == 3, 1e38, 1.0)
+            grads = [tf.convert_to_tensor(g) * 1e3 * huge for g in grads]
+            super().apply(grads, trainable_variables)
+
+    run, model = train(
+        tmp_path, bad=(), optimizer=Once(1e-5), on_non_finite="rewind", steps=4
+    )
+    assert run.record.left_out == [4]
+    assert all(np.isfinite(w).all() for w in model.get_weights())
+
+
+def test_rewinding_without_end_is_an_error(tmp_path):
+    with pytest.raises(TfzooError, match="10 updates in a row were not finite"):
+        train(tmp_path, bad=range(2, 13), steps=13, on_non_finite="rewind")
+
+
+def spoil(output, name, part):
+    """Makes a checkpoint of an older version: intact, and not finite."""
+    path = output / "checkpoints" / name
+    tensors = safetensors.numpy.load_file(path / "state.safetensors")
+    key = next(
+        k for k in tensors if k.startswith(part) and tensors[k].dtype.kind == "f"
+    )
+    tensors[key] = np.full_like(tensors[key], np.nan)
+    content = json.loads((path / "state.json").read_text())
+    safetensors.numpy.save_file(tensors, path / "state.safetensors")
+    data = (path / "state.safetensors").read_bytes()
+    content["state.safetensors"] = hashlib.sha256(data).hexdigest()
+    (path / "state.json").write_text(json.dumps(content))
+
+
+@pytest.mark.parametrize("part", ["model", "optimizer"])
+def test_a_checkpoint_that_is_not_finite_is_passed_over(tmp_path, capsys, part):
+    with pytest.raises(TfzooError):
+        train(tmp_path)
+    spoil(tmp_path, "step-000000002", part)
+    run, _ = train(tmp_path, on_non_finite="skip")
+    assert f"{part}/" in (err := capsys.readouterr().err)
+    assert "Every value must be finite" in err
+    assert run.record.step == STEPS
+
+
+def test_only_checkpoints_that_are_not_finite_are_an_error(tmp_path):
+    with pytest.raises(TfzooError):
+        train(tmp_path)
+    for name in ("step-000000001", "step-000000002"):
+        spoil(tmp_path, name, "model")
+    with pytest.raises(OutputError, match="damaged or not finite"):
+        train(tmp_path)
+
+
+def test_the_best_epoch_is_never_one_that_is_not_finite(tmp_path):
+    model = marked_run.marked.make_model("sgd")
+    model.layers[-1].kernel.assign(np.full((3, 1), np.nan))
+    best = KeepBest(tmp_path, monitor="loss", mode="min")
+    best.set_model(model)
+    best.on_train_begin()
+    with pytest.raises(OutputError, match=r"kernel: Every value must be finite"):
+        best.on_epoch_end(0, {"loss": 1.0})
+    assert not list(tmp_path.glob("best-epoch-*"))
+
+
+def test_a_run_does_not_finish_with_weights_that_are_not_finite(tmp_path):
+    with Run(tmp_path, {}) as run:
+        model = marked_run.marked.make_model("sgd")
+        run.fit(model, marked_run.make_dataset((), 1), steps_per_epoch=1, epochs=1)
+        model.layers[-1].kernel.assign(np.full((3, 1), np.inf))
+        with pytest.raises(TfzooError, match=r"Every weight must be finite.*kernel"):
+            run.finish(None, {})
+    assert not json.loads((tmp_path / "run.json").read_text())["finished"]
+
+
+def test_a_loss_of_no_update_is_null(tmp_path):
+    run, _ = train(tmp_path, bad=(3, 4), on_non_finite="skip", steps=6)
+    losses = json.loads((tmp_path / "metrics.json").read_text())["loss_by_step"]["loss"]
+    assert [loss is None for loss in losses] == [i in (2, 3) for i in range(6)]
+    assert math.isfinite(run.record.epochs[0]["loss"])
+
+
+def test_keras_own_callback_ends_a_run(tmp_path):
+    callbacks = [keras.callbacks.TerminateOnNaN()]
+    run, model = train(tmp_path, value=math.nan, callbacks=callbacks, finish=False)
+    assert run.record.step == BAD[0]
+    assert all(np.isfinite(w).all() for w in model.get_weights())
+
+
+def test_a_models_own_training_step_can_only_be_stopped(tmp_path):
+    class Own(keras.Model):
+        def train_step(self, data):
+            return super().train_step(data)
+
+    with pytest.raises(ValueError, match="train_step of its own.*'skip'"):
+        train(tmp_path / "a", cls=Own, on_non_finite="skip")
+    with pytest.raises(TfzooError, match="Every weight must be finite. After step 3 "):
+        train(tmp_path / "b", cls=Own)
+    assert newest(tmp_path / "b")[1] == "step-000000002"
+    with pytest.raises(
+        TfzooError, match="The loss must be finite. It is nan at step 3"
+    ):
+        train(tmp_path / "c", cls=Own, value=math.nan)
+
+
+def test_an_unknown_policy_is_named(tmp_path):
+    with pytest.raises(ValueError, match="'ignore'"):
+        Run(tmp_path, {}, on_non_finite="ignore")
+
+
+def start(output, *arguments):
+    return subprocess.run(
+        [sys.executable, SCRIPT, output, *arguments], capture_output=True, text=True
+    )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("policy", ["skip", "rewind"])
+@pytest.mark.parametrize("options", [[], ["--jit"]], ids=["graph", "xla"])
+def test_kills_change_no_bit_of_a_run_that_leaves_updates_out(
+    tmp_path, policy, options
+):
+    options = [*options, "--on-non-finite", policy]
+    assert start(tmp_path / "whole", *options).returncode == 0
+    for kill_at in ("3", "4"):
+        killed = start(tmp_path / "run", "--kill-at", kill_at, *options)
+        assert killed.returncode == -signal.SIGKILL, killed.stderr
+    assert start(tmp_path / "run", *options).returncode == 0
+    for name in ("last.npy", "metrics.json"):
+        ours, theirs = (tmp_path / run / name for run in ("run", "whole"))
+        assert ours.read_bytes() == theirs.read_bytes()
+    assert os.path.getsize(tmp_path / "run" / "last.npy") > 100
