@@ -38,6 +38,7 @@ def main(
     seed: int = 0,
     dtype: Literal["float32", "mixed_bfloat16", "mixed_float16"] = "float32",
     strategy: Literal["none", "mirrored"] = "none",
+    on_non_finite: Literal["stop", "skip", "rewind"] = "stop",
 ):
     """Fine-tunes a classifier of texts or pairs of texts on a table of examples.
 
@@ -63,8 +64,14 @@ def main(
         seed: Names all random choices.
         dtype: Number format of the arithmetic; weights stay float32.
         strategy: mirrored trains on all GPUs of the machine.
+        on_non_finite: What to do where a loss or a gradient is not finite: stop; skip
+            that update; or rewind to the last checkpoint and leave it out. An
+            interrupted run may go on with another choice.
     """
-    arguments = {name: value for name, value in locals().items() if name != "output"}
+    arguments = dict(locals())
+    for name in ("output", "on_non_finite"):  # what a run may be continued with
+        del arguments[name]
+    cli.require_counts(epochs=epochs, batch_size=batch_size)
     import keras
 
     from tfzoo.checkpoints.references import local_directory
@@ -105,10 +112,14 @@ def main(
     files = [spec for spec in (train, validation) if spec and ":" not in str(spec)]
     files += [vocabulary] if tokenizer else []
     files += [] if at_random else [model]
-    with Run(output, arguments, data=fingerprint(files)) as run:
+    with Run(
+        output, arguments, data=fingerprint(files), on_non_finite=on_non_finite
+    ) as run:
         if run.finished:
             return
         keras.utils.set_random_seed(seed)
+        if learning_rate is None:
+            learning_rate = 1e-3 if at_random else 5e-5
         steps_per_epoch = -(-len(examples) // batch_size)
         with named_strategy(strategy).scope():
             classifier = TextClassifier.from_preset(
@@ -121,7 +132,7 @@ def main(
                 dtype=dtype,
             )
             classifier.compile(
-                learning_rate=learning_rate or (1e-3 if at_random else 5e-5),
+                learning_rate=learning_rate,
                 total_steps=epochs * steps_per_epoch,
                 label_smoothing=label_smoothing,
             )

@@ -31,6 +31,7 @@ def main(
     seed: int = 0,
     dtype: Literal["float32", "mixed_bfloat16", "mixed_float16"] = "float32",
     strategy: Literal["none", "mirrored"] = "none",
+    on_non_finite: Literal["stop", "skip", "rewind"] = "stop",
     jit_compile: bool = False,
 ):
     """Continues a GPT on your own text.
@@ -52,9 +53,15 @@ def main(
         seed: Names all random choices.
         dtype: Number format of the arithmetic; weights stay float32.
         strategy: mirrored trains on all GPUs of the machine.
+        on_non_finite: What to do where a loss or a gradient is not finite: stop; skip
+            that update; or rewind to the last checkpoint and leave it out. An
+            interrupted run may go on with another choice.
         jit_compile: Compile the training step by XLA.
     """
-    arguments = {name: value for name, value in locals().items() if name != "output"}
+    arguments = dict(locals())
+    for name in ("output", "on_non_finite"):  # what a run may be continued with
+        del arguments[name]
+    cli.require_counts(epochs=epochs, batch_size=batch_size)
     from tfzoo.checkpoints.references import local_directory
     from tfzoo.tasks.text_runs import train_on_text
     from tfzoo.text import ByteBPETokenizer
@@ -64,7 +71,12 @@ def main(
     model = local_directory(preset)
     words = ByteBPETokenizer.from_preset(model)
     files = [file for file in (*input, *validation) if ":" not in str(file)]
-    with Run(output, arguments, data=fingerprint([*files, model])) as run:
+    with Run(
+        output,
+        arguments,
+        data=fingerprint([*files, model]),
+        on_non_finite=on_non_finite,
+    ) as run:
         if run.finished:
             return
         train_on_text(run, **{**arguments, "preset": model, "tokenizer": words})

@@ -39,6 +39,7 @@ def main(
     seed: int = 0,
     dtype: Literal["float32", "mixed_bfloat16", "mixed_float16"] = "float32",
     strategy: Literal["none", "mirrored"] = "none",
+    on_non_finite: Literal["stop", "skip", "rewind"] = "stop",
     jit_compile: bool = False,
 ):
     """Pretrains BERT on your own text: masked words and the next sentence.
@@ -66,9 +67,15 @@ def main(
         seed: Names all random choices.
         dtype: Number format of the arithmetic; weights stay float32.
         strategy: mirrored trains on all GPUs of the machine.
+        on_non_finite: What to do where a loss or a gradient is not finite: stop; skip
+            that update; or rewind to the last checkpoint and leave it out. An
+            interrupted run may go on with another choice.
         jit_compile: Compile the training step by XLA.
     """
-    arguments = {name: value for name, value in locals().items() if name != "output"}
+    arguments = dict(locals())
+    for name in ("output", "on_non_finite"):  # what a run may be continued with
+        del arguments[name]
+    cli.require_counts(steps=steps, batch_size=batch_size)
     import keras
 
     from tfzoo.checkpoints.references import local_directory
@@ -86,7 +93,7 @@ def main(
     words = WordPieceTokenizer.from_preset(vocabulary)
     files = [*input, *validation, vocabulary, *([] if at_random else [model])]
     data = fingerprint([file for file in files if ":" not in str(file)])
-    with Run(output, arguments, data=data) as run:
+    with Run(output, arguments, data=data, on_non_finite=on_non_finite) as run:
         if run.finished:
             return
 

@@ -33,6 +33,17 @@ def run(main):
         sys.exit(130)
 
 
+def require_counts(**counts):
+    """Raises `ValueError` where one of the arguments is under 1.
+
+    Args:
+        **counts: Numbers by the name of the argument; None: not given.
+    """
+    for name, value in counts.items():
+        if value is not None and value < 1:
+            raise ValueError(f"{name} must be 1 or more. Received: {name}={value}")
+
+
 def _raised_here(error):
     """Whether this package or the recipe raised it: an argument is wrong."""
     *_, (frame, _) = traceback.walk_tb(error.__traceback__)

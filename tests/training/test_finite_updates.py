@@ -202,3 +202,12 @@ def test_a_loss_scale_that_falls_to_nothing_stops():
 def test_an_optimizer_of_numbers_that_are_not_finite_is_refused(name, value):
     with pytest.raises(ValueError, match=f"{name} must .* Received: {name}={value}"):
         AdamW(**{name: value})
+
+
+@slow
+def test_replicas_skip_together_what_one_of_them_has(on_two_devices):
+    found = on_two_devices(SCRIPT.with_name("mirrored_faults.py"), "compare")
+    assert found.pop("replicas") == 2
+    assert "at step 3 (batch 3 of 4 of epoch 1)" in found.pop("stopped")
+    assert len(found) == 6
+    assert [name for name, same in found.items() if same is not True] == []

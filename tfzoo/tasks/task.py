@@ -4,6 +4,7 @@ Shapes: B batch, S sequence.
 """
 
 import sys
+from collections.abc import Callable
 from typing import NamedTuple
 
 import keras
@@ -14,6 +15,7 @@ from tfzoo.data.buckets import ordered_batches
 from tfzoo.data.pipelines import without_waiting
 from tfzoo.data.string_batches import dense_batch
 from tfzoo.models import RobertaEncoder
+from tfzoo.tasks.batch_examples import examples_of_steps, row_numbers
 from tfzoo.tasks.batches import (
     array_batches,
     dataset_of_batches,
@@ -348,6 +350,7 @@ class Task(AutoCompile, Preset, FiniteUpdates, keras.Model):
                 epochs=epochs,
                 verbose=verbose,
                 callbacks=callbacks,
+                examples=data.examples,
                 validation_data=validation_data,
                 shuffle=False,  # the dataset's own order
                 initial_epoch=initial_epoch,
@@ -378,23 +381,27 @@ class Task(AutoCompile, Preset, FiniteUpdates, keras.Model):
                 x, y, sample_weight, batch_size, factors, shuffle=shuffle, seed=seed
             )
         y = targets_of_table(x) if y is None else y
-        data = self.training_data(
-            raw,
-            y,
-            sample_weight,
+        options = dict(
             batch_size=batch_size or BATCH_SIZE,
             epochs=max(epochs, 1),
             shuffle=shuffle,
             seed=seed,
         )
+        data = self.training_data(raw, y, sample_weight, **options)
         per_epoch = int(data.cardinality()) // max(epochs, 1)
         if not per_epoch:
             raise ValueError("There must be at least one example. Received: none")
         steps = steps_per_epoch or per_epoch
         if steps * epochs > per_epoch * max(epochs, 1):
             data = data.repeat()
-        data = _weighed(data.skip(first_epoch * steps), factors)
-        return Batches(without_waiting(data), per_epoch, is_continuous=True)
+        data = without_waiting(_weighed(data.skip(first_epoch * steps), factors))
+
+        def rows(step):
+            start = first_epoch * steps + step
+            return row_numbers(self.training_data, raw, y, start_step=start, **options)
+
+        examples = examples_of_steps(self, data, rows)
+        return Batches(data, per_epoch, is_continuous=True, examples=examples)
 
     def _batches(
         self, x, y, sample_weight, batch_size, factors=None, *, shuffle=False, seed=0
@@ -550,9 +557,9 @@ class Task(AutoCompile, Preset, FiniteUpdates, keras.Model):
         """
         outputs = super().predict(batches, **kwargs)
         return tf.nest.map_structure(
-            lambda x: (
-                x.to_tensor(np.nan).numpy() if isinstance(x, tf.RaggedTensor) else x
-            ),
+            lambda x: x.to_tensor(np.nan).numpy()
+            if isinstance(x, tf.RaggedTensor)
+            else x,
             outputs,
         )
 
@@ -613,11 +620,13 @@ class Batches(NamedTuple):
         batches: `tf.data.Dataset` of (inputs, targets, weights).
         steps_per_epoch: Batches of an epoch; None: unknown.
         is_continuous: Whether `batches` holds all epochs in a row.
+        examples: (step, from 1) -> text that names its examples; None: not known.
     """
 
     batches: tf.data.Dataset
     steps_per_epoch: int | None
     is_continuous: bool
+    examples: Callable | None = None
 
 
 def made_by_a_task(dataset):

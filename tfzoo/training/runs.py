@@ -30,6 +30,7 @@ from tfzoo.training.run_directory import (
     require_same,
 )
 from tfzoo.training.saving import Saving
+from tfzoo.training.schedules import PlannedSchedule
 from tfzoo.training.snapshots import STATE
 
 MIN_POINTS = 500  # of the loss curve, where there are so many steps
@@ -349,10 +350,20 @@ def _require_restorable(model):
             "The model must be compiled and built. "
             f"Received: compiled={model.compiled}, built={model.built}"
         )
+    _require_fixed_schedule(model.optimizer)
     if getattr(model.optimizer, "inner_optimizer", model.optimizer).use_ema:
         raise ValueError(
             "use_ema must be False: fit puts the averages in the weights' place "
             "whenever it returns, which happens within a run. Received: use_ema=True"
+        )
+
+
+def _require_fixed_schedule(optimizer):
+    optimizer = getattr(optimizer, "inner_optimizer", optimizer)
+    if isinstance(getattr(optimizer, "schedule", None), PlannedSchedule):
+        raise ValueError(
+            "Each call of fit would plan the learning rate anew, and a run makes "
+            "several: compile(total_steps=...). Received: total_steps=None"
         )
 
 
