@@ -15,7 +15,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import keras
 import numpy as np
 
-from tfzoo.training import AdamW, Run
+from tfzoo.training import AdamW, KeepBest, Run
 
 SCRIPT = pathlib.Path(__file__).with_name("marked_model.py")
 spec = importlib.util.spec_from_file_location("marked_model", SCRIPT)
@@ -53,8 +53,9 @@ def train(
     steps_between_saves=1,
     on_non_finite=None,
     callbacks=(),
-    jit_compile=False,
+    steps_per_epoch=None,
     finish=True,
+    **options,
 ):
     """Begins or continues the run; its `Run` and model."""
     with Run(
@@ -64,21 +65,22 @@ def train(
         on_non_finite=on_non_finite,
     ) as run:
         optimizer = optimizer or AdamW(1e-2, global_clipnorm=1.0)
-        model = marked.make_model(
-            optimizer, cls=cls, dropout=0.3, jit_compile=jit_compile
-        )
+        model = marked.make_model(optimizer, cls=cls, dropout=0.3, **options)
+        best = KeepBest(run.checkpoints, monitor="mae", mode="min")
         run.fit(
             model,
             make_dataset(bad, steps, value),
-            steps_per_epoch=steps,
-            epochs=1,
-            callbacks=callbacks,
+            steps_per_epoch=steps_per_epoch or steps,
+            total_steps=steps,
+            callbacks=[best, *callbacks],
         )
 
         def save(path):
             path.mkdir()
-            flat = [np.ravel(array).astype("float64") for array in marked.state(model)]
-            np.save(path / "last.npy", np.concatenate(flat))
+            for name in ("last.npy", "best.npy"):
+                flat = [np.ravel(a).astype("float64") for a in marked.state(model)]
+                np.save(path / name, np.concatenate(flat))
+                best.restore(model)
 
         if finish:
             run.finish(save, {})

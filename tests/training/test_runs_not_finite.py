@@ -125,7 +125,7 @@ def test_only_checkpoints_that_are_not_finite_are_an_error(tmp_path):
         train(tmp_path)
     for name in ("step-000000001", "step-000000002"):
         spoil(tmp_path, name, "model")
-    with pytest.raises(OutputError, match="damaged or not finite"):
+    with pytest.raises(OutputError, match="finite: step-000000002, step-000000001"):
         train(tmp_path)
 
 

@@ -1,6 +1,7 @@
 """Whose an output directory is: one run's, and one process's at a time."""
 
 import fcntl
+import hashlib
 import json
 import os
 
@@ -44,7 +45,28 @@ def read_description(path):
     for part in PARTS:
         if not isinstance(description.get(part), dict):
             raise OutputError("Not the description of a run.", path=path, tensor=part)
+    if not isinstance(description.get("finished"), bool):
+        raise OutputError("Must be true or false.", path=path, tensor="finished")
     return description
+
+
+def changed_results(directory):
+    """Names of the files that a finished run wrote and that are no longer the same.
+
+    A run of tfzoo's first versions knows none.
+    """
+    results = read_json(directory / "run.json", OutputError).get("results", {})
+    return [
+        name
+        for name, digest in sorted(results.items())
+        if not (directory / name).is_file() or sha256(directory / name) != digest
+    ]
+
+
+def sha256(path):
+    """The SHA-256 of a file, in hexadecimal."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def require_same(path, former, now):

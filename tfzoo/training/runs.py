@@ -24,10 +24,12 @@ from tfzoo.training.faults import (
 from tfzoo.training.finite_updates import can_be_guarded, guarded
 from tfzoo.training.records import Record, finite
 from tfzoo.training.run_directory import (
+    changed_results,
     locked,
     plain,
     read_description,
     require_same,
+    sha256,
 )
 from tfzoo.training.saving import Saving
 from tfzoo.training.schedules import PlannedSchedule
@@ -101,6 +103,11 @@ class Run:
             raise
         if self.finished:
             print(f"{self.directory} holds this run, and it is finished.")
+            for name in changed_results(self.directory):
+                print(
+                    f"warning: {self.directory / name}: Not what the run wrote.",
+                    file=sys.stderr,
+                )
 
     def _open(self):
         for leftover in self.directory.glob(".run.json.*"):
@@ -110,7 +117,7 @@ class Run:
             former = read_description(path)
             if not self._nothing_trained():
                 require_same(path, former, self._description)
-                return bool(former.get("finished"))
+                return former["finished"]
             shutil.rmtree(self.checkpoints / "step-000000000", ignore_errors=True)
         elif any(self.directory.iterdir()):
             raise OutputError(
@@ -298,19 +305,28 @@ class Run:
                 f"Every weight must be finite. Not finite: {', '.join(bad[:3])}.",
                 path=self.directory,
             )
-        if save is not None:
-            self._save_result(save)
+        written = [] if save is None else self._save_result(save)
         save_curves(self.record, self.directory / "curves.png")
         figures = {name: finite(value) for name, value in metrics.items()}
         write_json(
             self.directory / "metrics.json",
             {"metrics": figures, **self.record.as_json()},
         )
-        write_json(self.directory / "run.json", {"finished": True, **self._description})
+        files = [*written, self.directory / "metrics.json"]
+        results = {str(f.relative_to(self.directory)): sha256(f) for f in files}
+        write_json(
+            self.directory / "run.json",
+            {"finished": True, **self._description, "results": results},
+        )
         self.finished = True
 
     def _save_result(self, save):
-        """Moves entry by entry; a run killed meanwhile does all of it again."""
+        """Moves entry by entry; a run killed meanwhile does all of it again.
+
+        Returns:
+            The paths of the files.
+        """
+        files = []
         for leftover in self.directory.glob(".result-*"):
             shutil.rmtree(leftover)
         with tempfile.TemporaryDirectory(dir=self.directory, prefix=".result-") as top:
@@ -321,6 +337,9 @@ class Run:
                 if target.is_dir():
                     shutil.rmtree(target)
                 os.replace(entry, target)
+                below = target.rglob("*") if target.is_dir() else [target]
+                files += [path for path in below if path.is_file()]
+        return files
 
 
 def _total_steps(steps_per_epoch, epochs, total_steps):

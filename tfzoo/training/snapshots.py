@@ -98,7 +98,8 @@ class Snapshots:
             return number, state
         if damaged:
             raise OutputError(
-                "Every snapshot of the training is damaged or not finite.",
+                "Every snapshot of the training is damaged or not finite: "
+                f"{', '.join(path.name for path in damaged)}.",
                 path=self.directory,
                 fix="Remove the output directory to begin again.",
             )

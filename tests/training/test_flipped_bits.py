@@ -1,0 +1,108 @@
+"""One bit of a run's files flips while the run is at rest."""
+
+import importlib.util
+import pathlib
+import random
+import shutil
+
+import pytest
+
+from tfzoo.errors import TfzooError
+
+SCRIPT = pathlib.Path(__file__).with_name("marked_run.py")
+spec = importlib.util.spec_from_file_location("marked_run", SCRIPT)
+marked_run = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(marked_run)
+
+FLIPS = 60
+RESULTS = ("last.npy", "best.npy", "metrics.json")
+
+
+class PowerCut(Exception):
+    pass
+
+
+class CutAt(marked_run.keras.callbacks.Callback):
+    def __init__(self, step):
+        super().__init__()
+        self.steps_left = step
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.steps_left -= 1
+        if self.steps_left == 0:
+            raise PowerCut
+
+
+def train(output, callbacks=()):
+    marked_run.train(
+        output, bad=(), steps_per_epoch=3, run_eagerly=True, callbacks=callbacks
+    )
+
+
+def flip_a_bit(files, rng):
+    """Flips a bit of one of the files, each as likely; which one."""
+    path = rng.choice(files)
+    content = bytearray(path.read_bytes())
+    content[rng.randrange(len(content))] ^= 1 << rng.randrange(8)
+    path.write_bytes(content)
+    return path
+
+
+def files_of(output):
+    return sorted(p for p in output.rglob("*") if p.is_file() and p.stat().st_size)
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory):
+    """Folder of a finished run, and of one that was interrupted."""
+    folder = tmp_path_factory.mktemp("runs")
+    train(folder / "finished")
+    with pytest.raises(PowerCut):
+        train(folder / "interrupted", [CutAt(5)])
+    return folder
+
+
+def continued(runs, output, rng):
+    """Flips, goes on; what was said, None where nothing was, and the file."""
+    shutil.copytree(runs / "interrupted", output)
+    path = flip_a_bit(files_of(output), rng)
+    try:
+        train(output)
+    except TfzooError as e:
+        return str(e), path
+    for name in RESULTS:
+        expected = (runs / "finished" / name).read_bytes()
+        assert (output / name).read_bytes() == expected, path
+    return None, path
+
+
+def test_a_flipped_bit_never_changes_what_a_run_ends_with(tmp_path, runs):
+    continued(runs, tmp_path / "run", random.Random(0))
+
+
+@pytest.mark.slow
+def test_of_60_flipped_bits_none_changes_what_a_run_ends_with(tmp_path, runs):
+    errors = 0
+    for seed in range(FLIPS):
+        output = tmp_path / str(seed)
+        error, path = continued(runs, output, random.Random(seed))
+        errors += error is not None
+        if error is not None:
+            assert path.name in error or path.parent.name in error, (path, error)
+    assert errors > 0
+
+
+@pytest.mark.slow
+def test_of_60_flipped_bits_of_a_finished_run_all_are_told(tmp_path, runs, capsys):
+    for seed in range(FLIPS):
+        output = tmp_path / str(seed)
+        shutil.copytree(runs / "finished", output)
+        read = [output / "run.json", *(output / name for name in RESULTS)]
+        path = flip_a_bit(read, random.Random(seed))
+        try:
+            train(output)
+        except TfzooError as e:
+            assert path.name in str(e)
+        else:
+            told = f"{path}: Not what the run wrote" in capsys.readouterr().err
+            assert told or path.name == "run.json"
