@@ -17,6 +17,8 @@ def without_waiting(dataset):
     Returns:
         `tf.data.Dataset` of the same elements.
     """
+    if not tf.executing_eagerly():
+        return dataset  # inside a function, where options cannot be read
     if dataset.options().autotune.enabled is not None:
         return dataset
     options = tf.data.Options()
