@@ -36,7 +36,8 @@ def main(
         batch_size: Texts at once.
         output: JSON file to write; it must not exist.
     """
-    from tfzoo.data.examples import index_labels, read_examples
+    cli.check_numbers(locals())
+    from tfzoo.data.examples import known_labels, read_examples
     from tfzoo.files import refuse_existing, write_json
     from tfzoo.tasks import TextClassifier
 
@@ -54,7 +55,7 @@ def main(
     )
     metrics = classifier.evaluate(
         examples.as_input(),
-        index_labels(examples, classifier.labels),
+        known_labels(examples, classifier.labels),
         batch_size=batch_size,
         return_dict=True,
     )

@@ -14,7 +14,7 @@ from typing import Literal
 
 from tfzoo import cli
 
-HELD_OUT = 10  # without a validation file, row i is held out where i % 10 == 9
+HELD_OUT = 10  # without a validation file, one row of so many is held out
 BEST = {"classification": "accuracy", "multi_label": "f1", "regression": "pearson"}
 
 
@@ -49,8 +49,8 @@ def main(
         text_column: Column of the text, by name or by number from 1.
         label_column: Column of the label, likewise.
         output: Directory to write; new, or begun by the same command.
-        validation: File to evaluate on after each epoch. Without one, every tenth row
-            of the training data is held out.
+        validation: File to evaluate on after each epoch. Without one, a tenth of the
+            training data is held out, of every class its share, by a hash of the text.
         tokenizer: Directory of a tokenizer; by default the preset's own.
         text_pair_column: Column of the second text, of a task on pairs.
         header: Whether line 1 of a .tsv or .csv names the columns.
@@ -71,11 +71,12 @@ def main(
     arguments = dict(locals())
     for name in ("output", "on_non_finite"):  # what a run may be continued with
         del arguments[name]
-    cli.require_counts(epochs=epochs, batch_size=batch_size)
+    cli.check_numbers(arguments)
     import keras
 
     from tfzoo.checkpoints.references import local_directory
-    from tfzoo.data.examples import index_labels, label_list, read_examples
+    from tfzoo.data.examples import known_labels, label_list, read_examples
+    from tfzoo.data.readers import files_and_data_sets
     from tfzoo.models.presets import BERT, named_size
     from tfzoo.tasks import TextClassifier
     from tfzoo.text import tokenizer_from_preset
@@ -97,24 +98,25 @@ def main(
 
     examples = read(train)
     if validation is None:
-        examples, held_out = examples.split_every(HELD_OUT)
+        examples, held_out = examples.split_every(HELD_OUT, seed=seed)
     else:
         held_out = read(validation)
     labels = None if task == "regression" else label_list(examples)
-    targets = index_labels(examples, labels)
-    held_out_targets = index_labels(held_out, labels)
+    targets = known_labels(examples, labels)
+    held_out_targets = known_labels(held_out, labels)
     at_random = named_size(preset, BERT) is not None
     if at_random and tokenizer is None:
         raise ValueError(f"--preset {preset} has no tokenizer: give --tokenizer.")
     model = preset if at_random else local_directory(preset)
     vocabulary = local_directory(tokenizer, weights=False) if tokenizer else model
     words = tokenizer_from_preset(vocabulary)
-    files = [spec for spec in (train, validation) if spec and ":" not in str(spec)]
+    files, data_sets = files_and_data_sets(
+        [spec for spec in (train, validation) if spec is not None]
+    )
     files += [vocabulary] if tokenizer else []
     files += [] if at_random else [model]
-    with Run(
-        output, arguments, data=fingerprint(files), on_non_finite=on_non_finite
-    ) as run:
+    data = fingerprint(files) | data_sets
+    with Run(output, arguments, data=data, on_non_finite=on_non_finite) as run:
         if run.finished:
             return
         keras.utils.set_random_seed(seed)

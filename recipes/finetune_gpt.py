@@ -61,8 +61,9 @@ def main(
     arguments = dict(locals())
     for name in ("output", "on_non_finite"):  # what a run may be continued with
         del arguments[name]
-    cli.require_counts(epochs=epochs, batch_size=batch_size)
+    cli.check_numbers(arguments)
     from tfzoo.checkpoints.references import local_directory
+    from tfzoo.data.readers import files_and_data_sets
     from tfzoo.tasks.text_runs import train_on_text
     from tfzoo.text import ByteBPETokenizer
     from tfzoo.training.fingerprints import fingerprint
@@ -70,13 +71,9 @@ def main(
 
     model = local_directory(preset)
     words = ByteBPETokenizer.from_preset(model)
-    files = [file for file in (*input, *validation) if ":" not in str(file)]
-    with Run(
-        output,
-        arguments,
-        data=fingerprint([*files, model]),
-        on_non_finite=on_non_finite,
-    ) as run:
+    files, data_sets = files_and_data_sets([*input, *validation])
+    data = fingerprint([*files, model]) | data_sets
+    with Run(output, arguments, data=data, on_non_finite=on_non_finite) as run:
         if run.finished:
             return
         train_on_text(run, **{**arguments, "preset": model, "tokenizer": words})

@@ -58,6 +58,7 @@ def main(
         text_column: Column of the text in files with columns.
         seed: Names all random choices.
     """
+    cli.check_numbers(locals())
     from tfzoo.data.preparation import prepare_pretraining_data
     from tfzoo.data.prepared_directory import MANIFEST
     from tfzoo.files import write_json

@@ -75,11 +75,12 @@ def main(
     arguments = dict(locals())
     for name in ("output", "on_non_finite"):  # what a run may be continued with
         del arguments[name]
-    cli.require_counts(steps=steps, batch_size=batch_size)
+    cli.check_numbers(arguments)
     import keras
 
     from tfzoo.checkpoints.references import local_directory
     from tfzoo.data.pretraining import open_pretraining_data
+    from tfzoo.data.readers import files_and_data_sets
     from tfzoo.models.presets import BERT, named_size
     from tfzoo.tasks import BertPretrainer
     from tfzoo.text import WordPieceTokenizer
@@ -91,8 +92,9 @@ def main(
     model = preset if at_random else local_directory(preset)
     vocabulary = local_directory(tokenizer, weights=False)
     words = WordPieceTokenizer.from_preset(vocabulary)
-    files = [*input, *validation, vocabulary, *([] if at_random else [model])]
-    data = fingerprint([file for file in files if ":" not in str(file)])
+    files, data_sets = files_and_data_sets([*input, *validation])
+    files += [vocabulary, *([] if at_random else [model])]
+    data = fingerprint(files) | data_sets
     with Run(output, arguments, data=data, on_non_finite=on_non_finite) as run:
         if run.finished:
             return

@@ -53,7 +53,7 @@ def main(
     from tfzoo.data.examples import read_examples
     from tfzoo.data.installed_docs import write_installed_docs
     from tfzoo.files import read_json
-    from tfzoo.training import Run
+    from tfzoo.training import Run, fingerprint
 
     settings = {name: value for name, value in globals().items() if name.isupper()}
     settings["python"] = platform.python_version()
@@ -66,14 +66,15 @@ def main(
             print("Reading the documentation of this installation")
             write_installed_docs(text, labelled=LABELLED, held_out=HELD_OUT)
         tokenizer = train_tokenizer(text / "corpus.txt", output / "tokenizer")
+        data = fingerprint([text, output / "tokenizer"])
         examples = [
             read_examples(text / name, text_column="text", label_column="label")
             for name in ("train.jsonl", "held_out.jsonl")
         ]
-        with Run(output / "pretraining", settings) as part:
+        with Run(output / "pretraining", settings, data=data) as part:
             if not part.finished:
                 pretrain(part, text / "corpus.txt", tokenizer)
-        with Run(output / "from_scratch", settings) as part:
+        with Run(output / "from_scratch", settings, data=data) as part:
             if not part.finished:
                 print("Fine-tuning from random weights, for comparison")
                 classifier, accuracy = fine_tune(part, None, tokenizer, *examples)

@@ -47,6 +47,7 @@ def main(
             1000 if not given. Byte-level BPE knows all.
         text_column: Column of the text in files with columns.
     """
+    cli.check_numbers(locals())
     from tfzoo.files import refuse_existing, write_json, written_beside
 
     options = {"vocabulary_size": vocabulary_size, "min_frequency": min_frequency}
@@ -128,11 +129,11 @@ def learn_byte_bpe(paths, text_column, options):
 def whole_texts(paths, text_column):
     """Yields the text of the files with its spaces and line ends."""
     from tfzoo.data.lines import read_lines
-    from tfzoo.data.readers import file_kind, read_records
+    from tfzoo.data.readers import file_kind, is_data_set, read_records
     from tfzoo.text.training_text import passages
 
     for path in paths:
-        if not str(path).startswith("tfds:") and file_kind(path) == ".txt":
+        if not is_data_set(path) and file_kind(path) == ".txt":
             yield from passages(line for _, line in read_lines(path, keep_ends=True))
             continue
         for record in read_records(path):

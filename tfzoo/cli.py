@@ -1,8 +1,58 @@
 """A recipe's command line: its `main` signature, and errors on one line."""
 
+import math
 import os
+import re
 import sys
 import traceback
+
+_WHOLE_FROM = {
+    "alphabet_size": 1,
+    "batch_size": 1,
+    "duplicates": 1,
+    "epochs": 1,
+    "max_predictions": 1,
+    "max_sequence_length": 1,
+    "min_frequency": 1,
+    "processes": 1,
+    "seed": 0,
+    "shards": 1,
+    "steps": 1,
+    "vocabulary_size": 1,
+}
+_SEEDS = 1 << 32  # that NumPy takes
+_SHARES = ("label_smoothing", "masked_fraction", "short_sequence_fraction")
+
+
+def check_numbers(arguments):
+    """Refuses numbers that no training can be made of, before any work.
+
+    Args:
+        arguments: Dict of a recipe's arguments by name; what is None is left alone,
+            and so is what has no bounds of its own.
+
+    Raises:
+        ValueError: one that names the argument and what came.
+    """
+    for name, value in arguments.items():
+        if value is None:
+            continue
+        if name in _WHOLE_FROM:
+            least = _WHOLE_FROM[name]
+            good = isinstance(value, int) and not isinstance(value, bool)
+            good = good and least <= value and (name != "seed" or value < _SEEDS)
+            rule = f"must be a whole number from {least}"
+            rule += f" to {_SEEDS - 1}" if name == "seed" else ""
+        elif name == "learning_rate":
+            good, rule = 0 < value < math.inf, "must be a finite number above 0"
+        elif name == "weight_decay":
+            good, rule = 0 <= value < math.inf, "must be a finite number from 0"
+        elif name in _SHARES:
+            good, rule = 0 <= value <= 1, "must be in [0, 1]"
+        else:
+            continue
+        if not good:
+            raise ValueError(f"{name} {rule}. Received: {value!r}")
 
 
 def run(main):
@@ -28,20 +78,26 @@ def run(main):
             raise
         print(f"error: {e}", file=sys.stderr)
         sys.exit(2)
+    except Exception as e:
+        line = _line_of_data(e)
+        if line is None:
+            raise
+        print(f"error: {line}", file=sys.stderr)
+        sys.exit(1)
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         sys.exit(130)
 
 
-def require_counts(**counts):
-    """Raises `ValueError` where one of the arguments is under 1.
+def _line_of_data(error):
+    """The line of a `DataError` that TensorFlow raised as one of its own, or None.
 
-    Args:
-        **counts: Numbers by the name of the argument; None: not given.
+    A pipeline's Python runs in TensorFlow's threads, which keep the text alone.
     """
-    for name, value in counts.items():
-        if value is not None and value < 1:
-            raise ValueError(f"{name} must be 1 or more. Received: {name}={value}")
+    if not type(error).__module__.startswith("tensorflow."):
+        return None
+    found = re.search(r"\bDataError: (.+)", str(error))
+    return found and found[1]
 
 
 def _raised_here(error):

@@ -1,6 +1,7 @@
 """Reading within bounds, and writing beside then renaming."""
 
 import contextlib
+import hashlib
 import json
 import os
 import pathlib
@@ -100,6 +101,27 @@ def write_json(path, value):
     text = json.dumps(value, indent=2, ensure_ascii=False) + "\n"
     with written_beside(path, replace=True) as beside:
         beside.write_text(text, encoding="utf-8")
+
+
+def write_sealed_json(path, value):
+    """As `write_json`, with the SHA-256 of the object as `sha256` in it."""
+    write_json(path, {**value, "sha256": json_digest(value)})
+
+
+def read_sealed_json(path, error=TfzooError):
+    """The object of a file that `write_sealed_json` wrote, without the `sha256`."""
+    value = read_json(path, error)
+    digest = value.pop("sha256", None)
+    if digest != json_digest(value):
+        raise error(
+            "The file is not as it was written: its checksum is wrong.", path=path
+        )
+    return value
+
+
+def json_digest(value):
+    """SHA-256 of a JSON value, whatever the order of its keys."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
 
 
 @contextlib.contextmanager

@@ -8,7 +8,6 @@ import pytest
 from tfzoo.errors import OutputError
 from tfzoo.models import BertEncoder
 from tfzoo.text import WordPieceTokenizer
-from tfzoo.training.fingerprints import fingerprint
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "good", "bad", "film"]
@@ -71,13 +70,3 @@ def test_a_classifier_is_tuned_from_the_hub_and_its_run_knows_the_commit(
     on_the_hub.commit({**files, "README.md": b"another commit"})
     with pytest.raises(OutputError):
         finetune(**arguments)
-
-
-def test_a_snapshot_is_known_by_its_commit_whatever_is_added_to_it(tmp_path):
-    snapshot = tmp_path / "models--org--mini" / "snapshots" / ("0" * 40)
-    snapshot.mkdir(parents=True)
-    (snapshot / "config.json").write_text("{}")
-    before = fingerprint([snapshot])
-    assert before == {str(snapshot): f"commit:{'0' * 40}"}
-    (snapshot / "tf_model.h5").write_text("")
-    assert fingerprint([snapshot]) == before

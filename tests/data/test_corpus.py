@@ -2,15 +2,18 @@
 
 import gzip
 import json
+import re
 import subprocess
 import sys
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
-from tfzoo.data.corpus import Corpus, FlatFile, build_corpus
+from tfzoo.data.corpus import build_corpus
+from tfzoo.data.pretraining import open_pretraining_data
 from tfzoo.data.running_text import RunningText
-from tfzoo.errors import DataError, TfzooError
+from tfzoo.errors import DataError
 
 
 def build(paths, tokenizer, directory, processes=1, **options):
@@ -131,15 +134,60 @@ def test_a_broken_line_far_inside_leaves_nothing_behind(tokenizer, tmp_path):
     assert not list((tmp_path / "cache").iterdir())
 
 
-def test_a_damaged_corpus_is_an_error(number_text, number_tokenizer, tmp_path):
+def test_a_corpus_of_another_text_is_an_error(number_text, number_tokenizer, tmp_path):
     corpus = build([number_text([[3], [4]])], number_tokenizer(), tmp_path)
-    tokens = corpus.directory / "tokens.bin"
-    tokens.write_bytes(tokens.read_bytes()[:-2])
-    with pytest.raises(TfzooError, match=r"tokens\.bin: The file is cut off"):
-        Corpus(corpus.directory).tokens(0, 7)
-    tokens.write_bytes(b"123")
-    with pytest.raises(TfzooError, match=r"tokens\.bin: The file is cut off"):
-        FlatFile(tokens, np.uint16)
+    about = corpus.directory / "corpus.json"
+    about.write_text(about.read_text().replace('"<u2"', '"<u4"'))
+    with pytest.raises(DataError, match=r"corpus\.json: .* its checksum is wrong"):
+        build([number_text([[3], [4]])], number_tokenizer(), tmp_path)
+
+
+def flips(directory, count, seed=0):
+    """Flips bits of the files of a directory, one after the other; yields the file."""
+    random = np.random.default_rng(seed)
+    files = sorted(p for p in directory.rglob("*") if p.is_file())
+    sizes = np.array([path.stat().st_size for path in files])
+    for _ in range(count):
+        path = files[random.choice(len(files), p=sizes / sizes.sum())]
+        intact = path.read_bytes()
+        place, bit = random.integers(len(intact)), 1 << int(random.integers(8))
+        changed = bytearray(intact)
+        changed[place] ^= bit
+        path.write_bytes(changed)
+        yield path
+        path.write_bytes(intact)
+
+
+def test_no_flipped_bit_of_a_corpus_is_silent(text_file, tokenizer, tmp_path):
+    def read_all():
+        source = open_pretraining_data(
+            [text_file], tokenizer, cache_directory=tmp_path, progress=False
+        )
+        corpus = source._corpus
+        corpus.tokens(0, corpus.num_tokens)
+        corpus.sentence_starts(0, corpus.num_sentences)
+        corpus.document_starts(0, corpus.num_documents)
+
+    read_all()
+    for path in flips(tmp_path, 60):
+        with pytest.raises(DataError, match=re.escape(path.name)):
+            read_all()
+    read_all()
+
+
+def test_a_flip_while_a_training_runs_is_named(text_file, tokenizer, tmp_path):
+    source = open_pretraining_data(
+        [text_file], tokenizer, cache_directory=tmp_path, progress=False
+    )
+    batches = source.batches(4)
+    (tokens,) = tmp_path.glob("*/tokens.bin")
+    content = bytearray(tokens.read_bytes())
+    for place in range(0, len(content), 1 << 14):  # of blocks not yet read
+        content[place] ^= 1
+    tokens.write_bytes(content)
+    line = r"DataError: .*tokens\.bin: The file is not as it was written"
+    with pytest.raises(tf.errors.OpError, match=line):
+        next(iter(batches))
 
 
 def test_wrong_options_are_refused():

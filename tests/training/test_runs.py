@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfzoo.errors import DataError, OutputError, TfzooError
-from tfzoo.training import KeepBest, Run, fingerprint
+from tfzoo.errors import OutputError, TfzooError
+from tfzoo.training import KeepBest, Run
 
 SCRIPT = pathlib.Path(__file__).with_name("tiny_run.py")
 spec = importlib.util.spec_from_file_location("tiny_run", SCRIPT)
@@ -402,22 +402,3 @@ def test_event_logs_hold_every_step_once_over_an_interruption(tmp_path):
     assert [s for tag, s, _ in training if tag == "loss"] == [4, 8]
     validation = read_events(tmp_path / "logs" / "validation")
     assert [(tag, s) for tag, s, _ in validation] == [("loss", 4), ("loss", 8)]
-
-
-def test_a_fingerprint_sees_what_changes(tmp_path):
-    small, large = tmp_path / "small.txt", tmp_path / "large" / "large.bin"
-    small.write_text("text")
-    large.parent.mkdir()
-    with open(large, "wb") as file:
-        file.truncate(80 << 20)
-    before = fingerprint([small, large.parent])
-    assert set(before) == {str(small), str(large)}
-    assert fingerprint([small, large.parent]) == before
-    small.write_text("test")
-    with open(large, "r+b") as file:
-        file.seek((80 << 20) - 1)
-        file.write(b"1")
-    after = fingerprint([small, large.parent])
-    assert all(before[name] != after[name] for name in before)
-    with pytest.raises(DataError, match="does not exist"):
-        fingerprint([tmp_path / "absent"])

@@ -11,7 +11,7 @@ _HOMES = {
     "WordMasking": "tfzoo.data.masking",
     "bucketed_batches": "tfzoo.data.buckets",
     "bucketed_strings": "tfzoo.data.string_batches",
-    "index_labels": "tfzoo.data.examples",
+    "known_labels": "tfzoo.data.examples",
     "label_list": "tfzoo.data.examples",
     "open_pretraining_data": "tfzoo.data.pretraining",
     "open_packed_text": "tfzoo.data.packing",

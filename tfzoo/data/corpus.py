@@ -1,14 +1,13 @@
 """A tokenised corpus on disk, read piece by piece so that memory does not grow.
 
-A directory of four files: `tokens.bin` (all ids in a row), `sentences.bin` (the token
-at which each sentence starts, then the number of tokens), `documents.bin` (the sentence
-at which each document starts, then the number of sentences), `corpus.json`.
+A directory of `tokens.bin` (all ids in a row), `sentences.bin` (the token at which each
+sentence starts, then the number of tokens), `documents.bin` (the sentence at which each
+document starts, then the number of sentences), their checksums, and `corpus.json`.
 """
 
 import functools
 import hashlib
 import json
-import os
 import pathlib
 import shutil
 import tempfile
@@ -16,11 +15,12 @@ import weakref
 
 import numpy as np
 
+from tfzoo.data.flat_files import FlatFile, FlatWriter
 from tfzoo.data.workers import Workers
 from tfzoo.errors import DataError
-from tfzoo.files import read_json, write_json, written_beside
+from tfzoo.files import read_sealed_json, write_sealed_json, written_beside
 
-_VERSION = 1
+_VERSION = 2
 _OFFSET = np.dtype("<u8")
 
 
@@ -36,7 +36,7 @@ class Corpus:
 
     def __init__(self, directory):
         self.directory = pathlib.Path(directory)
-        about = read_json(self.directory / "corpus.json", DataError)
+        about = read_sealed_json(self.directory / "corpus.json", DataError)
         if about.get("version") != _VERSION:
             raise DataError("Not a corpus of this version.", path=self.directory)
         self.fingerprint = about["fingerprint"]
@@ -85,7 +85,8 @@ def build_corpus(
         `Corpus`.
 
     Raises:
-        DataError: a file breaks a rule, or there is no sentence at all.
+        DataError: a file breaks a rule, or there is no sentence at all; or what
+            stands there is damaged, as seen here or when that part is read.
     """
     temporary = _TemporaryDirectory() if directory is None else None
     directory = temporary.path if temporary else directory
@@ -99,6 +100,12 @@ def build_corpus(
         else:
             _build(text, tokenizer, place, fingerprint, workers, progress)
     corpus = Corpus(place)
+    if corpus.fingerprint != fingerprint:
+        raise DataError(
+            "The directory holds another text.",
+            path=place,
+            fix="Remove it, and the same command makes it anew.",
+        )
     corpus.temporary = temporary  # lives as long
     return corpus
 
@@ -116,30 +123,6 @@ def tokenizer_maker(tokenizer):
     return functools.partial(type(tokenizer).from_config, tokenizer.get_config())
 
 
-class FlatFile:
-    """Numbers of one type in a file, read by position and never mapped into memory."""
-
-    def __init__(self, path, dtype):
-        self.path, self.dtype = path, np.dtype(dtype)
-        self._file = os.open(path, os.O_RDONLY)
-        weakref.finalize(self, os.close, self._file)
-        size = os.fstat(self._file).st_size
-        if size % self.dtype.itemsize:
-            raise DataError("The file is cut off.", path=path)
-        self._length = size // self.dtype.itemsize
-
-    def __len__(self):
-        return self._length
-
-    def read(self, start, stop):
-        """Elements [start, stop)."""
-        width = self.dtype.itemsize
-        data = os.pread(self._file, (stop - start) * width, start * width)
-        if len(data) != (stop - start) * width:
-            raise DataError("The file is cut off.", path=self.path)
-        return np.frombuffer(data, self.dtype)
-
-
 def _build(text, tokenizer, place, fingerprint, workers, progress):
     token_type = np.dtype("<u2" if tokenizer.vocabulary_size <= 1 << 16 else "<i4")
     with written_beside(place, directory=True) as beside:
@@ -150,7 +133,7 @@ def _build(text, tokenizer, place, fingerprint, workers, progress):
                 f"There is not one token in the input: {names}.",
                 fix="Give files that hold text.",
             )
-        write_json(
+        write_sealed_json(
             beside / "corpus.json",
             {
                 "version": _VERSION,
@@ -169,9 +152,9 @@ def _write(text, beside, token_type, workers, progress):
         for sentences, documents in text.batches(progress=progress)
     )
     with (
-        open(beside / "tokens.bin", "wb") as token_file,
-        open(beside / "sentences.bin", "wb") as sentence_file,
-        open(beside / "documents.bin", "wb") as document_file,
+        FlatWriter(beside / "tokens.bin") as token_file,
+        FlatWriter(beside / "sentences.bin") as sentence_file,
+        FlatWriter(beside / "documents.bin") as document_file,
     ):
         for tokens, lengths, documents in workers.map(_tokenised, tasks):
             ends = num_tokens + np.cumsum(lengths, dtype=np.int64)

@@ -1,14 +1,18 @@
 """Examples for fine-tuning: texts, pairs and labels, each with its place."""
 
+import collections
 import dataclasses
-import math
+import sys
 
 import numpy as np
 
+from tfzoo.data.cells import label_of, text_of
+from tfzoo.data.holding_out import held_out_rows
 from tfzoo.data.readers import read_records
 from tfzoo.errors import DataError
 
 TASKS = ("classification", "multi_label", "regression")
+_VALIDATION = "Give more examples, or a file of their own for it (--validation)."
 
 
 @dataclasses.dataclass
@@ -41,18 +45,72 @@ class Examples:
             return {"text": self.texts}
         return {"text": self.texts, "text_pair": self.text_pairs}
 
-    def split_every(self, period):
-        """(the others, those with i % period == period - 1), i from 0."""
-        held_out = [i for i in range(len(self)) if i % period == period - 1]
-        others = [i for i in range(len(self)) if i % period != period - 1]
-        if not held_out:
+    def split_every(self, period, *, seed=0):
+        """(rows to learn from, about one of `period` rows, held out).
+
+        Chosen as by `held_out_rows`, whatever the order of the rows. A line says how
+        many they are, and another one if they are all of one class.
+
+        Args:
+            period: Whole number from 2.
+            seed: Another one holds out other rows.
+
+        Raises:
+            DataError: there are fewer rows than `period`, or none that can be spared.
+        """
+        if not isinstance(period, int) or period < 2:
+            raise ValueError(
+                f"period must be a whole number from 2. Received: {period!r}"
+            )
+        if len(self) < period:
             raise DataError(
                 f"There must be at least {period} examples to hold one of {period} "
                 f"out. Received: {len(self)}.",
                 path=self.spec,
-                fix="Give more examples or a validation file.",
+                fix=_VALIDATION,
             )
-        return self._chosen(others), self._chosen(held_out)
+        texts = self.texts
+        if self.text_pairs is not None:
+            texts = list(zip(texts, self.text_pairs, strict=True))
+        labels = self._label_sets()
+        rows = held_out_rows(texts, labels, period, seed)
+        if not rows:
+            raise DataError(
+                f"None of {len(self)} examples can be held out: every class must keep "
+                "one, and equal texts stay together.",
+                path=self.spec,
+                fix=_VALIDATION,
+            )
+        self._tell(rows, labels)
+        chosen = set(rows)
+        others = [i for i in range(len(self)) if i not in chosen]
+        return self._chosen(others), self._chosen(rows)
+
+    def _label_sets(self):
+        if self.labels is None or self.task == "regression":
+            return [()] * len(self)
+        if self.task == "multi_label":
+            return [tuple(set(names)) for names in self.labels]
+        return [(name,) for name in self.labels]
+
+    def _tell(self, rows, labels):
+        line = f"{self.spec}: held out {len(rows)} of {len(self)} examples"
+        counts = collections.Counter(name for names in labels for name in names)
+        if not counts:
+            print(f"{line}.")
+            return
+        held_out = {name for i in rows for name in labels[i]}
+        line += f", of {len(held_out)} of {len(counts)} classes"
+        if missing := sorted(counts.keys() - held_out):
+            some = ", ".join(map(repr, missing[:5])) + (", ..." if missing[5:] else "")
+            line += f"; too few texts of {some}"
+        print(f"{line}.")
+        if len(held_out) == 1 < len(counts):
+            print(
+                f"warning: {self.spec}: all examples held out are of one class, "
+                f"{min(held_out)!r}, so that their figures say little. {_VALIDATION}",
+                file=sys.stderr,
+            )
 
     def _chosen(self, indices):
         def chosen(values):
@@ -108,11 +166,13 @@ def read_examples(
         str(spec), task, [], [] if pairs else None, [] if labelled else None, []
     )
     for record in read_records(spec, header=header):
-        examples.texts.append(_text(record, text_column))
+        examples.texts.append(text_of(record, text_column))
         if pairs:
-            examples.text_pairs.append(_text(record, text_pair_column))
+            examples.text_pairs.append(text_of(record, text_pair_column))
         if labelled:
-            examples.labels.append(_label(record, label_column, task, label_separator))
+            examples.labels.append(
+                label_of(record, label_column, task, label_separator)
+            )
         examples.locations.append(dataclasses.replace(record, names=(), values=()))
     if not examples.texts:
         raise DataError("There is no example.", path=spec)
@@ -138,104 +198,31 @@ def label_list(examples):
     return sorted(labels)
 
 
-def index_labels(examples, labels=None):
-    """Labels as the array that training takes.
+def known_labels(examples, labels=None):
+    """The labels of examples, by name, once all of them are known.
 
     Args:
         examples: N labelled examples.
-        labels: The C class names, in order; None for a regression.
+        labels: The class names; None for a regression.
 
     Returns:
-        int32 (N,), float32 (N, C) of 0 and 1 for multi-label, float32 (N,) for a
+        List of N names, of N lists of names for multi-label; float32 (N,) for a
         regression.
 
     Raises:
         DataError: a label is not among `labels`; it names the place.
     """
+    if examples.labels is None:
+        raise ValueError("The examples must have labels: read them with label_column.")
     if examples.task == "regression":
         return np.array(examples.labels, np.float32)
-    index = {label: i for i, label in enumerate(labels)}
-    if examples.task == "classification":
-        rows = zip(examples.labels, examples.locations, strict=True)
-        return np.array([_index(index, y, place) for y, place in rows], np.int32)
-    array = np.zeros((len(examples), len(index)), np.float32)
-    for row, names, place in zip(
-        array, examples.labels, examples.locations, strict=True
-    ):
-        for name in names:
-            row[_index(index, name, place)] = 1.0
-    return array
-
-
-def _index(index, label, place):
-    if label not in index:
-        known = list(index)
-        some = ", ".join(map(repr, known[:10])) + (", ..." if known[10:] else "")
-        raise place.error(
-            f"Label {label!r} was never seen in training. Labels: {some}."
-        )
-    return index[label]
-
-
-def _text(record, column):
-    value = record.value(column)
-    if not isinstance(value, str):
-        raise record.error(
-            f"Column {column!r} must be text. Received: {_shown(value)}."
-        )
-    return value
-
-
-def _label(record, column, task, separator):
-    value = record.value(column)
-    if task == "regression":
-        return _number(record, column, value)
-    if task == "classification":
-        return _class_name(record, column, value)
-    if isinstance(value, str):
-        if separator is None:
-            value = [value] if value.strip() else []
-        else:
-            value = value.split(separator) if value.strip() else []
-    if not isinstance(value, list):
-        value = [value]
-    return [_class_name(record, column, name) for name in value]
-
-
-def _class_name(record, column, value):
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, int):
-        return str(value)
-    if not isinstance(value, str):
-        raise record.error(
-            f"The label in column {column!r} must be a string, a whole number or a "
-            f"boolean. Received: {_shown(value)}."
-        )
-    value = value.strip()
-    if not value or value.lower() == "nan":
-        raise record.error(
-            f"The label in column {column!r} must not be empty or NaN.",
-            fix="Remove the record or give it a label.",
-        )
-    return value
-
-
-def _number(record, column, value):
-    try:
-        if isinstance(value, bool) or not isinstance(value, str | int | float):
-            raise ValueError
-        number = float(value)
-    except (ValueError, OverflowError):
-        number = math.nan
-    if not math.isfinite(number) or abs(number) > float(np.finfo(np.float32).max):
-        raise record.error(
-            f"The label in column {column!r} must be a finite number. "
-            f"Received: {_shown(value)}."
-        )
-    return number
-
-
-def _shown(value):
-    text = repr(value)
-    return text if len(text) <= 40 else text[:37] + "..."
+    known, nested = set(labels), examples.task == "multi_label"
+    for names, place in zip(examples.labels, examples.locations, strict=True):
+        for name in names if nested else (names,):
+            if name not in known:
+                some = ", ".join(map(repr, labels[:10]))
+                some += ", ..." if labels[10:] else ""
+                raise place.error(
+                    f"Label {name!r} was never seen in training. Labels: {some}."
+                )
+    return list(examples.labels)

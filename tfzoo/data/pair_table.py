@@ -9,7 +9,7 @@ import tempfile
 
 import numpy as np
 
-from tfzoo.data.corpus import FlatFile
+from tfzoo.data.flat_files import FlatFile, FlatWriter
 from tfzoo.data.sentence_pairs import Pair, sentence_pairs
 
 _ROW = np.dtype(
@@ -28,7 +28,7 @@ def write_pairs(path, corpus, **arguments):
     """Writes `sentence_pairs(corpus, **arguments)` to a file; returns how many."""
     pairs = sentence_pairs(corpus, **arguments)
     count = 0
-    with open(path, "wb") as file:
+    with FlatWriter(path) as file:
         while rows := list(itertools.islice(pairs, _ROWS_AT_ONCE)):
             file.write(np.array(rows, _ROW).tobytes())
             count += len(rows)

@@ -5,7 +5,7 @@ import pathlib
 from tfzoo.data.corpus import build_corpus
 from tfzoo.data.pretraining_records import RecordSource
 from tfzoo.data.pretraining_text import TextSource
-from tfzoo.data.readers import file_kind
+from tfzoo.data.readers import file_kind, is_data_set
 from tfzoo.data.running_text import RunningText
 from tfzoo.errors import DataError
 
@@ -132,6 +132,6 @@ def _are_records(paths):
 
 
 def _is_record(path):
-    if str(path).startswith("tfds:"):
+    if is_data_set(path):
         return False
     return pathlib.Path(path).is_dir() or file_kind(path) == "tfrecord"

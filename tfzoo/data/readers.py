@@ -95,7 +95,7 @@ def read_records(spec, *, header=True):
     Raises:
         DataError: the file or a record breaks a rule; it names the place.
     """
-    if str(spec).startswith("tfds:"):
+    if is_data_set(spec):
         from tfzoo.data import example_records
 
         return example_records.read_tfds(str(spec))
@@ -110,6 +110,28 @@ def read_records(spec, *, header=True):
         return _json_records(spec)
     rows = _tab_rows(spec) if kind == ".tsv" else _csv_rows(spec)
     return _table_records(spec, rows, header)
+
+
+def is_data_set(spec):
+    """Whether it is `tfds:...`, not a file; other colons are part of a file's name."""
+    return str(spec).startswith("tfds:")
+
+
+def files_and_data_sets(specs):
+    """What identifies data: (list of files, dict of `tfds:...` -> its full name).
+
+    Args:
+        specs: As of `read_records`.
+
+    Raises:
+        DataError: there is no such data set.
+    """
+    names = {}
+    for spec in filter(is_data_set, specs):
+        from tfzoo.data.example_records import tfds_full_name
+
+        names[str(spec)] = tfds_full_name(str(spec))
+    return [spec for spec in specs if not is_data_set(spec)], names
 
 
 def file_kind(path):

@@ -5,7 +5,7 @@ import hashlib
 from tqdm import tqdm
 
 from tfzoo.data.lines import read_lines
-from tfzoo.data.readers import file_kind, read_records
+from tfzoo.data.readers import file_kind, is_data_set, read_records
 from tfzoo.data.sentences import SentenceSplitter
 from tfzoo.errors import DataError
 from tfzoo.files import readable_file
@@ -100,7 +100,7 @@ def document_ending(path, documents, *, of_text):
     Raises:
         DataError: blank lines are to end the documents of a file of records.
     """
-    is_text = not str(path).startswith("tfds:") and file_kind(path) == ".txt"
+    is_text = not is_data_set(path) and file_kind(path) == ".txt"
     if documents == "auto":
         return of_text if is_text else "record"
     if documents == "blank_line" and not is_text:
@@ -147,7 +147,7 @@ def record_text(record, column):
 
 def content_hash(path):
     """A hash of the file's bytes, or the full name of a TFDS data set."""
-    if str(path).startswith("tfds:"):
+    if is_data_set(path):
         from tfzoo.data.example_records import tfds_full_name
 
         return tfds_full_name(str(path))

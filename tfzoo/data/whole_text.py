@@ -8,7 +8,7 @@ import hashlib
 import json
 
 from tfzoo.data.lines import read_lines
-from tfzoo.data.readers import read_records
+from tfzoo.data.readers import is_data_set, read_records
 from tfzoo.data.running_text import (
     DOCUMENTS,
     content_hash,
@@ -69,7 +69,7 @@ class WholeText:
         elif ending == "record":
             for record in read_records(path):
                 yield record_text(record, self.text_column).splitlines(keepends=True)
-        elif str(path).startswith("tfds:") or not _is_lines(path):
+        elif is_data_set(path) or not _is_lines(path):
             texts = (record_text(r, self.text_column) for r in read_records(path))
             yield (
                 line

@@ -3,48 +3,66 @@
 import hashlib
 import os
 import pathlib
+import re
 
 from tfzoo.errors import DataError
 from tfzoo.files import readable_file
 
-BLOCK = 1 << 20
-NUM_BLOCKS = 64
+ADDED = "added:"  # begins what a run need not have known of when it began
 
 
 def fingerprint(paths):
-    """A digest of each file; of a directory, of each file below it.
+    """A digest of each file, all of it; of a directory, of each file below it.
 
-    A file over 64 MiB is known by its size and 64 MiB of it, evenly spaced; a directory
-    in the cache of the Hugging Face hub by its commit, since files may be added to it.
+    Into a model's directory in the cache of the Hugging Face hub, files come as they
+    are asked for: those that its download put there are marked by `ADDED`.
 
     Args:
         paths: Files and directories.
 
     Returns:
-        Dict of path -> "SIZE:SHA-256", or "commit:HASH".
+        Dict of path -> "SIZE:SHA-256", "added:SIZE:SHA-256", or "commit:HASH" of a
+        directory in the hub's cache.
 
     Raises:
         DataError: a file is missing or cannot be read.
     """
     digests = {}
     for path in map(pathlib.Path, paths):
-        if path.parent.name == "snapshots" and path.is_dir():
-            digests[str(path)] = f"commit:{path.name}"
-            continue
         inside = sorted(p for p in path.rglob("*") if p.is_file())
         for file in inside if path.is_dir() else [path]:
             digests[str(file)] = _digest(readable_file(file, DataError))
+        if _is_hub_snapshot(path):
+            digests[str(path)] = f"commit:{path.name}"
+            for file in inside:
+                if _is_downloaded(file, path):
+                    digests[str(file)] = ADDED + digests[str(file)]
     return digests
 
 
 def _digest(path):
-    size = os.path.getsize(path)
-    digest = hashlib.sha256()
-    with open(path, "rb") as file:
-        if size <= NUM_BLOCKS * BLOCK:
+    try:
+        with open(path, "rb") as file:
+            size = os.fstat(file.fileno()).st_size
             digest = hashlib.file_digest(file, "sha256")
-        else:
-            for block in range(NUM_BLOCKS):
-                file.seek((size - BLOCK) * block // (NUM_BLOCKS - 1))
-                digest.update(file.read(BLOCK))
+    except OSError as e:
+        raise DataError(f"The file cannot be read: {e.strerror}.", path=path) from None
     return f"{size}:{digest.hexdigest()}"
+
+
+def _is_hub_snapshot(path):
+    """Whether it is `models--ORG--NAME/snapshots/COMMIT`, its files in `blobs`."""
+    model = path.parent.parent
+    return (
+        path.is_dir()
+        and path.parent.name == "snapshots"
+        and re.fullmatch("[0-9a-f]{40}", path.name) is not None
+        and re.match("(models|datasets|spaces)--.", model.name) is not None
+        and (model / "blobs").is_dir()
+    )
+
+
+def _is_downloaded(file, snapshot):
+    """Whether a file of a snapshot is a link to one of the blobs."""
+    blobs = (snapshot.parent.parent / "blobs").resolve()
+    return file.is_symlink() and file.resolve().parent == blobs

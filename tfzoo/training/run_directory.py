@@ -7,6 +7,7 @@ import os
 
 from tfzoo.errors import OutputError
 from tfzoo.files import read_json
+from tfzoo.training.fingerprints import ADDED
 
 
 def locked(directory):
@@ -74,6 +75,8 @@ def require_same(path, former, now):
     for part, one in PARTS.items():
         before, here = former[part], now[part]
         for name in sorted({*before, *here}):
+            if name not in before and str(here[name]).startswith(ADDED):
+                continue
             if before.get(name) != here.get(name):
                 raise OutputError(
                     f"A run must continue with the same {part}. The {one} {name} was "
