@@ -77,3 +77,22 @@ def number_text(tmp_path):
         return path
 
     return write
+
+
+@pytest.fixture
+def flips():
+    """Flips one bit of a directory's files at a time; yields the file it stands in."""
+
+    def flip(directory, count, seed=0):
+        random = np.random.default_rng(seed)
+        files = sorted(path for path in directory.rglob("*") if path.is_file())
+        for _ in range(count):
+            path = files[random.integers(len(files))]
+            intact = path.read_bytes()
+            changed = bytearray(intact)
+            changed[random.integers(len(intact))] ^= 1 << int(random.integers(8))
+            path.write_bytes(changed)
+            yield path
+            path.write_bytes(intact)
+
+    return flip

@@ -6,7 +6,6 @@ import re
 import subprocess
 import sys
 
-import numpy as np
 import pytest
 import tensorflow as tf
 
@@ -142,23 +141,7 @@ def test_a_corpus_of_another_text_is_an_error(number_text, number_tokenizer, tmp
         build([number_text([[3], [4]])], number_tokenizer(), tmp_path)
 
 
-def flips(directory, count, seed=0):
-    """Flips bits of the files of a directory, one after the other; yields the file."""
-    random = np.random.default_rng(seed)
-    files = sorted(p for p in directory.rglob("*") if p.is_file())
-    sizes = np.array([path.stat().st_size for path in files])
-    for _ in range(count):
-        path = files[random.choice(len(files), p=sizes / sizes.sum())]
-        intact = path.read_bytes()
-        place, bit = random.integers(len(intact)), 1 << int(random.integers(8))
-        changed = bytearray(intact)
-        changed[place] ^= bit
-        path.write_bytes(changed)
-        yield path
-        path.write_bytes(intact)
-
-
-def test_no_flipped_bit_of_a_corpus_is_silent(text_file, tokenizer, tmp_path):
+def test_no_flipped_bit_of_a_corpus_is_silent(text_file, tokenizer, tmp_path, flips):
     def read_all():
         source = open_pretraining_data(
             [text_file], tokenizer, cache_directory=tmp_path, progress=False

@@ -8,7 +8,7 @@ import tensorflow as tf
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tfzoo.data.examples import index_labels, label_list, read_examples
+from tfzoo.data.examples import known_labels, label_list, read_examples
 from tfzoo.data.readers import read_records
 from tfzoo.data.record_layout import RecordLayout
 from tfzoo.data.tfrecord_frames import compression
@@ -74,11 +74,11 @@ def test_hostile_text_files(tmp_path, data, name, header, task):
         label_separator=",",
     )
     if examples and task == "regression":
-        index_labels(examples)
+        known_labels(examples)
     elif examples:
         labels = survives(label_list, examples)
         if labels:
-            index_labels(examples, labels)
+            known_labels(examples, labels)
 
 
 @RELAXED

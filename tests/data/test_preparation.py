@@ -1,6 +1,8 @@
 """Sharded TFRecords, written by several processes."""
 
 import json
+import re
+import shutil
 
 import numpy as np
 import pytest
@@ -9,6 +11,7 @@ import tensorflow as tf
 from tfzoo.data import preparation
 from tfzoo.data.preparation import prepare_pretraining_data
 from tfzoo.data.pretraining import open_pretraining_data
+from tfzoo.data.pretraining_records import RecordSource
 from tfzoo.errors import DataError, OutputError, TfzooError
 from tfzoo.text import WordPieceTokenizer
 
@@ -232,3 +235,79 @@ def test_wrong_arguments_are_refused_before_anything_is_written(
     with pytest.raises(DataError, match="does not exist"):
         prepare(tmp_path / "missing.txt", tokenizer, tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+@pytest.fixture
+def copied(prepared, tmp_path):
+    directory = tmp_path / "copied"
+    shutil.copytree(prepared[0], directory)
+    return directory
+
+
+def shard(directory, number):
+    return directory / f"pretraining-0000{number}-of-00003.tfrecord"
+
+
+def test_a_swapped_shard_is_named(copied, tokenizer):
+    first, second = shard(copied, 0), shard(copied, 1)
+    content = first.read_bytes()
+    first.write_bytes(second.read_bytes())
+    second.write_bytes(content)
+    with pytest.raises(DataError, match=r"00000-of-00003.tfrecord: .* manifest says"):
+        RecordSource([copied], tokenizer)
+    with pytest.raises(DataError, match=r"00001-of-00003.tfrecord: .* manifest says"):
+        RecordSource([second], tokenizer)  # a shard that is named alone, too
+
+
+def test_a_shard_cut_at_the_border_of_a_record_is_named(copied, tokenizer):
+    path = shard(copied, 2)
+    records = list(tf.data.TFRecordDataset(str(path)).as_numpy_iterator())
+    with tf.io.TFRecordWriter(str(path)) as writer:
+        for record in records[:-1]:
+            writer.write(record)
+    rule = rf"examples {len(records)}. Received: {len(records) - 1}"
+    with pytest.raises(DataError, match=rf"00002-of-00003.tfrecord: .*{rule}"):
+        RecordSource([copied], tokenizer)
+
+
+def test_a_shard_that_was_written_anew_is_named(copied, tokenizer):
+    path = shard(copied, 0)
+    records = list(tf.data.TFRecordDataset(str(path)).as_numpy_iterator())
+    with tf.io.TFRecordWriter(str(path)) as writer:
+        for record in reversed(records):
+            writer.write(record)
+    with pytest.raises(DataError, match=r"00000-of-00003.tfrecord: .* says sha256 '"):
+        RecordSource([copied], tokenizer)
+
+
+@pytest.mark.parametrize("name", ["manifest.json", "run.json"])
+def test_a_changed_description_is_named(copied, tokenizer, name):
+    text = (copied / name).read_text()
+    (copied / name).write_text(text.replace('"seed": 0', '"seed": 1'))
+    with pytest.raises(DataError, match=name):
+        RecordSource([copied], tokenizer)
+
+
+def test_a_manifest_without_checksums_opens_with_a_warning(copied, tokenizer, capsys):
+    path = copied / "manifest.json"
+    manifest = json.loads(path.read_text())
+    count = manifest["examples"]
+    del manifest["sha256"]
+    path.write_text(json.dumps(manifest))
+    with pytest.raises(DataError, match=r"manifest\.json: .* checksum is wrong"):
+        RecordSource([copied], tokenizer)
+    for part in manifest["shards"]:
+        del part["sha256"]
+    path.write_text(json.dumps(manifest))
+    assert RecordSource([copied], tokenizer).num_examples == count
+    assert capsys.readouterr().err.startswith(
+        f"warning: {path}: It was written without"
+    )
+
+
+@pytest.mark.parametrize("count", [8, pytest.param(60, marks=pytest.mark.slow)])
+def test_no_flipped_bit_of_the_shards_is_silent(copied, tokenizer, flips, count):
+    for path in flips(copied, count, seed=count):
+        with pytest.raises(DataError, match=re.escape(path.name)):
+            RecordSource([copied], tokenizer)
+    RecordSource([copied], tokenizer)

@@ -138,7 +138,7 @@ def prepare_pretraining_data(
 def _description(text, tokenizer, settings, duplicates, shards):
     """All that the output is a function of."""
     return {
-        "format": "pretraining records 1",
+        "format": "pretraining records 2",
         "arguments": {
             **dataclasses.asdict(settings),
             "duplicates": duplicates,

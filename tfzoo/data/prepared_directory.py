@@ -9,9 +9,17 @@ import hashlib
 import json
 import pathlib
 import shutil
+import sys
 
+from tfzoo.data.running_text import content_hash
 from tfzoo.errors import DataError, OutputError
-from tfzoo.files import read_json, write_json, written_beside
+from tfzoo.files import (
+    read_json,
+    read_sealed_json,
+    write_json,
+    write_sealed_json,
+    written_beside,
+)
 
 MANIFEST = "manifest.json"
 _RUN = "run.json"
@@ -66,26 +74,33 @@ class PreparedDirectory:
         counts = {"file": path.name, **dict.fromkeys(_COUNTS, 0)}
         with written_beside(path) as beside:
             yield beside, counts
-            write_json(self._counts_path(number), counts)
+            counts["sha256"] = content_hash(beside)
+            write_sealed_json(self._counts_path(number), {"counts": counts})
 
     def finish(self):
         """Writes the manifest and removes what is no longer needed."""
-        each = [read_json(self._counts_path(i)) for i in range(self._shards)]
+        each = [
+            read_sealed_json(self._counts_path(i), DataError)["counts"]
+            for i in range(self._shards)
+        ]
         total = {name: sum(counts[name] for counts in each) for name in _COUNTS}
         manifest = {
             **self._run,
-            "shards": [{"file": c["file"], "examples": c["examples"]} for c in each],
+            "shards": [
+                {name: counts[name] for name in ("file", "examples", "sha256")}
+                for counts in each
+            ],
             "examples": total["examples"],
             "tokens": total["tokens"],
             "random_next_share": total["random"] / total["examples"],
             "masked_share": total["masked"] / total["tokens"],
         }
-        write_json(self.path / MANIFEST, manifest)
+        write_sealed_json(self.path / MANIFEST, manifest)
         shutil.rmtree(self.work)
 
     def manifest(self):
         """Counts, arguments and fingerprints of the finished directory."""
-        return read_json(self.path / MANIFEST, DataError)
+        return read_manifest(self.path)
 
     def give_up(self):
         """Leaves nothing behind, unless a shard stands there."""
@@ -122,30 +137,70 @@ class PreparedDirectory:
 def record_files(paths, tokenizer):
     """The files among `paths`, and the shards of the directories among them.
 
+    Returns:
+        List of (path, what its manifest says of it: `file`, `examples`, `sha256`; an
+        empty dict where there is none). A shard that is named alone has one too.
+
     Raises:
         DataError: a directory that `prepare_pretraining_data` did not write, did not
-            finish, or wrote with another tokenizer.
+            finish, or wrote with another tokenizer; or a manifest that was changed.
     """
-    files = []
+    files, manifests = [], {}
+
+    def shards(directory):
+        if directory not in manifests:
+            manifests[directory] = read_manifest(directory)
+        listed = manifests[directory]["shards"]
+        return {directory / shard["file"]: shard for shard in listed}
+
     for path in map(pathlib.Path, paths):
-        if not path.is_dir():
-            files.append(path)
-            continue
-        if not (path / MANIFEST).is_file():
-            raise DataError(
-                f"A directory of pretraining data must hold {MANIFEST}, which is "
-                "written last.",
-                path=path,
-                fix="Run the preparation again to finish it, or name files.",
-            )
-        manifest = read_json(path / MANIFEST, DataError)
-        if manifest.get("tokenizer") != tokenizer_fingerprint(tokenizer):
-            raise DataError(
-                "The data must have been made with this tokenizer; it was another.",
-                path=path,
-            )
-        files.extend(path / shard["file"] for shard in manifest["shards"])
+        if path.is_dir():
+            if not (path / MANIFEST).is_file():
+                raise DataError(
+                    f"A directory of pretraining data must hold {MANIFEST}, which is "
+                    "written last.",
+                    path=path,
+                    fix="Run the preparation again to finish it, or name files.",
+                )
+            files += shards(path).items()
+            if manifests[path].get("tokenizer") != tokenizer_fingerprint(tokenizer):
+                raise DataError(
+                    "The data must have been made with this tokenizer; it was another.",
+                    path=path,
+                )
+        elif all((path.parent / name).is_file() for name in (MANIFEST, _RUN)):
+            files.append((path, shards(path.parent).get(path, {})))
+        else:
+            files.append((path, {}))
     return files
+
+
+def read_manifest(directory):
+    """The manifest of a finished directory, as it was written.
+
+    One that an earlier version wrote, without checksums, gives a line of warning.
+    """
+    path = directory / MANIFEST
+    manifest = read_json(path, DataError)
+    shards = manifest.get("shards")
+    if not isinstance(shards, list) or not all(
+        isinstance(shard, dict) and isinstance(shard.get("file"), str)
+        for shard in shards
+    ):
+        raise DataError("It must name the shards.", path=path)
+    if "sha256" in manifest or any("sha256" in shard for shard in shards):
+        read_sealed_json(path, DataError)
+    else:
+        print(
+            f"warning: {path}: It was written without checksums by an earlier version, "
+            "so that no change of a file is seen. Prepare the data again.",
+            file=sys.stderr,
+        )
+    if (directory / _RUN).exists():
+        run = read_json(directory / _RUN, DataError)
+        if any(manifest.get(name) != value for name, value in run.items()):
+            raise DataError(f"It must agree with {MANIFEST}.", path=directory / _RUN)
+    return manifest
 
 
 def tokenizer_fingerprint(tokenizer):

@@ -52,7 +52,8 @@ class RecordSource:
         next_sentence=True,
         seed=0,
     ):
-        self._paths = record_files(paths, tokenizer)
+        files = record_files(paths, tokenizer)
+        self._paths = [path for path, _ in files]
         self.layout = RecordLayout.of_file(
             self._paths[0], tokenizer.vocabulary_size, next_sentence=next_sentence
         )
@@ -66,8 +67,12 @@ class RecordSource:
                     f"Received: {getattr(self.layout, name)}.",
                     path=self._paths[0],
                 )
-        self.num_examples = sum(self.layout.check_files(self._paths))
-        self.fingerprint = "-".join(content_hash(path) for path in self._paths)
+        counts = self.layout.check_files(self._paths)
+        self.num_examples = sum(counts)
+        hashes = [content_hash(path) for path in self._paths]
+        for file, count, digest in zip(files, counts, hashes, strict=True):
+            _require_as_written(*file, count, digest)
+        self.fingerprint = "-".join(hashes)
         self.next_sentence = next_sentence
         self._seed = seed
         self._types = [compression(path) for path in self._paths]
@@ -128,6 +133,19 @@ class RecordSource:
     def _records(names, types):
         files = tf.data.Dataset.from_tensor_slices((names, types))
         return files.flat_map(tf.data.TFRecordDataset)
+
+
+def _require_as_written(path, described, count, digest):
+    """Raises `DataError` where a file is not what its manifest says of it."""
+    known = {"examples": count, "sha256": digest}
+    for name, value in known.items():
+        if described.get(name, value) != value:
+            raise DataError(
+                f"The file is not the one that was written: the manifest says {name} "
+                f"{described[name]!r}. Received: {value!r}.",
+                path=path,
+                fix="Copy it again, or prepare the data again in another directory.",
+            )
 
 
 def _random_order(count, seed):

@@ -83,7 +83,8 @@ class RecordLayout:
                 specs[_SECOND_NAMES[name]] = specs[name]
         found = tf.io.parse_example(records, specs)
         for name, second in _SECOND_NAMES.items():
-            found[name] = tf.where(found[name] < 0, found.pop(second), found[name])
+            absent = tf.reduce_all(found[name] == -1, axis=1, keepdims=True)
+            found[name] = tf.where(absent, found.pop(second), found[name])
         return found
 
     def training_batch(self, records):
