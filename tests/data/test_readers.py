@@ -3,10 +3,11 @@
 import csv
 import gzip
 import json
+import pathlib
 
 import pytest
 
-from tfzoo.data.readers import read_records
+from tfzoo.data.readers import files_and_data_sets, is_data_set, read_records
 from tfzoo.errors import DataError
 
 
@@ -205,3 +206,10 @@ def test_real_files_are_read_to_their_ends(shared_data):
     for name, (column, count) in counts.items():
         values = [r.value(column) for r in read_records(shared_data / name)]
         assert len(values) == count, name
+
+
+def test_only_the_prefix_makes_a_data_set_of_a_path_with_a_colon():
+    paths = ["a:b.txt", "12:30/c.tsv", pathlib.Path("x:tfds:y.txt"), "TFDS:a", "tfds"]
+    assert files_and_data_sets(paths) == (paths, {})
+    assert not any(map(is_data_set, paths))
+    assert is_data_set("tfds:a") and is_data_set(pathlib.Path("tfds:a/b:test"))
