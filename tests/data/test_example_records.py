@@ -10,7 +10,7 @@ import pytest
 import tensorflow as tf
 
 from tfzoo.data.examples import read_examples
-from tfzoo.data.readers import file_kind, read_records
+from tfzoo.data.readers import file_kind, files_and_data_sets, read_records
 from tfzoo.errors import DataError
 
 
@@ -196,6 +196,16 @@ def test_a_tfds_data_set_is_read(tiny_reviews):
     }.items():
         with pytest.raises(DataError, match=reason):
             list(read_records(spec))
+    _, names = files_and_data_sets(["a:b.txt", "tfds:tiny_reviews/b"])
+    assert names == {"tfds:tiny_reviews/b": "tiny_reviews/b/1.0.0:train"}
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_data_sets_that_tfds_brings_find_their_files():
+    """Which takes importlib_resources, and tensorflow-datasets does not ask for it."""
+    import tensorflow_datasets as tfds
+
+    assert tfds.builder("imdb_reviews").code_path.exists()
 
 
 def test_reading_text_imports_neither_tensorflow_nor_its_data_sets(tmp_path):
