@@ -48,7 +48,7 @@ def test_a_field_at_fault_is_named(directory, field, value, message):
 
 def test_a_dropout_that_is_a_whole_zero_is_read(directory):
     config = json.loads((directory / "config.json").read_text())
-    config["tfzoo"]["classifier_dropout"] = 0
+    config["classifier_dropout"] = 0
     written(directory, config)
     assert TextClassifier.from_preset(directory).classifier_dropout == 0
 

@@ -69,14 +69,13 @@ def from_preset(preset, **arguments):
 
 def class_of(config):
     """The class of the task that a `config.json` names; None if it names none."""
-    names = config.get("architectures")
-    named = names[0] if isinstance(names, list) and names else None
+    named = config.get("architectures") or []
     block = config.get("tfzoo") if isinstance(config.get("tfzoo"), dict) else {}
-    for name, task in _TASKS.items():
-        theirs = task.architecture_of(config)
-        if block.get("class_name") == name or theirs == named is not None:
+    for task in _TASKS.values():
+        if task.architecture_of(config) in named:
             return task
-    return None
+    name = block.get("class_name")
+    return _TASKS.get(name) if isinstance(name, str) else None
 
 
 def class_named(name):

@@ -15,8 +15,8 @@ from tfzoo.serving import causal_lm_signatures, export_saved_model, export_versi
 from tfzoo.tasks.checks import whole_targets
 from tfzoo.tasks.generating import Generating
 from tfzoo.tasks.inputs import raw_texts
-from tfzoo.tasks.presets import stored_task_arguments
 from tfzoo.tasks.scoring import Scoring
+from tfzoo.tasks.stored_arguments import stored_task_arguments
 from tfzoo.tasks.task import BATCH_SIZE, Task
 from tfzoo.training import losses
 from tfzoo.training.perplexity import NextTokenMetrics

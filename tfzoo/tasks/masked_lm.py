@@ -16,7 +16,7 @@ from tfzoo.tasks.masked_words import (
     masked_words_head,
     masking_of_batches,
 )
-from tfzoo.tasks.presets import stored_task_arguments
+from tfzoo.tasks.stored_arguments import stored_task_arguments
 from tfzoo.tasks.task import BATCH_SIZE
 from tfzoo.training import losses, metrics
 

@@ -9,6 +9,8 @@ from tfzoo.layers.keywords import KnownKeywords, keywords_of
 from tfzoo.models import BACKBONES, RobertaEncoder
 from tfzoo.models.encoder import Encoder
 from tfzoo.models.presets import named_size
+from tfzoo.tasks.classifier_config import with_asked
+from tfzoo.tasks.stored_heads import fitted, stored_head
 from tfzoo.text.presets import tokenizer_from_preset
 
 _OF_BACKBONE = ("dropout", "activation")  # arguments of a task's `from_preset`
@@ -21,8 +23,8 @@ class Preset(KnownKeywords, PushToHub):
         model_types: Of the backbones that it can stand on, as in `config.json`.
         heads: First parts of the variable paths that stand on the backbone; where
             there are none, the directory is that of the backbone.
-        head_arguments: Names of those arguments that must be the directory's for its
-            head to be read.
+        head_arguments: Names of those arguments that must fit the directory's for its
+            head to be read, `labels` among them; by default none.
         wants_pooler(backbone_class): Whether it reads `pooled_output`; by default not.
         task_arguments(): Its constructor arguments but backbone and tokenizer, as
             JSON values.
@@ -46,8 +48,9 @@ class Preset(KnownKeywords, PushToHub):
             tokenizer: None takes the directory's; a size name needs one.
             dtype: Keras dtype policy, such as `"mixed_bfloat16"`.
             **arguments: Constructor arguments; those of the directory otherwise. With
-                other `labels` than the directory's the classifier is new. `dropout` and
-                `activation` are the backbone's.
+                other `labels` than the directory's the classifier is new, and a line
+                says so; the same ones in another order take their rows along.
+                `dropout` and `activation` are the backbone's.
 
         Returns:
             The task. Weights that the directory lacks are random, and logged.
@@ -68,7 +71,8 @@ class Preset(KnownKeywords, PushToHub):
         config, path = found.config, found.path
         backbone_class = cls._backbone_class(config, path)
         tokenizer = tokenizer or tokenizer_from_preset(found.directory)
-        stored = cls.stored_arguments(config, path)
+        head = stored_head(cls, found) if cls.head_arguments else None
+        stored = cls.stored_arguments(head.config if head else config, path)
         given |= cls._backbone_options(backbone_class)
         model = backbone_class.before_reading(found, **given)
         if tokenizer.vocabulary_size > model.vocabulary_size:
@@ -79,14 +83,15 @@ class Preset(KnownKeywords, PushToHub):
                 tensor="vocab_size",
             )
         try:
-            task = cls(model, tokenizer, **{**stored, **arguments})
+            task = cls(model, tokenizer, **with_asked(stored, arguments))
         except ValueError as e:
             if arguments:  # which may be the reason
                 raise
             raise CheckpointError(str(e), path=path) from e
-        ours = task.task_arguments()
-        keep_head = all(ours[n] == stored.get(n) for n in cls.head_arguments)
-        task.load_from(found.tensors, keep_head=keep_head)
+        tensors, keep_head = found.tensors, True
+        if head:
+            tensors, keep_head = fitted(head, found, task, stored, arguments)
+        task.load_from(tensors, keep_head=keep_head)
         return task
 
     @classmethod
@@ -239,7 +244,11 @@ class Preset(KnownKeywords, PushToHub):
         return {
             **self.token_fields(),
             **self.label_fields(),
-            "tfzoo": {"class_name": type(self).__name__, **arguments},
+            # Labels and kind stand in public fields, which other tools change.
+            "tfzoo": {
+                "class_name": type(self).__name__,
+                **{n: v for n, v in arguments.items() if n not in self.head_arguments},
+            },
         }
 
     def token_fields(self):
@@ -269,30 +278,3 @@ class Preset(KnownKeywords, PushToHub):
         for variable in weight_variables(copy):
             variable.assign(ours[variable.path])
         return copy
-
-
-def stored_task_arguments(config, path, class_name, known):
-    """The `"tfzoo"` block of a `config.json`, if it is that of `class_name`.
-
-    Args:
-        config: The content of the file.
-        path: The file, for the errors.
-        class_name: Name of the task's class.
-        known: Dict of argument -> type.
-
-    Raises:
-        CheckpointError: an argument is of another type.
-    """
-    block = config.get("tfzoo", {})
-    if not isinstance(block, dict) or block.get("class_name") != class_name:
-        return {}
-    found = {name: block[name] for name in known if block.get(name) is not None}
-    for name, value in found.items():
-        kind = int | float if known[name] is float else known[name]  # JSON's 0 for 0.0
-        if not isinstance(value, kind) or (
-            isinstance(value, list) and not all(isinstance(v, str) for v in value)
-        ):
-            raise CheckpointError(
-                f"Not a sensible value: {value!r}.", path=path, tensor=f"tfzoo.{name}"
-            )
-    return found

@@ -16,7 +16,7 @@ from tfzoo.layers.initializers import truncated_normal
 from tfzoo.tasks.checks import whole_targets
 from tfzoo.tasks.inputs import batched, is_raw_dataset, one_column, raw_texts, shown
 from tfzoo.tasks.masked_words import masked_words_head, max_predictions
-from tfzoo.tasks.presets import stored_task_arguments
+from tfzoo.tasks.stored_arguments import stored_task_arguments
 from tfzoo.tasks.task import BATCH_SIZE, Task
 from tfzoo.training import losses, metrics
 

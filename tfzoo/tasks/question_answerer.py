@@ -22,7 +22,7 @@ from tfzoo.tasks.answering import (
 from tfzoo.tasks.checks import whole_targets
 from tfzoo.tasks.encoder_task import EncoderTask
 from tfzoo.tasks.inputs import example_weights
-from tfzoo.tasks.presets import stored_task_arguments
+from tfzoo.tasks.stored_arguments import stored_task_arguments
 from tfzoo.tasks.tagging import as_rows
 from tfzoo.tasks.task import BATCH_SIZE, require_whole
 from tfzoo.tasks.token_outputs import token_outputs
@@ -132,7 +132,7 @@ class QuestionAnswerer(EncoderTask):
         stored = stored_task_arguments(config, path, cls.__name__, known)
         dropout = BACKBONES[config["model_type"]].checkpoint.ANSWER_DROPOUT
         if dropout is not None:
-            stored.setdefault("answer_dropout", read_field(config, path, dropout))
+            stored["answer_dropout"] = read_field(config, path, dropout)
         return stored
 
     def label_fields(self):

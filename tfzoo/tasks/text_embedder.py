@@ -24,7 +24,7 @@ from tfzoo.tasks.inputs import (
     texts_of,
 )
 from tfzoo.tasks.predicting import RowPerText
-from tfzoo.tasks.presets import stored_task_arguments
+from tfzoo.tasks.stored_arguments import stored_task_arguments
 from tfzoo.tasks.task import BATCH_SIZE
 from tfzoo.training.pair_losses import CosineError, InBatchNegatives
 

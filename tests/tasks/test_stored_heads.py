@@ -1,0 +1,321 @@
+"""A trained head is read as the file has it, or the loss of it is told."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file, save_file
+
+from tfzoo.errors import CheckpointError
+from tfzoo.models import DistilBertEncoder, RobertaEncoder
+from tfzoo.tasks import (
+    MaskedLM,
+    QuestionAnswerer,
+    TextClassifier,
+    TokenClassifier,
+    from_preset,
+)
+from tfzoo.text import ROBERTA_TOKENS, ByteBPETokenizer
+
+NAMES = ["sad", "glad", "mad"]
+SIZES = dict(num_layers=1, num_heads=2, hidden_dim=8, intermediate_dim=16)
+
+
+@pytest.fixture(scope="module")
+def saved(tokenizer, tmp_path_factory):
+    """Directory of each of a few tasks, whose heads are of random numbers."""
+    folder, rng = tmp_path_factory.mktemp("heads"), np.random.default_rng(0)
+    backbone = DistilBertEncoder(tokenizer.vocabulary_size, **SIZES)
+    for name, task in {
+        "classifier": TextClassifier(backbone, tokenizer, NAMES),
+        "reranker": TextClassifier(
+            backbone, tokenizer, task="regression", text_pair=True
+        ),
+        "tagger": TokenClassifier(backbone, tokenizer, NAMES),
+        "answerer": QuestionAnswerer(backbone, tokenizer),
+        "words": MaskedLM(backbone, tokenizer),
+    }.items():
+        for v in task.trainable_variables:
+            if v.path.split("/")[0] in task.heads:
+                v.assign(rng.normal(size=v.shape))
+        task.save_to_preset(folder / name)
+    return folder
+
+
+@pytest.fixture
+def directory(saved, tmp_path):
+    """A function that copies such a directory, fields of its config.json changed."""
+
+    def copy(name, tensors=None, **fields):
+        path = tmp_path / name
+        shutil.copytree(saved / name, path)
+        config = json.loads((path / "config.json").read_text()) | fields
+        config = {k: v for k, v in config.items() if v is not ...}
+        (path / "config.json").write_text(json.dumps(config))
+        if tensors is not None:
+            weights = path / "model.safetensors"
+            save_file(tensors(load_file(weights)), weights)
+        return path
+
+    return copy
+
+
+def kernel(task):
+    """The output layer of a task's head, (inputs, outputs)."""
+    head = task.heads[0]
+    paths = {v.path: np.array(v) for v in task.trainable_variables}
+    return paths.get(f"{head}/output/kernel", paths.get(f"{head}/kernel"))
+
+
+def stored(saved, name="classifier"):
+    return load_file(saved / name / "model.safetensors")["classifier.weight"].T
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        dict(architectures=..., tfzoo=...),
+        dict(architectures=[], tfzoo=...),
+        dict(architectures=None, tfzoo=...),
+        dict(architectures=["DistilBertModel"], tfzoo=...),
+        dict(architectures=["MyOwnClassifier"], tfzoo=...),
+        dict(architectures=...),
+        dict(tfzoo=...),
+        dict(id2label=..., tfzoo=...),
+        dict(label2id=..., tfzoo=..., problem_type=...),
+        dict(id2label={"2": "mad", "0": "sad", "1": "glad"}, tfzoo=...),
+        dict(id2label={"02": "mad", "1": "glad", "00": "sad"}, label2id=...),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("asked", [{}, {"labels": NAMES}], ids=["", "labels"])
+def test_a_head_is_read_whichever_fields_name_it(saved, directory, fields, asked):
+    task = TextClassifier.from_preset(directory("classifier", **fields), **asked)
+    assert task.labels == tuple(NAMES)
+    np.testing.assert_array_equal(kernel(task), stored(saved))
+
+
+@pytest.mark.parametrize(
+    ("name", "task_class"),
+    [("tagger", TokenClassifier), ("answerer", QuestionAnswerer), ("words", MaskedLM)],
+)
+def test_the_heads_of_other_tasks_need_no_architectures(
+    saved, directory, name, task_class, caplog
+):
+    path = directory(name, architectures=..., tfzoo=...)
+    task = task_class.from_preset(path)
+    whole = task_class.from_preset(saved / name)
+    for a, b in zip(task.get_weights(), whole.get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)
+    assert "random" not in caplog.text
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        dict(num_labels=3),
+        dict(),
+        dict(label2id={"LABEL_0": 0, "LABEL_1": 1, "LABEL_2": 2}),
+    ],
+    ids=str,
+)
+def test_a_head_without_names_takes_those_that_are_asked_for(saved, directory, fields):
+    nameless = dict(id2label=..., label2id=..., tfzoo=..., problem_type=...) | fields
+    path = directory("classifier", **nameless)
+    task = TextClassifier.from_preset(path)
+    assert task.labels == ("LABEL_0", "LABEL_1", "LABEL_2")
+    np.testing.assert_array_equal(kernel(task), stored(saved))
+    task = TextClassifier.from_preset(path, labels=NAMES)
+    assert task.labels == tuple(NAMES)
+    np.testing.assert_array_equal(kernel(task), stored(saved))
+
+
+@pytest.mark.parametrize(
+    ("fields", "asked"),
+    [
+        (dict(), {}),
+        (dict(problem_type=..., tfzoo=...), {}),
+        (dict(problem_type=None, tfzoo=..., architectures=...), {}),
+        (dict(problem_type=..., tfzoo=...), {"task": "regression"}),
+        (dict(problem_type=..., tfzoo=...), {"task": "regression", "labels": None}),
+        (dict(problem_type=..., tfzoo=..., id2label={"0": "relevant"}), {}),
+        (dict(problem_type=..., tfzoo=..., id2label=..., label2id=...), {}),
+        (dict(id2label=..., label2id=..., num_labels=1, problem_type=...), {}),
+    ],
+    ids=str,
+)
+def test_a_head_of_one_row_is_a_regression(saved, directory, fields, asked):
+    path = directory("reranker", **fields)
+    task = TextClassifier.from_preset(path, text_pair=True, **asked)
+    assert (task.task, task.labels) == ("regression", None)
+    np.testing.assert_array_equal(kernel(task), stored(saved, "reranker"))
+
+
+def test_labels_that_were_renamed_elsewhere_are_the_new_ones(saved, directory):
+    config = json.loads((saved / "classifier" / "config.json").read_text())
+    assert {"labels", "task"}.isdisjoint(config["tfzoo"])  # one truth
+    older = config["tfzoo"] | {"labels": NAMES, "task": "classification"}
+    for i, block in enumerate([config["tfzoo"], older]):
+        path = directory(
+            "classifier",
+            id2label={"0": "a", "1": "b", "2": "c"},
+            problem_type="multi_label_classification",
+            tfzoo=block,
+        )
+        task = TextClassifier.from_preset(path)
+        assert (task.labels, task.task) == (("a", "b", "c"), "multi_label"), i
+        np.testing.assert_array_equal(kernel(task), stored(saved))
+        shutil.rmtree(path)
+
+
+@pytest.mark.parametrize(
+    ("name", "task_class"),
+    [("classifier", TextClassifier), ("tagger", TokenClassifier)],
+)
+def test_the_rows_of_a_head_follow_their_names(saved, name, task_class):
+    path = saved / name
+    task = task_class.from_preset(path, labels=["mad", "sad", "glad"])
+    whole = task_class.from_preset(path)
+    assert task.labels == ("mad", "sad", "glad")
+    np.testing.assert_array_equal(kernel(task), kernel(whole)[:, [2, 0, 1]])
+    biases = [t.trainable_variables[-1].numpy() for t in (task, whole)]
+    np.testing.assert_array_equal(biases[0], biases[1][[2, 0, 1]])
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        dict(labels=["yes", "no"]),
+        dict(labels=["x", "y", "z"]),
+        dict(labels=[*NAMES, "bad"]),
+        dict(task="multi_label"),
+        dict(task="regression"),
+    ],
+    ids=str,
+)
+def test_a_head_that_does_not_fit_is_left_out_with_a_line(saved, asked, caplog):
+    task = TextClassifier.from_preset(saved / "classifier", **asked)
+    assert not np.isin(kernel(task), stored(saved)).any()
+    told = next(r for r in caplog.records if "trained head" in r.message)
+    assert told.levelname == "WARNING" and "\n" not in told.message
+    for words in ("classifier.bias, classifier.weight", str(NAMES)):
+        assert words in told.message
+    for name in asked.get("labels", [asked.get("task")]):
+        assert name in told.message
+
+
+def test_a_reranker_may_become_a_classifier(saved, caplog):
+    task = TextClassifier.from_preset(saved / "reranker", labels=["no", "yes"])
+    assert task.task == "classification"
+    assert "trained head" in caplog.text and "['no', 'yes']" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        (
+            dict(id2label={"0": "a", "1": "b"}, tfzoo=...),
+            r"id2label: .*a row for each label. Received: 3 rows, and 2 .*\['a', 'b'\]",
+        ),
+        (dict(id2label=..., label2id=..., num_labels=4), "Received: 3 rows, and 4"),
+        (dict(problem_type="regression"), "problem_type: .*Received: 3 rows, and 1"),
+    ],
+    ids=str,
+)
+def test_a_head_that_contradicts_its_config_is_refused(directory, fields, message):
+    path = directory("classifier", **fields)
+    with pytest.raises(CheckpointError, match=message) as error:
+        TextClassifier.from_preset(path)
+    assert "give labels=[...]" in str(error.value)
+
+
+def test_labels_that_contradict_the_head_give_way_to_those_asked_for(saved, directory):
+    path = directory("classifier", id2label={"0": "a", "1": "b"}, tfzoo=...)
+    task = TextClassifier.from_preset(path, labels=NAMES)
+    np.testing.assert_array_equal(kernel(task), stored(saved))
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        (dict(id2label={"0": "a", "00": "b"}), "id2label: Must have the keys"),
+        (dict(id2label={"0": None, "1": "b"}), "id2label: A name must be text"),
+        (dict(id2label=["a", "b", "c"]), "id2label: Must have the keys"),
+        (dict(id2label=..., label2id={"a": 0, "b": 2}), "label2id: Must have"),
+        (dict(id2label=..., label2id={"a": 0, "b": [1]}), "label2id: Must have"),
+        (dict(id2label=..., label2id={"a": 0, "b": True}), "label2id: Must have"),
+        (dict(id2label=..., label2id=..., num_labels=True), "num_labels: Must be"),
+        (dict(id2label=..., label2id=..., num_labels=0), "num_labels: Must be"),
+        (dict(problem_type="ranking"), "problem_type: Must be one of.*'ranking'"),
+    ],
+    ids=str,
+)
+def test_a_field_that_makes_no_sense_is_named(directory, fields, message):
+    with pytest.raises(CheckpointError, match=message):
+        TextClassifier.from_preset(directory("classifier", **fields))
+
+
+def test_a_label2id_that_contradicts_is_told(directory, caplog):
+    path = directory("classifier", label2id={"sad": 1, "glad": 0, "mad": 2})
+    assert TextClassifier.from_preset(path).labels == tuple(NAMES)
+    assert "label2id contradicts id2label, which counts: sad" in caplog.text
+
+
+def test_a_part_of_a_head_is_refused(directory):
+    def without_bias(tensors):
+        return {n: t for n, t in tensors.items() if n != "classifier.bias"}
+
+    path = directory("classifier", without_bias)
+    with pytest.raises(CheckpointError, match="whole.* without classifier.bias"):
+        TextClassifier.from_preset(path)
+
+
+def test_a_head_that_is_named_and_absent_is_refused_unless_labels_are_given(
+    directory, caplog
+):
+    def backbone(tensors):
+        return {n: t for n, t in tensors.items() if "classifier" not in n}
+
+    path = directory("classifier", backbone)
+    with pytest.raises(CheckpointError, match="architectures.*no head.*labels="):
+        TextClassifier.from_preset(path)
+    TextClassifier.from_preset(path, labels=NAMES)
+    assert "New, random weights: classifier/output/bias" in caplog.text
+
+
+@pytest.mark.parametrize("architectures", [["DistilBertForTokenClassification"], ...])
+def test_the_head_of_a_tagger_is_not_taken_for_that_of_a_classifier(
+    directory, architectures, caplog
+):
+    path = directory("tagger", architectures=architectures, tfzoo=...)
+    task = TextClassifier.from_preset(path, labels=NAMES)
+    assert not np.isin(kernel(task), stored(path.parent, "tagger")).any()
+    assert "belongs to another task" in caplog.text
+
+
+def test_what_transformers_wrote_over_our_directory_counts(directory, caplog):
+    """It keeps our block, and names its own class."""
+    path = directory("tagger")
+    config = json.loads((path / "config.json").read_text())
+    block = config["tfzoo"] | {"class_name": "TextClassifier", "labels": ["a", "b"]}
+    (path / "config.json").write_text(json.dumps(config | {"tfzoo": block}))
+    task = from_preset(path)
+    assert isinstance(task, TokenClassifier) and task.labels == tuple(NAMES)
+    TextClassifier.from_preset(path, labels=NAMES)
+    assert "belongs to another task" in caplog.text
+
+
+def test_only_the_last_layer_of_a_head_of_roberta_has_rows_to_move(texts, tmp_path):
+    tokenizer = ByteBPETokenizer.train(
+        texts[0], vocabulary_size=300, progress=False, **ROBERTA_TOKENS
+    )
+    backbone = RobertaEncoder(tokenizer.vocabulary_size, **{**SIZES, "hidden_dim": 4})
+    labels = ["a", "b", "c", "d"]  # as many as the width
+    task = TextClassifier(backbone, tokenizer, labels)
+    task.save_to_preset(tmp_path / "task")
+    turned = TextClassifier.from_preset(tmp_path / "task", labels=labels[::-1])
+    np.testing.assert_array_equal(kernel(turned), kernel(task)[:, ::-1])
+    for a, b in zip(task.trainable_variables, turned.trainable_variables, strict=True):
+        if "output" not in a.path or "transformer" in a.path:
+            np.testing.assert_array_equal(a, b)
