@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 from tfzoo.errors import CheckpointError
 
 REQUIRED = object()
+TIED = "tie_word_embeddings"  # says something only of a task with an output layer
 # Names of one function in Hugging Face's files -> ours; the first is the one we write.
 ACTIVATIONS = {
     "gelu": "gelu",
@@ -85,7 +86,7 @@ def read_arguments(config, path, model_type, fields, fixed):
         model_type: What the file must say that the model is.
         fields: Dict of argument -> `Field`.
         fixed: Dict of field -> the only value that the backbone computes; null counts
-            as absent.
+            as absent. For `TIED` see `refuse_untied`.
 
     Raises:
         CheckpointError: the model is another one, or a field is absent, not a sensible
@@ -99,12 +100,8 @@ def read_arguments(config, path, model_type, fields, fixed):
         )
     config = {name: value for name, value in config.items() if value is not None}
     for name, value in fixed.items():
-        if config.get(name, value) != value:
-            raise CheckpointError(
-                f"Only {value!r} is implemented. Received: {_short(config[name])}.",
-                path=path,
-                tensor=name,
-            )
+        if name != TIED:
+            _refuse_other(config, path, name, value)
     found = {
         argument: read_field(config, path, field) for argument, field in fields.items()
     }
@@ -121,6 +118,30 @@ def read_arguments(config, path, model_type, fields, fixed):
         if found.get(name) == found["dropout"]:
             del found[name]
     return found
+
+
+def refuse_untied(config, path, copies):
+    """Raises `CheckpointError` where the output layer is not the embedding.
+
+    Where the file has a tensor for it, that must be a copy, and the field is not asked.
+
+    Args:
+        config: The content of `config.json`.
+        path: The file, for the error.
+        copies: Names of the tensors that must be copies of others.
+    """
+    has_copy = any(name.endswith(".weight") for name in copies)
+    if config.get(TIED) is not None and not has_copy:
+        _refuse_other(config, path, TIED, value=True)
+
+
+def _refuse_other(config, path, name, value):
+    if config.get(name, value) != value:
+        raise CheckpointError(
+            f"Only {value!r} is implemented. Received: {_short(config[name])}.",
+            path=path,
+            tensor=name,
+        )
 
 
 def read_field(config, path, field):

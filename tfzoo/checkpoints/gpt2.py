@@ -11,10 +11,10 @@ MODEL_TYPE = "gpt2"
 PREFIX = "transformer."
 # Name of a task, or of the backbone -> of `transformers`' class for it
 ARCHITECTURES = {"backbone": "GPT2Model", "CausalLM": "GPT2LMHeadModel"}
-# The causal masks that older files carry, and the heads of other tasks.
+# The causal masks that older files carry, and the heads of tasks.
 UNUSED = (
     r"(transformer\.)?h\.\d+\.attn\.(masked_)?bias$"
-    r"|score\.|classifier\.|qa_outputs\.|multiple_choice_head\."
+    r"|lm_head\.|score\.|classifier\.|qa_outputs\.|multiple_choice_head\."
 )
 
 # argument of GPTDecoder -> field of config.json

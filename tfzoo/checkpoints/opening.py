@@ -3,8 +3,18 @@
 import pathlib
 from typing import NamedTuple
 
-from tfzoo.checkpoints import google_bert, keras_hub_presets, model_garden, openai_gpt2
+from tfzoo.checkpoints import (
+    bert,
+    distilbert,
+    google_bert,
+    gpt2,
+    keras_hub_presets,
+    model_garden,
+    openai_gpt2,
+    roberta,
+)
 from tfzoo.checkpoints import safetensors_files as safetensors
+from tfzoo.checkpoints.extra_tensors import refuse_wrapped
 from tfzoo.checkpoints.presets import CONFIG, read_config
 from tfzoo.checkpoints.references import local_directory
 from tfzoo.checkpoints.renamed import in_todays_names
@@ -13,6 +23,8 @@ from tfzoo.checkpoints.tensors import Tensors
 from tfzoo.checkpoints.transformers_h5 import WEIGHTS as H5
 from tfzoo.checkpoints.transformers_h5 import open_transformers_h5
 from tfzoo.errors import CheckpointError
+
+_LAYOUTS = {layout.MODEL_TYPE: layout for layout in (bert, roberta, distilbert, gpt2)}
 
 
 class Checkpoint(NamedTuple):
@@ -48,7 +60,11 @@ def _open_h5(directory):
 def _hugging_face(directory, tensors):
     config = read_config(directory)
     model_type = config.get("model_type")
-    prefix = "transformer." if model_type == "gpt2" else f"{model_type}."
+    prefix = f"{model_type}."
+    if isinstance(model_type, str) and model_type in _LAYOUTS:
+        layout = _LAYOUTS[model_type]
+        prefix, names = layout.PREFIX, layout.backbone_names(0)
+        refuse_wrapped(tensors, prefix, names["token_embedding/embeddings"].name)
     return Checkpoint(
         path=directory / CONFIG,
         config=config,

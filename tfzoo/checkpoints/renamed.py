@@ -1,14 +1,11 @@
 """Tensors of a foreign layout under Hugging Face's names and orientation."""
 
-import re
 from typing import NamedTuple
 
 import numpy as np
 
 from tfzoo.errors import CheckpointError
 
-# Not weights: 0, 1, 2, ... that old checkpoints carry
-_BUFFERS = re.compile(r"(.*\.)?embeddings\.(position_ids|token_type_ids)$")
 _OLD_NORM = {"gamma": "weight", "beta": "bias"}
 
 
@@ -68,7 +65,7 @@ class Renamed:
 
 
 def in_todays_names(tensors, prefix):
-    """Hugging Face's tensors without buffers, normalisations named as they are today.
+    """Hugging Face's tensors, normalisations named as they are today.
 
     Args:
         tensors: `Tensors` of a file.
@@ -88,11 +85,7 @@ def in_todays_names(tensors, prefix):
             )
     return Renamed(
         tensors,
-        [
-            (_todays_name(name), Source(name))
-            for name in sorted(tensors.names)
-            if not _BUFFERS.match(name)
-        ],
+        [(_todays_name(name), Source(name)) for name in sorted(tensors.names)],
     )
 
 

@@ -51,6 +51,7 @@ class GPTDecoder(BackbonePreset, keras.Model):
 
     sizes = GPT
     checkpoint = gpt2
+    ties_output = True
 
     def __init__(
         self,

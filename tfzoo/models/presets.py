@@ -3,6 +3,8 @@
 import logging
 import pathlib
 
+from tfzoo.checkpoints.extra_tensors import NO_WEIGHTS
+from tfzoo.checkpoints.fields import refuse_untied
 from tfzoo.checkpoints.hub import PushToHub
 from tfzoo.checkpoints.opening import open_checkpoint
 from tfzoo.checkpoints.presets import model_card, write_preset
@@ -127,7 +129,10 @@ class BackbonePreset(KnownKeywords, PushToHub):
     A backbone defines:
         sizes: Dict of name -> constructor arguments.
         checkpoint: Module of `tfzoo.checkpoints` that knows the foreign names.
+        ties_output: Whether its own output layer is its embedding; by default no.
     """
+
+    ties_output = False
 
     @classmethod
     def from_preset(cls, preset, **arguments):
@@ -167,10 +172,13 @@ class BackbonePreset(KnownKeywords, PushToHub):
         """
         sizes = cls.checkpoint.from_config(found.config, found.path)
         refuse_larger_than(found.tensors, sizes, cls.checkpoint.ARGUMENTS, found.path)
+        if cls.ties_output:
+            copies = cls.checkpoint.copies(found.tensors.names)
+            refuse_untied(found.config, found.path, copies)
         with left_at_zero():
             return cls(**{**sizes, **arguments})
 
-    def read(self, tensors, variables, names, *, heads=(), new=()):
+    def read(self, tensors, variables, names, *, heads=(), new=(), tied=False):
         """Assigns the weights of a checkpoint; logs those it may lack, left random.
 
         Those that are not asked for are logged as well, as information.
@@ -182,14 +190,17 @@ class BackbonePreset(KnownKeywords, PushToHub):
             heads: First parts of variable paths that the checkpoint may lack, beside
                 the pooler.
             new: Paths of variables that it is known to lack.
+            tied: Whether the embedding is the output layer of a task, too, so that a
+                tensor for that must be its copy.
         """
-        copies = self.checkpoint.copies(tensors.names)
+        tied = tied or self.ties_output
+        copies = self.checkpoint.copies(tensors.names) if tied else {}
         lacking = load_weights(
             tensors,
             variables,
             names,
             new=("pooler/", *(f"{head}/" for head in heads)),
-            unused=self.checkpoint.UNUSED,
+            unused=f"{self.checkpoint.UNUSED}|{NO_WEIGHTS}",
             copies=copies,
         )
         read = {*copies, *(names[variable.path].name for variable in variables)}

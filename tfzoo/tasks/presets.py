@@ -1,10 +1,12 @@
 """Tasks as directories of Hugging Face's format, and as SavedModels."""
 
+from tfzoo.checkpoints.fields import refuse_untied
 from tfzoo.checkpoints.hub import PushToHub
 from tfzoo.checkpoints.opening import open_checkpoint
 from tfzoo.checkpoints.presets import model_card, write_preset
 from tfzoo.checkpoints.weights import dtype_fields, save_weights, weight_variables
 from tfzoo.errors import CheckpointError, refuse_unknown
+from tfzoo.layers import MaskedLMHead, NextTokenHead
 from tfzoo.layers.keywords import KnownKeywords, keywords_of
 from tfzoo.models import BACKBONES, RobertaEncoder
 from tfzoo.models.encoder import Encoder
@@ -88,6 +90,9 @@ class Preset(KnownKeywords, PushToHub):
             if arguments:  # which may be the reason
                 raise
             raise CheckpointError(str(e), path=path) from e
+        if task._is_tied:
+            copies = task.backbone.checkpoint.copies(found.tensors.names)
+            refuse_untied(config, path, copies)
         tensors, keep_head = found.tensors, True
         if head:
             tensors, keep_head = fitted(head, found, task, stored, arguments)
@@ -168,7 +173,14 @@ class Preset(KnownKeywords, PushToHub):
         if not keep_head:
             new = [v.path for v in variables if v.path.split("/")[0] in self.heads]
             variables = [v for v in variables if v.path not in new]
-        self.backbone.read(tensors, variables, names, heads=self.heads, new=new)
+        self.backbone.read(
+            tensors, variables, names, heads=self.heads, new=new, tied=self._is_tied
+        )
+
+    @property
+    def _is_tied(self):
+        """Whether the token embedding is the output layer, too."""
+        return any(isinstance(x, MaskedLMHead | NextTokenHead) for x in self.layers)
 
     def save_to_preset(
         self,
