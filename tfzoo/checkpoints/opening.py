@@ -35,12 +35,14 @@ class Checkpoint(NamedTuple):
         config: The fields of Hugging Face's `config.json`, a dict.
         tensors: The weights under Hugging Face's names.
         directory: Where the files of the tokenizer lie.
+        has_checksums: Whether the weights are those that tfzoo wrote, with checksums.
     """
 
     path: pathlib.Path
     config: dict
     tensors: Tensors
     directory: pathlib.Path
+    has_checksums: bool = False
 
 
 def _open_safetensors(directory):
@@ -70,6 +72,7 @@ def _hugging_face(directory, tensors):
         config=config,
         tensors=in_todays_names(tensors, prefix),
         directory=directory,
+        has_checksums=getattr(tensors, "has_checksums", False),
     )
 
 

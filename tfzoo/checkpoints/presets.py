@@ -8,6 +8,7 @@ import pathlib
 
 import keras
 
+from tfzoo.checkpoints import checksums
 from tfzoo.errors import CheckpointError
 from tfzoo.files import read_json, written_beside
 
@@ -42,10 +43,14 @@ def write_preset(path, config, card, write_rest):
         write_rest: Function that writes weights and tokenizer into a `pathlib.Path`.
     """
     with written_beside(path, directory=True) as beside:
-        config = json.dumps(config, indent=2, ensure_ascii=False)
-        (beside / CONFIG).write_text(config + "\n", encoding="utf-8")
         (beside / CARD).write_text(card, encoding="utf-8")
         write_rest(beside)
+        known = {CONFIG: checksums.UNKNOWN, **checksums.of_files(beside)}
+        block = {**config.get(checksums.BLOCK, {}), checksums.FIELD: known}
+        config = {**config, checksums.BLOCK: block}
+        text = json.dumps(config, indent=2, ensure_ascii=False) + "\n"
+        text = checksums.signed(text, CONFIG)
+        (beside / CONFIG).write_text(text, encoding="utf-8")
 
 
 def model_card(title, *, model_type, facts, tokenizer=None, metrics=None):

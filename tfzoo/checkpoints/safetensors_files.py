@@ -1,5 +1,8 @@
 """Weights in the safetensors format: one file, or shards and their index.
 
+A file that tfzoo wrote has checksums in the metadata of its header: one of the header
+and one of each tensor, which is checked when the tensor is read.
+
 Format: 8 bytes with the length of the header, little-endian; the header, a JSON object
 of name -> type, shape and place in the rest of the file; the rest, without gaps.
 
@@ -13,6 +16,7 @@ from typing import NamedTuple
 import ml_dtypes  # noqa: F401 (makes NumPy know bfloat16)
 import numpy as np
 
+from tfzoo.checkpoints.checksums import is_signed, sha256
 from tfzoo.errors import CheckpointError
 from tfzoo.files import parse_json, read_json, readable_file
 
@@ -22,6 +26,7 @@ FROM_PICKLE = (
     "n, t in torch.load('pytorch_model.bin', weights_only=True).items()}, "
     "'model.safetensors', {'format': 'pt'})\""
 )
+CHECKSUM = "tfzoo.sha256"  # begins names in the metadata of a file that tfzoo wrote
 WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
 DTYPES = {
     "F64": "float64",
@@ -71,8 +76,12 @@ class SafetensorsFile:
 
     def __init__(self, path):
         self.path = readable_file(path, CheckpointError)
-        header, start = _read_header(self.path)
-        header.pop("__metadata__", None)
+        content, start = _read_header(self.path)
+        header = parse_json(content, self.path, CheckpointError)
+        self._checksums = _checksums(header.pop("__metadata__", None))
+        self.has_checksums = bool(self._checksums)
+        if self.has_checksums and not is_signed(content, self._checksums.get("")):
+            raise _changed(self.path, None)
         self._places = {
             name: _place(self.path, name, entry, start)
             for name, entry in header.items()
@@ -95,6 +104,8 @@ class SafetensorsFile:
                 raise CheckpointError(
                     "The file became shorter.", path=self.path, tensor=name
                 )
+        if self.has_checksums and sha256(content) != self._checksums.get(f".{name}"):
+            raise _changed(self.path, name)
         return content.view(place.dtype).reshape(place.shape)
 
 
@@ -129,6 +140,7 @@ class ShardedSafetensors:
             if shard not in files:
                 path = _shard(directory, shard, self.path, name)
                 files[shard] = SafetensorsFile(path)
+        self.has_checksums = any(file.has_checksums for file in files.values())
         self._files = {name: files[shard] for name, shard in shards.items()}
         self.names = frozenset(self._files)
         for name, file in self._files.items():
@@ -180,7 +192,7 @@ def _shard(directory, name, index, tensor):
 
 
 def _read_header(path):
-    """The header of a file and where the tensors begin."""
+    """The header of a file, as bytes, and where the tensors begin."""
     size = pathlib.Path(path).stat().st_size
     with open(path, "rb") as file:
         start = file.read(32)
@@ -199,7 +211,24 @@ def _read_header(path):
                 fix="Copy it again.",
             )
         file.seek(8)
-        return parse_json(file.read(length), path, CheckpointError), 8 + length
+        return file.read(length), 8 + length
+
+
+def _checksums(metadata):
+    """Those that tfzoo wrote: "" -> that of the header, .NAME -> that of a tensor."""
+    metadata = metadata if isinstance(metadata, dict) else {}
+    found = {k: v for k, v in metadata.items() if k.startswith(CHECKSUM)}
+    return {name.removeprefix(CHECKSUM): value for name, value in found.items()}
+
+
+def _changed(path, name):
+    return CheckpointError(
+        "The checksum must be that of what tfzoo wrote; bits of the file have changed.",
+        path=path,
+        tensor=name,
+        fix="Copy it again. If it was changed on purpose, save it without the metadata "
+        f"that begins with {CHECKSUM}.",
+    )
 
 
 def _place(path, name, entry, start):

@@ -6,7 +6,8 @@ import math
 import ml_dtypes  # noqa: F401 (makes NumPy know bfloat16)
 import numpy as np
 
-from tfzoo.checkpoints.safetensors_files import DTYPES, INDEX, WEIGHTS
+from tfzoo.checkpoints.checksums import UNKNOWN, sha256, signed
+from tfzoo.checkpoints.safetensors_files import CHECKSUM, DTYPES, INDEX, WEIGHTS
 
 _NAMES = {dtype: name for name, dtype in DTYPES.items()}
 
@@ -60,7 +61,24 @@ def _size(tensor):
 def _write(path, tensors):
     # The widest first, so that each begins at a multiple of its own width
     tensors = sorted(tensors, key=lambda t: -np.dtype(t.dtype).itemsize)
-    header, end = {"__metadata__": {"format": "pt"}}, 0
+    known = {tensor.name: UNKNOWN for tensor in tensors}
+    head = _header(tensors, known)
+    with open(path, "wb") as file:
+        file.write(len(head).to_bytes(8, "little"))
+        file.write(head)
+        for tensor in tensors:
+            array = np.ascontiguousarray(tensor.read()).reshape(-1).view(np.uint8)
+            known[tensor.name] = sha256(array)
+            file.write(array)
+        file.seek(8)
+        file.write(signed(_header(tensors, known).decode(), CHECKSUM).encode())
+
+
+def _header(tensors, known):
+    """The header; its length does not depend on the checksums."""
+    sums = {f"{CHECKSUM}.{name}": checksum for name, checksum in known.items()}
+    header = {"__metadata__": {"format": "pt", CHECKSUM: UNKNOWN, **sums}}
+    end = 0
     for tensor in tensors:
         begin, end = end, end + _size(tensor)
         header[tensor.name] = {
@@ -69,10 +87,4 @@ def _write(path, tensors):
             "data_offsets": [begin, end],
         }
     head = json.dumps(header).encode()
-    head += b" " * (-len(head) % 8)
-    with open(path, "wb") as file:
-        file.write(len(head).to_bytes(8, "little"))
-        file.write(head)
-        for tensor in tensors:
-            array = np.ascontiguousarray(tensor.read())
-            file.write(array.reshape(-1).view(np.uint8))
+    return head + b" " * (-len(head) % 8)

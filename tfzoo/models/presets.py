@@ -3,6 +3,7 @@
 import logging
 import pathlib
 
+from tfzoo.checkpoints.checksums import tell_changes
 from tfzoo.checkpoints.extra_tensors import NO_WEIGHTS
 from tfzoo.checkpoints.fields import refuse_untied
 from tfzoo.checkpoints.hub import PushToHub
@@ -170,6 +171,7 @@ class BackbonePreset(KnownKeywords, PushToHub):
             found: The `Checkpoint`.
             **arguments: As in `from_preset`.
         """
+        tell_changes(found.config, found.path, is_ours=found.has_checksums)
         sizes = cls.checkpoint.from_config(found.config, found.path)
         refuse_larger_than(found.tensors, sizes, cls.checkpoint.ARGUMENTS, found.path)
         if cls.ties_output:

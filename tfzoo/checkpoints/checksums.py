@@ -1,0 +1,83 @@
+"""Checksums of the files of a directory, so that a bit that flips is noticed.
+
+Those of the weights stand in their own file (`safetensors_writing`): what another tool
+writes has none. Those of all other files stand in our block of config.json. People and
+tools edit these, so that a change is told and no error.
+"""
+
+import hashlib
+import logging
+import re
+
+from tfzoo.errors import CheckpointError
+from tfzoo.files import read_bytes
+
+logger = logging.getLogger("tfzoo")
+
+BLOCK, FIELD = "tfzoo", "sha256"
+UNKNOWN = "0" * 64  # stands for a checksum in the text that it is made of
+_WEIGHTS = ".safetensors"
+_NAME = re.compile(r"([\w-][\w.-]*/)?[\w-][\w.-]*")
+_MAX_FILES = 64
+_MAX_CONFIG_BYTES = 4 << 20
+
+
+def sha256(content):
+    """The checksum of bytes, or of an array's memory, as 64 hexadecimal digits."""
+    return hashlib.sha256(content).hexdigest()
+
+
+def of_files(directory):
+    """Dict of name -> checksum of all files below a directory but the weights."""
+    return {
+        path.relative_to(directory).as_posix(): _of_file(path)
+        for path in sorted(directory.rglob("*"))
+        if path.is_file() and path.suffix != _WEIGHTS
+    }
+
+
+def signed(text, field):
+    """A text with its own checksum in place of `UNKNOWN`, which follows `field`."""
+    before, found, after = text.partition(f'"{field}": "{UNKNOWN}"')
+    return before + found.replace(UNKNOWN, sha256(text.encode())) + after
+
+
+def is_signed(content, checksum):
+    """Whether bytes are those that `signed` gave, with this checksum in them."""
+    if not isinstance(checksum, str) or len(checksum) != len(UNKNOWN):
+        return False
+    unsigned = content.replace(checksum.encode(), UNKNOWN.encode(), 1)
+    return sha256(unsigned) == checksum
+
+
+def tell_changes(config, path, *, is_ours):
+    """Warns of the files of a directory that are not what tfzoo wrote.
+
+    Those that are no longer there are not told: a download leaves some out.
+
+    Args:
+        config: The content of config.json.
+        path: That file.
+        is_ours: Whether tfzoo wrote the weights, so that there must be checksums.
+    """
+    block = config.get(BLOCK)
+    known = block.get(FIELD) if isinstance(block, dict) else None
+    if known is None and not is_ours:
+        return
+    known = known if isinstance(known, dict) else {}
+    content = read_bytes(path, _MAX_CONFIG_BYTES, CheckpointError)
+    changed = [] if is_signed(content, known.get(path.name)) else [path.name]
+    for name, checksum in [*known.items()][:_MAX_FILES]:
+        file = path.parent / name
+        if name != path.name and _NAME.fullmatch(name) and file.is_file():
+            if _of_file(file) != checksum:
+                changed.append(name)
+    if changed:
+        logger.warning(
+            "%s: changed since tfzoo wrote it: %s", path.parent, ", ".join(changed)
+        )
+
+
+def _of_file(path):
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
