@@ -8,6 +8,7 @@ from keras import ops
 
 from tfzoo.layers import Dropout, LayerNorm, TokenEmbedding, TransformerLayer
 from tfzoo.layers.initializers import truncated_normal
+from tfzoo.models.frozen import frozen_config, with_frozen
 from tfzoo.models.presets import BackbonePreset
 
 
@@ -85,6 +86,7 @@ class Encoder(BackbonePreset, keras.Model):
                 name="pooler",
             )(ops.take(x, 0, axis=1))
         super().__init__(inputs, outputs, **kwargs)
+        self.trainable = self.trainable  # of the layers, too, tracked only now
 
         # Config
         self.token_embedding = token_embedding
@@ -103,8 +105,9 @@ class Encoder(BackbonePreset, keras.Model):
             "dtype": self.dtype_name,
             "name": self.name,
             "trainable": self.trainable,
+            **frozen_config(self),
         }
 
     @classmethod
     def from_config(cls, config):
-        return cls(**config)
+        return with_frozen(cls, config)

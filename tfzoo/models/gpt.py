@@ -16,6 +16,7 @@ from tfzoo.layers import (
     TokenEmbedding,
     TransformerLayer,
 )
+from tfzoo.models.frozen import frozen_config, with_frozen
 from tfzoo.models.presets import GPT, BackbonePreset
 
 
@@ -112,6 +113,7 @@ class GPTDecoder(BackbonePreset, keras.Model):
         for layer in transformer_layers:
             x = layer(x, attention_mask=seen)
         super().__init__(inputs, final_norm(x), **kwargs)
+        self.trainable = self.trainable  # of the layers, too, tracked only now
 
         # Config
         self.token_embedding = token_embedding
@@ -220,8 +222,9 @@ class GPTDecoder(BackbonePreset, keras.Model):
             "dtype": self.dtype_name,
             "name": self.name,
             "trainable": self.trainable,
+            **frozen_config(self),
         }
 
     @classmethod
     def from_config(cls, config):
-        return cls(**config)
+        return with_frozen(cls, config)

@@ -10,8 +10,10 @@ from tfzoo.layers import MaskedLMHead, NextTokenHead
 from tfzoo.layers.keywords import KnownKeywords, keywords_of
 from tfzoo.models import BACKBONES, RobertaEncoder
 from tfzoo.models.encoder import Encoder
+from tfzoo.models.frozen import FIELD, freeze, frozen_config
 from tfzoo.models.presets import named_size
 from tfzoo.tasks.classifier_config import with_asked
+from tfzoo.tasks.stored_arguments import stored_task_arguments
 from tfzoo.tasks.stored_heads import fitted, stored_head
 from tfzoo.text.presets import tokenizer_from_preset
 
@@ -55,7 +57,8 @@ class Preset(KnownKeywords, PushToHub):
                 `dropout` and `activation` are the backbone's.
 
         Returns:
-            The task. Weights that the directory lacks are random, and logged.
+            The task. Weights that the directory lacks are random, and logged. Layers
+            that were frozen when this task was saved are.
 
         Raises:
             CheckpointError: the directory breaks a rule of the format.
@@ -97,6 +100,13 @@ class Preset(KnownKeywords, PushToHub):
         if head:
             tensors, keep_head = fitted(head, found, task, stored, arguments)
         task.load_from(tensors, keep_head=keep_head)
+        names = stored_task_arguments(config, path, cls.__name__, {FIELD: list})
+        if unknown := freeze(task, names.get(FIELD, [])):
+            raise CheckpointError(
+                f"Must be names of layers. Received: {sorted(unknown)[0]!r:.80}.",
+                path=path,
+                tensor=f"tfzoo.{FIELD}",
+            )
         return task
 
     @classmethod
@@ -259,6 +269,7 @@ class Preset(KnownKeywords, PushToHub):
             # Labels and kind stand in public fields, which other tools change.
             "tfzoo": {
                 "class_name": type(self).__name__,
+                **frozen_config(self),
                 **{n: v for n, v in arguments.items() if n not in self.head_arguments},
             },
         }

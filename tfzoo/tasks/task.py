@@ -15,6 +15,7 @@ from tfzoo.data.buckets import ordered_batches
 from tfzoo.data.pipelines import without_waiting
 from tfzoo.data.string_batches import dense_batch
 from tfzoo.models import RobertaEncoder
+from tfzoo.models.frozen import frozen_config, with_frozen
 from tfzoo.tasks.batch_examples import examples_of_steps, row_numbers
 from tfzoo.tasks.batches import (
     array_batches,
@@ -142,6 +143,7 @@ class Task(AutoCompile, Preset, FiniteUpdates, keras.Model):
             "backbone": serialize(self.backbone),
             "tokenizer": serialize(self.tokenizer),
             "name": self.name,
+            **frozen_config(self),
             **self.task_arguments(),
         }
 
@@ -150,7 +152,7 @@ class Task(AutoCompile, Preset, FiniteUpdates, keras.Model):
         config = dict(config)
         for part in ("backbone", "tokenizer"):
             config[part] = keras.saving.deserialize_keras_object(config[part])
-        return cls(**config)
+        return with_frozen(cls, config)
 
     @staticmethod
     def raw_input(x):

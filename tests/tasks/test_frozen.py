@@ -1,0 +1,156 @@
+"""What is frozen stays frozen in files, and the optimizer with it."""
+
+import json
+
+import keras
+import numpy as np
+import pytest
+
+from tfzoo.checkpoints.weights import weight_variables
+from tfzoo.errors import CheckpointError
+from tfzoo.models import BertEncoder, GPTDecoder
+from tfzoo.tasks import CausalLM, MaskedLM, TextClassifier, TextEmbedder
+
+
+def backbone(task):
+    task.backbone.trainable = False
+
+
+def one_layer(task):
+    task.get_layer("transformer_layer_1").trainable = False
+
+
+def inner_layer(task):
+    task.get_layer("transformer_layer_1").self_attention.trainable = False
+
+
+def embeddings(task):
+    for layer in task.layers:
+        if "embedding" in layer.name:
+            layer.trainable = False
+
+
+def all_but_one_layer(task):
+    task.backbone.trainable = False
+    task.get_layer("transformer_layer_1").trainable = True
+
+
+def one_weight(task):
+    task.get_layer("embeddings_norm").beta.trainable = False
+
+
+def whole(task):
+    task.trainable = False
+
+
+def nothing(task):
+    pass
+
+
+KINDS = [
+    backbone,
+    one_layer,
+    inner_layer,
+    embeddings,
+    all_but_one_layer,
+    one_weight,
+    whole,
+    nothing,
+]
+
+
+def trained(model):
+    return [v.path for v in model.trainable_variables]
+
+
+@pytest.fixture
+def task(make_encoder, tokenizer):
+    return TextClassifier(make_encoder(num_layers=2), tokenizer, ["no", "yes"])
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_is_frozen_is_frozen_after_loading(task, tmp_path, kind):
+    everything = len(task.trainable_variables)
+    kind(task)
+    assert (len(trained(task)) < everything) == (kind is not nothing)
+    task.save(tmp_path / "a.keras")
+    task.save_to_preset(tmp_path / "a")
+    for copy in (
+        keras.saving.load_model(tmp_path / "a.keras"),
+        TextClassifier.from_preset(tmp_path / "a"),
+        TextClassifier.from_config(task.get_config()),
+    ):
+        assert trained(copy) == trained(task)
+        assert copy.trainable == task.trainable
+        assert copy.backbone.trainable or not trained(task.backbone)
+        for a, b in zip(task.layers, copy.layers, strict=True):
+            assert a.trainable == b.trainable or not weight_variables(a), a.name
+
+
+def test_another_task_is_not_frozen(task, tmp_path):
+    task.backbone.trainable = False
+    task.save_to_preset(tmp_path / "a")
+    other = MaskedLM.from_preset(tmp_path / "a")
+    assert trained(other) == [v.path for v in weight_variables(other)]
+
+
+@pytest.mark.parametrize("build", [TextEmbedder, MaskedLM])
+def test_a_backbone_in_any_task_stays_frozen(make_encoder, tokenizer, tmp_path, build):
+    task = build(make_encoder(), tokenizer)
+    task.backbone.trainable = False
+    task.save(tmp_path / "a.keras")
+    assert trained(keras.saving.load_model(tmp_path / "a.keras")) == trained(task)
+    task.save_to_preset(tmp_path / "a")
+    assert trained(build.from_preset(tmp_path / "a")) == trained(task)
+
+
+def test_a_decoder_stays_frozen(make_gpt, byte_tokenizer, tmp_path):
+    task = CausalLM(make_gpt(num_layers=2), byte_tokenizer)
+    one_layer(task)
+    task.save(tmp_path / "a.keras")
+    task.save_to_preset(tmp_path / "a")
+    assert trained(keras.saving.load_model(tmp_path / "a.keras")) == trained(task)
+    assert trained(CausalLM.from_preset(tmp_path / "a")) == trained(task)
+
+
+@pytest.mark.parametrize("model_class", [BertEncoder, GPTDecoder])
+def test_a_backbone_alone_stays_frozen(model_class, tmp_path):
+    sizes = dict(num_layers=2, num_heads=2, hidden_dim=8, intermediate_dim=16)
+    model = model_class(11, **sizes, trainable=False)
+    assert trained(model) == []
+    model.save(tmp_path / "a.keras")
+    assert trained(keras.saving.load_model(tmp_path / "a.keras")) == []
+    model = model_class(11, **sizes)
+    one_layer(model)
+    model.save(tmp_path / "b.keras")
+    assert trained(keras.saving.load_model(tmp_path / "b.keras")) == trained(model)
+
+
+@pytest.mark.parametrize("kind", [backbone, one_layer, nothing])
+def test_training_goes_on_with_the_optimizer_of_the_file(task, texts, tmp_path, kind):
+    kind(task)
+    task.compile(learning_rate=1e-2, total_steps=100)
+    task.fit(*texts, verbose=0)
+    task.save(tmp_path / "a.keras")
+    copy = keras.saving.load_model(tmp_path / "a.keras")
+    mine, theirs = task.optimizer.variables, copy.optimizer.variables
+    assert [v.path.split("/", 1)[-1] for v in mine] == [
+        v.path.split("/", 1)[-1] for v in theirs
+    ]
+    for a, b in zip(mine, theirs, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_a_frozen_layer_that_is_not_there_is_named(task, tmp_path):
+    task.save_to_preset(tmp_path / "a")
+    path = tmp_path / "a" / "config.json"
+    config = json.loads(path.read_text())
+    for value, message in [
+        (["transformer_layer"], "tfzoo.frozen: Must be names of layers.*_layer'"),
+        ("classifier", "tfzoo.frozen: Not a sensible value"),
+        ([5], "tfzoo.frozen: Not a sensible value"),
+    ]:
+        config["tfzoo"]["frozen"] = value
+        path.write_text(json.dumps(config))
+        with pytest.raises(CheckpointError, match=message):
+            TextClassifier.from_preset(tmp_path / "a")
