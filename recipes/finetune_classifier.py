@@ -44,8 +44,8 @@ def main(
 
     Args:
         train: File (.tsv, .csv, .jsonl, each also .gz) or tfds:NAME[/config][:split].
-        preset: Directory of a model, hf://ORG/NAME, or a size to begin at random such
-            as bert_tiny.
+        preset: Directory of a model, hf://ORG/NAME, or a size to begin at random, of
+            BERT, RoBERTa or DistilBERT, such as bert_tiny.
         text_column: Column of the text, by name or by number from 1.
         label_column: Column of the label, likewise.
         output: Directory to write; new, or begun by the same command.
@@ -77,7 +77,7 @@ def main(
     from tfzoo.checkpoints.references import local_directory
     from tfzoo.data.examples import known_labels, label_list, read_examples
     from tfzoo.data.readers import files_and_data_sets
-    from tfzoo.models.presets import BERT, named_size
+    from tfzoo.models.presets import named_size
     from tfzoo.tasks import TextClassifier
     from tfzoo.text import tokenizer_from_preset
     from tfzoo.training.callbacks import KeepBest
@@ -104,7 +104,7 @@ def main(
     labels = None if task == "regression" else label_list(examples)
     targets = known_labels(examples, labels)
     held_out_targets = known_labels(held_out, labels)
-    at_random = named_size(preset, BERT) is not None
+    at_random = named_size(preset, TextClassifier.named_sizes()) is not None
     if at_random and tokenizer is None:
         raise ValueError(f"--preset {preset} has no tokenizer: give --tokenizer.")
     model = preset if at_random else local_directory(preset)

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 from tfzoo.errors import CheckpointError, DataError, OutputError, TokenizerError
+from tfzoo.models import BACKBONES
 from tfzoo.tasks import BertPretrainer, TextClassifier
-from tfzoo.text import WordPieceTokenizer
+from tfzoo.text import ROBERTA_TOKENS, ByteBPETokenizer, WordPieceTokenizer
 
 RECIPES = pathlib.Path(__file__).resolve().parents[2] / "recipes"
 WORDS = "the cat dog sat ran on under mat tree good bad film".split()
@@ -132,6 +133,46 @@ def test_from_random_weights_it_learns_the_rule(place, tmp_path):
     output = finetune(place, tmp_path / "out", epochs=12)
     metrics = json.loads((output / "metrics.json").read_text())["metrics"]
     assert metrics["accuracy"] == 1.0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("size", "model_type"),
+    [("roberta_base", "roberta"), ("distilbert_base", "distilbert")],
+)
+def test_a_size_of_every_encoder_is_fine_tuned(
+    place, tmp_path, monkeypatch, size, model_type
+):
+    small = dict(num_layers=1, num_heads=2, hidden_dim=16, intermediate_dim=32)
+    sizes = BACKBONES[model_type].sizes
+    monkeypatch.setitem(sizes, size, {**sizes[size], **small})
+    words = place / "words"
+    if model_type == "roberta":
+        words = tmp_path / "pieces"
+        words.mkdir()
+        text = (place / "corpus.txt").read_text().splitlines()
+        ByteBPETokenizer.train(
+            text, vocabulary_size=300, progress=False, **ROBERTA_TOKENS
+        ).save_to_preset(words)
+    output = finetune(place, tmp_path / "out", preset=size, tokenizer=words, epochs=1)
+    config = json.loads((output / "config.json").read_text())
+    assert config["model_type"] == model_type
+    figures = {"text_column": "text", "label_column": "label"}
+    recipe("evaluate_classifier").main(
+        preset=output,
+        data=str(place / "train.tsv"),
+        output=tmp_path / "figures.json",
+        **figures,
+    )
+    recipe("convert_checkpoint").main(input=output, output=tmp_path / "converted")
+    recipe("export_model").main(preset=output, output=tmp_path / "saved")
+    assert (tmp_path / "saved" / "1" / "saved_model.pb").exists()
+
+
+def test_a_classifier_has_the_sizes_of_every_encoder():
+    names = {"bert_tiny", "roberta_base", "roberta_large", "distilbert_base"}
+    assert names < TextClassifier.named_sizes().keys()
+    assert "gpt2" not in TextClassifier.named_sizes()
 
 
 @pytest.mark.parametrize(

@@ -70,7 +70,7 @@ class Preset(KnownKeywords, PushToHub):
         for name in _OF_BACKBONE:
             if name in arguments:
                 given[name] = arguments.pop(name)
-        if named_size(preset, cls._sizes()) is not None:
+        if named_size(preset, cls.named_sizes()) is not None:
             return cls._of_size(preset, tokenizer, given, arguments)
         found = open_checkpoint(preset)
         config, path = found.config, found.path
@@ -130,7 +130,8 @@ class Preset(KnownKeywords, PushToHub):
         return [BACKBONES[model_type] for model_type in cls.model_types]
 
     @classmethod
-    def _sizes(cls):
+    def named_sizes(cls):
+        """Arguments by the name of a size, of every backbone that it can stand on."""
         return {name: size for c in cls._backbones() for name, size in c.sizes.items()}
 
     @classmethod
