@@ -12,7 +12,7 @@ import safetensors
 import safetensors.numpy
 
 from tfzoo.errors import CheckpointError
-from tfzoo.models import BertEncoder
+from tfzoo.models import BertEncoder, GPTDecoder
 
 WEIGHTS = "model.safetensors"
 NORM = "embeddings.LayerNorm"
@@ -114,6 +114,10 @@ def test_other_floating_types_are_read(dtype, encoder, saved):
         (lambda t: {**t, INNER: (9 * t[INNER]).astype(int)}, f"{INNER}: .*int64"),
         (lambda t: {**t, INNER: t[INNER] > 0}, f"{INNER}: .*Received: bool"),
         (lambda t: {**t, INNER: t[INNER] / 0}, f"{INNER}: .*NaN or infinity"),
+        (
+            lambda t: {**t, INNER: t[INNER].astype(float) * 1e300},
+            f"{INNER}: .*finite in the model's float32. Received: .* in float64",
+        ),
         (lambda t: {**t, "what": t[INNER]}, "what: .*a tensor that the model lacks"),
         (lambda t: {n: a for n, a in t.items() if n != INNER}, f"{INNER}: .*lacks"),
     ],
@@ -156,6 +160,25 @@ def test_what_does_not_fit_the_type_is_refused_and_nothing_is_left(saved, tmp_pa
         encoder.save_to_preset(tmp_path / "half", max_shard_size=0)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["bert"]
     encoder.save_to_preset(tmp_path / "brain", dtype="bfloat16")
+
+
+def test_a_weight_that_a_model_of_half_precision_cannot_hold_is_named(saved):
+    big = rewritten(saved, lambda t: {**t, INNER: t[INNER] * 0 + 1e5})
+    with pytest.raises(CheckpointError, match=f"{INNER}: .*the model's float16"):
+        BertEncoder.from_preset(big, dtype="float16")
+    BertEncoder.from_preset(big, dtype="mixed_float16")
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16", None])
+@pytest.mark.parametrize("policy", ["float32", "bfloat16"])
+def test_weights_that_are_not_finite_are_never_saved(policy, dtype, tmp_path):
+    model = GPTDecoder(11, 1, 2, 8, 16, max_sequence_length=4, dtype=policy)
+    wrong = model.transformer_layers[0].self_attention.key.kernel
+    for value in (np.nan, np.inf, -np.inf):
+        wrong.assign(np.full(wrong.shape, value))
+        with pytest.raises(ValueError, match="NaN or infinity in h.0.attn.c_attn"):
+            model.save_to_preset(tmp_path / "gpt", dtype=dtype)
+        assert not any(tmp_path.iterdir())
 
 
 def test_shards_hold_what_they_may_and_are_read_again(encoder, saved, tmp_path):

@@ -319,3 +319,49 @@ def test_only_the_last_layer_of_a_head_of_roberta_has_rows_to_move(texts, tmp_pa
     for a, b in zip(task.trainable_variables, turned.trainable_variables, strict=True):
         if "output" not in a.path or "transformer" in a.path:
             np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.parametrize(
+    ("theirs", "ours"),
+    [
+        ("decoder.bias", "cls.predictions.bias"),
+        ("decoder.weight", "bert.embeddings.word_embeddings.weight"),
+    ],
+)
+def test_either_name_of_a_tied_weight_will_do(
+    make_encoder, tokenizer, tmp_path, theirs, ours
+):
+    task = MaskedLM(make_encoder(), tokenizer)
+    for v in task.trainable_variables:
+        v.assign(v + 1)
+    task.save_to_preset(tmp_path / "task")
+    weights = tmp_path / "task" / "model.safetensors"
+    tensors = load_file(weights)
+    tensors[f"cls.predictions.{theirs}"] = tensors.pop(ours)
+    save_file(tensors, weights)
+    copy = MaskedLM.from_preset(tmp_path / "task")
+    for a, b in zip(task.trainable_variables, copy.trainable_variables, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.parametrize("tied", [True, False, None])
+def test_an_output_layer_that_is_not_the_embedding_is_refused(
+    make_encoder, tokenizer, tmp_path, tied
+):
+    MaskedLM(make_encoder(), tokenizer).save_to_preset(tmp_path / "task")
+    weights, path = (
+        tmp_path / "task" / n for n in ("model.safetensors", "config.json")
+    )
+    config = json.loads(path.read_text())
+    path.write_text(json.dumps(config | {"tie_word_embeddings": tied}))
+    if tied is False:
+        with pytest.raises(CheckpointError, match="tie_word_embeddings: Only True is"):
+            MaskedLM.from_preset(tmp_path / "task")
+    tensors = load_file(weights)
+    table = tensors["bert.embeddings.word_embeddings.weight"]
+    save_file(tensors | {"cls.predictions.decoder.weight": table + 1}, weights)
+    with pytest.raises(CheckpointError, match="decoder.weight: The tensor must equal"):
+        MaskedLM.from_preset(tmp_path / "task")
+    TextClassifier.from_preset(tmp_path / "task", labels=NAMES)
+    save_file(tensors | {"cls.predictions.decoder.weight": table}, weights)
+    MaskedLM.from_preset(tmp_path / "task")

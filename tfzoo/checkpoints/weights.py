@@ -124,8 +124,24 @@ def load_weights(tensors, variables, names, *, new=(), unused="$", copies=None):
         for stored, variable in parts:
             kernel = array.T if stored.transposed else array
             part = np.split(kernel, stored.num_parts, axis=-1)[stored.part]
-            _assign(variable, part)
+            _assign(variable, _converted(part, variable, tensors, name))
     return absent
+
+
+def _converted(array, variable, tensors, name):
+    """An array in the type of a variable, in which it must be finite, too."""
+    if array.dtype == variable.dtype:
+        return array
+    with np.errstate(over="ignore"):
+        converted = array.astype(variable.dtype)
+    if not np.isfinite(converted).all():
+        raise CheckpointError(
+            f"A weight must be finite in the model's {variable.dtype}. Received: "
+            f"{np.abs(array).max()} in {array.dtype}.",
+            path=tensors.path,
+            tensor=name,
+        )
+    return converted
 
 
 def _assign(variable, array):

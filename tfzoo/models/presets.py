@@ -10,6 +10,7 @@ from tfzoo.checkpoints.hub import PushToHub
 from tfzoo.checkpoints.opening import open_checkpoint
 from tfzoo.checkpoints.presets import model_card, write_preset
 from tfzoo.checkpoints.references import is_remote
+from tfzoo.checkpoints.renamed import Renamed, Source
 from tfzoo.checkpoints.sizes import refuse_larger_than
 from tfzoo.checkpoints.weights import (
     dtype_fields,
@@ -197,6 +198,12 @@ class BackbonePreset(KnownKeywords, PushToHub):
         """
         tied = tied or self.ties_output
         copies = self.checkpoint.copies(tensors.names) if tied else {}
+        alone = {n: copy for copy, n in copies.items() if n not in tensors.names}
+        if alone:  # a file may hold either of two equal tensors
+            copies = {copy: n for copy, n in copies.items() if n not in alone}
+            others = {n: n for n in tensors.names - {*alone.values()}}
+            names_here = {**others, **alone}.items()
+            tensors = Renamed(tensors, [(n, Source(there)) for n, there in names_here])
         lacking = load_weights(
             tensors,
             variables,

@@ -158,6 +158,9 @@ def read_added(added, vocabulary, path):
                 f"{json.dumps(token)[:120]}.",
                 path=path,
                 tensor="added_tokens",
+                fix=tokenizer_files.NO_WORDS
+                if isinstance(token, dict) and token.get("special") is False
+                else None,
             )
         vocabulary[index] = content
     return [token["content"] for token in added]

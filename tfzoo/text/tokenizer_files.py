@@ -16,6 +16,10 @@ TOKENS = {  # special tokens: their name in these files, ours
     "mask_token": "mask_token",
 }
 IGNORES_OPTIONS = ("PreTrainedTokenizerFast", "TokenizersBackend")  # of the config
+NO_WORDS = (
+    "Words that were added to a vocabulary, which texts are searched for first, are "
+    "not implemented."
+)
 MAX_BYTES = 64 << 20
 MAX_VOCABULARY_SIZE = 1 << 20
 _BOM = b"\xef\xbb\xbf"

@@ -99,6 +99,7 @@ def read_added(added, vocabulary, path):
                 f"{json.dumps(token)[:120]}.",
                 path=path,
                 tensor="added_tokens",
+                fix=tokenizer_files.NO_WORDS if token.get("special") is False else None,
             )
 
 
