@@ -170,6 +170,19 @@ def test_labels_that_were_renamed_elsewhere_are_the_new_ones(saved, directory):
 
 
 @pytest.mark.parametrize(
+    ("length", "cut"), [(64, 64), (10**30, 512), (None, 512), (2, 512)]
+)
+def test_texts_are_cut_where_the_file_of_the_tokenizer_says(directory, length, cut):
+    path = directory("classifier")
+    config = json.loads((path / "tokenizer_config.json").read_text())
+    config["model_max_length"] = length
+    (path / "tokenizer_config.json").write_text(json.dumps(config))
+    assert TextClassifier.from_preset(path).max_sequence_length == cut
+    task = TextClassifier.from_preset(path, max_sequence_length=32)
+    assert task.max_sequence_length == 32
+
+
+@pytest.mark.parametrize(
     ("name", "task_class"),
     [("classifier", TextClassifier), ("tagger", TokenClassifier)],
 )
