@@ -126,6 +126,7 @@ def test_a_backbone_alone_stays_frozen(model_class, tmp_path):
     assert trained(keras.saving.load_model(tmp_path / "b.keras")) == trained(model)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", [backbone, one_layer, nothing])
 def test_training_goes_on_with_the_optimizer_of_the_file(task, texts, tmp_path, kind):
     kind(task)
