@@ -9,6 +9,7 @@ from keras import ops
 from tfzoo.layers import Dropout, LayerNorm, TokenEmbedding, TransformerLayer
 from tfzoo.layers.initializers import truncated_normal
 from tfzoo.models.frozen import frozen_config, with_frozen
+from tfzoo.models.precision import policy_with_float32_weights
 from tfzoo.models.presets import BackbonePreset
 
 
@@ -44,6 +45,7 @@ class Encoder(BackbonePreset, keras.Model):
     pooler = False
 
     def __init__(self, arguments, inputs, embed, *, dtype=None, **kwargs):
+        dtype = policy_with_float32_weights(dtype)
         size = arguments.__getitem__
         epsilon = arguments.get("layer_norm_epsilon", self.layer_norm_epsilon)
         dropout = size("dropout")
@@ -89,11 +91,12 @@ class Encoder(BackbonePreset, keras.Model):
         self.trainable = self.trainable  # of the layers, too, tracked only now
 
         # Config
+        self.dtype_policy = dtype  # which Keras's functional models leave out
         self.token_embedding = token_embedding
         self.argument_names = tuple(arguments)
         for name, value in arguments.items():
             setattr(self, name, value)
-        self.dtype_name = token_embedding.dtype_policy.name
+        self.dtype_name = dtype.name
 
     def call(self, inputs, training=None, mask=None):
         # Keras's own takes any other keyword, and drops it.

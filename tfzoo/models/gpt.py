@@ -17,6 +17,7 @@ from tfzoo.layers import (
     TransformerLayer,
 )
 from tfzoo.models.frozen import frozen_config, with_frozen
+from tfzoo.models.precision import policy_with_float32_weights
 from tfzoo.models.presets import GPT, BackbonePreset
 
 
@@ -71,6 +72,8 @@ class GPTDecoder(BackbonePreset, keras.Model):
         dtype=None,
         **kwargs,
     ):
+        dtype = policy_with_float32_weights(dtype)
+
         # Layers
         token_embedding = TokenEmbedding(
             vocabulary_size, hidden_dim, dtype=dtype, name="token_embedding"
@@ -116,6 +119,7 @@ class GPTDecoder(BackbonePreset, keras.Model):
         self.trainable = self.trainable  # of the layers, too, tracked only now
 
         # Config
+        self.dtype_policy = dtype  # which Keras's functional models leave out
         self.token_embedding = token_embedding
         self.position_embedding = position_embedding
         self.transformer_layers = transformer_layers
@@ -131,7 +135,7 @@ class GPTDecoder(BackbonePreset, keras.Model):
         self.layer_norm_epsilon = layer_norm_epsilon
         self.attention_dropout = attention_dropout
         self.embeddings_dropout = embeddings_dropout
-        self.dtype_name = token_embedding.dtype_policy.name
+        self.dtype_name = dtype.name
 
     def call(self, inputs, training=None, mask=None):
         # Keras's own takes any other keyword, and drops it.
