@@ -76,3 +76,9 @@ def refuse_unknown(owner, keywords, known):
         if not near:
             takes = f"It takes {', '.join(known) or 'no keywords'}."
         raise TypeError(f"{owner} takes no argument {keyword!r}. {takes}")
+
+
+def shown(value):
+    """A value in one short line, for an error's text."""
+    text = " ".join(repr(value).split())
+    return text if len(text) <= 80 else f"{text[:77]}..."

@@ -65,7 +65,8 @@ def begin(decoder, prompts, lengths, limits, rules, *, num_beams, early_stopping
     rows = tf.repeat(tf.range(num_prompts), num_beams)
     counted = decoder.vocabulary_size if COUNTING & {*rules} else None
     prompts = tf.gather(tf.pad(prompts, [[0, 0], [0, 1]]), rows)
-    history = history_of_prompts(prompts, tf.gather(lengths, rows), counted)
+    logits = tf.gather(decoder.logits(last_hidden), rows)
+    history = history_of_prompts(prompts, tf.gather(lengths, rows), logits, counted)
     shape = tf.stack([num_prompts, num_beams])
     beams = Beams(
         history,
@@ -78,7 +79,6 @@ def begin(decoder, prompts, lengths, limits, rules, *, num_beams, early_stopping
         tf.ones([num_prompts], tf.bool),
         limits < 1,
     )
-    logits = tf.gather(decoder.logits(last_hidden), rows)
     return _continued(beams, logits, limits, rules, early_stopping)[0]
 
 
@@ -131,9 +131,11 @@ def _continued(beams, logits, limits, rules, early_stopping):
 
     The cache is left to the caller, who has to write to it first.
     """
-    num_beams = beams.scores.shape[1]
-    vocabulary_size = tf.shape(logits)[1]
+    num_beams, vocabulary_size = beams.scores.shape[1], logits.shape[1]
     scores = tf.nn.log_softmax(logits)
+    finite = ~tf.math.is_nan(scores[:, 0])  # one NaN or infinity makes all NaN
+    finite = tf.reduce_all(tf.reshape(finite, [-1, num_beams]), axis=1) | beams.done
+    finite = beams.history.finite & tf.repeat(finite, num_beams)
     scores = processed(scores, beams.history, rules, PENALTIES)
     scores = tf.reshape(scores, [-1, num_beams, vocabulary_size])
     scores = tf.reshape(
@@ -141,6 +143,7 @@ def _continued(beams, logits, limits, rules, early_stopping):
     )
     # Even if every end token comes first in each beam, N others are left.
     num_candidates = max(2, 1 + rules["end_ids"].shape[0]) * num_beams
+    num_candidates = min(num_candidates, num_beams * vocabulary_size)
     scores, flat = tf.math.top_k(scores, num_candidates)  # (B, C)
     first_rows = tf.range(tf.shape(flat)[0])[:, None] * num_beams
     rows, ids = first_rows + flat // vocabulary_size, flat % vocabulary_size
@@ -154,7 +157,8 @@ def _continued(beams, logits, limits, rules, early_stopping):
     ids = tf.reshape(tf.gather(ids, best, batch_dims=1), [-1])
     history = tf.nest.map_structure(lambda x: tf.gather(x, rows), beams.history)
     alive = tf.repeat(~beams.done, num_beams)
-    beams = beams._replace(history=appended(history, ids, alive), scores=running)
+    history = appended(history, ids, alive)._replace(finite=finite)
+    beams = beams._replace(history=history, scores=running)
     return _judged(beams, num_new, ends, limits, rules, early_stopping), rows
 
 

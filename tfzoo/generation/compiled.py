@@ -192,6 +192,12 @@ class Generation:
         """Whether all rows are done."""
         return bool(self.state.done.numpy().all())
 
+    def not_finite(self):
+        """Numbers of the prompts whose tokens were chosen by NaN or infinite logits."""
+        copies = self.options.rows_per_prompt
+        finite = self.state.history.finite.numpy()[: self.num_prompts * copies]
+        return np.flatnonzero(~finite.reshape(-1, copies).all(axis=1)).tolist()
+
     def stop(self, rows):
         """Ends the rows of the numbers given."""
         done = self.state.done.numpy()

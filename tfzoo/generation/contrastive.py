@@ -39,11 +39,12 @@ def begin(decoder, prompts, lengths, limits, rules):
     last = tf.gather(hidden, lengths - 1, batch_dims=1)
     counted = decoder.vocabulary_size if COUNTING & {*rules} else None
     prompts = tf.pad(prompts, [[0, 0], [0, 1]])
+    logits = decoder.logits(last)
     return Contrast(
-        history_of_prompts(prompts, lengths, counted),
+        history_of_prompts(prompts, lengths, logits, counted),
         cache,
         _direction(hidden),
-        decoder.logits(last),
+        logits,
         limits < 1,
     )
 
@@ -124,12 +125,14 @@ def advance(
             jit_compile=jit_compile,
         )
         here = (tf.range(cache.num_columns) == filled)[None, :, None]
+        logits = state.logits  # those that the candidates come from
         state = state._replace(
             cache=cache,
             directions=tf.where(here, chosen(directions, 1), state.directions),
             logits=decoder.logits(chosen(hidden, 1)[:, 0]),
         )
-        return step + 1, with_next_ids(state, chosen(ids, 1)[:, 0], limits, rules)
+        ids = chosen(ids, 1)[:, 0]
+        return step + 1, with_next_ids(state, logits, ids, limits, rules)
 
     return tf.while_loop(goes_on, one_step, (tf.constant(0), state))[1]
 

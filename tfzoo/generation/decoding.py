@@ -66,9 +66,10 @@ def begin(decoder, prompts, lengths, limits, rules, *, copies=1):
         )
     counted = decoder.vocabulary_size if COUNTING & {*rules} else None
     prompts = tf.pad(prompts, [[0, 0], [0, 1]])  # room for the first token
-    history = history_of_prompts(prompts, lengths, counted)
+    history = history_of_prompts(prompts, lengths, logits, counted)
     state = State(history, cache, limits < 1)
-    return with_next_ids(state, next_ids(logits, history, rules), limits, rules)
+    chosen = next_ids(logits, history, rules)
+    return with_next_ids(state, logits, chosen, limits, rules)
 
 
 def read_prompts(decoder, prompts, lengths, *, every_position=False):
@@ -94,10 +95,21 @@ def read_prompts(decoder, prompts, lengths, *, every_position=False):
     return hidden, Cache(keys, values, real, tf.convert_to_tensor(width))
 
 
-def with_next_ids(state, ids, limits, rules):
-    """The state after one more token in each row that is not done."""
+def with_next_ids(state, logits, ids, limits, rules):
+    """The state after one more token in each row that is not done.
+
+    Args:
+        state: A `State`, or another with its attributes `history` and `done`.
+        logits: float32 (R, V), of which only those chosen are looked at: where one is
+            NaN, at positions that were not read before, all are.
+        ids: int32 (R,), the tokens chosen.
+        limits: int32 (R,) new tokens of each row.
+        rules: As of `begin`.
+    """
     alive = ~state.done
     history = appended(state.history, ids, alive)
+    finite = tf.math.is_finite(tf.gather(logits, ids, batch_dims=1))
+    history = history._replace(finite=history.finite & (finite | state.done))
     ended = tf.reduce_any(ids[:, None] == rules["end_ids"], axis=1)
     ended |= history.num_new >= limits
     return state._replace(history=history, done=state.done | (alive & ended))
@@ -155,8 +167,8 @@ def advance(
             after=chosen,
             jit_compile=jit_compile,
         )
-        state = with_next_ids(state._replace(cache=cache), chosen, limits, rules)
-        return step + 1, state
+        state = state._replace(cache=cache)
+        return step + 1, with_next_ids(state, logits, chosen, limits, rules)
 
     _, state = tf.while_loop(goes_on, one_step, (tf.constant(0), state))
     return state

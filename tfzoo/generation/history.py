@@ -15,6 +15,7 @@ class History(typing.NamedTuple):
         tokens: int32 (B, W); row b holds `lengths[b]` tokens, then what means nothing.
         lengths: int32 (B,) tokens so far, the prompt's included.
         prompt_lengths: int32 (B,).
+        finite: Boolean (B,), whether all logits were that a token was chosen by.
         counts: Empty, or `{"prompt": ..., "new": ...}`, int32 (B, V): how often each
             token occurs in the prompt and after it. Kept because counting anew at every
             step would be a scatter, which XLA on a CPU runs one element after another.
@@ -23,6 +24,7 @@ class History(typing.NamedTuple):
     tokens: tf.Tensor
     lengths: tf.Tensor
     prompt_lengths: tf.Tensor
+    finite: tf.Tensor
     counts: dict
 
     @property
@@ -31,12 +33,13 @@ class History(typing.NamedTuple):
         return self.lengths - self.prompt_lengths
 
 
-def history_of_prompts(prompts, lengths, vocabulary_size=None):
+def history_of_prompts(prompts, lengths, logits, vocabulary_size=None):
     """The history before the first new token.
 
     Args:
         prompts: int32 (B, W).
         lengths: int32 (B,).
+        logits: float32 (B, V) of the first new token.
         vocabulary_size: V to keep counts, None to keep none.
     """
     counts = {}
@@ -50,7 +53,8 @@ def history_of_prompts(prompts, lengths, vocabulary_size=None):
             tf.stack([rows, vocabulary_size]),
         )
         counts["new"] = tf.zeros_like(counts["prompt"])
-    return History(prompts, lengths, lengths, counts)
+    finite = tf.reduce_all(tf.math.is_finite(logits), axis=1)
+    return History(prompts, lengths, lengths, finite, counts)
 
 
 def appended(history, ids, alive):

@@ -8,21 +8,29 @@ import numbers
 
 import numpy as np
 
+from tfzoo.errors import shown
+
 DEFAULT_NEW_TOKENS = 64
-SAMPLING = ("temperature", "top_k", "top_p", "min_p", "typical_p")
-BEAMS = ("length_penalty", "early_stopping")
+# name: the value that changes nothing
+SAMPLING = {"temperature": 1, "top_k": 0, "top_p": 1, "min_p": 0, "typical_p": 1}
+BEAMS = {"length_penalty": 1, "early_stopping": False}
+PENALTIES = {"repetition_penalty": 1, "presence_penalty": 0, "frequency_penalty": 0}
+# Beyond them, either way, float32 overflows on the way from logits to probabilities.
+SMALLEST, LARGEST = 1e-30, 1e30
+
+MOST = 2**31 - 1
 
 # name: (whole number, lowest, highest, whether the lowest itself is allowed)
 RANGES = {
-    "max_new_tokens": (True, 1, None, True),
-    "max_length": (True, 1, None, True),
-    "min_new_tokens": (True, 0, None, True),
-    "min_length": (True, 0, None, True),
-    "num_return_sequences": (True, 1, None, True),
-    "num_beams": (True, 1, None, True),
-    "num_assistant_tokens": (True, 1, None, True),
-    "no_repeat_ngram_size": (True, 1, None, True),
-    "top_k": (True, 0, None, True),
+    "max_new_tokens": (True, 1, MOST, True),
+    "max_length": (True, 1, MOST, True),
+    "min_new_tokens": (True, 0, MOST, True),
+    "min_length": (True, 0, MOST, True),
+    "num_return_sequences": (True, 1, MOST, True),
+    "num_beams": (True, 1, MOST, True),
+    "num_assistant_tokens": (True, 1, MOST, True),
+    "no_repeat_ngram_size": (True, 0, MOST, True),
+    "top_k": (True, 0, MOST, True),
     "temperature": (False, 0, None, True),
     "top_p": (False, 0, 1, False),
     "min_p": (False, 0, 1, True),
@@ -31,13 +39,15 @@ RANGES = {
     "repetition_penalty": (False, 0, None, False),
     "presence_penalty": (False, None, None, True),
     "frequency_penalty": (False, None, None, True),
-    "length_penalty": (False, None, None, True),
+    "length_penalty": (False, -10, 10, True),
 }
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class GenerationOptions:
     """How to continue prompts. None is "not asked for".
+
+    So is the value of an option that changes nothing, such as `top_p=1`.
 
     Args:
         max_new_tokens: Most tokens after the prompt; without it and `max_length`, 64 or
@@ -47,8 +57,8 @@ class GenerationOptions:
         min_length: The same, with the prompt.
         eos_token_id: Id or ids that end a text; an empty list for none.
         num_return_sequences: Texts for each prompt.
-        do_sample: Whether tokens are drawn or the best is taken. None draws if any of
-            the next five is given.
+        do_sample: Whether tokens are drawn or the best is taken. None draws if the
+            temperature is given, or any of the next four at a value with an effect.
         temperature: Logits are divided by it; 0 takes the best token.
         top_k: Draws from the k likeliest tokens only; 0 from all.
         top_p: Draws from the likeliest tokens only that reach this probability.
@@ -61,7 +71,7 @@ class GenerationOptions:
         repetition_penalty: Above 1 makes tokens rarer that occurred.
         presence_penalty: Subtracted from tokens that occurred after the prompt.
         frequency_penalty: Subtracted for each time that they did.
-        no_repeat_ngram_size: No sequence of so many tokens comes twice.
+        no_repeat_ngram_size: No sequence of so many tokens comes twice; 0: any may.
         bad_words_ids: Lists of ids that must not come.
         num_beams: Beams of a beam search; 1 is none.
         length_penalty: Scores of beams are divided by their length raised to it; 1.
@@ -102,6 +112,10 @@ class GenerationOptions:
         for name, limits in RANGES.items():
             if getattr(self, name) is not None:
                 _check_range(name, getattr(self, name), *limits)
+        if self.do_sample not in (None, True, False):
+            raise ValueError(
+                f"do_sample must be True or False. Received: {self.do_sample!r}"
+            )
         if self.early_stopping not in (None, True, False, "never"):
             raise ValueError(
                 "early_stopping must be True, False or 'never'. "
@@ -112,11 +126,22 @@ class GenerationOptions:
                 "Only one of max_new_tokens and max_length may be given. Received: "
                 f"max_new_tokens={self.max_new_tokens}, max_length={self.max_length}"
             )
+        self._check_seed()
         self._check_sampling()
         self._check_beams()
 
+    def _check_seed(self):
+        seeds = self.seed if isinstance(self.seed, list | tuple) else [self.seed]
+        for seed in seeds:
+            good = isinstance(seed, numbers.Integral) and -(2**63) <= seed < 2**63
+            if not good and self.seed is not None:
+                raise ValueError(
+                    "seed must be a whole number of 64 bits with sign, or a list of "
+                    f"them. Received: {shown(self.seed)}"
+                )
+
     def _check_sampling(self):
-        asked = self._given(SAMPLING)
+        asked = self.asked(SAMPLING)
         if self.penalty_alpha is not None:
             asked.pop("top_k", None)  # its candidates
             if self.num_beams > 1 or self.do_sample or asked:
@@ -126,7 +151,7 @@ class GenerationOptions:
                     f"num_beams={self.num_beams}, do_sample={self.do_sample}, "
                     f"{asked or 'no others'}"
                 )
-        elif self.do_sample is False and asked:
+        elif self.do_sample is False and asked and asked != {"temperature": 0}:
             raise ValueError(
                 "do_sample must not be False where sampling is asked for. "
                 f"Received: do_sample=False, {asked}"
@@ -138,7 +163,7 @@ class GenerationOptions:
             )
 
     def _check_beams(self):
-        if self.num_beams == 1 and (asked := self._given(BEAMS)):
+        if self.num_beams == 1 and (asked := self.asked(BEAMS)):
             raise ValueError(
                 "num_beams must be above 1 for options of a beam search. "
                 f"Received: num_beams=1, {asked}"
@@ -150,15 +175,24 @@ class GenerationOptions:
                 f"{self.num_return_sequences}, num_beams={self.num_beams}"
             )
 
-    def _given(self, names):
-        return {n: getattr(self, n) for n in names if getattr(self, n) is not None}
+    def asked(self, neutral):
+        """Those of the options in the dict `neutral` that have another value there."""
+        values = {name: getattr(self, name) for name in neutral}
+        return {
+            name: value
+            for name, value in values.items()
+            if value is not None and value != neutral[name]
+        }
 
     @property
     def draws(self):
         """Whether tokens are drawn."""
         if self.temperature == 0 or self.penalty_alpha is not None:
             return False
-        return bool(self._given(SAMPLING)) if self.do_sample is None else self.do_sample
+        if self.do_sample is not None:
+            return self.do_sample
+        given = self.temperature is not None and self.num_beams == 1
+        return given or bool(self.asked(SAMPLING))
 
     @property
     def rows_per_prompt(self):
@@ -175,7 +209,7 @@ class GenerationOptions:
         Raises:
             ValueError: a prompt and what is to come do not fit, or nothing may come.
         """
-        lengths = np.asarray(lengths)
+        lengths = np.asarray(lengths, np.int64)
         if self.max_length is not None:
             limits = self.max_length - lengths
             if limits.min() < 1:
@@ -220,6 +254,8 @@ def _check_range(name, value, whole, lowest, highest, lowest_allowed):
         good = value >= lowest if lowest_allowed else value > lowest
     if good and highest is not None:
         good = value <= highest
+    if good and not whole and value:
+        good = SMALLEST <= abs(value) <= LARGEST
     if good:
         return
     what = "a whole number" if whole else "a number"
@@ -227,4 +263,7 @@ def _check_range(name, value, whole, lowest, highest, lowest_allowed):
         what += f" {'of at least' if lowest_allowed else 'above'} {lowest}"
     if highest is not None:
         what += f" and at most {highest}"
-    raise ValueError(f"{name} must be {what}. Received: {value!r}")
+    elif not whole:
+        zero = "0 or " if lowest is None or lowest_allowed else ""
+        what += f", in size {zero}{SMALLEST} to {LARGEST}"
+    raise ValueError(f"{name} must be {what}. Received: {shown(value)}")

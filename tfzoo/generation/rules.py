@@ -8,6 +8,9 @@ import numbers
 import numpy as np
 import tensorflow as tf
 
+from tfzoo.errors import shown
+from tfzoo.generation.options import PENALTIES
+
 
 def rules_for(options, lengths, end_ids, vocabulary_size, num_prompts):
     """The rules of `next_ids` for R rows.
@@ -21,12 +24,16 @@ def rules_for(options, lengths, end_ids, vocabulary_size, num_prompts):
     """
     copies = options.rows_per_prompt
     rows = len(lengths) * copies
-    rules = {"end_ids": tf.constant(end_ids or [-1], tf.int32)}
     check_ids("eos_token_id", end_ids, vocabulary_size)
-    for name in ("repetition_penalty", "presence_penalty", "frequency_penalty"):
-        if getattr(options, name) is not None:
-            rules[name] = tf.fill([rows], float(getattr(options, name)))
-    if options.no_repeat_ngram_size is not None:
+    if options.top_k is not None and options.top_k > vocabulary_size:
+        raise ValueError(
+            f"top_k must be at most {vocabulary_size}, the vocabulary. "
+            f"Received: {options.top_k}"
+        )
+    rules = {"end_ids": tf.constant(end_ids or [-1], tf.int32)}
+    for name, value in options.asked(PENALTIES).items():
+        rules[name] = tf.fill([rows], float(value))
+    if options.no_repeat_ngram_size:
         rules["no_repeat_ngram"] = tf.range(options.no_repeat_ngram_size)
     minimum = options.minimum(lengths)
     if minimum is not None and end_ids:
@@ -46,8 +53,11 @@ def rules_for(options, lengths, end_ids, vocabulary_size, num_prompts):
 def _bad_words(words, vocabulary_size):
     """Single tokens as a mask over the vocabulary, longer words as they are."""
     for word in words:
-        if not len(word):
-            raise ValueError("A list in bad_words_ids must not be empty. Received: []")
+        if not isinstance(word, list | tuple | np.ndarray) or not len(word):
+            raise ValueError(
+                "bad_words_ids must be lists of one or more ids, a list for each word. "
+                f"Received: {shown(word)} among them"
+            )
         check_ids("bad_words_ids", word, vocabulary_size)
     rules = {}
     singles = [word[0] for word in words if len(word) == 1]
@@ -66,11 +76,6 @@ def _bad_words(words, vocabulary_size):
 
 def _sampling(options, rows, vocabulary_size, num_prompts):
     copies = options.rows_per_prompt
-    if options.top_k is not None and options.top_k > vocabulary_size:
-        raise ValueError(
-            f"top_k must be at most {vocabulary_size}, the vocabulary. "
-            f"Received: {options.top_k}"
-        )
     temperature = 1.0 if options.temperature is None else options.temperature
     seeds = np.zeros(rows, np.int64)
     seeds[:num_prompts] = _seeds(options.seed, num_prompts)
@@ -97,20 +102,20 @@ def _seeds(seed, num_prompts):
             "seed must be a whole number or one for each prompt. "
             f"Received: {len(seeds)} seeds, {num_prompts} prompts"
         )
-    for value in seeds:
-        if not isinstance(value, numbers.Integral) or not -(2**63) <= value < 2**63:
-            raise ValueError(
-                f"seed must be a whole number of 64 bits with sign. Received: {value!r}"
-            )
     return np.array(seeds, np.int64)
 
 
 def check_ids(name, ids, vocabulary_size):
     """Raises ValueError if one of the ids is not in the vocabulary."""
     for value in ids:
-        whole = isinstance(value, numbers.Integral) and not isinstance(value, bool)
-        if not whole or not 0 <= value < vocabulary_size:
+        if not is_id(value, vocabulary_size):
             raise ValueError(
                 f"{name} must hold ids from 0 to {vocabulary_size - 1}. "
-                f"Received: {value!r}"
+                f"Received: {shown(value)}"
             )
+
+
+def is_id(value, vocabulary_size):
+    """Whether a value is a whole number from 0 to `vocabulary_size` - 1."""
+    whole = isinstance(value, numbers.Integral) and not isinstance(value, bool)
+    return whole and 0 <= value < vocabulary_size

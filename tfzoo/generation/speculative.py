@@ -169,7 +169,8 @@ def _accepted(state, ids, logits, limits, rules):
         chosen = next_ids(logits[:, i], state.history, rules)
         # with_next_ids leaves rows alone that are done; here, those not right
         done = state.done
-        state = with_next_ids(state._replace(done=~right), chosen, limits, rules)
+        state = state._replace(done=~right)
+        state = with_next_ids(state, logits[:, i], chosen, limits, rules)
         ended = state.done & right
         state = state._replace(done=done | ended)
         if i + 1 < num_read:

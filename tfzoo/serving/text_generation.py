@@ -34,6 +34,7 @@ def causal_lm_signatures(
     tokenizer,
     *,
     max_sequence_length=None,
+    end_ids=None,
     max_new_tokens=64,
     temperature=0.0,
     top_k=0,
@@ -65,6 +66,7 @@ def causal_lm_signatures(
         decoder: A `GPTDecoder`.
         tokenizer: A `ByteBPETokenizer` with an end token.
         max_sequence_length: Tokens that are scored; None takes the decoder's.
+        end_ids: List of the ids that end a text; None: the tokenizer's end token.
         max_new_tokens: Of `serving_default`, and the most that `generate` gives.
         temperature: Of `serving_default`, as the next four.
         top_k: Likewise.
@@ -88,8 +90,9 @@ def causal_lm_signatures(
         "top_p": top_p,
         "repetition_penalty": repetition_penalty,
     }
-    _check(defaults, decoder)
-    generation = _Generation(decoder, tokenizer, max_new_tokens, jit_compile)
+    end_ids = [tokenizer.required_id("end")] if end_ids is None else list(end_ids)
+    _check(defaults, decoder, end_ids)
+    generation = _Generation(decoder, tokenizer, end_ids, max_new_tokens, jit_compile)
     scoring = TextScoring(decoder, tokenizer, max_sequence_length, jit_compile)
 
     @traced(prompt=STRINGS)
@@ -131,11 +134,11 @@ def causal_lm_signatures(
     )
 
 
-def _check(defaults, decoder):
+def _check(defaults, decoder, end_ids):
     """Refuses what `generate` in Python refuses."""
     options = GenerationOptions(**defaults)
     options.limits([1], decoder.max_sequence_length)
-    rules_for(options, [1], [], decoder.vocabulary_size, 1)
+    rules_for(options, [1], end_ids, decoder.vocabulary_size, 1)
 
 
 class _Generation:
@@ -144,9 +147,9 @@ class _Generation:
     One function of tensors is behind all signatures, so that XLA compiles once.
     """
 
-    def __init__(self, decoder, tokenizer, max_new_tokens, jit_compile):
+    def __init__(self, decoder, tokenizer, end_ids, max_new_tokens, jit_compile):
         self._decoder, self._tokenizer = decoder, tokenizer
-        self._end_id = tokenizer.required_id("end")
+        self._end_id, self._end_ids = tokenizer.required_id("end"), end_ids
         self._max_new_tokens, self._jit_compile = max_new_tokens, jit_compile
         self._context = decoder.max_sequence_length
         rows = {name: tf.TensorSpec([None], dtype) for name, dtype in NUMBERS.items()}
@@ -190,7 +193,7 @@ class _Generation:
 
     def _decoded(self, ids, lengths, options):
         rules = {
-            "end_ids": tf.constant([self._end_id]),
+            "end_ids": tf.constant(self._end_ids, tf.int32),
             "repetition_penalty": options["repetition_penalty"],
             "temperature": options["temperature"],
             "top_k": options["top_k"],

@@ -10,10 +10,12 @@ import tensorflow as tf
 from tfzoo.data.corpus import build_corpus
 from tfzoo.data.packing import PackedText, next_tokens
 from tfzoo.data.whole_text import TextList
+from tfzoo.generation.rules import check_ids
 from tfzoo.layers import NextTokenHead
 from tfzoo.serving import causal_lm_signatures, export_saved_model, export_version
 from tfzoo.tasks.checks import whole_targets
 from tfzoo.tasks.generating import Generating
+from tfzoo.tasks.generation_config import as_field, stored_end_ids, write_end_ids
 from tfzoo.tasks.inputs import raw_texts
 from tfzoo.tasks.scoring import Scoring
 from tfzoo.tasks.stored_arguments import stored_task_arguments
@@ -32,6 +34,8 @@ class CausalLM(Generating, Scoring, Task):
             text: it is what the first token is predicted from, and what the last one
             is followed by.
         max_sequence_length: Longest input in tokens; None takes the backbone's.
+        end_token_ids: List of the ids at which a generated text ends; None takes the
+            tokenizer's end token alone.
         document_borders: Whether, in training windows that hold several texts, a token
             sees its own text alone and positions restart with it.
 
@@ -56,10 +60,11 @@ class CausalLM(Generating, Scoring, Task):
         tokenizer,
         *,
         max_sequence_length=None,
+        end_token_ids=None,
         document_borders=True,
         **kwargs,
     ):
-        tokenizer.required_id("end")
+        end_id = tokenizer.required_id("end")
         head = NextTokenHead(backbone.token_embedding, name="next_token_head")
         super().__init__(
             backbone.input,
@@ -69,22 +74,42 @@ class CausalLM(Generating, Scoring, Task):
             max_sequence_length=max_sequence_length,
             **kwargs,
         )
+        self.end_token_ids = [end_id] if end_token_ids is None else [*end_token_ids]
+        if not self.end_token_ids:
+            raise ValueError(
+                "end_token_ids must hold at least one id; generate(eos_token_id=[]) "
+                "ends at none. Received: []"
+            )
+        check_ids("end_token_ids", self.end_token_ids, backbone.vocabulary_size)
         self.document_borders = document_borders
 
     def task_arguments(self):
         return {
             "max_sequence_length": self.max_sequence_length,
+            "end_token_ids": [*map(int, self.end_token_ids)],
             "document_borders": self.document_borders,
         }
 
     @classmethod
     def stored_arguments(cls, config, path):
         known = {"max_sequence_length": int, "document_borders": bool}
-        return stored_task_arguments(config, path, cls.__name__, known)
+        stored = stored_task_arguments(config, path, cls.__name__, known)
+        return stored | {"end_token_ids": stored_end_ids(config, path)}
 
     def token_fields(self):
-        end_id = self.tokenizer.end_id
-        return {"bos_token_id": end_id, "eos_token_id": end_id}
+        return {
+            "bos_token_id": self.tokenizer.end_id,
+            "eos_token_id": as_field(self.end_token_ids),
+        }
+
+    def save_more(self, directory):
+        write_end_ids(directory, self.end_token_ids, self.tokenizer.end_id)
+
+    def _config_fields(self):
+        fields = super()._config_fields()
+        # They stand in the fields of transformers, where people change them.
+        del fields["tfzoo"]["end_token_ids"]
+        return fields
 
     def default_loss(self, label_smoothing):
         return losses.SparseCategoricalCrossentropy(
@@ -231,5 +256,5 @@ class CausalLM(Generating, Scoring, Task):
             self.in_float32().backbone,
             self.tokenizer,
             max_sequence_length=self.max_sequence_length,
-            **options,
+            **{"end_ids": self.end_token_ids, **options},
         )

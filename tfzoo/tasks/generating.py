@@ -1,15 +1,16 @@
 """Text from prompts, for a task with a decoder and a tokenizer."""
 
-from collections.abc import Iterable
-
 from tfzoo.generation.compiled import CompiledGeneration
-from tfzoo.tasks.generation_call import GenerationCall, text_of
+from tfzoo.tasks.generation_call import GenerationCall
+from tfzoo.tasks.generation_options import check_batch_size, check_flags
+from tfzoo.tasks.inputs import text_of, texts_or_one
 
 
 class Generating:
-    """Adds `generate` and `stream` to a task that has a `backbone` and a `tokenizer`.
+    """Adds `generate` and `stream` to a task.
 
-    The backbone has a method `step`, as `GPTDecoder` has.
+    It has a `backbone` with a method `step`, as `GPTDecoder` has, a `tokenizer`, and
+    `end_token_ids`, a list of the ids that end a text.
     """
 
     def generate(
@@ -26,13 +27,16 @@ class Generating:
         The first call for each shape compiles (seconds); later ones reuse that.
 
         Args:
-            prompts: A text or a list of them, str or bytes; invalid UTF-8 becomes
-                U+FFFD. An end token written in a prompt is that token, and an empty
-                prompt begins a new text, that is with the end token.
+            prompts: A text, str or bytes, or a column of them: a list, an array, a
+                string tensor, a column of a data frame, an iterator. Invalid UTF-8
+                becomes U+FFFD. An end token written in a prompt is that token, and an
+                empty prompt begins a new text, that is with the end token.
             return_full_text: Whether texts include their prompts.
             return_dict_in_generate: Whether to return `Generated` instead of texts.
             batch_size: Prompts that are continued at once.
-            **options: Those of `GenerationOptions`, which see, and
+            **options: Those of `GenerationOptions`, which see (without `eos_token_id`,
+                a text ends at the task's `end_token_ids`), those of `transformers` that
+                tfzoo lacks at the values that change nothing, and
                 truncation: `"error"` refuses prompts that leave too little of the
                     context, `"left"` leaves out their beginning.
                 bad_words: Texts that must not come; each also after a space.
@@ -47,33 +51,30 @@ class Generating:
 
         Raises:
             ValueError: an argument is outside its range, contradicts another or does
-                not fit the model.
+                not fit the model; a prompt is missing; or the model's logits are not
+                finite.
             TypeError: there is no option of that name.
         """
+        check_flags(
+            return_full_text=return_full_text,
+            return_dict_in_generate=return_dict_in_generate,
+        )
         call = GenerationCall(self, options, self._compiled_generation)
-        if isinstance(prompts, str | bytes):
-            prompts, single = [prompts], True
-        elif isinstance(prompts, Iterable):
-            prompts, single = list(prompts), False
-        else:
-            raise ValueError(
-                "prompts must be a text or a list of them. "
-                f"Received: {type(prompts).__name__}"
-            )
-        if batch_size < 1:
-            raise ValueError(f"batch_size must be at least 1. Received: {batch_size}")
+        prompts, single = texts_or_one(prompts, "prompts")
+        batch_size = 32 if batch_size is None else batch_size
+        check_batch_size(batch_size)
         results = []
         seeds = call.seeds(len(prompts))
         for i in range(0, len(prompts), batch_size):
             part = slice(i, i + batch_size)
-            results += call.generated(prompts[part], seeds and seeds[part])
+            results += call.generated(prompts[part], seeds and seeds[part], first=i)
         if not return_dict_in_generate:
             begin = prompts if return_full_text else [""] * len(prompts)
             results = [
                 [text_of(prompt) + generated.text for generated in group]
                 for prompt, group in zip(begin, results, strict=True)
             ]
-        if "num_return_sequences" not in options:
+        if options.get("num_return_sequences") is None:
             results = [group[0] for group in results]
         return results[0] if single else results
 
@@ -94,7 +95,13 @@ class Generating:
                 "A stream is one text without beams. Received: "
                 f"num_return_sequences={many[0]}, num_beams={many[1]}"
             )
-        return call.streamed(prompt)
+        prompts, single = texts_or_one(prompt, "prompt")
+        if not single:
+            raise ValueError(
+                "A stream continues one text, str or bytes. "
+                f"Received: {type(prompt).__name__} of {len(prompts)}"
+            )
+        return call.streamed(*prompts)
 
     def _compiled_generation(self, assistant, jit_compile):
         """The `CompiledGeneration` of these arguments, kept for the next call."""

@@ -77,6 +77,25 @@ def texts_of(x, what="texts"):
     return texts
 
 
+def texts_or_one(x, what="texts"):
+    """A column of texts as a list, and whether it was a single text instead.
+
+    Args:
+        x: A text, str or bytes, or a string tensor without axes; or as of `texts_of`.
+        what: Its name, for the errors.
+    """
+    if isinstance(x, np.ndarray | tf.Tensor) and x.ndim == 0:
+        x = np.asarray(x).item()
+    if isinstance(x, str | bytes):
+        return [x], True
+    return texts_of(x, what), False
+
+
+def text_of(text):
+    """The str of what may be bytes; invalid UTF-8 becomes U+FFFD."""
+    return text.decode("utf-8", "replace") if isinstance(text, bytes) else text
+
+
 def is_missing(value):
     """Whether a value stands for none: None, NaN, or pandas' NA and NaT."""
     if value is None or type(value).__name__ in ("NAType", "NaTType"):

@@ -8,7 +8,13 @@ import math
 import numpy as np
 import tensorflow as tf
 
+from tfzoo.errors import shown
+from tfzoo.generation.log_probabilities import log_probabilities
+from tfzoo.tasks.generation_options import check_batch_size
+from tfzoo.tasks.inputs import text_of, texts_or_one
+
 BATCH_SIZE = 16
+MOST_ATTENTION = 2**24  # weights of one layer at once: 64 MB
 
 
 class Scoring:
@@ -26,22 +32,27 @@ class Scoring:
         """The log-probability of every token, given those before it.
 
         Args:
-            texts: A text, str or bytes, or a list of them.
+            texts: A text, str or bytes, or a column of them: a list, an array, a string
+                tensor, a column of a data frame, an iterator.
             stride: Tokens from the beginning of a window to that of the next, for long
                 texts; None is half of `max_sequence_length`.
-            batch_size: Windows that are computed together.
+            batch_size: Windows that are computed together, of long ones fewer: beyond
+                the weights it takes no more than some 500 MB.
 
         Returns:
             For each text a dict: `token_ids`, `tokens` (what the vocabulary calls
             them), `log_probabilities` (float32 array, in nats) and their sum
             `log_probability`. One dict if `texts` is one text. The first token is
             given the end token; that the text ends after the last one is not scored.
+
+        Raises:
+            ValueError: a text is missing, an argument is outside its range, or a
+                log-probability is not finite.
         """
-        if isinstance(texts, str | bytes):
-            return self.score([texts], stride=stride, batch_size=batch_size)[0]
-        tokenized = self.tokenizer.tokenize(list(texts))
+        texts, single = texts_or_one(texts)
+        tokenized = self.tokenizer.tokenize(texts)
         scores = self._log_probabilities(tokenized, stride, batch_size)
-        return [
+        found = [
             {
                 "token_ids": list(ids),
                 "tokens": [self.tokenizer.id_to_token(i) for i in ids],
@@ -50,12 +61,13 @@ class Scoring:
             }
             for ids, values in zip(tokenized, scores, strict=True)
         ]
+        return found[0] if single else found
 
     def perplexity(self, texts, *, stride=None, batch_size=BATCH_SIZE):
         """How well texts are predicted, all together.
 
         Args:
-            texts: A text, str or bytes, or a list of them; each is a document.
+            texts: As of `score`; each is a document.
             stride: As of `score`.
             batch_size: As of `score`.
 
@@ -64,9 +76,9 @@ class Scoring:
             `characters` (counts, without end tokens), `bits_per_character`.
 
         Raises:
-            ValueError: there is no token.
+            ValueError: there is no token; or as `score`.
         """
-        texts = [texts] if isinstance(texts, str | bytes) else list(texts)
+        texts, _ = texts_or_one(texts)
         tokenized = self.tokenizer.tokenize(texts)
         tokens = sum(map(len, tokenized))
         if not tokens:
@@ -76,10 +88,10 @@ class Scoring:
             )
         scores = self._log_probabilities(tokenized, stride, batch_size)
         nats = -sum(float(values.sum(dtype=np.float64)) for values in scores)
-        characters = sum(map(_num_characters, texts))
+        characters = sum(len(text_of(text)) for text in texts)
         bits = nats / math.log(2)
         return {
-            "perplexity": math.exp(nats / tokens),
+            "perplexity": float(np.exp(np.float64(nats / tokens))),
             "nats": nats,
             "bits": bits,
             "tokens": tokens,
@@ -90,6 +102,7 @@ class Scoring:
     def _log_probabilities(self, tokenized, stride, batch_size):
         """float32 arrays of one number per id."""
         stride = self._checked_stride(stride)
+        check_batch_size(batch_size)
         rows = [np.array([self.tokenizer.end_id, *ids], np.int32) for ids in tokenized]
         found = [np.zeros(len(row) - 1, np.float32) for row in rows]
         places = [
@@ -98,22 +111,43 @@ class Scoring:
             for window in windows(len(row) - 1, self.max_sequence_length, stride)
         ]
         places.sort(key=lambda place: place[2] - place[1])  # those of like length
-        for i in range(0, len(places), batch_size):
-            batch = places[i : i + batch_size]
+        for batch in self._batches(places, batch_size):
             scores = self._scores_of_targets(
                 [rows[text][start : stop + 1] for text, start, stop, _ in batch]
             )
             for values, (text, start, stop, first) in zip(scores, batch, strict=True):
                 found[text][first:stop] = values[first - start : stop - start]
+        for row, values in enumerate(found):
+            if not np.isfinite(values).all():
+                place = int(np.isfinite(values).argmin())
+                raise ValueError(
+                    "Log-probabilities must be finite: the model's weights are not, or "
+                    f"its dtype, {self.backbone.dtype_name}, overflows. Received: "
+                    f"{values[place]} for token {place} of row {row}"
+                )
         return found
+
+    def _batches(self, places, batch_size):
+        """Windows (text, start, stop, first), by length, that are computed together."""
+        batch = []
+        for place in places:
+            width = place[2] - place[1]
+            weights = (len(batch) + 1) * self.backbone.num_heads * width**2
+            if len(batch) == batch_size or (batch and weights > MOST_ATTENTION):
+                yield batch
+                batch = []
+            batch.append(place)
+        if batch:
+            yield batch
 
     def _checked_stride(self, stride):
         longest = self.max_sequence_length
         stride = max(1, longest // 2) if stride is None else stride
-        if not 1 <= stride <= longest:
+        whole = isinstance(stride, int | np.integer) and not isinstance(stride, bool)
+        if not whole or not 1 <= stride <= longest:
             raise ValueError(
                 f"stride must be 1 to {longest}, the max_sequence_length. "
-                f"Received: stride={stride}"
+                f"Received: stride={shown(stride)}"
             )
         return stride
 
@@ -135,9 +169,8 @@ class Scoring:
 
     def _scored(self, ids, mask):
         inputs = {"token_ids": ids[:, :-1], "padding_mask": mask}
-        return -tf.nn.sparse_softmax_cross_entropy_with_logits(
-            labels=ids[:, 1:], logits=self(inputs, training=False)
-        )
+        hidden = self.backbone(inputs, training=False)
+        return log_probabilities(self.backbone, hidden, ids[:, 1:])
 
 
 def windows(count, size, stride):
@@ -152,7 +185,3 @@ def windows(count, size, stride):
         stop = min(start + size, count)
         yield start, stop, done
         start, done = start + stride, stop
-
-
-def _num_characters(text):
-    return len(text.decode("utf-8", "replace") if isinstance(text, bytes) else text)
