@@ -11,6 +11,7 @@ from tfzoo.data.buckets import padded_batches
 from tfzoo.serving import masked_lm_signatures
 from tfzoo.tasks.checks import whole_targets
 from tfzoo.tasks.encoder_task import EncoderTask
+from tfzoo.tasks.gap_filling import GapFilling
 from tfzoo.tasks.inputs import example_weights, raw_texts
 from tfzoo.tasks.masked_words import (
     masked_words_head,
@@ -22,7 +23,7 @@ from tfzoo.training import losses, metrics
 
 
 @keras.saving.register_keras_serializable("tfzoo")
-class MaskedLM(EncoderTask):
+class MaskedLM(GapFilling, EncoderTask):
     """Masked words: trains on raw text, fills gaps.
 
     Args:
@@ -185,51 +186,3 @@ class MaskedLM(EncoderTask):
             nrows=tf.cast(tf.shape(gaps)[0], tf.int64),
         )
         return {**inputs, "mask_positions": positions.to_tensor(0)}
-
-    def fill_mask(self, texts, top_k=5):
-        """The likeliest words for each mask token, such as `[MASK]` or `<mask>`.
-
-        Args:
-            texts: A string or a list of them, each with one or more mask tokens.
-            top_k: Number of words for each.
-
-        Returns:
-            For each text a list with, for each of its gaps, `top_k` dicts of `token`,
-            the text of one, and its probability `score`, the likeliest first. Of one
-            string, that list.
-        """
-        if isinstance(texts, str):
-            return self.fill_mask([texts], top_k)[0]
-        if not 1 <= top_k <= self.tokenizer.vocabulary_size:
-            raise ValueError(
-                f"top_k must be 1 to {self.tokenizer.vocabulary_size}, the vocabulary. "
-                f"Received: {top_k}"
-            )
-        if not texts:
-            return []
-        inputs = self._gaps(list(texts))
-        counts = np.sum(inputs["token_ids"] == self.tokenizer.mask_id, axis=1)
-        for text, count in zip(texts, counts, strict=True):
-            if not count:
-                raise ValueError(
-                    f"A text must hold {self.tokenizer.mask_token} within its first "
-                    f"{self.max_sequence_length} tokens. Received: {text[:80]!r}"
-                )
-        logits = self.predict_batches(inputs, verbose=0)
-        logits = logits[..., : self.tokenizer.vocabulary_size]
-        scores = np.exp(logits - logits.max(-1, keepdims=True))
-        scores /= scores.sum(-1, keepdims=True)
-        best = np.argsort(-scores, axis=-1)[..., :top_k]
-        return [
-            [
-                [
-                    {
-                        "token": self.tokenizer.token_text(int(i)),
-                        "score": float(scores[row, gap, i]),
-                    }
-                    for i in best[row, gap]
-                ]
-                for gap in range(count)
-            ]
-            for row, count in enumerate(counts)
-        ]
