@@ -21,7 +21,16 @@ from tfzoo.generation.rules import rules_for
         (dict(typical_p="x"), ["typical_p", "'x'"]),
         (dict(repetition_penalty=0), ["repetition_penalty", "above 0", "0"]),
         (dict(num_beams=0), ["num_beams", "at least 1", "0"]),
-        (dict(no_repeat_ngram_size=0), ["no_repeat_ngram_size", "at least 1"]),
+        (dict(no_repeat_ngram_size=-1), ["no_repeat_ngram_size", "at least 0", "-1"]),
+        (dict(presence_penalty=float("nan")), ["presence_penalty", "nan"]),
+        (dict(frequency_penalty=float("-inf")), ["frequency_penalty", "-inf"]),
+        (dict(temperature=float("inf")), ["temperature", "1e+30", "inf"]),
+        (dict(repetition_penalty=1e-40), ["repetition_penalty", "1e-30", "1e-40"]),
+        (dict(num_beams=2, length_penalty=1e9), ["length_penalty", "at most 10"]),
+        (dict(penalty_alpha=float("nan")), ["penalty_alpha", "nan"]),
+        (dict(do_sample="no"), ["do_sample", "True or False", "'no'"]),
+        (dict(seed=1.5), ["seed", "whole number", "1.5"]),
+        (dict(seed=[1, "a"]), ["seed", "whole number", "'a'"]),
         (dict(num_beams=2, early_stopping="yes"), ["early_stopping", "'never'", "yes"]),
         (dict(max_length=9, max_new_tokens=5), ["max_length=9", "max_new_tokens=5"]),
         (dict(num_beams=2, top_p=0.5), ["num_beams=2", "top_p", "0.5"]),
@@ -59,6 +68,24 @@ def test_wrong_and_contradictory_options_are_named_with_value_and_limit(options,
 )
 def test_tokens_are_drawn_where_sampling_is_asked_for(options, draws):
     assert GenerationOptions(**options).draws is draws
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        dict(top_k=0, top_p=1.0, min_p=0.0, typical_p=1),
+        dict(do_sample=False, temperature=1.0, top_k=0, top_p=1.0),
+        dict(do_sample=False, temperature=0),
+        dict(length_penalty=1.0, early_stopping=False),
+        dict(repetition_penalty=1.0, presence_penalty=0, frequency_penalty=0.0),
+        dict(no_repeat_ngram_size=0),
+    ],
+    ids=str,
+)
+def test_what_changes_nothing_makes_no_rule_and_draws_nothing(options):
+    assert not GenerationOptions(**options).draws
+    assert rules(**options).keys() == {"end_ids"}
+    assert not GenerationOptions(num_beams=2, temperature=1.0).draws
 
 
 def test_limits_count_new_tokens():
@@ -103,7 +130,7 @@ def rules(vocabulary_size=10, num_prompts=2, end_ids=(), **options):
     [
         (dict(top_k=11), ["top_k", "at most 10", "11"]),
         (dict(bad_words_ids=[[3], [10]]), ["bad_words_ids", "0 to 9", "10"]),
-        (dict(bad_words_ids=[[]]), ["bad_words_ids", "empty"]),
+        (dict(bad_words_ids=[[]]), ["bad_words_ids", "one or more ids", "[]"]),
         (dict(end_ids=[-1]), ["eos_token_id", "0 to 9", "-1"]),
         (dict(top_k=3, seed=2**63), ["seed", "64 bits", str(2**63)]),
         (dict(top_k=3, seed=[1]), ["1 seeds", "2 prompts"]),

@@ -139,7 +139,9 @@ def test_a_keras_file_is_whole(model, tmp_path):
 
 @pytest.mark.parametrize("open_preset", [CausalLM.from_preset, from_preset])
 def test_a_preset_is_whole(make_gpt, byte_tokenizer, tmp_path, open_preset):
-    options = dict(max_sequence_length=20, document_borders=False)
+    options = dict(
+        max_sequence_length=20, end_token_ids=[279, 5], document_borders=False
+    )
     model = CausalLM(make_gpt(), byte_tokenizer, **options)
     model.save_to_preset(
         tmp_path / "gpt", training_data="some text", metrics={"perplexity": 3.5}
@@ -153,7 +155,7 @@ def test_a_preset_is_whole(make_gpt, byte_tokenizer, tmp_path, open_preset):
     assert "some text" in card and "3.5" in card and "gpt2" in card
     config = json.loads((tmp_path / "gpt" / "config.json").read_text())
     assert config["architectures"] == ["GPT2LMHeadModel"]
-    assert config["eos_token_id"] == byte_tokenizer.end_id
+    assert config["eos_token_id"] == [279, 5] and "end_token_ids" not in config["tfzoo"]
 
 
 def test_a_size_name_has_random_weights_and_the_tokenizers_vocabulary(byte_tokenizer):

@@ -1,6 +1,11 @@
+import numpy as np
 import pytest
+import tensorflow as tf
 
+from tfzoo.generation.neutral import NEUTRAL
+from tfzoo.models import GPTDecoder
 from tfzoo.tasks import CausalLM
+from tfzoo.tasks.generation_options import OPTIONS, OURS
 
 PROMPTS = ["the cat", "a dog ran on the mat and sat", "x"]
 
@@ -11,10 +16,6 @@ def model(byte_tokenizer):
 
 
 def decoder_for(tokenizer, seed=0, **sizes):
-    import numpy as np
-
-    from tfzoo.models import GPTDecoder
-
     arguments = dict(
         vocabulary_size=tokenizer.vocabulary_size,
         num_layers=1,
@@ -35,7 +36,7 @@ def generate(model):
     """In graph mode, where small models compile fastest."""
 
     def generate(prompts, **options):
-        return model.generate(prompts, jit_compile=False, **options)
+        return model.generate(prompts, **{"jit_compile": False, **options})
 
     return generate
 
@@ -177,6 +178,25 @@ def test_a_long_prompt_is_refused_or_cut_on_the_left(generate, model):
         (dict(num_assistant_tokens=3), ["assistant_model", "3"]),
         (dict(batch_size=0), ["batch_size", "0"]),
         (dict(seed=[1], top_k=2), ["1 seeds", "3 prompts"]),
+        (dict(eos_token_id=[0, -1]), ["eos_token_id", "0 to 279", "-1"]),
+        (dict(eos_token_id=1.0), ["eos_token_id", "1.0"]),
+        (dict(eos_token_id={5}), ["eos_token_id", "{5}"]),
+        (dict(bad_words_ids=[[3, 9999]]), ["bad_words_ids", "9999"]),
+        (dict(bad_words_ids=[3]), ["bad_words_ids", "Received: 3"]),
+        (dict(bad_words_ids=3), ["bad_words_ids must be a list", "3"]),
+        (dict(bad_words={"the"}), ["bad_words", "set"]),
+        (dict(bad_words_ids=[[-1]], jit_compile=True), ["bad_words_ids", "-1"]),
+        (dict(top_k=281, penalty_alpha=0.5), ["top_k", "280", "281"]),
+        (dict(batch_size=2.5), ["batch_size", "2.5"]),
+        (dict(assistant_model="gpt2"), ["must be a CausalLM", "'gpt2'"]),
+        (dict(return_full_text="no"), ["return_full_text", "'no'"]),
+        (dict(use_cache=False), ["use_cache must be True", "use_cache=False"]),
+        (dict(pad_token_id=280), ["pad_token_id", "0 to 279", "280"]),
+        (dict(num_beam_groups=2), ["num_beam_groups must be 1", "groups=2"]),
+        (dict(suppress_tokens=[3]), ["suppress_tokens", "bad_words_ids", "[3]"]),
+        (dict(output_scores=True), ["output_scores", "score", "True"]),
+        (dict(diversity_penalty=float("nan")), ["diversity_penalty", "nan"]),
+        (dict(max_new_tokens=10**30), ["64 tokens", str(10**30)]),
     ],
     ids=str,
 )
@@ -188,14 +208,14 @@ def test_what_cannot_be_done_is_named(generate, options, words):
 
 
 def test_a_prompt_must_be_text(generate):
-    with pytest.raises(ValueError, match="str or bytes. Received: int"):
+    with pytest.raises(ValueError, match="must be a string. Received: 3 in row 0"):
         generate([3])
-    with pytest.raises(ValueError, match="a list of them. Received: NoneType"):
+    with pytest.raises(ValueError, match="prompts must be a list.* NoneType"):
         generate(None)
 
 
 def test_a_name_that_is_no_option_is_told_with_those_like_it(generate):
-    with pytest.raises(TypeError, match="max_tokens; .*max_new_tokens"):
+    with pytest.raises(TypeError, match="'max_tokens'. Did you mean max_new_tokens"):
         generate("x", max_tokens=3)
 
 
@@ -225,3 +245,102 @@ def test_a_saved_model_generates_the_same(model, plain, tmp_path):
     model.save(tmp_path / "model.keras")
     copy = keras.saving.load_model(tmp_path / "model.keras")
     assert copy.generate(PROMPTS, max_new_tokens=20, jit_compile=False) == plain
+
+
+NEUTRAL_CALLS = [
+    {name: value for name, (value, _) in NEUTRAL.items()},
+    dict.fromkeys([*NEUTRAL, *OPTIONS[2:], *OURS]),
+    dict(pad_token_id=3, use_cache=True, num_beams=1, do_sample=False, top_k=0),
+    dict(no_repeat_ngram_size=0, length_penalty=1.0, early_stopping=False),
+    dict(
+        bad_words_ids=[], bad_words=[], stop_strings=[], min_length=0, batch_size=None
+    ),
+]
+
+
+@pytest.mark.parametrize("options", NEUTRAL_CALLS, ids=range(len(NEUTRAL_CALLS)))
+def test_an_option_at_the_value_that_changes_nothing_changes_nothing(
+    generate, plain, options
+):
+    options = {**options, "max_new_tokens": 20, "jit_compile": False}
+    assert generate(PROMPTS, **options) == plain
+
+
+@pytest.mark.parametrize(
+    "column",
+    [
+        tuple(PROMPTS),
+        np.array(PROMPTS),
+        np.array(PROMPTS, object)[:, None],
+        tf.constant(PROMPTS),
+        [prompt.encode() for prompt in PROMPTS],
+    ],
+    ids=lambda column: type(column).__name__,
+)
+def test_prompts_may_come_in_any_column(model, generate, plain, column):
+    assert generate(column, max_new_tokens=20) == plain
+    assert generate(iter(PROMPTS), max_new_tokens=20) == plain
+    assert generate(tf.constant(PROMPTS[0]), max_new_tokens=20) == plain[0]
+    assert model.perplexity(column) == model.perplexity(PROMPTS)
+
+
+def test_a_column_of_a_data_frame_is_read_and_a_missing_text_is_told(model, generate):
+    pandas = pytest.importorskip("pandas")
+    frame = pandas.DataFrame({"text": ["the cat", None]})
+    assert model.perplexity(frame["text"][:1]) == model.perplexity(["the cat"])
+    assert generate(frame["text"][:1]) == generate(["the cat"])
+    for call in (generate, model.score, model.perplexity):
+        with pytest.raises(ValueError, match="in row 1 of .*; leave such rows out"):
+            call(frame["text"])
+    with pytest.raises(ValueError, match="Received: set"):
+        model.score({"the cat"})
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        dict(),
+        dict(num_beams=2),
+        dict(penalty_alpha=0.5),
+        dict(temperature=1.0),
+        pytest.param(dict(assistant_model=None), marks=pytest.mark.slow),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("place", ["token_embedding", "position_embedding"])
+def test_a_model_that_is_not_finite_is_told_instead_of_garbage(
+    byte_tokenizer, model, options, place
+):
+    """Of the positions one that only the text reaches, after the prompt was read."""
+    broken = CausalLM(decoder_for(byte_tokenizer), byte_tokenizer)
+    (table,) = (v for v in broken.variables if v.path == f"{place}/embeddings")
+    values = np.asarray(table.value)
+    values[20] = np.nan
+    table.assign(values)
+    if "assistant_model" in options:
+        options = dict(assistant_model=model)
+    options = dict(max_new_tokens=30, jit_compile=False, **options)
+    with pytest.raises(ValueError, match="Logits must be finite.*float32.*row 0"):
+        broken.generate(PROMPTS, **options)
+    with pytest.raises(ValueError, match="Log-probabilities must be finite.* row 1"):
+        broken.score(["", "the cat sat on the mat and ran under a good tree"])
+
+
+def test_prompts_of_new_lengths_are_traced_once_for_each_block(byte_tokenizer):
+    model = CausalLM(decoder_for(byte_tokenizer), byte_tokenizer)
+    compiled = model._compiled_generation(assistant=None, jit_compile=False)
+
+    def traces(prompt):
+        model.generate(prompt, max_new_tokens=8, jit_compile=False)
+        model.score(prompt)
+        return (
+            compiled.num_traces,
+            model._score_function.experimental_get_tracing_count(),
+        )
+
+    first = traces("x")
+    assert traces("a dog") == traces("the cat sat on") == first
+    assert first[1] == 1
+    longer = traces("the cat sat on the mat and ran")
+    assert longer[0] > first[0] and longer[1] == 1
+    assert traces("the cat sat on the mat under a tree") == longer

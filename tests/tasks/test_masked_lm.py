@@ -78,10 +78,59 @@ def test_predict_gives_the_logits_of_the_gaps(model, tokenizer):
     assert model.predict([], verbose=0).shape == (0, 0, tokenizer.vocabulary_size)
 
 
-@pytest.mark.parametrize("text", ["no gap", "the " * 100 + "[MASK]"])
-def test_a_text_without_a_gap_is_named(model, text):
-    with pytest.raises(ValueError, match=r"must hold \[MASK\]"):
-        model.fill_mask(text)
+@pytest.mark.parametrize(
+    ("text", "received"),
+    [
+        ("no gap", "none in row 1, 'no gap'"),
+        ("the " * 100 + "[MASK]", "1 beyond them in row 1"),
+        ("[MASK] [MASK]" + " the" * 100 + "[MASK] [MASK]", "2 beyond them in row 1"),
+    ],
+)
+def test_a_text_without_a_gap_or_with_one_out_of_reach_is_named(model, text, received):
+    words = r"must hold \[MASK\], within its first 32 tokens. Received: "
+    with pytest.raises(ValueError, match=words + received):
+        model.fill_mask(["a [MASK]", text])
+
+
+def test_gaps_may_come_in_any_column(model):
+    text = "the [MASK] cat"
+    expected = model.fill_mask(text)
+    assert model.fill_mask(text.encode()) == expected
+    assert model.fill_mask(tf.constant(text)) == expected
+    for column in ((text,), np.array([text]), tf.constant([text]), iter([text])):
+        assert model.fill_mask(column) == [expected]
+    assert model.fill_mask([]) == []
+    with pytest.raises(ValueError, match="nan in row 1 of texts; leave such rows out"):
+        model.fill_mask([text, float("nan")])
+    for wrong in ({text}, {"text": text}, None, 3):
+        with pytest.raises(ValueError, match="texts must be a list, an array"):
+            model.fill_mask(wrong)
+
+
+@pytest.mark.parametrize("top_k", [0, -1, 2.5, True, "5", 10**6])
+def test_a_number_of_answers_out_of_range_is_named(model, top_k):
+    with pytest.raises(ValueError, match=f"top_k must be 1 to .*{top_k}"):
+        model.fill_mask("the [MASK]", top_k=top_k)
+
+
+def test_filling_many_texts_gives_what_each_gives_alone_by_one_trace(model):
+    texts = ["the [MASK] " * (1 + i % 3) + "cat " * (i % 7) for i in range(70)]
+    for text, together in zip(texts, model.fill_mask(texts, top_k=2), strict=True):
+        for gap, alone in zip(together, model.fill_mask(text, top_k=2), strict=True):
+            assert [word["token"] for word in gap] == [word["token"] for word in alone]
+            np.testing.assert_allclose(
+                [word["score"] for word in gap],
+                [word["score"] for word in alone],
+                atol=1e-5,
+            )
+    assert model._gap_function.experimental_get_tracing_count() == 1
+
+
+def test_scores_that_are_not_finite_are_told(model):
+    gamma = next(v for v in model.variables if v.path.endswith("norm/gamma"))
+    gamma.assign(np.full(gamma.shape, np.nan))
+    with pytest.raises(ValueError, match="Scores must be finite.*float32.* row 0"):
+        model.fill_mask("the [MASK]")
 
 
 def test_a_vocabulary_without_mask_is_refused(make_encoder):

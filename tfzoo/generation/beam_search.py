@@ -66,10 +66,10 @@ def begin(decoder, prompts, lengths, limits, rules, *, num_beams, early_stopping
     counted = decoder.vocabulary_size if COUNTING & {*rules} else None
     prompts = tf.gather(tf.pad(prompts, [[0, 0], [0, 1]]), rows)
     logits = tf.gather(decoder.logits(last_hidden), rows)
-    history = history_of_prompts(prompts, tf.gather(lengths, rows), logits, counted)
+    history = history_of_prompts(prompts, tf.gather(lengths, rows), counted)
     shape = tf.stack([num_prompts, num_beams])
     beams = Beams(
-        history,
+        history.with_finite(logits),
         of_rows(cache, rows),
         tf.where(tf.range(num_beams) > 0, NONE, tf.zeros(shape)),
         tf.reshape(history.tokens, [-1, num_beams, history.tokens.shape[1]]),

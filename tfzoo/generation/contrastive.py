@@ -41,7 +41,7 @@ def begin(decoder, prompts, lengths, limits, rules):
     prompts = tf.pad(prompts, [[0, 0], [0, 1]])
     logits = decoder.logits(last)
     return Contrast(
-        history_of_prompts(prompts, lengths, logits, counted),
+        history_of_prompts(prompts, lengths, counted).with_finite(logits),
         cache,
         _direction(hidden),
         logits,

@@ -66,7 +66,7 @@ def begin(decoder, prompts, lengths, limits, rules, *, copies=1):
         )
     counted = decoder.vocabulary_size if COUNTING & {*rules} else None
     prompts = tf.pad(prompts, [[0, 0], [0, 1]])  # room for the first token
-    history = history_of_prompts(prompts, lengths, logits, counted)
+    history = history_of_prompts(prompts, lengths, counted).with_finite(logits)
     state = State(history, cache, limits < 1)
     chosen = next_ids(logits, history, rules)
     return with_next_ids(state, logits, chosen, limits, rules)

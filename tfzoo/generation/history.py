@@ -32,14 +32,17 @@ class History(typing.NamedTuple):
         """int32 (B,): tokens after the prompt."""
         return self.lengths - self.prompt_lengths
 
+    def with_finite(self, logits):
+        """The same, `finite` where all logits (B, V) are."""
+        return self._replace(finite=tf.reduce_all(tf.math.is_finite(logits), axis=1))
 
-def history_of_prompts(prompts, lengths, logits, vocabulary_size=None):
+
+def history_of_prompts(prompts, lengths, vocabulary_size=None):
     """The history before the first new token.
 
     Args:
         prompts: int32 (B, W).
         lengths: int32 (B,).
-        logits: float32 (B, V) of the first new token.
         vocabulary_size: V to keep counts, None to keep none.
     """
     counts = {}
@@ -53,7 +56,7 @@ def history_of_prompts(prompts, lengths, logits, vocabulary_size=None):
             tf.stack([rows, vocabulary_size]),
         )
         counts["new"] = tf.zeros_like(counts["prompt"])
-    finite = tf.reduce_all(tf.math.is_finite(logits), axis=1)
+    finite = tf.ones_like(lengths, tf.bool)
     return History(prompts, lengths, lengths, finite, counts)
 
 

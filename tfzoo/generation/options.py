@@ -17,20 +17,19 @@ BEAMS = {"length_penalty": 1, "early_stopping": False}
 PENALTIES = {"repetition_penalty": 1, "presence_penalty": 0, "frequency_penalty": 0}
 # Beyond them, either way, float32 overflows on the way from logits to probabilities.
 SMALLEST, LARGEST = 1e-30, 1e30
-
-MOST = 2**31 - 1
+MOST_TOKENS = 2**31  # beyond any context; larger numbers count as it
 
 # name: (whole number, lowest, highest, whether the lowest itself is allowed)
 RANGES = {
-    "max_new_tokens": (True, 1, MOST, True),
-    "max_length": (True, 1, MOST, True),
-    "min_new_tokens": (True, 0, MOST, True),
-    "min_length": (True, 0, MOST, True),
-    "num_return_sequences": (True, 1, MOST, True),
-    "num_beams": (True, 1, MOST, True),
-    "num_assistant_tokens": (True, 1, MOST, True),
-    "no_repeat_ngram_size": (True, 0, MOST, True),
-    "top_k": (True, 0, MOST, True),
+    "max_new_tokens": (True, 1, None, True),
+    "max_length": (True, 1, None, True),
+    "min_new_tokens": (True, 0, None, True),
+    "min_length": (True, 0, None, True),
+    "num_return_sequences": (True, 1, None, True),
+    "num_beams": (True, 1, None, True),
+    "num_assistant_tokens": (True, 1, None, True),
+    "no_repeat_ngram_size": (True, 0, None, True),
+    "top_k": (True, 0, None, True),
     "temperature": (False, 0, None, True),
     "top_p": (False, 0, 1, False),
     "min_p": (False, 0, 1, True),
@@ -211,14 +210,14 @@ class GenerationOptions:
         """
         lengths = np.asarray(lengths, np.int64)
         if self.max_length is not None:
-            limits = self.max_length - lengths
+            limits = min(self.max_length, MOST_TOKENS) - lengths
             if limits.min() < 1:
                 raise ValueError(
                     "max_length must be above the length of every prompt. Received: "
                     f"max_length={self.max_length}, a prompt of {lengths.max()} tokens"
                 )
         elif self.max_new_tokens is not None:
-            limits = np.full_like(lengths, self.max_new_tokens)
+            limits = np.full_like(lengths, min(self.max_new_tokens, MOST_TOKENS))
         else:
             limits = np.clip(context - lengths, 1, DEFAULT_NEW_TOKENS)
         if (lengths + limits).max() > context:
@@ -226,7 +225,7 @@ class GenerationOptions:
             raise ValueError(
                 f"A prompt and what comes after it must fit into {context} tokens, the "
                 f"context. Received: a prompt of {lengths[row]} tokens, "
-                f"{limits[row]} new ones"
+                f"{self.max_new_tokens or limits[row]} new ones"
             )
         self._check_minimum(limits, self.minimum(lengths))
         return limits
@@ -243,8 +242,8 @@ class GenerationOptions:
         """Fewest new tokens of each prompt, int (B,), or None."""
         if self.min_new_tokens is None and self.min_length is None:
             return None
-        with_prompt = (self.min_length or 0) - np.asarray(lengths)
-        return np.maximum(with_prompt, self.min_new_tokens or 0)
+        with_prompt = min(self.min_length or 0, MOST_TOKENS) - np.asarray(lengths)
+        return np.maximum(with_prompt, min(self.min_new_tokens or 0, MOST_TOKENS))
 
 
 def _check_range(name, value, whole, lowest, highest, lowest_allowed):
