@@ -123,7 +123,8 @@ def test_filling_many_texts_gives_what_each_gives_alone_by_one_trace(model):
                 [word["score"] for word in alone],
                 atol=1e-5,
             )
-    assert model._gap_function.experimental_get_tracing_count() == 1
+    (function,) = model._inference.values()
+    assert function.experimental_get_tracing_count() == 1
 
 
 def test_scores_that_are_not_finite_are_told(model):
