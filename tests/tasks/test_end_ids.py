@@ -133,6 +133,7 @@ def test_end_ids_outside_the_vocabulary_are_named_with_their_file(
 def test_end_ids_outside_the_vocabulary_are_refused(make_gpt, byte_tokenizer, ids):
     with pytest.raises(ValueError, match="end_token_ids must hold"):
         CausalLM(make_gpt(), byte_tokenizer, end_token_ids=ids)
+    assert CausalLM(make_gpt(), byte_tokenizer, end_token_ids=5).end_token_ids == [5]
 
 
 def test_what_else_a_file_asks_for_is_told_in_one_line(plain, tmp_path, caplog):
