@@ -7,6 +7,7 @@ answer.
 import tensorflow as tf
 
 from tfzoo.serving.core import PaddedCore
+from tfzoo.serving.parts import text_in_parts
 from tfzoo.serving.passages import passages
 from tfzoo.serving.request_rows import of_one_size
 from tfzoo.serving.signatures import STRINGS, dense_inputs, strings_and_ids, traced
@@ -37,7 +38,7 @@ def question_answerer_signatures(
       (Unicode code points; what is not UTF-8 counts as U+FFFD, as in Python's
       `decode("utf-8", "replace")`).
 
-    A long context is read in windows, all of which are one batch of the core.
+    A long context is read in windows.
 
     `token_ids` takes `token_ids`, `segment_ids` (where the core has segments) and
     `padding_mask` int32 (B, S), with S from 1 to `max_sequence_length`, and returns
@@ -71,26 +72,36 @@ def question_answerer_signatures(
     )
     windows = _Windows(tokenizer, max_sequence_length, max_question_length, stride)
 
+    def answer(texts):
+        places = tokenizer.graph.places(texts["context"])
+        inputs, where = windows(texts["question"], places["token_ids"])
+        spans = padded(
+            inputs,
+            lambda logits, rows: _window_spans(
+                logits,
+                {name: tf.gather(value, rows) for name, value in where.items()},
+                max_answer_length,
+            ),
+            tf.reduce_sum(inputs["padding_mask"], axis=1),
+        )
+        num_questions = tf.size(texts["question"])
+        best = _best_spans(spans, where, num_questions, max_answer_length, unanswerable)
+        return _answer(texts["context"], places, *best)
+
     @traced(question=STRINGS, context=STRINGS)
     def serving_default(question, context):
         texts = of_one_size({"question": question, "context": context})
         with tf.device("/CPU:0"):
-            places = tokenizer.graph.places(texts["context"])
-            inputs, where = windows(texts["question"], places["token_ids"])
-        logits = padded(inputs)
-        with tf.device("/CPU:0"):
-            score, first, last = _best_spans(
-                logits, where, tf.size(question), max_answer_length, unanswerable
-            )
-            return _answer(texts["context"], places, score, first, last)
+            return text_in_parts(answer, texts)
 
     return strings_and_ids(
         serving_default,
-        lambda logits, length: {"logits": logits[:, :length]},
+        "logits",
         padded,
         tokenizer,
         vocabulary_size=vocabulary_size,
         num_segments=num_segments,
+        by_token=True,
     )
 
 
@@ -149,54 +160,67 @@ class _Windows:
         return dense_inputs(ids, self._tokenizer.required_id("pad")), where
 
 
-def _best_spans(logits, where, num_questions, max_answer_length, unanswerable):
-    """Probability, first and last token in the context of the best span: (B,) each.
+def _window_spans(logits, where, max_answer_length):
+    """What the best span of each question needs to know of some windows (W,).
 
-    They are those of `tfzoo.tasks.answering`. The tokens are -1 where there is none.
+    The sum `score` of the logits of a window's best span and its `place`, start times
+    the most tokens plus length; `nothing`, the logit of no answer; and of the logits of
+    start and of end (W, 2) the `largest` and, relative to it, the `sum` of exponentials.
     """
-    question = where["question"]
-    columns = tf.range(tf.shape(logits)[1]) - where["offset"][:, tf.newaxis]
+    position = tf.range(tf.shape(logits)[1])
+    columns = position - where["offset"][:, tf.newaxis]
     in_context = (columns >= 0) & (columns < where["count"][:, tf.newaxis])
-    nothing = tf.reduce_sum(logits[:, 0], axis=-1)
-    may_count = in_context | (tf.range(tf.shape(logits)[1]) == 0)
-    whole = _log_sum_exp(
-        tf.where(may_count[..., tf.newaxis], logits, _NEVER), question, num_questions
-    )
+    may_count = in_context | (position == 0)
+    counted = tf.where(may_count[..., tf.newaxis], logits, _NEVER)
+    largest = tf.reduce_max(counted, axis=1)
     starts, ends = tf.unstack(
         tf.where(in_context[..., tf.newaxis], logits, 2 * _NEVER), axis=-1
     )
     after = tf.fill([tf.shape(ends)[0], max_answer_length - 1], 2 * _NEVER)
     ends = tf.signal.frame(tf.concat([ends, after], 1), max_answer_length, 1)
     sums = tf.reshape(starts[..., tf.newaxis] + ends, [tf.shape(logits)[0], -1])
-    score, place = tf.reduce_max(sums, 1), tf.argmax(sums, 1, tf.int32)
+    return {
+        "score": tf.reduce_max(sums, axis=1),
+        "place": tf.argmax(sums, axis=1, output_type=tf.int32),
+        "nothing": tf.reduce_sum(logits[:, 0], axis=-1),
+        "largest": largest,
+        "sum": tf.reduce_sum(tf.exp(counted - largest[:, tf.newaxis]), axis=1),
+    }
+
+
+def _best_spans(spans, where, num_questions, max_answer_length, unanswerable):
+    """Probability, first and last token in the context of the best span: (B,) each.
+
+    They are those of `tfzoo.tasks.answering`. The tokens are -1 where there is none.
+    """
+    question, score = where["question"], spans["score"]
+    whole = _log_sum_exp(spans["largest"], spans["sum"], question, num_questions)
     best = tf.math.unsorted_segment_max(score, question, num_questions)
     is_best = tf.equal(score, tf.gather(best, question))
     window = tf.where(is_best, tf.range(tf.size(score)), tf.size(score))
     window = tf.math.unsorted_segment_min(window, question, num_questions)
     place, offset, first = (
-        tf.gather(x, window) for x in (place, where["offset"], where["first"])
+        tf.gather(x, window) for x in (spans["place"], where["offset"], where["first"])
     )
     start = first - offset + place // max_answer_length
     end = start + place % max_answer_length
     exists = best > _NEVER
     if unanswerable:
-        nothing = tf.math.unsorted_segment_min(nothing, question, num_questions)
+        nothing = tf.math.unsorted_segment_min(
+            spans["nothing"], question, num_questions
+        )
         exists &= best >= nothing
         best = tf.maximum(best, nothing)
     score = tf.exp(best - whole)
     return score, tf.where(exists, start, -1), tf.where(exists, end, -1)
 
 
-def _log_sum_exp(logits, question, num_questions):
+def _log_sum_exp(largest, sums, question, num_questions):
     """Sum over start and end of the logarithm of the sum over all tokens: (B,)."""
-    largest = tf.math.unsorted_segment_max(
-        tf.reduce_max(logits, 1), question, num_questions
-    )
-    shifted = tf.exp(logits - tf.gather(largest, question)[:, tf.newaxis])
-    sums = tf.math.unsorted_segment_sum(
-        tf.reduce_sum(shifted, 1), question, num_questions
-    )
-    return tf.reduce_sum(tf.math.log(sums) + largest, axis=-1)
+    most = tf.math.unsorted_segment_max(largest, question, num_questions)
+    sums = sums * tf.exp(largest - tf.gather(most, question))
+    sums = tf.math.unsorted_segment_sum(sums, question, num_questions)
+    return tf.reduce_sum(tf.math.log(sums) + most, axis=-1)
 
 
 def _answer(context, places, score, first, last):

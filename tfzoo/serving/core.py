@@ -6,14 +6,17 @@ Shapes: B rows, S tokens, L tokens after padding, M masked words, C outputs.
 import tensorflow as tf
 
 from tfzoo.generation.cache import SHORT, num_columns_for
+from tfzoo.serving.parts import in_parts
 
-LENGTH_MULTIPLE = 32
+LENGTH_MULTIPLE, XLA_LENGTH_MULTIPLE = 8, 32
 XLA_BATCH_SIZES = (1, 2, 4, 8, 16, 32)
+PART = 4096  # tokens, padding included, that are computed at once
+TOKENS_OF_MASK = 4  # whose memory is about that of the logits of a masked word
 
 
 def length_buckets(max_sequence_length):
-    """The lengths L that the core ever sees, ascending: 32, 64, ... and the maximum."""
-    whole = range(LENGTH_MULTIPLE, max_sequence_length, LENGTH_MULTIPLE)
+    """The lengths L that XLA ever sees, ascending: 32, 64, ... and the maximum."""
+    whole = range(XLA_LENGTH_MULTIPLE, max_sequence_length, XLA_LENGTH_MULTIPLE)
     return (*whole, max_sequence_length)
 
 
@@ -25,7 +28,7 @@ def few_lengths(max_length):
     """
     if max_length <= SHORT:
         return (max_length,)
-    lengths = [min(LENGTH_MULTIPLE, max_length)]
+    lengths = [min(XLA_LENGTH_MULTIPLE, max_length)]
     with tf.init_scope():  # numbers, also where a graph is being traced
         while lengths[-1] < max_length:
             longer = int(num_columns_for(lengths[-1], max_length))
@@ -36,7 +39,7 @@ def few_lengths(max_length):
 def num_columns(length, max_length, *, jit_compile):
     """Columns that a decoder's texts of `length` tokens are padded to.
 
-    16 or a multiple of 32, and where XLA compiles, one of `few_lengths`; at most
+    16 or a multiple of 8, and where XLA compiles, one of `few_lengths`; at most
     `max_length`.
     """
     if jit_compile:
@@ -46,14 +49,18 @@ def num_columns(length, max_length, *, jit_compile):
     return tf.where(length <= short, short, bucket(length, max_length))
 
 
-def bucket(length, max_length):
-    """The smallest of `length_buckets` that holds so many tokens, which may be none."""
-    multiples = (length + LENGTH_MULTIPLE - 1) // LENGTH_MULTIPLE
-    return tf.minimum(tf.maximum(multiples, 1) * LENGTH_MULTIPLE, max_length)
+def bucket(length, max_length, *, jit_compile=False):
+    """What `length` tokens, which may be none, are padded to.
+
+    A multiple of 8, and where XLA compiles, of 32; at most `max_length`.
+    """
+    multiple = XLA_LENGTH_MULTIPLE if jit_compile else LENGTH_MULTIPLE
+    multiples = (length + multiple - 1) // multiple
+    return tf.minimum(tf.maximum(multiples, 1) * multiple, max_length)
 
 
 def num_rows(count, *, jit_compile):
-    """Rows that a batch of `count` rows is padded to: one at least.
+    """Rows that a part of `count` rows is padded to: one at least.
 
     Where XLA compiles, which it does for every new shape, a power of two up to 32 and a
     multiple of 32 above.
@@ -67,11 +74,47 @@ def num_rows(count, *, jit_compile):
     return tf.where(count > largest, large, small)
 
 
+def rows_of_part(cost, most, *, jit_compile):
+    """How many rows of `cost` each are computed at once: `most` in all, one at least.
+
+    Where XLA compiles, one of `XLA_BATCH_SIZES`, so that no larger one ever is.
+    """
+    rows = tf.maximum(most // cost, 1)
+    if not jit_compile:
+        return rows
+    sizes = tf.constant(XLA_BATCH_SIZES)
+    return tf.gather(sizes, tf.searchsorted(sizes, [rows], side="right")[0] - 1)
+
+
+def longest_first(function, costs, num_rows_of):
+    """What a function says of rows in parts of like cost, in the order of the rows.
+
+    Args:
+        function: Of the numbers of some rows (R,), the most expensive first; returns a
+            dictionary of tensors with R as first axis.
+        costs: int32 (B,).
+        num_rows_of: Function of the cost of the first row of a part; how many rows the
+            part may have.
+    """
+    count = tf.size(costs)
+    order = tf.argsort(costs, direction="DESCENDING", stable=True)
+    first = tf.pad(tf.gather(costs, order), [[0, 1]])
+    results = in_parts(
+        lambda start, end: function(order[start:end]),
+        lambda start: tf.minimum(start + num_rows_of(first[start]), count),
+        count,
+    )
+    places = tf.math.invert_permutation(order)
+    return {name: tf.gather(value, places) for name, value in results.items()}
+
+
 class PaddedCore:
     """Calls a core on rows padded to a length bucket and cuts its answer back.
 
-    Padding has `padding_mask` 0 and so changes nothing. A batch without rows is
-    answered by the padding alone, so that no core needs to know of it.
+    Rows are taken in parts of at most `PART` tokens, those of like length together, so
+    that a batch of any size needs the memory of a part. Padding has `padding_mask` 0
+    and so changes nothing. A batch without rows is answered by the padding alone, so
+    that no core needs to know of it.
 
     Args:
         core: Takes a dictionary of int32 tensors `token_ids`, `segment_ids` where
@@ -112,21 +155,72 @@ class PaddedCore:
             jit_compile=jit_compile or None,
         )
 
-    def __call__(self, inputs):
-        """Logits float32, first axis B, of int32 inputs of any B >= 0 and S <= max."""
-        shape = tf.shape(inputs["token_ids"])
-        rows = num_rows(shape[0], jit_compile=self.jit_compile)
-        length = bucket(shape[1], self.max_sequence_length)
-        sizes = dict.fromkeys(self._fill, length)
+    def __call__(self, inputs, answer, lengths=None, masks=None):
+        """What is said of the logits of int32 inputs of any B >= 0 and S <= max.
+
+        Args:
+            inputs: What the core takes.
+            answer: Function of the logits float32 of some rows and of the numbers of
+                these rows (R,); returns a dictionary of tensors with R as first axis.
+                The axis S or M of its logits is as long as the part needs.
+            lengths: int32 (B,), the tokens of each row, which stand in front; None for
+                S.
+            masks: int32 (B,), likewise its masked words; None for M.
+
+        Returns:
+            The dictionary, with B as first axis.
+        """
+        with tf.device("/CPU:0"):
+            rows, length = tf.unstack(tf.shape(inputs["token_ids"]))
+            lengths = tf.fill([rows], length) if lengths is None else lengths
+            if not self.mask_positions:
+                masks = tf.zeros_like(lengths)
+            elif masks is None:
+                masks = tf.fill([rows], tf.shape(inputs["mask_positions"])[1])
+
+        def compute(rows):
+            length = tf.reduce_max(tf.pad(tf.gather(lengths, rows), [[0, 1]]))
+            widths = dict.fromkeys(self._fill, length)
+            widths["mask_positions"] = tf.reduce_max(
+                tf.pad(tf.gather(masks, rows), [[0, 1]])
+            )
+            part = {
+                name: tf.gather(inputs[name], rows)[:, : widths[name]]
+                for name in self._fill
+            }
+            return answer(self._logits(part), rows)
+
+        return longest_first(
+            compute,
+            lengths + TOKENS_OF_MASK * masks,
+            lambda cost: rows_of_part(
+                bucket(cost, tf.int32.max, jit_compile=self.jit_compile),
+                PART,
+                jit_compile=self.jit_compile,
+            ),
+        )
+
+    def _logits(self, inputs):
+        count, length = tf.unstack(tf.shape(inputs["token_ids"]))
+        rows = num_rows(count, jit_compile=self.jit_compile)
+        length = bucket(length, self.max_sequence_length, jit_compile=self.jit_compile)
+        widths = dict.fromkeys(self._fill, length)
         if self.mask_positions:
             masks = tf.shape(inputs["mask_positions"])[1]
-            sizes["mask_positions"] = num_rows(masks, jit_compile=self.jit_compile)
+            widths["mask_positions"] = num_rows(masks, jit_compile=self.jit_compile)
         wide = {
-            name: padded(inputs[name], rows, sizes[name], fill)
+            name: padded(inputs[name], rows, widths[name], fill)
             for name, fill in self._fill.items()
         }
-        logits = self._compute(wide)[: shape[0]]
+        logits = self._compute(wide)[:count]
         return logits[:, :masks] if self.mask_positions else logits
+
+
+def of_width(x, width):
+    """A tensor (R, W, ...) cut, or filled with zeros, to another W."""
+    x = x[:, :width]
+    rest = [[0, 0]] * (x.shape.rank - 2)
+    return tf.pad(x, [[0, 0], [0, width - tf.shape(x)[1]], *rest])
 
 
 def padded(x, rows, columns, fill):

@@ -5,7 +5,7 @@ Shapes: B rows, S tokens, M masked words, K answers for each, V vocabulary.
 
 import tensorflow as tf
 
-from tfzoo.serving.core import PaddedCore
+from tfzoo.serving.core import PaddedCore, of_width
 from tfzoo.serving.signatures import STRINGS, encoded, strings_and_ids, traced
 
 
@@ -76,20 +76,32 @@ def masked_lm_signatures(
             tokenizer, {"text": text}, max_sequence_length, mask_token=True
         )
         with tf.device("/CPU:0"):
-            positions, real = _positions(inputs["token_ids"], mask_id)
-        logits = padded({**inputs, "mask_positions": positions})
-        # Ids beyond the tokenizer's vocabulary have no string.
-        scores, ids = tf.math.top_k(tf.nn.softmax(logits)[..., : len(words)], top_k)
+            positions, masks = _positions(inputs["token_ids"], mask_id)
+            width = tf.shape(positions)[1]
+
+        def likeliest(logits, rows):
+            # Ids beyond the tokenizer's vocabulary have no string.
+            probabilities = tf.nn.softmax(logits)[..., : len(words)]
+            scores, ids = tf.math.top_k(probabilities, top_k)
+            return {"ids": of_width(ids, width), "scores": of_width(scores, width)}
+
+        best = padded(
+            {**inputs, "mask_positions": positions},
+            likeliest,
+            tf.reduce_sum(inputs["padding_mask"], axis=1),
+            masks,
+        )
         with tf.device("/CPU:0"):
-            tokens = tf.gather(tf.constant(words), ids)
+            real = tf.sequence_mask(masks, width)[..., None]
+            tokens = tf.gather(tf.constant(words), best["ids"])
             return {
-                "tokens": tf.where(real[..., None], tokens, ""),
-                "scores": tf.where(real[..., None], scores, 0.0),
+                "tokens": tf.where(real, tokens, ""),
+                "scores": tf.where(real, best["scores"], 0.0),
             }
 
     return strings_and_ids(
         serving_default,
-        lambda logits, length: {"logits": logits},
+        "logits",
         padded,
         tokenizer,
         vocabulary_size=vocabulary_size,
@@ -98,10 +110,9 @@ def masked_lm_signatures(
 
 
 def _positions(token_ids, mask_id):
-    """Positions of the gaps (B, M) in order, 0 after them, and which are real."""
+    """Positions of the gaps (B, M) in order, 0 after them, and their numbers (B,)."""
     rows, columns = tf.unstack(tf.where(tf.equal(token_ids, mask_id)), axis=1)
     gaps = tf.RaggedTensor.from_value_rowids(
         tf.cast(columns, tf.int32), rows, nrows=tf.shape(token_ids, tf.int64)[0]
     )
-    positions = gaps.to_tensor(0)
-    return positions, tf.sequence_mask(gaps.row_lengths(), tf.shape(positions)[1])
+    return gaps.to_tensor(0), tf.cast(gaps.row_lengths(), tf.int32)

@@ -9,7 +9,9 @@ from typing import Any
 
 import tensorflow as tf
 
-from tfzoo.serving.core import PaddedCore, checked_ids
+from tfzoo.serving.core import PaddedCore, checked_ids, of_width
+from tfzoo.serving.parts import flat_rows, ragged_rows, text_in_parts
+from tfzoo.serving.request_rows import of_one_size
 from tfzoo.serving.warmup import warmup_requests
 
 STRINGS = tf.TensorSpec([None], tf.string)
@@ -105,7 +107,8 @@ def classifier_signatures(
 
     @traced(**dict.fromkeys(names, STRINGS))
     def logits_of_text(**texts):
-        return padded(encoded(tokenizer, texts, max_sequence_length))
+        texts = of_one_size(texts)
+        return logits_of(padded, encoded(tokenizer, texts, max_sequence_length))
 
     answer, answer_examples, method = answers[task](labels)
 
@@ -121,7 +124,7 @@ def classifier_signatures(
         "serving_default": serving_default,
         "token_ids": signature_of_ids(
             padded,
-            lambda logits, length: {"logits": logits},
+            "logits",
             vocabulary_size=vocabulary_size or tokenizer.vocabulary_size,
             num_segments=num_segments,
         ),
@@ -142,32 +145,35 @@ def classifier_signatures(
 
 def strings_and_ids(
     serving_default,
-    answer,
+    name,
     padded,
     tokenizer,
     *,
     vocabulary_size,
     num_segments,
+    by_token=False,
     labels=None,
 ):
     """The `ServedModel` of a signature of strings, and one of ids for the same core.
 
     Args:
         serving_default: The concrete function of strings.
-        answer: As of `signature_of_ids`.
+        name: As of `signature_of_ids`, as are the three below the tokenizer.
         padded: The `PaddedCore`.
         tokenizer: The tokenizer.
-        vocabulary_size: As of `signature_of_ids`.
-        num_segments: As of `signature_of_ids`.
+        vocabulary_size: The tokenizer's vocabulary if None.
+        num_segments: None where the core takes no `segment_ids`.
+        by_token: Whether the core computes something for each token.
         labels: The classes in order, or None.
     """
     functions = {
         "serving_default": serving_default,
         "token_ids": signature_of_ids(
             padded,
-            answer,
+            name,
             vocabulary_size=vocabulary_size or tokenizer.vocabulary_size,
             num_segments=num_segments,
+            by_token=by_token,
         ),
     }
     methods = dict.fromkeys(functions, "predict")
@@ -179,15 +185,17 @@ def strings_and_ids(
     )
 
 
-def signature_of_ids(padded, answer, *, vocabulary_size, num_segments):
+def signature_of_ids(
+    padded, name, *, vocabulary_size, num_segments, by_token=False
+):
     """The signature `token_ids` of a core: checked ids in, what it computes out.
 
     Args:
         padded: The `PaddedCore`.
-        answer: Function of what it computes and of the length S of the ids; returns
-            the dictionary of the signature.
+        name: What the signature calls that.
         vocabulary_size: Ids the core knows.
         num_segments: Segments the core knows; None where it takes no `segment_ids`.
+        by_token: Whether the core computes something for each of the S tokens.
     """
     segments = ("segment_ids",) if num_segments else ()
     positions = ("mask_positions",) if padded.mask_positions else ()
@@ -201,7 +209,12 @@ def signature_of_ids(padded, answer, *, vocabulary_size, num_segments):
             num_segments=num_segments,
             max_sequence_length=padded.max_sequence_length,
         )
-        return answer(padded(checked), tf.shape(checked["token_ids"])[1])
+        width = tf.shape(checked["token_ids"])[1]
+
+        def answer(logits, rows):
+            return {name: of_width(logits, width) if by_token else logits}
+
+        return padded(checked, answer)
 
     return token_ids
 
@@ -219,6 +232,13 @@ def traced(**specs):
     return decorate
 
 
+def logits_of(padded, inputs):
+    """What a `PaddedCore` computes of the inputs that `encoded` gives."""
+    lengths = tf.reduce_sum(inputs["padding_mask"], axis=1)
+    answer = padded(inputs, lambda logits, rows: {"logits": logits}, lengths)
+    return answer["logits"]
+
+
 def encoded(tokenizer, texts, max_sequence_length, *, mask_token=False):
     """Token ids of texts as int32 inputs (B, S), S the longest of them.
 
@@ -228,13 +248,21 @@ def encoded(tokenizer, texts, max_sequence_length, *, mask_token=False):
         max_sequence_length: Largest S; longer text is truncated.
         mask_token: Whether the mask token, written in a text, is that token.
     """
-    with tf.device("/CPU:0"):
-        ids = tokenizer.graph.encode(
-            texts["text"],
-            texts.get("text_pair"),
-            max_length=max_sequence_length,
-            mask_token=mask_token,
+
+
+    def tokenize(texts):
+        return flat_rows(
+            tokenizer.graph.encode(
+                texts["text"],
+                texts.get("text_pair"),
+                max_length=max_sequence_length,
+                mask_token=mask_token,
+            )
         )
+
+    with tf.device("/CPU:0"):
+        flat = text_in_parts(tokenize, texts)
+        ids = ragged_rows(flat, ("token_ids", "segment_ids"))
         return dense_inputs(ids, tokenizer.required_id("pad"))
 
 

@@ -6,6 +6,7 @@ Shapes: B rows, S tokens, W words, C labels.
 import tensorflow as tf
 
 from tfzoo.serving.core import PaddedCore
+from tfzoo.serving.parts import flat_rows, ragged_rows, text_in_parts
 from tfzoo.serving.passages import passages
 from tfzoo.serving.signatures import STRINGS, dense_inputs, strings_and_ids, traced
 from tfzoo.text.tokenizer import WHITE_SPACE
@@ -65,23 +66,53 @@ def token_classifier_signatures(
         jit_compile=jit_compile,
     )
 
+    def read(texts):
+        """Ids of texts, and their words, as vectors."""
+        places = tokenizer.graph.places(texts["text"])
+        places = {k: v[:, : max_sequence_length - 2] for k, v in places.items()}
+        words = _words(texts["text"], places)
+        ids = {"token_ids": places["token_ids"]}
+        return {**flat_rows(ids), **flat_rows(words, "num_words")}
+
     @traced(text=STRINGS)
     def serving_default(text):
         with tf.device("/CPU:0"):
-            places = tokenizer.graph.places(text)
-            places = {k: v[:, : max_sequence_length - 2] for k, v in places.items()}
-            inputs = _inputs(places["token_ids"], tokenizer)
-        logits = padded(inputs)
+            flat = text_in_parts(read, {"text": text})
+            inputs = _inputs(ragged_rows(flat, ["token_ids"])["token_ids"], tokenizer)
+            names = ("words", "starts", "ends", "columns")
+            words = ragged_rows(flat, names, "num_words")
+            words = {name: ragged.to_tensor() for name, ragged in words.items()}
+            columns = words.pop("columns")
+
+        def label(logits, rows):
+            places = tf.minimum(tf.gather(columns, rows), tf.shape(logits)[1] - 1)
+            probabilities = tf.nn.softmax(tf.gather(logits, places, batch_dims=1))
+            return {
+                "labels": tf.argmax(probabilities, axis=-1, output_type=tf.int32),
+                "scores": tf.reduce_max(probabilities, axis=-1),
+            }
+
+        lengths = tf.reduce_sum(inputs["padding_mask"], axis=1)
+        found = padded(inputs, label, lengths)
         with tf.device("/CPU:0"):
-            return _answer(text, places, logits, labels)
+            num_words = tf.cast(flat["num_words"], tf.int32)
+            is_word = tf.sequence_mask(num_words, tf.shape(columns)[1])
+            names_found = tf.gather(tf.constant(labels), found["labels"])
+            return {
+                **words,
+                "labels": tf.where(is_word, names_found, ""),
+                "scores": tf.where(is_word, found["scores"], 0.0),
+                "num_words": num_words,
+            }
 
     return strings_and_ids(
         serving_default,
-        lambda logits, length: {"logits": logits[:, :length]},
+        "logits",
         padded,
         tokenizer,
         vocabulary_size=vocabulary_size,
         num_segments=num_segments,
+        by_token=True,
         labels=tuple(labels),
     )
 
@@ -97,8 +128,8 @@ def _inputs(ids, tokenizer):
     )
 
 
-def _answer(text, places, logits, labels):
-    """What is said of the words of texts, from the logits of their tokens."""
+def _words(text, places):
+    """Ragged (B, W): words, where they stand, and the column of their first token."""
     ids, is_first = places["token_ids"], places["starts_word"].flat_values
     firsts = tf.squeeze(tf.where(is_first), 1)
     lasts = tf.concat([firsts, [tf.size(is_first, tf.int64)]], 0)[1:] - 1
@@ -106,24 +137,14 @@ def _answer(text, places, logits, labels):
     ends = tf.gather(places["ends"].flat_values, lasts)
     rows = tf.gather(ids.value_rowids(), firsts)
     words = passages(text, rows, starts, ends)
-    is_word = ~tf.strings.regex_full_match(words, f"{WHITE_SPACE}*")
-    firsts, rows, starts, ends, words = (
-        tf.boolean_mask(x, is_word) for x in (firsts, rows, starts, ends, words)
-    )
     # Before the tokens of a row stands a special one.
-    columns = firsts - tf.gather(ids.row_starts(), rows) + 1
-    probabilities = tf.nn.softmax(tf.gather_nd(logits, tf.stack([rows, columns], 1)))
-    answer = {
-        "words": words,
-        "labels": tf.gather(tf.constant(labels), tf.argmax(probabilities, axis=1)),
-        "scores": tf.reduce_max(probabilities, axis=1),
-        "starts": starts,
-        "ends": ends,
+    columns = tf.cast(firsts - tf.gather(ids.row_starts(), rows) + 1, tf.int32)
+    found = {"words": words, "starts": starts, "ends": ends, "columns": columns}
+    is_word = ~tf.strings.regex_full_match(words, f"{WHITE_SPACE}*")
+    rows = tf.boolean_mask(rows, is_word)
+    return {
+        name: tf.RaggedTensor.from_value_rowids(
+            tf.boolean_mask(values, is_word), rows, nrows=ids.nrows()
+        )
+        for name, values in found.items()
     }
-    by_row = {
-        name: tf.RaggedTensor.from_value_rowids(values, rows, nrows=ids.nrows())
-        for name, values in answer.items()
-    }
-    num_words = by_row["words"].row_lengths()
-    answer = {name: ragged.to_tensor() for name, ragged in by_row.items()}
-    return {**answer, "num_words": tf.cast(num_words, tf.int32)}

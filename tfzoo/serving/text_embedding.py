@@ -4,7 +4,13 @@ Shapes: B rows, S tokens, D width of a vector.
 """
 
 from tfzoo.serving.core import PaddedCore
-from tfzoo.serving.signatures import STRINGS, encoded, strings_and_ids, traced
+from tfzoo.serving.signatures import (
+    STRINGS,
+    encoded,
+    logits_of,
+    strings_and_ids,
+    traced,
+)
 
 
 def text_embedder_signatures(
@@ -50,11 +56,11 @@ def text_embedder_signatures(
     @traced(text=STRINGS)
     def serving_default(text):
         inputs = encoded(tokenizer, {"text": text}, max_sequence_length)
-        return {"embedding": padded(inputs)}
+        return {"embedding": logits_of(padded, inputs)}
 
     return strings_and_ids(
         serving_default,
-        lambda vectors, length: {"embedding": vectors},
+        "embedding",
         padded,
         tokenizer,
         vocabulary_size=vocabulary_size,

@@ -1,0 +1,177 @@
+"""Memory and time of large requests to exported models.
+
+    python benchmarks/serving_memory.py
+    python benchmarks/serving_memory.py --sizes bert_base --tasks tagger gpt
+
+Models of random weights in the sizes of MiniLM (6 layers of width 384) and BERT-base,
+a GPT in those of GPT-2, each loaded by TensorFlow alone in a process of its own. A
+request of one text comes first; what memory grows by after it, at its peak, is the
+figure: the bar is 500 MB beside the weights.
+"""
+
+import json
+import os
+import pathlib
+import subprocess
+import sys
+import tempfile
+import time
+from typing import Literal
+
+import side_by_side
+
+SIZES = {
+    "minilm": (6, 12, 384, 1536),
+    "bert_base": (12, 12, 768, 3072),
+}
+MAX_LENGTH, VOCABULARY = 512, 8192
+LABELS = ("O", "B-PER", "I-PER")
+TASKS = ("classifier", "tagger", "answerer", "masked_words", "embedder", "gpt")
+REQUESTS = {  # rows, and the text of one
+    "10,000 short rows": (10_000, "Row {} of many."),
+    "10,000 empty rows": (10_000, ""),
+    "32 rows of 1 MB": (32, "A megabyte of words, row {}. " * 40_000),
+    "32 rows of 1 MB without a space": (32, "megabyte{}" * 110_000),
+}
+
+
+def main(
+    sizes: tuple[str, ...] = tuple(SIZES),
+    tasks: tuple[str, ...] = ("classifier",),
+    requests: tuple[str, ...] = tuple(REQUESTS),
+    xla: Literal["no", "yes", "both"] = "both",
+    max_length: int = MAX_LENGTH,
+    folder: pathlib.Path | None = None,
+    ask: pathlib.Path | None = None,
+):
+    """Memory and time of large requests to exported models.
+
+    Args:
+        sizes: Names of sizes; a GPT has one of its own.
+        tasks: Which of classifier, tagger, answerer, masked_words, embedder, gpt.
+        requests: Which requests, by how their names begin.
+        xla: Whether XLA compiles the models.
+        max_length: Most tokens of a row.
+        folder: Where the exported models are; made and removed if not given.
+        ask: Used by the benchmark itself: ask this model.
+    """
+    chosen = [name for name in REQUESTS if name.startswith(tuple(requests))]
+    if ask:
+        return print(json.dumps(measured(ask, chosen)))
+    print(side_by_side.machine(), "", *table_head(), sep="\n", flush=True)
+    with tempfile.TemporaryDirectory() as place:
+        for task in tasks:
+            for size in ("gpt2",) if task == "gpt" else sizes:
+                for jit_compile in {"no": [0], "yes": [1], "both": [0, 1]}[xla]:
+                    name = f"{task}_{size}_{max_length}_{'xla' if jit_compile else ''}"
+                    base = (folder or pathlib.Path(place)) / name
+                    if not base.exists():
+                        in_a_process(make_model, task, size, base, jit_compile, max_length)
+                    for request in chosen:
+                        command = [__file__, "--ask", base, "--requests", request]
+                        print_row(task, size, jit_compile, request, command)
+
+
+def in_a_process(function, *arguments):
+    """Calls it in a new process, whose memory goes with it."""
+    import multiprocessing
+
+    process = multiprocessing.get_context("spawn").Process(
+        target=function, args=arguments
+    )
+    process.start()
+    process.join()
+    if process.exitcode:
+        sys.exit(process.exitcode)
+
+
+def make_model(task, size, base, jit_compile, max_length):
+    """Exports a model of random weights."""
+    import tfzoo
+    from pydoc_data.topics import topics
+
+    lines = "\n".join(topics[name] for name in sorted(topics)).split("\n")
+    options = {"vocabulary_size": VOCABULARY, "progress": False}
+    if task == "gpt":
+        tokenizer = tfzoo.ByteBPETokenizer.train(lines, **options)
+        decoder = tfzoo.GPTDecoder(
+            50257, 12, 12, 768, 3072, max_sequence_length=1024
+        )
+        model = tfzoo.CausalLM(decoder, tokenizer)
+    else:
+        tokenizer = tfzoo.WordPieceTokenizer.train(lines, **options)
+        encoder = tfzoo.BertEncoder(30522, *SIZES[size], max_sequence_length=max_length)
+        kinds = {
+            "classifier": tfzoo.TextClassifier,
+            "tagger": tfzoo.TokenClassifier,
+            "answerer": tfzoo.QuestionAnswerer,
+            "masked_words": tfzoo.MaskedLM,
+            "embedder": tfzoo.TextEmbedder,
+        }
+        more = [list(LABELS)] if task in ("classifier", "tagger") else []
+        model = kinds[task](encoder, tokenizer, *more)
+    model.export_version(base, jit_compile=bool(jit_compile))
+
+
+def measured(base, requests):
+    """Bytes by which memory grows at its peak, bytes at rest, and seconds."""
+    import tensorflow as tf
+
+    loaded = tf.saved_model.load(str(base / "1"))
+    results = {}
+    for signature in ("serving_default", "score"):
+        if signature not in loaded.signatures:
+            continue
+        function = loaded.signatures[signature]
+        names = function.structured_input_signature[1]
+        function(**{name: tf.constant(["A short row."]) for name in names})
+        for request in requests:
+            rows, text = REQUESTS[request]
+            texts = {
+                name: tf.constant([text.format(*[i] * 200_000) for i in range(rows)])
+                for name in names
+            }
+            if "question" in texts:
+                texts["question"] = tf.fill([rows], "Which row?")
+            before = memory("VmRSS")
+            pathlib.Path("/proc/self/clear_refs").write_text("5")
+            start = time.perf_counter()
+            function(**texts)
+            seconds = time.perf_counter() - start
+            results[signature] = [memory("VmHWM") - before, before, seconds]
+    return results
+
+
+def memory(name):
+    """A figure of /proc/self/status in bytes."""
+    status = pathlib.Path("/proc/self/status").read_text()
+    (line,) = [line for line in status.splitlines() if line.startswith(f"{name}:")]
+    return int(line.split()[1]) * 1024
+
+
+def table_head():
+    """The first lines of the table."""
+    return [
+        "| model | size | XLA | request | signature | peak MB | seconds |",
+        "|---|---|---|---|---|---:|---:|",
+    ]
+
+
+def print_row(task, size, jit_compile, request, command):
+    """Asks in a new process and prints what that took."""
+    result = subprocess.run(
+        [sys.executable, *map(str, command)],
+        check=True,
+        stdout=subprocess.PIPE,
+        env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"},
+    )
+    for signature, (peak, _, seconds) in json.loads(result.stdout).items():
+        columns = [task, size, "yes" if jit_compile else "no", request, signature]
+        columns += [f"{peak / 1e6:.0f}", f"{seconds:.1f}"]
+        print("|", " | ".join(columns), "|", flush=True)
+
+
+if __name__ == "__main__":
+    import tyro
+
+    tyro.cli(main)
