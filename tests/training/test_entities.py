@@ -1,29 +1,34 @@
+"""Entities are read as conlleval and seqeval read them, of any scheme of tags."""
+
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tfzoo.training.entities import EntityMetrics, entity_spans
 
 LABELS = ["O", "B-per", "I-per", "B-loc", "I-loc", "thing"]
+BILOU_AS_BIOES = str.maketrans("LU", "ES")
 
 
 def reference_spans(labels):
-    """conlleval's rule, by looking at each word and the one before it."""
-    kinds = [None if x == "O" else x.split("-", 1)[-1] for x in labels]
-    begins = [
-        i
-        for i, kind in enumerate(kinds)
-        if kind and (i == 0 or labels[i][:2] == "B-" or kinds[i - 1] != kind)
-    ]
-    ends = [
-        next(
-            j
-            for j in range(i, len(labels))
-            if j + 1 == len(labels) or kinds[j + 1] != kinds[i] or j + 1 in begins
-        )
-        for i in begins
-    ]
-    return [(kinds[i], i, j) for i, j in zip(begins, ends, strict=True)]
+    """The rules of conlleval.pl one by one, L read as E and U as S."""
+    spans, before, kind_before = [], "O", ""
+    for i, label in enumerate([*labels, "O"]):
+        has_tag = label == "O" or label[1:2] == "-"
+        tag, kind = (label[0], label[2:]) if has_tag else ("I", label)
+        tag = tag.translate(BILOU_AS_BIOES)
+        pair, other = before + tag, kind != kind_before
+        ends = pair in {"BB", "BO", "IB", "IO", "BS", "IS"} or before in "ES"
+        starts = tag in "BS" or pair in {"OI", "EE", "EI", "SE", "SI", "OE"}
+        if before != "O" and (ends or other):
+            spans[-1] = (*spans[-1], i - 1)
+        if starts or (tag != "O" and other):
+            spans.append((kind, i))
+        before, kind_before = tag, kind
+    return spans
 
 
 @pytest.mark.parametrize(
@@ -35,10 +40,91 @@ def reference_spans(labels):
         ("thing thing O thing", [("thing", 0, 1), ("thing", 3, 3)]),
         ("O O", []),
         ("", []),
+        # IOB1: a B only between entities of one type
+        ("I-per I-per B-per I-per", [("per", 0, 1), ("per", 2, 3)]),
+        # BIOES
+        ("B-PER I-PER E-PER O S-LOC", [("PER", 0, 2), ("LOC", 4, 4)]),
+        (
+            "S-x S-x B-x E-x B-x E-x",
+            [("x", 0, 0), ("x", 1, 1), ("x", 2, 3), ("x", 4, 5)],
+        ),
+        # BILOU
+        ("B-x I-x L-x U-x U-y O", [("x", 0, 2), ("x", 3, 3), ("y", 4, 4)]),
+        # no scheme's
+        (
+            "E-x E-x I-x S-x I-x E-x",
+            [("x", 0, 0), ("x", 1, 1), ("x", 2, 2), ("x", 3, 3), ("x", 4, 5)],
+        ),
+        ("B-x E-y I-y", [("x", 0, 0), ("y", 1, 1), ("y", 2, 2)]),
+        # tags without types, and types with dashes
+        ("B I O S B E I-", [("_", 0, 1), ("_", 3, 3), ("_", 4, 5), ("_", 6, 6)]),
+        ("B-a-b I-a-b I-a", [("a-b", 0, 1), ("a", 2, 2)]),
+        ("B_per I_per O_x E_per", [("per", 0, 1), ("per", 3, 3)]),
+        # names, not tags
+        (
+            "OTHER Base b-x Io",
+            [("OTHER", 0, 0), ("Base", 1, 1), ("b-x", 2, 2), ("Io", 3, 3)],
+        ),
     ],
 )
 def test_entities_begin_and_end_as_the_labels_say(labels, spans):
     assert entity_spans(labels.split()) == spans
+
+
+TAGGED = ["O", "thing", *(f"{tag}-{kind}" for tag in "BIESLU" for kind in "xy")]
+
+
+@given(st.lists(st.sampled_from(TAGGED), max_size=12))
+def test_any_sequence_of_tags_is_read_as_by_conlleval(labels):
+    assert entity_spans(labels) == reference_spans(labels)
+
+
+@given(st.lists(st.sampled_from(TAGGED), max_size=12))
+def test_any_sequence_of_tags_is_read_as_by_seqeval(labels):
+    scheme = pytest.importorskip("seqeval.metrics.sequence_labeling")
+    # It knows neither L nor U without its strict mode, nor names without tags.
+    labels = [x.translate(BILOU_AS_BIOES) for x in labels if x != "thing"]
+    assert entity_spans(labels) == scheme.get_entities(labels)
+
+
+ENTITIES = st.lists(
+    st.tuples(st.sampled_from(["O", "x", "y"]), st.integers(1, 4)), max_size=6
+)
+
+
+@given(ENTITIES, st.sampled_from(["BIOES", "BILOU", "IOB2"]))
+def test_what_a_scheme_writes_is_read_back(entities, scheme):
+    last, alone = {"BIOES": "ES", "BILOU": "LU", "IOB2": "IB"}[scheme]
+    labels, spans = [], []
+    for kind, size in entities:
+        if kind == "O":
+            labels += ["O"] * size
+            continue
+        tags = alone if size == 1 else "B" + "I" * (size - 2) + last
+        spans.append((kind, len(labels), len(labels) + size - 1))
+        labels += [f"{tag}-{kind}" for tag in tags]
+    assert entity_spans(labels) == spans
+
+
+@pytest.mark.parametrize("as_graph", [False, True])
+def test_the_metric_counts_the_entities_of_every_scheme(as_graph):
+    rng = np.random.default_rng(0)
+    true, found = rng.integers(0, len(TAGGED), (2, 60, 9))
+    found = np.where(rng.random(true.shape) < 0.8, true, found)
+    metric = EntityMetrics(TAGGED)
+    update = tf.function(metric.update_state) if as_graph else metric.update_state
+    update(true, np.eye(len(TAGGED), dtype="float32")[found])
+    one, other = (
+        {
+            (i, *span)
+            for i, row in enumerate(rows)
+            for span in reference_spans([TAGGED[label] for label in row])
+        }
+        for rows in (true, found)
+    )
+    assert float(metric.result()["f1"]) == pytest.approx(
+        2 * len(one & other) / (len(one) + len(other))
+    )
 
 
 def random_rows(seed, rows=40, length=12):

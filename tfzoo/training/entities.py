@@ -1,13 +1,24 @@
 """Entities out of the labels of words: how they are read, and how they are scored.
 
-Labels are `O` (no entity), `B-X` (the first word of an X) and `I-X` (a later one). An
-`I-X` that follows no X begins one, and a label without prefix counts as `I-`: so read
-CoNLL's own script, `seqeval` and the pipelines of `transformers`.
+A label is `O` (no entity) or a tag and a type, such as `B-PER`. The tags are those of
+IOB1, IOB2, BIOES and BILOU: B begins an entity, I goes on with one, E or L ends one, S
+or U is one. Sequences that no scheme allows are read as well: a word goes on with the
+entity before it if it is tagged I, E or L, the word before it B or I, and both have one
+type; every other word but an O begins one. A label without a tag counts as tagged I,
+and a tag without a type has the type `_`.
+
+So read conlleval and `seqeval`, which is also what the strict mode of `seqeval` gives
+for sequences that their scheme allows. L and U, which conlleval does not know, are read
+as E and S.
 
 Shapes: B batch, S sequence, C labels.
 
-Source: Tjong Kim Sang and De Meulder 2003, https://aclanthology.org/W03-0419, conlleval
+Source: Tjong Kim Sang and De Meulder 2003, https://aclanthology.org/W03-0419,
+conlleval; `get_entities` of https://github.com/chakki-works/seqeval
 """
+
+import re
+import typing
 
 import keras
 import numpy as np
@@ -24,22 +35,37 @@ def entity_spans(labels):
     Args:
         labels: Names of the labels of the words, in order.
     """
-    spans, before = [], None
-    for i, label in enumerate(labels):
-        kind = _type_of(label)
-        if kind is not None:
-            if kind == before and not label.startswith("B-"):
+    spans, before = [], _OUTSIDE
+    for i, word in enumerate(map(_read, labels)):
+        if word.type is not None:
+            if word.type == before.type and not (word.begins or before.ends):
                 spans[-1] = (*spans[-1][:2], i)
             else:
-                spans.append((kind, i, i))
-        before = kind
+                spans.append((word.type, i, i))
+        before = word
     return spans
 
 
-def _type_of(label):
-    if label == OUTSIDE:
-        return None
-    return label[2:] if label.startswith(("B-", "I-")) else label
+class _Tagged(typing.NamedTuple):
+    """What a label says: a type or None, and whether an entity begins or ends there."""
+
+    type: str | None
+    begins: bool = False
+    ends: bool = False
+
+
+_OUTSIDE = _Tagged(None)
+_LABEL = re.compile("([BIOELSU])(?:[-_](.*))?", re.DOTALL)
+
+
+def _read(label):
+    match = _LABEL.fullmatch(label)
+    if match is None:
+        return _Tagged(label)
+    tag, kind = match.groups()
+    if tag == OUTSIDE:
+        return _OUTSIDE
+    return _Tagged(kind or "_", begins=tag in "BSU", ends=tag in "ELSU")
 
 
 @keras.saving.register_keras_serializable("tfzoo")
@@ -64,10 +90,12 @@ class EntityMetrics(Figures):
     def __init__(self, labels, prefix="", name="entities"):
         super().__init__(name, prefix)
         self.labels = list(labels)
-        types = [_type_of(label) for label in self.labels]
-        numbers = {kind: i for i, kind in enumerate(dict.fromkeys([None, *types]))}
-        self._types = np.array([numbers[kind] for kind in types], np.int32)
-        self._begins = np.array([label.startswith("B-") for label in self.labels])
+        words = [_read(label) for label in self.labels]
+        types = dict.fromkeys([None, *(word.type for word in words)])
+        numbers = {kind: i for i, kind in enumerate(types)}
+        self._types = np.array([numbers[word.type] for word in words], np.int32)
+        self._begins = np.array([word.begins for word in words])
+        self._ends = np.array([word.ends for word in words])
         # Right words, all words; entities that are right, true, found.
         self.counts = self.add_variable((5,), "zeros", dtype="float32", name="counts")
 
@@ -91,8 +119,12 @@ class EntityMetrics(Figures):
         """Type of every position, 0 for none, and whether an entity begins there."""
         types = ops.take(ops.convert_to_tensor(self._types), labels, axis=0)
         types = types * ops.cast(is_word, "int32")
-        begins = ops.take(ops.convert_to_tensor(self._begins), labels, axis=0)
-        before = ops.pad(types, [[0, 0], [1, 0]])[:, :-1]
+        begins, ends = (
+            ops.take(ops.convert_to_tensor(flags), labels, axis=0)
+            for flags in (self._begins, self._ends)
+        )
+        before, ended = (ops.pad(x, [[0, 0], [1, 0]])[:, :-1] for x in (types, ends))
+        begins = ops.logical_or(begins, ended)
         begins = ops.logical_or(begins, ops.not_equal(types, before))
         return types, ops.logical_and(begins, types > 0)
 
