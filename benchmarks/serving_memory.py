@@ -66,7 +66,9 @@ def main(
                     name = f"{task}_{size}_{max_length}_{'xla' if jit_compile else ''}"
                     base = (folder or pathlib.Path(place)) / name
                     if not base.exists():
-                        in_a_process(make_model, task, size, base, jit_compile, max_length)
+                        in_a_process(
+                            make_model, task, size, base, jit_compile, max_length
+                        )
                     for request in chosen:
                         command = [__file__, "--ask", base, "--requests", request]
                         print_row(task, size, jit_compile, request, command)
@@ -94,9 +96,7 @@ def make_model(task, size, base, jit_compile, max_length):
     options = {"vocabulary_size": VOCABULARY, "progress": False}
     if task == "gpt":
         tokenizer = tfzoo.ByteBPETokenizer.train(lines, **options)
-        decoder = tfzoo.GPTDecoder(
-            50257, 12, 12, 768, 3072, max_sequence_length=1024
-        )
+        decoder = tfzoo.GPTDecoder(50257, 12, 12, 768, 3072, max_sequence_length=1024)
         model = tfzoo.CausalLM(decoder, tokenizer)
     else:
         tokenizer = tfzoo.WordPieceTokenizer.train(lines, **options)

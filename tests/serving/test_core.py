@@ -150,7 +150,8 @@ def test_xla_compiles_the_core_for_every_bucket_and_agrees(classifier):
 
 
 @pytest.mark.parametrize(
-    ("rows", "seen"), [(0, {}), (1, {1}), (3, {4}), (17, {32}), (32, {32}), (33, {32, 1})]
+    ("rows", "seen"),
+    [(0, {}), (1, {1}), (3, {4}), (17, {32}), (32, {32}), (33, {32, 1})],
 )
 def test_a_compiled_core_sees_few_batch_sizes(rows, seen):
     padded = PaddedCore(

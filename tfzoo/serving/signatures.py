@@ -185,9 +185,7 @@ def strings_and_ids(
     )
 
 
-def signature_of_ids(
-    padded, name, *, vocabulary_size, num_segments, by_token=False
-):
+def signature_of_ids(padded, name, *, vocabulary_size, num_segments, by_token=False):
     """The signature `token_ids` of a core: checked ids in, what it computes out.
 
     Args:
@@ -248,7 +246,6 @@ def encoded(tokenizer, texts, max_sequence_length, *, mask_token=False):
         max_sequence_length: Largest S; longer text is truncated.
         mask_token: Whether the mask token, written in a text, is that token.
     """
-
 
     def tokenize(texts):
         return flat_rows(

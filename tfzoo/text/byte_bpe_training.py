@@ -6,14 +6,14 @@ tokens from the start, in the order of their characters, so equally frequent pai
 taken in the same order in every process.
 """
 
-import json
-
-from tokenizers import Tokenizer, models, pre_tokenizers, trainers
+from tokenizers import Tokenizer, models, pre_tokenizers
 from tqdm import tqdm
 
 from tfzoo.errors import TokenizerError
 from tfzoo.text.merge_table import NUM_BYTES
+from tfzoo.text.trainer_process import trained
 from tfzoo.text.training_text import passages, texts_of
+from tfzoo.text.training_words import LongWords
 
 
 def train_merges(source, *, vocabulary_size, num_special, min_frequency, progress):
@@ -34,13 +34,13 @@ def train_merges(source, *, vocabulary_size, num_special, min_frequency, progres
         )
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    trainer = trainers.BpeTrainer(
-        vocab_size=vocabulary_size - num_special,
-        min_frequency=min_frequency,
-        show_progress=progress,
-        special_tokens=[],
-        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
-    )
+    trainer = {
+        "vocab_size": vocabulary_size - num_special,
+        "min_frequency": min_frequency,
+        "show_progress": progress,
+        "special_tokens": [],
+        "initial_alphabet": pre_tokenizers.ByteLevel.alphabet(),
+    }
     texts = tqdm(
         texts_of(source, join=passages), "words", disable=not progress, unit=" texts"
     )
@@ -52,8 +52,9 @@ def train_merges(source, *, vocabulary_size, num_special, min_frequency, progres
             num_characters += len(text)
             yield text
 
-    tokenizer.train_from_iterator(counted(), trainer)
+    long_words = LongWords(tokenizer.pre_tokenizer.pre_tokenize_str)
+    result = trained(tokenizer, ("BpeTrainer", trainer), long_words.cut(counted()))
+    long_words.tell("cut")
     if not num_characters:
         raise TokenizerError("The text to learn merges from is empty.")
-    merges = json.loads(tokenizer.to_str())["model"]["merges"]
-    return [tuple(pair) for pair in merges]
+    return [tuple(pair) for pair in result["model"]["merges"]]

@@ -5,7 +5,8 @@ import re
 
 import numpy as np
 
-_TEXTS_AT_ONCE = 4096  # bounds the memory for what the engine knows of each token
+# Bound the memory for what the engine knows of each token, and how long Ctrl+C waits.
+_TEXTS_AT_ONCE, _CHARACTERS_AT_ONCE = 4096, 1 << 21
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
@@ -28,8 +29,19 @@ def ids_in_chunks(rust, texts):
     if isinstance(texts, str | bytes):
         raise ValueError(f"texts must be an iterable of texts. Received: {texts!r:.80}")
     texts = map(as_text, texts)
-    while chunk := list(itertools.islice(texts, _TEXTS_AT_ONCE)):
+    while chunk := _some_of(texts):
         yield [encoding.ids for encoding in rust.encode_batch_fast(chunk)]
+
+
+def _some_of(texts):
+    """The next texts of an iterator; one that is too long comes last."""
+    chunk, num_characters = [], 0
+    for text in itertools.islice(texts, _TEXTS_AT_ONCE):
+        chunk.append(text)
+        num_characters += len(text)
+        if num_characters >= _CHARACTERS_AT_ONCE:
+            break
+    return chunk
 
 
 def flat_ids(rust, texts):

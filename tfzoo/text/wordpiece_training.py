@@ -11,11 +11,13 @@ import collections
 import contextlib
 import tempfile
 
-from tokenizers import Tokenizer, models, pre_tokenizers, trainers
+from tokenizers import Tokenizer, models, pre_tokenizers
 from tqdm import tqdm
 
 from tfzoo.errors import TokenizerError
+from tfzoo.text.trainer_process import trained
 from tfzoo.text.training_text import check_source, texts_of
+from tfzoo.text.training_words import LongWords
 from tfzoo.text.wordpiece_rust import PREFIX
 
 SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
@@ -42,19 +44,21 @@ def train_vocabulary(
         tokenizer = Tokenizer(models.WordPiece(unk_token="[UNK]"))
         tokenizer.normalizer = normalizer
         tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-        trainer = trainers.WordPieceTrainer(
-            vocab_size=vocabulary_size,
-            min_frequency=min_frequency,
-            show_progress=progress,
-            special_tokens=fixed,
-            initial_alphabet=alphabet,
-            limit_alphabet=len(alphabet),
-            continuing_subword_prefix=PREFIX,
-        )
-        tokenizer.train_from_iterator(
-            tqdm(read(), "words", disable=not progress, unit=" texts"), trainer
-        )
-    ids = tokenizer.get_vocab()
+        trainer = {
+            "vocab_size": vocabulary_size,
+            "min_frequency": min_frequency,
+            "show_progress": progress,
+            "special_tokens": fixed,
+            "initial_alphabet": alphabet,
+            "limit_alphabet": len(alphabet),
+            "continuing_subword_prefix": PREFIX,
+        }
+        long_words = LongWords(tokenizer.pre_tokenizer.pre_tokenize_str)
+        texts = tqdm(read(), "words", disable=not progress, unit=" texts")
+        texts = long_words.left_out(texts, normalizer.normalize_str)
+        result = trained(tokenizer, ("WordPieceTrainer", trainer), texts)
+        long_words.tell("left out")
+    ids = result["model"]["vocab"]
     return sorted(ids, key=ids.get)
 
 

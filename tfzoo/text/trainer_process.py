@@ -1,0 +1,87 @@
+"""The trainers of `tokenizers` in a process of their own, so that Ctrl+C ends them.
+
+A trainer is one call of Rust, during which Python handles no signal and no thread of
+it runs.
+"""
+
+import contextlib
+import ctypes
+import json
+import os
+import signal
+import subprocess
+import sys
+
+from tfzoo.errors import TfzooError
+
+_PROGRAM = "from tfzoo.text.trainer_process import main; main()"
+_PR_SET_PDEATHSIG = 1  # of prctl(2)
+
+
+def trained(tokenizer, trainer, texts):
+    """What `tokenizer.train_from_iterator(texts, trainer)` makes, as a dictionary.
+
+    Args:
+        tokenizer: `tokenizers.Tokenizer`.
+        trainer: Name of one of `tokenizers.trainers`, and its arguments as a
+            dictionary.
+        texts: Iterable of str, which is read in this process.
+
+    Returns:
+        The content of `tokenizer.json`.
+    """
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    process = subprocess.Popen(
+        [sys.executable, "-c", _PROGRAM],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        env=environment,
+    )
+    try:
+        with contextlib.suppress(BrokenPipeError):  # it says why itself
+            with process.stdin as stdin:
+                stdin.write(_line([tokenizer.to_str(), trainer]))
+                for batch in _batches(texts):
+                    stdin.write(_line(batch))
+        result = process.stdout.read()
+        if process.wait():
+            raise TfzooError(
+                "The process that learns the vocabulary ended without a result "
+                f"(exit code {process.returncode}: killed, or out of memory).",
+                fix="Run the same again, with less text.",
+            )
+        return json.loads(result)
+    finally:
+        process.kill()
+        process.stdout.close()
+        process.wait()
+
+
+def _line(value):
+    return json.dumps(value).encode() + b"\n"
+
+
+def _batches(texts):
+    """Yields lists of texts with some thousand characters."""
+    batch, size = [], 0
+    for text in texts:
+        batch.append(text)
+        size += len(text)
+        if size > 1 << 16:
+            yield batch
+            batch, size = [], 0
+    yield batch
+
+
+def main():
+    """The process: reads lines of JSON, and writes the trained tokenizer."""
+    from tokenizers import Tokenizer, trainers
+
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    with contextlib.suppress(OSError, AttributeError):  # it ends with its parent
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    tokenizer, (name, arguments) = json.loads(sys.stdin.buffer.readline())
+    tokenizer = Tokenizer.from_str(tokenizer)
+    texts = map(json.loads, sys.stdin.buffer)
+    tokenizer.train_from_iterator(texts, getattr(trainers, name)(**arguments))
+    sys.stdout.write(tokenizer.to_str())

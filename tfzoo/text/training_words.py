@@ -1,0 +1,114 @@
+"""Words so long that learning from them as they are would take hours, or be of no use.
+
+A vocabulary is learned by merging neighbours, word by word, and each merge rewrites
+every word it stands in: of a word of a megabyte, a megabyte for every token.
+"""
+
+import logging
+import re
+import unicodedata
+
+LONGEST_WORD = 1000  # characters; up to there a text's length alone decides the time
+_PART = 1 << 17  # characters that are split at once: Ctrl+C waits for them
+
+logger = logging.getLogger("tfzoo")
+
+_SPACES = " \xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000"
+_OF_BPE, _OF_WORDPIECE = (
+    re.compile(
+        rf"(?<![^{space}])[^{space}]{{{LONGEST_WORD + 1}}}"
+        rf"|(?<![{space}])[{space}]{{{LONGEST_WORD + 1}}}"
+    )
+    for space in (f"\t-\r\x85{_SPACES}", f"\t\n\r{_SPACES}")
+)
+
+
+class LongWords:
+    """Texts with nothing but words of at most `LONGEST_WORD` characters.
+
+    A text without longer ones is left as it is.
+
+    Args:
+        split: Function of a text; returns its words, each with its first character and
+            the one after its last, as a pre-tokenizer of `tokenizers` does.
+    """
+
+    def __init__(self, split):
+        self.count, self._split = 0, split
+
+    def cut(self, texts):
+        """Yields `texts`, the long words of GPT-2's pattern in pieces of their own."""
+        for text in texts:
+            if len(text) <= LONGEST_WORD or not _OF_BPE.search(text):
+                yield text
+                continue
+            for part, inside in _parts(text, _ends_bpe_word):
+                done = 0
+                for _, (start, end) in self._split(part):
+                    if self._is_long(end - start, inside and not start):
+                        yield part[done:start]
+                        for place in range(start, end, LONGEST_WORD):
+                            yield part[place : min(place + LONGEST_WORD, end)]
+                        done = end
+                yield part[done:]
+
+    def left_out(self, texts, normalize):
+        """Yields `texts` without the long words of BERT, split after `normalize`."""
+        for text in texts:
+            if len(text) <= LONGEST_WORD or not _OF_WORDPIECE.search(text):
+                yield text
+                continue
+            for part, inside in _parts(text, _ends_bert_word):
+                words = self._split(normalize(part))
+                kept = [
+                    word
+                    for word, (start, _) in words
+                    if not self._is_long(len(word), inside and not start)
+                ]
+                yield part if len(kept) == len(words) else " ".join(kept)
+
+    def _is_long(self, length, goes_on):
+        self.count += length > LONGEST_WORD and not goes_on
+        return length > LONGEST_WORD or goes_on
+
+    def tell(self, what):
+        """Logs how many there were and what became of them."""
+        if self.count:
+            logger.warning(
+                "Words of more than %d characters were %s: %d.",
+                LONGEST_WORD,
+                what,
+                self.count,
+            )
+
+
+def _parts(text, ends_word):
+    """Yields parts of a text, cut between words, and whether each begins inside one.
+
+    That is a long one: no other is longer than what is looked back over.
+
+    Args:
+        text: str.
+        ends_word: Function of two neighbouring characters.
+    """
+    start, inside = 0, False
+    while start < len(text):
+        end = min(start + _PART, len(text))
+        places = range(end, max(end - LONGEST_WORD - 1, start), -1)
+        is_whole = end == len(text)
+        if not is_whole:
+            found = (i for i in places if ends_word(text[i - 1], text[i]))
+            whole = next(found, None)
+            is_whole, end = whole is not None, end if whole is None else whole
+        yield text[start:end], inside
+        start, inside = end, not is_whole
+
+
+def _ends_bpe_word(before, after):
+    if after in " \t\n":
+        return not before.isspace()
+    return before.isalnum() and not after.isalnum()
+
+
+def _ends_bert_word(before, after):
+    return after in " \t\n\r" or unicodedata.category(after)[0] == "P"
