@@ -4,9 +4,10 @@
     python recipes/export_model.py --preset runs/gpt --output saved_models/gpt \
         --max-new-tokens 200 --temperature 0.8 --top-p 0.95
 
-Reads the preset directory that `finetune_classifier.py`, `pretrain_bert.py`,
-`pretrain_gpt.py` or `finetune_gpt.py` wrote (or one of `transformers`, also on the
-Hugging Face hub: `hf://ORG/NAME`) and writes
+Reads the preset directory of any task: what `finetune_classifier.py`,
+`pretrain_bert.py`, `pretrain_gpt.py` or `finetune_gpt.py` wrote, a tagger or a model
+that answers questions (or one of `transformers`, also on the Hugging Face hub:
+`hf://ORG/NAME`), and writes
 `saved_models/mail/1`, the next time `2`, and so on, beside them `models.config` and
 `batching_parameters.txt`. A version is written whole or not at all.
 `saved_models/README.md` tells how to serve it; `predict.py` asks it here.
@@ -32,9 +33,9 @@ def main(
     """Writes a trained model as the next version of a SavedModel for TF Serving.
 
     Args:
-        preset: Directory of a classifier, of a GPT, of an embedder (also one of
-            sentence-transformers), or of a pretrained BERT, which is exported as one
-            that fills gaps; or hf://ORG/NAME.
+        preset: Directory of a classifier, a tagger, a model that answers questions, a
+            GPT, an embedder (also one of sentence-transformers), or of a pretrained
+            BERT, which is exported as one that fills gaps; or hf://ORG/NAME.
         output: Folder of the versions; its name becomes the model's name.
         jit_compile: Compile the numeric part by XLA when it is served. TF Serving on a
             CPU then needs `--xla_cpu_compilation_enabled=true`.
@@ -70,7 +71,12 @@ def main(
         )
     version = task.export_version(output, jit_compile=jit_compile, **asked)
     print(f"wrote {version}")
-    print(f'ask it: python recipes/predict.py --model {version} --text "..."')
+    arguments = '--text "..."'
+    if isinstance(task, tasks.QuestionAnswerer):
+        arguments = '--question "..." --context "..."'
+    elif getattr(task, "text_pair", False):
+        arguments += ' --text-pair "..."'
+    print(f"ask it: python recipes/predict.py --model {version} {arguments}")
 
 
 if __name__ == "__main__":

@@ -2,12 +2,15 @@
 
     python recipes/predict.py --model saved_models/mail/1 --text "You won!" "See you?"
     python recipes/predict.py --model saved_models/mail < lines.txt
+    python recipes/predict.py --model saved_models/squad --question "Who met Alan?" \
+        --context "Ada met Alan in London."
 
 Prints one line for each text: of a classifier `label<TAB>score`; of one with several
 labels per text these pairs for the labels of a probability of at least 0.5; of a
-regression the score; of a model that fills gaps `word<TAB>score` for each `[MASK]`;
-of a model that generates what comes after the text, which may take several lines; of
-one that embeds the numbers of the vector with tabs between.
+regression the score; of a tagger `word<TAB>label` for each word; of a model that
+answers questions `answer<TAB>score`; of one that fills gaps `word<TAB>score` for each
+`[MASK]`; of one that generates what comes after the text, which may take several lines;
+of one that embeds the numbers of the vector with tabs between.
 With `--json` a line is an object that holds everything the model answered.
 """
 
@@ -18,6 +21,8 @@ import pathlib
 import sys
 
 THRESHOLD = 0.5
+# What a model is asked with, in the order of the columns of a line.
+COLUMNS = (("text",), ("text", "text_pair"), ("question", "context"), ("prompt",))
 
 
 class UserError(Exception):
@@ -28,6 +33,8 @@ def main(
     model: pathlib.Path,
     text: list[str] | None = None,
     text_pair: list[str] | None = None,
+    question: list[str] | None = None,
+    context: list[str] | None = None,
     input: str | None = None,
     as_json: bool = False,
     batch_size: int = 32,
@@ -38,22 +45,31 @@ def main(
         model: A version's folder, or the folder of versions, whose highest is taken.
         text: Texts; None reads lines from `input`.
         text_pair: As many second texts, where the model takes pairs.
-        input: File of texts, one in a line, pairs with a tab between; "-" or None is
-            the standard input.
+        question: Questions, where the model answers such.
+        context: As many texts that hold the answers.
+        input: File of texts, one in a line, pairs with a tab between, and so questions
+            and contexts; "-" or None is the standard input.
         as_json: Whether to print JSON objects.
         batch_size: Texts asked at once.
     """
     folder = version_folder(model)
     loaded = load_model(folder)
     signature = loaded.signatures["serving_default"]
-    takes_pairs = "text_pair" in signature.structured_input_signature[1]
+    inputs = signature.structured_input_signature[1]
+    (columns,) = (names for names in COLUMNS if {*names} == {*inputs})
+    given = {
+        "text": text,
+        "text_pair": text_pair,
+        "question": question,
+        "context": context,
+    }
+    given = {name: values for name, values in given.items() if values is not None}
+    if given and input is not None:
+        raise UserError(f"There must be --input or {flags(given)}, not both.")
+    texts = texts_of(given, columns) if given else lines_of(input, columns)
     labels = read_labels(folder)
-    if text is None:
-        texts = lines_of(input, takes_pairs)
-    else:
-        texts = pairs_of(text, text_pair, takes_pairs)
     for batch in batches(texts, batch_size):
-        for answer in ask(signature, batch, labels):
+        for answer in ask(signature, columns, batch, labels):
             print(json.dumps(answer, ensure_ascii=False) if as_json else line(answer))
 
 
@@ -73,7 +89,7 @@ def version_folder(path):
 
 
 def load_model(folder):
-    """A SavedModel whose signature `serving_default` takes text or prompts."""
+    """A SavedModel whose signature `serving_default` takes one of `COLUMNS`."""
     import tensorflow as tf
 
     try:
@@ -83,7 +99,7 @@ def load_model(folder):
         raise UserError(f"{folder}: The model cannot be loaded: {reason}") from None
     signature = loaded.signatures.get("serving_default")
     inputs = signature.structured_input_signature[1] if signature else {}
-    if set(inputs) not in ({"text"}, {"text", "text_pair"}, {"prompt"}):
+    if {*inputs} not in [{*names} for names in COLUMNS]:
         raise UserError(
             f"{folder}: The model must have a signature serving_default that takes "
             f"text. Received: {sorted(loaded.signatures)} with inputs {sorted(inputs)}."
@@ -99,37 +115,44 @@ def read_labels(folder):
     return path.read_text(encoding="utf-8").split("\n")[:-1]
 
 
-def pairs_of(texts, text_pairs, takes_pairs):
+def flags(names):
+    """Names of arguments as they are written."""
+    return " and ".join("--" + name.replace("_", "-") for name in names)
+
+
+def texts_of(given, columns):
     """Tuples of the strings of each text given by argument."""
-    if takes_pairs != (text_pairs is not None):
-        wanted = "needs" if takes_pairs else "takes no"
-        raise UserError(f"This model {wanted} --text-pair.")
-    columns = [texts] if text_pairs is None else [texts, text_pairs]
-    if len(columns[0]) != len(columns[-1]):
+    wanted = ["text" if name == "prompt" else name for name in columns]
+    if [*given] != wanted:
+        raise UserError(f"This model takes {flags(wanted)}. Received: {flags(given)}.")
+    sizes = [len(given[name]) for name in wanted]
+    if len({*sizes}) > 1:
         raise UserError(
-            "There must be as many --text-pair as --text. Received: "
-            f"{len(columns[1])} and {len(columns[0])}."
+            f"There must be as many {flags(wanted[1:])} as {flags(wanted[:1])}. "
+            f"Received: {sizes[1]} and {sizes[0]}."
         )
-    encoded = [[os.fsencode(text) for text in column] for column in columns]
+    encoded = [[os.fsencode(text) for text in given[name]] for name in wanted]
     return zip(*encoded, strict=True)
 
 
-def lines_of(input, takes_pairs):
+def lines_of(input, columns):
     """Tuples of the strings of each line, as bytes: the model reads any of them."""
     name = "standard input" if input in (None, "-") else input
+    what = "a question and a context" if "question" in columns else "two texts"
     try:
         file = sys.stdin.buffer if input in (None, "-") else open(input, "rb")
     except OSError as e:
         raise UserError(f"{name}: The file cannot be read: {e.strerror}.") from None
     with file:
         for number, text in enumerate(file, 1):
-            parts = text.rstrip(b"\r\n").split(b"\t") if takes_pairs else [text]
-            if takes_pairs and len(parts) != 2:
+            text = text.rstrip(b"\r\n")
+            parts = text.split(b"\t") if len(columns) == 2 else [text]
+            if len(parts) != len(columns):
                 raise UserError(
-                    f"{name}:{number}: A line must be two texts with a tab between. "
+                    f"{name}:{number}: A line must be {what} with a tab between. "
                     f"Received: {len(parts)}."
                 )
-            yield tuple(part.rstrip(b"\r\n") for part in parts)
+            yield tuple(parts)
 
 
 def batches(texts, size):
@@ -144,28 +167,39 @@ def batches(texts, size):
         yield batch
 
 
-def ask(signature, batch, labels):
+def ask(signature, columns, batch, labels):
     """A dictionary for each text of a batch."""
     import tensorflow as tf
 
-    columns = zip(*batch, strict=True)
-    inputs = signature.structured_input_signature[1]
-    names = ("prompt",) if "prompt" in inputs else ("text", "text_pair")
     texts = {
         name: tf.constant(list(column))
-        for name, column in zip(names, columns, strict=False)
+        for name, column in zip(columns, zip(*batch, strict=True), strict=True)
     }
-    outputs = {name: value.numpy() for name, value in signature(**texts).items()}
-    for row in range(len(batch)):
-        yield described({key: value[row] for key, value in outputs.items()}, labels)
+    try:
+        outputs = {name: value.numpy() for name, value in signature(**texts).items()}
+        rows = [
+            described({key: value[row] for key, value in outputs.items()}, labels)
+            for row in range(len(batch))
+        ]
+    except tf.errors.OpError as e:
+        raise UserError(f"The model failed: {e.message.splitlines()[0]}") from None
+    except (KeyError, IndexError, ValueError, TypeError, AttributeError):
+        shapes = ", ".join(f"{name} {value.shape}" for name, value in outputs.items())
+        raise UserError(f"These are not answers of tfzoo's models: {shapes}.") from None
+    return rows
 
 
 def described(row, labels):
-    """One answer as plain values: names for the probabilities, no padding of gaps."""
+    """One answer as plain values: names for the probabilities, no padding."""
     if "text" in row:
         return {"text": row["text"].decode()}
     if "embedding" in row:
         return {"embedding": row["embedding"].tolist()}
+    if "answer" in row:
+        answer = {"answer": row["answer"].decode(), "score": float(row["score"])}
+        return answer | {name: int(row[name]) for name in ("start", "end")}
+    if "words" in row:
+        return {"words": [tagged(row, i) for i in range(row["num_words"])]}
     if "tokens" in row:
         return {
             "gaps": [
@@ -186,7 +220,20 @@ def described(row, labels):
         values = [float(value) for value in row["probabilities"]]
         names = labels or [str(i) for i in range(len(values))]
         answer["probabilities"] = dict(zip(names, values, strict=True))
+    if not answer:
+        raise KeyError
     return answer
+
+
+def tagged(row, i):
+    """A word of a text, and what is said of it."""
+    return {
+        "word": row["words"][i].decode(),
+        "label": row["labels"][i].decode(),
+        "score": float(row["scores"][i]),
+        "start": int(row["starts"][i]),
+        "end": int(row["ends"][i]),
+    }
 
 
 def line(answer):
@@ -195,7 +242,11 @@ def line(answer):
         return answer["text"]
     if "embedding" in answer:
         return "\t".join(f"{number:.6f}" for number in answer["embedding"])
-    if "gaps" in answer:
+    if "words" in answer:
+        return "\t".join(f"{word['word']}\t{word['label']}" for word in answer["words"])
+    if "answer" in answer:
+        pairs = [(answer["answer"], answer["score"])]
+    elif "gaps" in answer:
         pairs = [(best["token"], best["score"]) for best, *_ in answer["gaps"]]
     elif "label" in answer:
         pairs = [(answer["label"], answer["score"])]
@@ -226,9 +277,12 @@ def arguments():
         nargs="+",
         help="as many second texts, where the model wants them",
     )
+    add("--question", nargs="+", help="questions, where the model answers such")
+    add("--context", nargs="+", help="as many texts that hold the answers")
     add(
         "--input",
-        help="file of texts, one in a line (pairs: a tab between); - is stdin",
+        help="file of texts, one in a line (two with a tab between where the model "
+        "takes two); - is stdin",
     )
     add("--json", action="store_true", dest="as_json", help="print JSON objects")
     add("--batch-size", type=int, default=32, help="texts asked at once (32)")

@@ -12,7 +12,14 @@ import pytest
 
 from tfzoo.errors import ExportError, OutputError, TfzooError
 from tfzoo.models import BertEncoder, GPTDecoder
-from tfzoo.tasks import BertPretrainer, CausalLM, MaskedLM, TextClassifier
+from tfzoo.tasks import (
+    BertPretrainer,
+    CausalLM,
+    MaskedLM,
+    QuestionAnswerer,
+    TextClassifier,
+    TokenClassifier,
+)
 from tfzoo.text import ByteBPETokenizer, WordPieceTokenizer
 
 RECIPES = pathlib.Path(__file__).resolve().parents[2] / "recipes"
@@ -178,21 +185,66 @@ def test_pairs_are_lines_with_a_tab_between(tmp_path, printed):
     assert float(score) == pytest.approx(answer["score"], abs=1e-5)
 
 
-def test_pairs_come_as_two_lists_of_one_length(tmp_path):
+def test_texts_come_as_the_model_takes_them(tmp_path):
     predict = load("predict")
-    with pytest.raises(predict.UserError, match="needs --text-pair"):
-        predict.pairs_of(["a"], None, takes_pairs=True)
-    with pytest.raises(predict.UserError, match="takes no --text-pair"):
-        predict.pairs_of(["a"], ["b"], takes_pairs=False)
-    given = predict.pairs_of(["a", "b"], ["c", "d"], takes_pairs=True)
+    pair = ("text", "text_pair")
+    with pytest.raises(
+        predict.UserError, match=r"takes --text and --text-pair. Received: --text\."
+    ):
+        predict.texts_of({"text": ["a"]}, pair)
+    with pytest.raises(predict.UserError, match=r"takes --text\. Received: --question"):
+        predict.texts_of({"question": ["a"], "context": ["b"]}, ("prompt",))
+    given = predict.texts_of({"text": ["a", "b"], "text_pair": ["c", "d"]}, pair)
     assert list(given) == [(b"a", b"c"), (b"b", b"d")]
-    with pytest.raises(predict.UserError, match="as many.*Received: 1 and 2"):
-        predict.pairs_of(["a", "b"], ["c"], takes_pairs=True)
+    with pytest.raises(predict.UserError, match="as many --context.*Received: 1 and 2"):
+        predict.texts_of(
+            {"question": ["a", "b"], "context": ["c"]}, ("question", "context")
+        )
     (tmp_path / "pairs.tsv").write_text("a\tb\nc\n")
     with pytest.raises(predict.UserError, match=r"pairs.tsv:2: .*Received: 1\."):
-        list(predict.lines_of(str(tmp_path / "pairs.tsv"), takes_pairs=True))
+        list(predict.lines_of(str(tmp_path / "pairs.tsv"), pair))
     with pytest.raises(predict.UserError, match="absent.txt: .*cannot be read"):
-        list(predict.lines_of(str(tmp_path / "absent.txt"), takes_pairs=False))
+        list(predict.lines_of(str(tmp_path / "absent.txt"), ("text",)))
+
+
+def test_a_tagger_gives_every_word_its_label(tmp_path, printed, capsys):
+    labels = ["O", "B-pet", "S-pet"]
+    task = TokenClassifier(backbone(pooler=False), TOKENIZER, labels)
+    versions = exported(task, tmp_path, "pets")
+    assert '--text "..."' in capsys.readouterr().out
+    texts = ["the dog runs!", "", "a cat"]
+    expected = [answer["words"] for answer in task.tag(texts)]
+    rows = printed(model=versions, text=texts, as_json=True)
+    for row, words in zip(rows, expected, strict=True):
+        found = json.loads(row)["words"]
+        for one, other in zip(found, words, strict=True):
+            assert one == {**other, "score": pytest.approx(other["score"], abs=1e-5)}
+    (tmp_path / "texts.txt").write_text("\n".join(texts))
+    lines = printed(model=versions, input=str(tmp_path / "texts.txt"))
+    assert [line.split("\t")[::2] for line in lines] == [
+        [word["word"] for word in words] or [""] for words in expected
+    ]
+
+
+def test_questions_are_answered_out_of_their_contexts(tmp_path, printed, capsys):
+    task = QuestionAnswerer(backbone(pooler=False), TOKENIZER)
+    versions = exported(task, tmp_path, "squad")
+    assert '--question "..." --context "..."' in capsys.readouterr().out
+    questions, contexts = ["the dog?", "a cat"], ["the dog runs fast .", "a cat " * 40]
+    expected = task.answer(questions, contexts)
+    rows = printed(model=versions, question=questions, context=contexts, as_json=True)
+    for row, answer in zip(map(json.loads, rows), expected, strict=True):
+        assert row["answer"] == answer["answer"]
+        assert row["score"] == pytest.approx(answer["score"], abs=1e-5)
+    lines = [f"{q}\t{c}\n" for q, c in zip(questions, contexts, strict=True)]
+    result = predict("--model", versions, input="".join(lines).encode())
+    assert result.returncode == 0, result.stderr.decode()
+    assert [line.split("\t")[0] for line in result.stdout.decode().splitlines()] == [
+        answer["answer"] for answer in expected
+    ]
+    result = predict("--model", versions, "--text", "a")
+    assert result.returncode == 1
+    assert "takes --question and --context. Received: --text." in result.stderr.decode()
 
 
 def test_several_labels_trained_in_bfloat16_are_served_in_float32(tmp_path, printed):
@@ -260,3 +312,16 @@ def test_a_broken_or_foreign_saved_model_is_one_line(tmp_path):
     tf.saved_model.save(module, tmp_path / "foreign", signatures=module.double)
     with pytest.raises(predict.UserError, match=r"takes text.*inputs \['x'\]"):
         predict.main(tmp_path / "foreign", text=["a"])
+
+    def strange(text):
+        return {"shape": tf.strings.length(text)}
+
+    module = tf.Module()
+    module.ask = tf.function(
+        strange, input_signature=[tf.TensorSpec([None], tf.string, "text")]
+    )
+    tf.saved_model.save(module, tmp_path / "strange", signatures=module.ask)
+    with pytest.raises(
+        predict.UserError, match=r"not answers of.*shape \(1,\)"
+    ):
+        predict.main(tmp_path / "strange", text=["a"])

@@ -1,4 +1,4 @@
-"""The padded core: parts of bounded size, few lengths, and XLA agrees with the graph."""
+"""The padded core: bounded parts, few lengths, and XLA agrees with the graph."""
 
 import numpy as np
 import pytest

@@ -313,3 +313,17 @@ def test_nothing_is_printed(served, tmp_path, capfd):
     printed = capfd.readouterr()
     assert printed.out == ""
     assert "Assets written" not in printed.err
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_weights_that_are_not_finite_are_never_exported(value, tmp_path):
+    weights = tf.Variable([[1.0, 2.0], [3.0, value]], name="output/kernel")
+    function = tf.function(lambda x: {"y": x @ weights}, autograph=False)
+    concrete = function.get_concrete_function(tf.TensorSpec([None, 2], name="x"))
+    served = ServedModel({"serving_default": concrete}, {}, ())
+    wrong = rf"must be finite\. Received: output/kernel.*\[1, 1\] = {value}\."
+    with pytest.raises(ExportError, match=wrong):
+        export_version(tmp_path / "base", served)
+    with pytest.raises(ExportError, match=wrong):
+        export_saved_model(tmp_path / "model", served)
+    assert not any(tmp_path.iterdir())

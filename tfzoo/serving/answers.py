@@ -165,7 +165,7 @@ def _window_spans(logits, where, max_answer_length):
 
     The sum `score` of the logits of a window's best span and its `place`, start times
     the most tokens plus length; `nothing`, the logit of no answer; and of the logits of
-    start and of end (W, 2) the `largest` and, relative to it, the `sum` of exponentials.
+    start and of end (W, 2) the `largest`, and the `sum` of exponentials relative to it.
     """
     position = tf.range(tf.shape(logits)[1])
     columns = position - where["offset"][:, tf.newaxis]

@@ -28,10 +28,12 @@ def export_version(base, served):
 
     Raises:
         OutputError: `base` cannot be written or holds something else.
-        ExportError: a label cannot stand in a line of `labels.txt`.
+        ExportError: a label cannot stand in a line of `labels.txt`, or a variable is
+            not finite.
     """
     base = pathlib.Path(base)
     _label_lines(served.labels)
+    _refuse_non_finite(served)
 
     def write(directory):
         _write(directory, served)
@@ -49,8 +51,10 @@ def export_saved_model(path, served):
 
     Raises:
         OutputError: something stands at `path`, or it cannot be written.
-        ExportError: a label cannot stand in a line of `labels.txt`.
+        ExportError: a label cannot stand in a line of `labels.txt`, or a variable is
+            not finite.
     """
+    _refuse_non_finite(served)
     with written_beside(path, directory=True) as directory:
         _write(directory, served)
 
@@ -62,12 +66,7 @@ def _write(directory, served):
     nothing else is: the result needs neither Keras nor this package.
     """
     root = tf.Module()
-    variables = {
-        id(variable): variable
-        for function in served.functions.values()
-        for variable in function.variables
-    }
-    root.weights = sorted(variables.values(), key=lambda variable: variable.name)
+    root.weights = _variables(served)
     logger = tf.get_logger()
     level = logger.level
     logger.setLevel(logging.ERROR)
@@ -84,6 +83,31 @@ def _write(directory, served):
     if served.labels is not None:
         (extra / "labels.txt").write_bytes(_label_lines(served.labels))
     write_warmup(extra / "tf_serving_warmup_requests", served.warmup)
+
+
+def _variables(served):
+    """Every variable that a signature reads, once, by name."""
+    variables = {
+        id(variable): variable
+        for function in served.functions.values()
+        for variable in function.variables
+    }
+    return sorted(variables.values(), key=lambda variable: variable.name)
+
+
+def _refuse_non_finite(served):
+    for variable in _variables(served):
+        if not variable.dtype.is_floating:
+            continue
+        wrong = ~tf.math.is_finite(variable)
+        if tf.reduce_any(wrong):
+            name = getattr(variable, "path", variable.name)
+            place = [int(i) for i in tf.where(wrong)[0]]
+            value = float(tf.boolean_mask(variable, wrong)[0])
+            raise ExportError(
+                f"The weights must be finite. Received: {name}{place} = {value}.",
+                fix="Export an earlier checkpoint, or train again.",
+            )
 
 
 def _name_methods(directory, methods):
