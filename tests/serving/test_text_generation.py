@@ -4,7 +4,12 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfzoo.serving import causal_lm_signatures
+from tfzoo.serving import (
+    causal_lm_signatures,
+    parts,
+    text_generation,
+    text_scoring,
+)
 from tfzoo.serving.request_rows import first_ids, last_ids
 
 NEW = 40  # as exported
@@ -237,3 +242,31 @@ def test_rows_of_ids_keep_their_end_or_their_beginning():
     assert counts.numpy().tolist() == [2, 0, 1, 2]
     dense, counts = first_ids(ids[:0], 2, 9)
     assert dense.shape == (0, 1) and counts.shape == (0,)
+
+
+def test_rows_that_are_computed_in_parts_get_what_they_get_alone(
+    causal_lm, monkeypatch
+):
+    prompts = [p for p in PROMPTS for _ in range(3)] + ["dog"] * 5
+
+    def answers():
+        functions = causal_lm_signatures(
+            causal_lm.backbone, causal_lm.tokenizer, max_new_tokens=9
+        ).functions
+        return (
+            texts_of(functions["serving_default"](prompt=tf.constant(prompts))["text"]),
+            functions["score"](text=tf.constant(prompts)),
+        )
+
+    together, scores = answers()
+    monkeypatch.setattr(text_generation, "PART_BYTES", 1 << 16)
+    monkeypatch.setattr(text_scoring, "PART", 100)
+    monkeypatch.setattr(text_scoring, "TOKENS_AT_ONCE", 7)
+    monkeypatch.setattr(parts, "TEXT_PART", 100)
+    in_parts, their_scores = answers()
+    assert in_parts == together
+    assert len({*together}) == len(PROMPTS) + 1
+    np.testing.assert_array_equal(scores["token_count"], their_scores["token_count"])
+    np.testing.assert_allclose(
+        scores["log_probability"], their_scores["log_probability"], rtol=1e-4
+    )

@@ -79,7 +79,7 @@ def rows_of_part(cost, most, *, jit_compile):
 
     Where XLA compiles, one of `XLA_BATCH_SIZES`, so that no larger one ever is.
     """
-    rows = tf.maximum(most // cost, 1)
+    rows = tf.maximum(most // tf.maximum(cost, 1), 1)
     if not jit_compile:
         return rows
     sizes = tf.constant(XLA_BATCH_SIZES)

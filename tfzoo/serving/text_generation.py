@@ -8,6 +8,8 @@ import tensorflow as tf
 from tfzoo.generation import decode
 from tfzoo.generation.options import GenerationOptions
 from tfzoo.generation.rules import rules_for
+from tfzoo.serving.core import longest_first, rows_of_part
+from tfzoo.serving.parts import flat_rows, ragged_rows, text_in_parts
 from tfzoo.serving.request_rows import (
     last_ids,
     limited,
@@ -19,6 +21,8 @@ from tfzoo.serving.signatures import STRINGS, ServedModel, traced
 from tfzoo.serving.text_scoring import TextScoring
 from tfzoo.serving.warmup import generation_requests
 
+PART_BYTES = 1 << 28  # of keys, values and logits that are held at once
+_LOGITS = 8  # times that those of a row are held while its next token is chosen
 NUMBERS = {
     "max_new_tokens": tf.int32,
     "top_k": tf.int32,
@@ -165,17 +169,58 @@ class _Generation:
 
     def __call__(self, prompts, options):
         with tf.device("/CPU:0"):
-            count = tf.shape(prompts)[0]
             options = limited(
                 options,
                 max_new_tokens=self._max_new_tokens,
                 vocabulary_size=self._decoder.vocabulary_size,
             )
             ids, lengths = last_ids(
-                self._tokenizer.graph(prompts, end_token=True),
+                self._tokenized(prompts),
                 self._context - options["max_new_tokens"],
                 self._end_id,
             )
+            # Where XLA compiles, the cache has room for all that may be asked for.
+            new = (
+                self._max_new_tokens if self._jit_compile else options["max_new_tokens"]
+            )
+
+        def generate(rows):
+            with tf.device("/CPU:0"):
+                kept = tf.gather(lengths, rows)
+                part = tf.gather(ids, rows)[:, : tf.reduce_max(tf.pad(kept, [[0, 1]]))]
+                chosen = {name: tf.gather(x, rows) for name, x in options.items()}
+            return self._generated(part, kept, chosen)
+
+        token_bytes, row_bytes = self._bytes
+        return longest_first(
+            generate,
+            lengths + new + -(-row_bytes // token_bytes),
+            lambda cost: rows_of_part(
+                cost, PART_BYTES // token_bytes, jit_compile=self._jit_compile
+            ),
+        )
+
+    @property
+    def _bytes(self):
+        """Memory for keys and values of a token, and for choosing the next of a row."""
+        decoder = self._decoder
+        token_bytes = 2 * 4 * decoder.num_layers * decoder.hidden_dim
+        return token_bytes, 4 * _LOGITS * decoder.vocabulary_size
+
+    def _tokenized(self, prompts):
+        """Ragged ids (B, None), not more than the context has."""
+
+        def tokenize(texts):
+            ids = self._tokenizer.graph(texts["prompt"], end_token=True)
+            return flat_rows({"ids": ids[:, -self._context :]})
+
+        flat = text_in_parts(tokenize, {"prompt": prompts})
+        return ragged_rows(flat, ["ids"])["ids"]
+
+    def _generated(self, ids, lengths, options):
+        """What comes after some rows: `text` and `token_count`."""
+        with tf.device("/CPU:0"):
+            count = tf.size(lengths)
             ids = padded_ids(ids, self._end_id, self._context, self._jit_compile)
             rows = tf.shape(ids)[0]
             lengths = padded_rows(lengths, rows, 1)

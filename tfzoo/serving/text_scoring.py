@@ -5,7 +5,11 @@ Shapes: B texts, S tokens, V vocabulary_size.
 
 import tensorflow as tf
 
+from tfzoo.serving.core import PART, longest_first, num_columns, rows_of_part
+from tfzoo.serving.parts import flat_rows, ragged_rows, text_in_parts
 from tfzoo.serving.request_rows import first_ids, padded_ids, padded_rows
+
+TOKENS_AT_ONCE = 256  # whose logits are held
 
 
 class TextScoring:
@@ -34,36 +38,60 @@ class TextScoring:
         )
 
     def __call__(self, texts):
+        most = self.max_sequence_length
+
+        def tokenize(texts):
+            return flat_rows({"ids": self._tokenizer.graph(texts["text"])[:, :most]})
+
         with tf.device("/CPU:0"):
-            count = tf.shape(texts)[0]
-            ids, lengths = first_ids(
-                self._tokenizer.graph(texts), self.max_sequence_length, self._end_id
-            )
-            most = self.max_sequence_length
-            ids = padded_ids(ids, self._end_id, most, self._jit_compile)
-            real = padded_rows(lengths, tf.shape(ids)[0], 0)
-        sums = self._compute(ids, real)
-        return {"log_probability": sums[:count], "token_count": lengths}
+            flat = text_in_parts(tokenize, {"text": texts})
+            ids = ragged_rows(flat, ["ids"])["ids"]
+            ids, lengths = first_ids(ids, most, self._end_id)
+
+        def score(rows):
+            with tf.device("/CPU:0"):
+                kept = tf.gather(lengths, rows)
+                part = tf.gather(ids, rows)[:, : tf.reduce_max(tf.pad(kept, [[0, 1]]))]
+                part = padded_ids(part, self._end_id, most, self._jit_compile)
+                real = padded_rows(kept, tf.shape(part)[0], 0)
+            return {"sums": self._compute(part, real)[: tf.size(rows)]}
+
+        found = longest_first(
+            score,
+            lengths,
+            lambda cost: rows_of_part(
+                num_columns(cost, most, jit_compile=self._jit_compile),
+                PART,
+                jit_compile=self._jit_compile,
+            ),
+        )
+        return {"log_probability": found["sums"], "token_count": lengths}
 
     def _log_probability(self, ids, lengths):
         """Ids (B, S) after the end token, of which `lengths` count -> float32 (B,)."""
-        width = tf.shape(ids)[1]
+        shape = tf.shape(ids)
         before = tf.pad(ids[:, :-1], [[0, 0], [1, 0]], constant_values=self._end_id)
-        mask = tf.sequence_mask(lengths, width, tf.int32)
+        mask = tf.sequence_mask(lengths, shape[1], tf.int32)
         inputs = {"token_ids": before, "padding_mask": mask}
         hidden = self._decoder(inputs, training=False)
+        # Logits (B, S, V) of a whole part would not fit into memory.
+        size = tf.reduce_prod(shape)
+        some = tf.minimum(size, TOKENS_AT_ONCE)
+        number = (size + some - 1) // some
+        hidden = tf.reshape(hidden, [size, hidden.shape[-1]])
+        more = number * some - size
+        hidden = tf.reshape(
+            tf.pad(hidden, [[0, more], [0, 0]]), [number, some, hidden.shape[-1]]
+        )
+        labels = tf.reshape(tf.pad(tf.reshape(ids, [-1]), [[0, more]]), [number, some])
 
-        def of_one_row(row):
-            # Logits (B, S, V) of a whole batch would not fit into memory.
-            hidden, ids, mask = row
-            losses = tf.nn.sparse_softmax_cross_entropy_with_logits(
-                labels=ids, logits=self._decoder.logits(hidden)
-            )
-            return 0.0 - tf.reduce_sum(losses * tf.cast(mask, tf.float32))
-
-        return tf.map_fn(
-            of_one_row,
-            (hidden, ids, mask),
+        losses = tf.map_fn(
+            lambda tokens: tf.nn.sparse_softmax_cross_entropy_with_logits(
+                labels=tokens[1], logits=self._decoder.logits(tokens[0])
+            ),
+            (hidden, labels),
             parallel_iterations=1,
             fn_output_signature=tf.float32,
         )
+        losses = tf.reshape(tf.reshape(losses, [-1])[:size], shape)
+        return 0.0 - tf.reduce_sum(losses * tf.cast(mask, tf.float32), axis=1)
