@@ -89,8 +89,9 @@ def in_a_process(function, *arguments):
 
 def make_model(task, size, base, jit_compile, max_length):
     """Exports a model of random weights."""
-    import tfzoo
     from pydoc_data.topics import topics
+
+    import tfzoo
 
     lines = "\n".join(topics[name] for name in sorted(topics)).split("\n")
     options = {"vocabulary_size": VOCABULARY, "progress": False}

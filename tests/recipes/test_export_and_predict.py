@@ -321,7 +321,5 @@ def test_a_broken_or_foreign_saved_model_is_one_line(tmp_path):
         strange, input_signature=[tf.TensorSpec([None], tf.string, "text")]
     )
     tf.saved_model.save(module, tmp_path / "strange", signatures=module.ask)
-    with pytest.raises(
-        predict.UserError, match=r"not answers of.*shape \(1,\)"
-    ):
+    with pytest.raises(predict.UserError, match=r"not answers of.*shape \(1,\)"):
         predict.main(tmp_path / "strange", text=["a"])

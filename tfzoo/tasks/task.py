@@ -559,9 +559,9 @@ class Task(AutoCompile, Preset, FiniteUpdates, keras.Model):
         """
         outputs = super().predict(batches, **kwargs)
         return tf.nest.map_structure(
-            lambda x: x.to_tensor(np.nan).numpy()
-            if isinstance(x, tf.RaggedTensor)
-            else x,
+            lambda x: (
+                x.to_tensor(np.nan).numpy() if isinstance(x, tf.RaggedTensor) else x
+            ),
             outputs,
         )
 
