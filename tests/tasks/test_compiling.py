@@ -187,6 +187,15 @@ def test_a_clone_with_the_same_weights_gives_the_same_numbers(classifier):
     assert clone.optimizer.schedule.peak_learning_rate == 1e-3
 
 
+def test_a_clone_that_would_untie_the_output_layer_is_refused(make_gpt, byte_tokenizer):
+    task = CausalLM(make_gpt(), byte_tokenizer)
+    with pytest.raises(ValueError, match="clone_model: copy = type.task.*next_token"):
+        keras.models.clone_model(task)
+    copy = CausalLM.from_config(task.get_config())
+    copy.set_weights(task.get_weights())
+    assert copy.count_params() == task.count_params()
+
+
 def test_a_loss_of_the_users_own_has_targets_of_its_own(classifier):
     def distance(y, logits):
         return keras.ops.mean(keras.ops.square(y - logits), axis=-1)

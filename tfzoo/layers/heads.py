@@ -22,6 +22,25 @@ def gather_positions(x, positions):
     return ops.take(ops.reshape(x, (-1, dim)), rows, axis=0)
 
 
+class _Shared(dict):
+    """The config of a layer that a head shares with a model.
+
+    What is saved and loaded becomes a plain dict. One that never was is handed on by
+    `keras.models.clone_model`, layer by layer, which would untie the two.
+    """
+
+
+def _embedding(config):
+    if isinstance(config["token_embedding"], _Shared):
+        raise ValueError(
+            "A head that shares the model's token embedding cannot be cloned alone, nor "
+            "by keras.models.clone_model: copy = type(task).from_config("
+            "task.get_config()), then copy.set_weights(task.get_weights()). Received: "
+            f"{config['name']}"
+        )
+    return keras.saving.deserialize_keras_object(config["token_embedding"])
+
+
 @keras.saving.register_keras_serializable("tfzoo")
 class MaskedLMHead(LayerKeywords, keras.layers.Layer):
     """Scores of all ids at the masked positions, tied to the token embedding.
@@ -82,8 +101,8 @@ class MaskedLMHead(LayerKeywords, keras.layers.Layer):
     def get_config(self):
         return {
             **super().get_config(),
-            "token_embedding": keras.saving.serialize_keras_object(
-                self.token_embedding
+            "token_embedding": _Shared(
+                keras.saving.serialize_keras_object(self.token_embedding)
             ),
             "activation": self.activation,
             "layer_norm_epsilon": self.layer_norm_epsilon,
@@ -91,8 +110,7 @@ class MaskedLMHead(LayerKeywords, keras.layers.Layer):
 
     @classmethod
     def from_config(cls, config):
-        embedding = keras.saving.deserialize_keras_object(config["token_embedding"])
-        return cls(**{**config, "token_embedding": embedding})
+        return cls(**{**config, "token_embedding": _embedding(config)})
 
 
 @keras.saving.register_keras_serializable("tfzoo")
@@ -186,12 +204,11 @@ class NextTokenHead(LayerKeywords, keras.layers.Layer):
     def get_config(self):
         return {
             **super().get_config(),
-            "token_embedding": keras.saving.serialize_keras_object(
-                self.token_embedding
+            "token_embedding": _Shared(
+                keras.saving.serialize_keras_object(self.token_embedding)
             ),
         }
 
     @classmethod
     def from_config(cls, config):
-        embedding = keras.saving.deserialize_keras_object(config["token_embedding"])
-        return cls(**{**config, "token_embedding": embedding})
+        return cls(**{**config, "token_embedding": _embedding(config)})

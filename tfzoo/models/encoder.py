@@ -45,7 +45,8 @@ class Encoder(BackbonePreset, keras.Model):
     pooler = False
 
     def __init__(self, arguments, inputs, embed, *, dtype=None, **kwargs):
-        dtype = policy_with_float32_weights(dtype)
+        policy = policy_with_float32_weights(dtype)
+        dtype = policy.name  # of which Keras writes a layer's config by itself
         size = arguments.__getitem__
         epsilon = arguments.get("layer_norm_epsilon", self.layer_norm_epsilon)
         dropout = size("dropout")
@@ -91,12 +92,12 @@ class Encoder(BackbonePreset, keras.Model):
         self.trainable = self.trainable  # of the layers, too, tracked only now
 
         # Config
-        self.dtype_policy = dtype  # which Keras's functional models leave out
+        self.dtype_policy = policy  # which Keras's functional models leave out
         self.token_embedding = token_embedding
         self.argument_names = tuple(arguments)
         for name, value in arguments.items():
             setattr(self, name, value)
-        self.dtype_name = dtype.name
+        self.dtype_name = policy.name
 
     def call(self, inputs, training=None, mask=None):
         # Keras's own takes any other keyword, and drops it.

@@ -72,7 +72,8 @@ class GPTDecoder(BackbonePreset, keras.Model):
         dtype=None,
         **kwargs,
     ):
-        dtype = policy_with_float32_weights(dtype)
+        policy = policy_with_float32_weights(dtype)
+        dtype = policy.name  # of which Keras writes a layer's config by itself
 
         # Layers
         token_embedding = TokenEmbedding(
@@ -119,7 +120,7 @@ class GPTDecoder(BackbonePreset, keras.Model):
         self.trainable = self.trainable  # of the layers, too, tracked only now
 
         # Config
-        self.dtype_policy = dtype  # which Keras's functional models leave out
+        self.dtype_policy = policy  # which Keras's functional models leave out
         self.token_embedding = token_embedding
         self.position_embedding = position_embedding
         self.transformer_layers = transformer_layers
@@ -135,7 +136,7 @@ class GPTDecoder(BackbonePreset, keras.Model):
         self.layer_norm_epsilon = layer_norm_epsilon
         self.attention_dropout = attention_dropout
         self.embeddings_dropout = embeddings_dropout
-        self.dtype_name = dtype.name
+        self.dtype_name = policy.name
 
     def call(self, inputs, training=None, mask=None):
         # Keras's own takes any other keyword, and drops it.

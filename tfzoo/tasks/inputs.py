@@ -223,7 +223,12 @@ def _pairs(x):
 
 
 def array_of(x):
-    """What NumPy makes of a container that knows how; None of any other."""
+    """What NumPy makes of a container that knows how; None of any other.
+
+    Nor of lists and tuples, whose values are to be looked at one by one.
+    """
+    if isinstance(x, list | tuple):
+        return None
     if isinstance(x, np.ndarray):
         return x
     if isinstance(x, tf.Tensor | tf.Variable):
@@ -275,7 +280,7 @@ def numbers_of(x, what):
     Raises:
         ValueError: one is no number.
     """
-    array = None if isinstance(x, list | tuple) else array_of(x)
+    array = array_of(x)
     if array is None:
         x = list(x) if isinstance(x, Iterable) else x
         array = np.array(x, object) if _is_flat(x) else np.asarray(x)
@@ -301,6 +306,7 @@ def _is_flat(x):
 
 def shown(value):
     """The value as it can stand in a line of an error."""
+    value = value.item() if isinstance(value, np.generic) else value
     text = " ".join(repr(value).split())
     return text if len(text) <= 80 else text[:77] + "..."
 

@@ -38,7 +38,7 @@ class RowPerText:
         require_whole("batch_size", batch_size, 1)
         batch_size = batch_size or BATCH_SIZE
         encoded = self.encode_texts(texts)
-        if len(texts.texts) <= batch_size and not kwargs.get("callbacks"):
+        if len(texts.texts) <= batch_size and not set(kwargs) - {"verbose"}:
             if self.distribute_strategy.num_replicas_in_sync == 1:
                 # One batch needs none of the pipeline that `predict` builds anew.
                 return self.outputs_of(self._dense(encoded))

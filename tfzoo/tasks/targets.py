@@ -299,7 +299,7 @@ def _is_binary(value):
 
 
 def _not_bools(y):
-    array = array_of(y) if not isinstance(y, list | tuple) else np.array(y[:1])
+    array = np.array(y[:1]) if isinstance(y, list | tuple) else array_of(y)
     if array is not None and array.dtype.kind == "b":
         raise ValueError(f"A regression learns numbers. Received: {shown(y)}")
     return y

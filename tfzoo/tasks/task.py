@@ -379,7 +379,7 @@ class Task(AutoCompile, Preset, FiniteUpdates, keras.Model):
         x = self.gathered(x)
         factors = None if class_weight is None else self.class_factors(class_weight)
         if (raw := self.raw_input(x)) is None:
-            return self._batches(
+            return self._epoch_batches(
                 x, y, sample_weight, batch_size, factors, shuffle=shuffle, seed=seed
             )
         y = targets_of_table(x) if y is None else y
@@ -405,7 +405,7 @@ class Task(AutoCompile, Preset, FiniteUpdates, keras.Model):
         examples = examples_of_steps(self, data, rows)
         return Batches(data, per_epoch, is_continuous=True, examples=examples)
 
-    def _batches(
+    def _epoch_batches(
         self, x, y, sample_weight, batch_size, factors=None, *, shuffle=False, seed=0
     ):
         """The `Batches` of one epoch of what is no raw text in memory."""
@@ -492,7 +492,7 @@ class Task(AutoCompile, Preset, FiniteUpdates, keras.Model):
         """Batches of what `evaluate` is given."""
         x = self.gathered(x)
         if (raw := self.raw_input(x)) is None:
-            return self._batches(x, y, sample_weight, batch_size).batches
+            return self._epoch_batches(x, y, sample_weight, batch_size).batches
         y = targets_of_table(x) if y is None else y
         data = self.evaluation_data(
             raw, y, sample_weight, batch_size=batch_size or BATCH_SIZE
@@ -604,7 +604,9 @@ class Task(AutoCompile, Preset, FiniteUpdates, keras.Model):
         factors = None if class_weight is None else self.class_factors(class_weight)
         raw = self.raw_input(x)
         if raw is None:
-            data = self._batches(x, y, sample_weight, sys.maxsize, factors).batches
+            data = self._epoch_batches(
+                x, y, sample_weight, sys.maxsize, factors
+            ).batches
         else:
             data = _weighed(
                 self.evaluation_data(
