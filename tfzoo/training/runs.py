@@ -8,8 +8,6 @@ import shutil
 import sys
 import tempfile
 
-import keras
-
 from tfzoo.errors import OutputError, TfzooError
 from tfzoo.files import write_json
 from tfzoo.training.callbacks import Progress, Recording
@@ -31,8 +29,12 @@ from tfzoo.training.run_directory import (
     require_same,
     sha256,
 )
+from tfzoo.training.run_steps import (
+    number_of_steps,
+    parts_of_run,
+    require_restorable,
+)
 from tfzoo.training.saving import Saving
-from tfzoo.training.schedules import PlannedSchedule
 from tfzoo.training.snapshots import STATE
 
 MIN_POINTS = 500  # of the loss curve, where there are so many steps
@@ -191,21 +193,14 @@ class Run:
             TfzooError: loss, gradient or weight is not finite. It names the step and
                 its examples; see `on_non_finite`.
         """
-        total_steps = _total_steps(steps_per_epoch, epochs, total_steps)
-        _require_restorable(model)
+        total_steps = number_of_steps(steps_per_epoch, epochs, total_steps)
+        require_restorable(model)
         policy = self._policy(model)
-
-        def examples(step):
-            batch = next(iter(make_dataset(step - 1).take(1)), None)
-            tokenizer = getattr(model, "tokenizer", None)
-            numbers = None if rows is None else rows(step - 1)
-            return batch and shown_examples(batch, tokenizer, numbers)
-
         watching = Watching(
             policy,
             record=self.record,
             total_steps=total_steps,
-            examples=examples,
+            examples=_examples(model, make_dataset, rows),
             others=callbacks,
         )
         recording = Recording(
@@ -224,48 +219,33 @@ class Run:
             check=watching.check_weights,
         )
         if not saving.restore(model, make_dataset) and policy == "rewind":
-            saving.save(model)
+            saving.save(model)  # to go back to
+        self._model = model
         options = dict(
             validation_data=validation_data,
             validation_steps=validation_steps,
-            shuffle=False,  # the dataset's own order
-            verbose=0,
+            callbacks=[watching, recording, *callbacks, saving],
         )
-        self._model = model
         with guarded(model):
             while True:
-                parts = _parts(self.record.step, steps_per_epoch, total_steps)
+                parts = parts_of_run(self.record.step, steps_per_epoch, total_steps)
                 try:
-                    self._train(
-                        model,
-                        make_dataset,
-                        ({**part, **options} for part in parts),
-                        total_steps,
-                        [watching, recording, *callbacks, saving],
-                    )
+                    self._train(model, make_dataset, parts, saving, **options)
                     break
                 except Rewind as fault:
-                    left_out = {*self.record.left_out, fault.step}
-                    saving.restore(model, make_dataset)
-                    self.record.left_out = sorted({*self.record.left_out, *left_out})
-                    print(
-                        f"warning: {fault} The run goes on from step "
-                        f"{self.record.step} and leaves update {fault.step} out.",
-                        file=sys.stderr,
-                    )
-        if self.record.left_out:
+                    self._rewind(fault, lambda: saving.restore(model, make_dataset))
+        if left_out := len(self.record.left_out):
             print(
-                f"warning: {len(self.record.left_out)} of {self.record.step} updates "
-                "were left out, because they were not finite.",
+                f"warning: {left_out} of {self.record.step} updates were left out, "
+                "because they were not finite.",
                 file=sys.stderr,
             )
         return self.record
 
-    def _train(self, model, make_dataset, parts, total_steps, callbacks):
-        """Calls `fit` for each of `parts`, which are its arguments."""
-        saving = callbacks[-1]
+    def _train(self, model, make_dataset, parts, saving, callbacks, **options):
+        """Calls `fit` for each of `parts`, which are arguments of it."""
         with contextlib.ExitStack() as stack:
-            progress = Progress(self.record, total_steps)
+            progress = Progress(self.record, saving.total_steps)
             logs = EventLogs(self.record, self.directory / "logs")
             stack.callback(progress.close)
             stack.callback(logs.close)
@@ -274,10 +254,23 @@ class Run:
                 model.fit(
                     make_dataset(self.record.step),
                     **part,
+                    **options,
                     callbacks=[*callbacks, progress, logs],
+                    shuffle=False,  # the dataset's own order
+                    verbose=0,
                 )
                 if model.stop_training:
                     break
+
+    def _rewind(self, fault, restore):
+        left_out = {*self.record.left_out, fault.step}
+        restore()
+        self.record.left_out = sorted({*self.record.left_out, *left_out})
+        print(
+            f"warning: {fault} The run goes on from step {self.record.step} and leaves "
+            f"update {fault.step} out.",
+            file=sys.stderr,
+        )
 
     def _policy(self, model):
         compiled = getattr(model, "on_non_finite", "stop")
@@ -342,58 +335,13 @@ class Run:
         return files
 
 
-def _total_steps(steps_per_epoch, epochs, total_steps):
-    if (epochs is None) == (total_steps is None):
-        raise ValueError(
-            "Either epochs or total_steps must be given. "
-            f"Received: epochs={epochs}, total_steps={total_steps}"
-        )
-    if total_steps is None:
-        total_steps = steps_per_epoch * epochs
-    if steps_per_epoch < 1 or total_steps < 1:
-        raise ValueError(
-            "steps_per_epoch, epochs and total_steps must be 1 or more. Received: "
-            f"steps_per_epoch={steps_per_epoch}, {total_steps} steps in all"
-        )
-    return total_steps
+def _examples(model, make_dataset, rows):
+    """step, from 1 -> text that names its examples, which are made again."""
 
+    def examples(step):
+        batch = next(iter(make_dataset(step - 1).take(1)), None)
+        tokenizer = getattr(model, "tokenizer", None)
+        numbers = None if rows is None else rows(step - 1)
+        return batch and shown_examples(batch, tokenizer, numbers)
 
-def _require_restorable(model):
-    if keras.backend.backend() != "tensorflow":
-        raise ValueError(
-            "Run.fit needs the TensorFlow backend, where variables are up to date "
-            f"after every step. Received: {keras.backend.backend()!r}"
-        )
-    if not (model.compiled and model.built):
-        raise ValueError(
-            "The model must be compiled and built. "
-            f"Received: compiled={model.compiled}, built={model.built}"
-        )
-    _require_fixed_schedule(model.optimizer)
-    if getattr(model.optimizer, "inner_optimizer", model.optimizer).use_ema:
-        raise ValueError(
-            "use_ema must be False: fit puts the averages in the weights' place "
-            "whenever it returns, which happens within a run. Received: use_ema=True"
-        )
-
-
-def _require_fixed_schedule(optimizer):
-    optimizer = getattr(optimizer, "inner_optimizer", optimizer)
-    if isinstance(getattr(optimizer, "schedule", None), PlannedSchedule):
-        raise ValueError(
-            "Each call of fit would plan the learning rate anew, and a run makes "
-            "several: compile(total_steps=...). Received: total_steps=None"
-        )
-
-
-def _parts(step, steps_per_epoch, total_steps):
-    """The calls of `fit`: the rest of an epoch, whole epochs, a shorter last one."""
-    while step < total_steps:
-        epoch, done = divmod(step, steps_per_epoch)
-        whole = (total_steps - step) // steps_per_epoch
-        if done or not whole:
-            steps, epochs = min(steps_per_epoch - done, total_steps - step), 1
-        else:
-            steps, epochs = steps_per_epoch, whole
-        yield dict(initial_epoch=epoch, epochs=epoch + epochs, steps_per_epoch=steps)
-        step += steps * epochs
+    return examples
