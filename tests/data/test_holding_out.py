@@ -112,12 +112,21 @@ def test_one_class_alone_is_told(examples, capsys):
     assert "--validation" in line
 
 
+def test_texts_that_stand_too_often_are_held_out_with_a_warning(examples, capsys):
+    rows = [(("good", "bad")[i % 2], f"y{i % 2}") for i in range(40)]
+    train, held_out = examples(rows).split_every(10)
+    assert collections.Counter(held_out.labels) == {"y0": 2, "y1": 2}
+    assert len(train) == 36
+    line = capsys.readouterr().err
+    assert line.count("\n") == 1
+    assert "was learned from as well" in line and "--validation" in line
+
+
 @pytest.mark.parametrize(
     ("rows", "rule"),
     [
         ([(f"t{i}", "x") for i in range(9)], "at least 10 examples .* Received: 9"),
         ([(f"t{i}", f"y{i}") for i in range(20)], "None of 20 examples can be held"),
-        ([("t", f"y{i % 2}") for i in range(20)], "None of 20 examples can be held"),
     ],
 )
 def test_where_nothing_can_be_held_out_a_line_names_the_way_out(examples, rows, rule):

@@ -37,6 +37,7 @@ def texts():
 @pytest.fixture
 def classifier(make_encoder, tokenizer, texts):
     model = TextClassifier(make_encoder(), tokenizer, ["no", "yes"])
+    model.compile(total_steps=100)
     model.fit(texts, ["no", "yes"] * 12, batch_size=4, verbose=0)
     model.evaluate(texts, ["no", "yes"] * 12, batch_size=4, verbose=0)
     model.predict(texts, batch_size=4, verbose=0)

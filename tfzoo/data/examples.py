@@ -7,7 +7,7 @@ import sys
 import numpy as np
 
 from tfzoo.data.cells import label_of, text_of
-from tfzoo.data.holding_out import held_out_rows
+from tfzoo.data.holding_out import held_out_rows, numbered
 from tfzoo.data.readers import read_records
 from tfzoo.errors import DataError
 
@@ -74,10 +74,18 @@ class Examples:
             texts = list(zip(texts, self.text_pairs, strict=True))
         labels = self._label_sets()
         rows = held_out_rows(texts, labels, period, seed)
+        if not rows and len(set(texts)) < len(texts):
+            rows = held_out_rows(numbered(texts), labels, period, seed)
+            print(
+                f"warning: {self.spec}: every text stands too often to be held out "
+                "whole, so that what is held out was learned from as well. "
+                f"{_VALIDATION}",
+                file=sys.stderr,
+            )
         if not rows:
             raise DataError(
                 f"None of {len(self)} examples can be held out: every class must keep "
-                "one, and equal texts stay together.",
+                "one to learn from.",
                 path=self.spec,
                 fix=_VALIDATION,
             )

@@ -45,6 +45,16 @@ def held_out_rows(texts, labels, period, seed=0):
     )
 
 
+def numbered(texts):
+    """The texts, each with how often it stood before, so that no two are equal."""
+    before = collections.Counter()
+    found = []
+    for text in texts:
+        found.append((text, before[text]))
+        before[text] += 1
+    return found
+
+
 class _Group:
     """The rows of one text."""
 
