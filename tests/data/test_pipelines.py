@@ -62,6 +62,24 @@ def test_batches_by_length_are_not_tuned(tokenizer):
     assert is_tuned(bucketed) is False
 
 
+@pytest.mark.parametrize("wrong", [0, -1, 2.5, True])
+def test_a_batch_size_of_nothing_is_named(text_file, tokenizer, wrong):
+    source = open_pretraining_data([text_file], tokenizer, progress=False)
+    strings, rows = tf.data.Dataset.from_tensors("a"), encoded(tokenizer)
+    for batches in (
+        source.batches,
+        source.validation_batches,
+        lambda size: padded_batches(rows, batch_size=size, pad_id=0),
+        lambda size: bucketed_strings(
+            strings, tokenizer.graph.encode, batch_size=size, pad_id=0
+        ),
+    ):
+        with pytest.raises(ValueError, match=f"batch_size must .* Received: {wrong}"):
+            batches(wrong)
+    with pytest.raises(ValueError, match="max_examples must .* from 1. Received: 0"):
+        source.validation_batches(4, max_examples=0)
+
+
 def test_an_option_that_was_set_stays():
     options = tf.data.Options()
     options.autotune.enabled = True

@@ -6,7 +6,7 @@ Letters: N examples, B batch_size, S the longest of a batch.
 import numpy as np
 import tensorflow as tf
 
-from tfzoo.data.pipelines import without_waiting
+from tfzoo.data.pipelines import require_whole, without_waiting
 
 SECOND = "second_"  # before the names of the inputs of second texts
 POOL_BATCHES = (
@@ -36,8 +36,7 @@ def bucketed_batches(lengths, batch_size, *, seed, epoch, shuffle=True):
         `num_batches(N, B)` arrays of indices int64: B each, the remainder in one.
     """
     lengths = np.asarray(lengths)
-    if batch_size < 1:
-        raise ValueError(f"batch_size must be at least 1. Received: {batch_size}")
+    require_whole("batch_size", batch_size, 1)
     if not shuffle:
         return _cut(np.argsort(lengths, kind="stable"), batch_size)
     random = np.random.default_rng([seed, epoch])
@@ -86,6 +85,9 @@ def padded_batches(
     """
     if weights is not None and targets is None:
         raise ValueError("weights need targets.")
+    require_whole("batch_size", batch_size, 1)
+    require_whole("epochs", epochs, 0)
+    require_whole("start_step", start_step, 0)
     columns = {"": encoded} if seconds is None else {"": encoded, SECOND: seconds}
     lengths = sum(np.diff(column.row_splits) for column in columns.values())
     count = num_batches(len(lengths), batch_size)

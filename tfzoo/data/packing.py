@@ -14,7 +14,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfzoo.data.corpus import build_corpus
-from tfzoo.data.pipelines import without_waiting
+from tfzoo.data.pipelines import require_whole, without_waiting
 from tfzoo.data.shuffling import shuffled
 from tfzoo.data.whole_text import WholeText
 
@@ -110,6 +110,8 @@ class PackedText:
             `padding_mask` int32 (B, S), where the mask numbers the documents as
             `GPTDecoder` wants it; the next tokens int32 (B, S); float32 (B, S).
         """
+        require_whole("batch_size", batch_size, 1)
+        require_whole("start_step", start_step, 0)
         steps = tf.data.Dataset.counter(start_step)
         return self._dataset(steps, batch_size, self._random_rows)
 
@@ -119,6 +121,8 @@ class PackedText:
         Every token of them is the target of one of weight 1; the last window and the
         last batch are filled up with targets of weight 0.
         """
+        require_whole("batch_size", batch_size, 1)
+        require_whole("max_examples", max_examples, 1)
         count = min(self.num_examples, max_examples or self.num_examples)
 
         def rows(step, batch_size):

@@ -1,6 +1,18 @@
-"""A `tf.data` pipeline whose end comes with its last batch."""
+"""What every pipeline here asks for, and an end that comes with the last batch."""
 
+import numpy as np
 import tensorflow as tf
+
+
+def require_whole(name, value, least):
+    """Raises `ValueError` unless a value is None or a whole number from `least`."""
+    if value is None:
+        return
+    whole = isinstance(value, int | np.integer) and not isinstance(value, bool)
+    if not whole or value < least:
+        raise ValueError(
+            f"{name} must be a whole number from {least}. Received: {value!r}"
+        )
 
 
 def without_waiting(dataset):

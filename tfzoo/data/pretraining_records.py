@@ -6,7 +6,7 @@ max_sequence_length, M max_predictions.
 
 import tensorflow as tf
 
-from tfzoo.data.pipelines import without_waiting
+from tfzoo.data.pipelines import require_whole, without_waiting
 from tfzoo.data.prepared_directory import record_files
 from tfzoo.data.record_layout import RecordLayout, weigh_first
 from tfzoo.data.running_text import content_hash
@@ -79,6 +79,8 @@ class RecordSource:
 
     def batches(self, batch_size, *, start_step=0):
         """Endless batches of B examples from step `start_step` on."""
+        require_whole("batch_size", batch_size, 1)
+        require_whole("start_step", start_step, 0)
         epoch, skipped = divmod(start_step * batch_size, self.num_examples)
         return without_waiting(
             tf.data.Dataset.counter(epoch)
@@ -95,6 +97,8 @@ class RecordSource:
 
         The last batch is filled up with copies whose weights are 0.
         """
+        require_whole("batch_size", batch_size, 1)
+        require_whole("max_examples", max_examples, 1)
         count = min(self.num_examples, max_examples or self.num_examples)
 
         def filled(step, records):

@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from tfzoo.data.masking import WordMasking
 from tfzoo.data.pair_table import PairTable, rows_of_pairs
-from tfzoo.data.pipelines import without_waiting
+from tfzoo.data.pipelines import require_whole, without_waiting
 from tfzoo.data.record_layout import as_training_batch, weigh_first
 from tfzoo.data.shuffling import shuffled
 from tfzoo.errors import DataError
@@ -78,6 +78,8 @@ class TextSource:
 
     def batches(self, batch_size, *, start_step=0):
         """Endless batches of B examples from step `start_step` on."""
+        require_whole("batch_size", batch_size, 1)
+        require_whole("start_step", start_step, 0)
         return self._dataset(tf.data.Dataset.counter(start_step), batch_size)
 
     def validation_batches(self, batch_size, *, max_examples=None):
@@ -85,6 +87,8 @@ class TextSource:
 
         The last batch is filled up with copies whose weights are 0.
         """
+        require_whole("batch_size", batch_size, 1)
+        require_whole("max_examples", max_examples, 1)
         count = min(self.num_examples, max_examples or self.num_examples)
         steps = tf.data.Dataset.range(-(-count // batch_size))
         return (

@@ -5,7 +5,7 @@ Letters: B batch_size, S the longest of a batch.
 
 import tensorflow as tf
 
-from tfzoo.data.pipelines import without_waiting
+from tfzoo.data.pipelines import require_whole, without_waiting
 
 _POOL_BATCHES = 32
 
@@ -53,6 +53,8 @@ def bucketed_strings(
     Returns:
         As `padded_strings`.
     """
+
+    require_whole("batch_size", batch_size, 1)
 
     def cut(pool, batch):
         x, *rest = _parts(batch)
