@@ -33,7 +33,7 @@ class _Shared(dict):
 def _embedding(config):
     if isinstance(config["token_embedding"], _Shared):
         raise ValueError(
-            "A head that shares the model's token embedding cannot be cloned alone, nor "
+            "A head that shares the token embedding cannot be cloned alone, nor "
             "by keras.models.clone_model: copy = type(task).from_config("
             "task.get_config()), then copy.set_weights(task.get_weights()). Received: "
             f"{config['name']}"
