@@ -164,6 +164,7 @@ class Scoring:
             self._score_function = tf.function(
                 self._scored,
                 input_signature=[tf.TensorSpec([None, None], tf.int32)] * 2,
+                autograph=False,
             )
         return self._score_function(ids, mask).numpy()
 
