@@ -11,8 +11,8 @@ import tensorflow as tf
 
 from tfzoo.data.string_batches import dense_batch
 from tfzoo.errors import shown
+from tfzoo.tasks.feeding import BATCH_SIZE
 from tfzoo.tasks.inputs import text_of, texts_or_one
-from tfzoo.tasks.task import BATCH_SIZE
 
 MOST_LOGITS = 2**25  # of a batch: 128 MB
 

@@ -11,6 +11,7 @@ from tfzoo.data.buckets import padded_batches
 from tfzoo.serving import masked_lm_signatures
 from tfzoo.tasks.checks import whole_targets
 from tfzoo.tasks.encoder_task import EncoderTask
+from tfzoo.tasks.feeding import BATCH_SIZE
 from tfzoo.tasks.gap_filling import GapFilling
 from tfzoo.tasks.inputs import example_weights, raw_texts
 from tfzoo.tasks.masked_words import (
@@ -18,7 +19,6 @@ from tfzoo.tasks.masked_words import (
     masking_of_batches,
 )
 from tfzoo.tasks.stored_arguments import stored_task_arguments
-from tfzoo.tasks.task import BATCH_SIZE
 from tfzoo.training import losses, metrics
 
 

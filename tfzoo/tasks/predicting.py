@@ -8,8 +8,8 @@ import tensorflow as tf
 
 from tfzoo.data.buckets import ordered_batches
 from tfzoo.data.string_batches import dense_batch
+from tfzoo.tasks.feeding import BATCH_SIZE, require_whole
 from tfzoo.tasks.inputs import raw_texts
-from tfzoo.tasks.task import BATCH_SIZE, require_whole
 
 
 class RowPerText:

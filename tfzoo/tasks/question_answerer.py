@@ -21,10 +21,10 @@ from tfzoo.tasks.answering import (
 )
 from tfzoo.tasks.checks import whole_targets
 from tfzoo.tasks.encoder_task import EncoderTask
+from tfzoo.tasks.feeding import BATCH_SIZE, require_whole
 from tfzoo.tasks.inputs import example_weights
 from tfzoo.tasks.stored_arguments import stored_task_arguments
 from tfzoo.tasks.tagging import as_rows
-from tfzoo.tasks.task import BATCH_SIZE, require_whole
 from tfzoo.tasks.token_outputs import token_outputs
 from tfzoo.training.answers import AnswerSpanLoss, AnswerSpanMetrics, exact_match_and_f1
 

@@ -17,6 +17,7 @@ from tfzoo.tasks.classifier_config import (
     stored_classifier,
 )
 from tfzoo.tasks.encoder_task import EncoderTask
+from tfzoo.tasks.feeding import BATCH_SIZE, made_by_a_task
 from tfzoo.tasks.inputs import (
     Texts,
     checked_weights,
@@ -27,7 +28,6 @@ from tfzoo.tasks.inputs import (
 )
 from tfzoo.tasks.predicting import RowPerText
 from tfzoo.tasks.targets import Targets
-from tfzoo.tasks.task import BATCH_SIZE, made_by_a_task
 from tfzoo.training import losses, metrics
 
 _LEARNS = {

@@ -14,6 +14,7 @@ from tfzoo.models import BACKBONES
 from tfzoo.serving import text_embedder_signatures
 from tfzoo.tasks.checks import weights_in_graph, whole_targets
 from tfzoo.tasks.encoder_task import EncoderTask
+from tfzoo.tasks.feeding import BATCH_SIZE
 from tfzoo.tasks.inputs import (
     Texts,
     array_of,
@@ -25,7 +26,6 @@ from tfzoo.tasks.inputs import (
 )
 from tfzoo.tasks.predicting import RowPerText
 from tfzoo.tasks.stored_arguments import stored_task_arguments
-from tfzoo.tasks.task import BATCH_SIZE
 from tfzoo.training.pair_losses import CosineError, InBatchNegatives
 
 _HASHES = 2**31 - 1

@@ -20,6 +20,7 @@ from tfzoo.tasks.batches import dataset_of_batches, is_batches
 from tfzoo.tasks.checks import weights_in_graph
 from tfzoo.tasks.classifier_config import dropout_field, stored_token_classifier
 from tfzoo.tasks.encoder_task import EncoderTask
+from tfzoo.tasks.feeding import BATCH_SIZE, made_by_a_task, require_whole
 from tfzoo.tasks.inputs import (
     example_weights,
     raw_sentences,
@@ -29,7 +30,6 @@ from tfzoo.tasks.inputs import (
 )
 from tfzoo.tasks.tagging import as_rows, tagged_text, tagged_words
 from tfzoo.tasks.targets import Targets
-from tfzoo.tasks.task import BATCH_SIZE, made_by_a_task, require_whole
 from tfzoo.tasks.token_outputs import token_outputs
 from tfzoo.text.segments import EncodedBatch
 from tfzoo.training import losses, metrics

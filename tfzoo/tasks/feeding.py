@@ -1,0 +1,328 @@
+"""What `fit`, `evaluate` and `predict` of a task are given -> checked batches.
+
+Shapes: N examples, B batch, S sequence, C classes.
+"""
+
+import sys
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+import tensorflow as tf
+
+from tfzoo.data.pipelines import without_waiting
+from tfzoo.tasks.batch_examples import examples_of_steps, row_numbers
+from tfzoo.tasks.batches import array_batches, dataset_of_batches, is_batches
+from tfzoo.tasks.checks import (
+    check_dataset,
+    checked,
+    finite_numbers,
+    of_each_output,
+)
+from tfzoo.tasks.inputs import (
+    batched,
+    is_raw_dataset,
+    num_rows,
+    part_of,
+    raw_texts,
+    targets_of_table,
+)
+
+BATCH_SIZE = 32
+
+
+class Feeding:
+    """A mix-in: every road on which text, ids, targets and weights enter a task.
+
+    Raw text in memory goes through the task's `training_data`, a dataset of it through
+    `map_strings`, and prepared ids through `checks`; a generator or `PyDataset` becomes
+    a dataset first. A task defines, beside what `Task` says:
+        targets_of_ids(y, inputs): Targets of prepared ids, checked, and the weights
+            that they imply or None.
+        target_specs_of_ids(y, x): Their `tf.TensorSpec`s, from those of y and x.
+    """
+
+    @staticmethod
+    def raw_input(x):
+        """`x` in a form that `training_data` takes, None if it is not raw."""
+        return raw_texts(x)
+
+    @staticmethod
+    def raw_batches(x):
+        """`x` if it is a batched dataset of raw input, None if it is anything else."""
+        return batched(x) if is_raw_dataset(x) else None
+
+    @staticmethod
+    def gathered(x):
+        """`x`, or the raw input of a dataset where the task needs all of it at once."""
+        return x
+
+    def known_inputs(self):
+        """Names of the prepared inputs that are needed, and of those that may be."""
+        return self._input_names, ()
+
+    def input_limits(self, length):
+        """Dict of the name of an input of rows (B, length) -> its numbers lie below."""
+        return {
+            "token_ids": self.backbone.vocabulary_size,
+            "segment_ids": self.num_segments,
+            "padding_mask": 2,
+            "mask_positions": length,
+        }
+
+    def checked_targets(self, y, inputs):
+        """Targets of prepared ids, checked.
+
+        Args:
+            y: What `fit` was given.
+            inputs: Dict of the checked inputs.
+
+        Returns:
+            (a nest of arrays, weights that they imply or None).
+
+        Raises:
+            ValueError: a target is none of the task's; with a loss of the user's, it is
+                not finite.
+        """
+        if not self.has_own_loss:
+            return self.targets_of_ids(y, inputs)
+        return of_each_output(lambda x: finite_numbers(x, "y"), y), None
+
+    def target_specs(self, y, x):
+        """The specs of what `checked_targets` returns, from the specs of y and x."""
+        if not self.has_own_loss:
+            return self.target_specs_of_ids(y, x)
+        return y, None
+
+    def batches_to_fit(
+        self,
+        x,
+        y,
+        sample_weight,
+        class_weight,
+        *,
+        batch_size,
+        first_epoch,
+        epochs,
+        steps_per_epoch,
+        shuffle,
+        seed,
+    ):
+        """The `Batches` of a `fit`."""
+        x = self.gathered(x)
+        factors = None if class_weight is None else self.class_factors(class_weight)
+        if (raw := self.raw_input(x)) is None:
+            return self._epoch_batches(
+                x, y, sample_weight, batch_size, factors, shuffle=shuffle, seed=seed
+            )
+        y = targets_of_table(x) if y is None else y
+        options = dict(
+            batch_size=batch_size or BATCH_SIZE,
+            epochs=max(epochs, 1),
+            shuffle=shuffle,
+            seed=seed,
+        )
+        data = self.training_data(raw, y, sample_weight, **options)
+        per_epoch = int(data.cardinality()) // max(epochs, 1)
+        if not per_epoch:
+            raise ValueError("There must be at least one example. Received: none")
+        steps = steps_per_epoch or per_epoch
+        if steps * epochs > per_epoch * max(epochs, 1):
+            data = data.repeat()
+        data = without_waiting(_weighed(data.skip(first_epoch * steps), factors))
+
+        def rows(step):
+            start = first_epoch * steps + step
+            return row_numbers(self.training_data, raw, y, start_step=start, **options)
+
+        examples = examples_of_steps(self, data, rows)
+        return Batches(data, per_epoch, is_continuous=True, examples=examples)
+
+    def _epoch_batches(
+        self, x, y, sample_weight, batch_size, factors=None, *, shuffle=False, seed=0
+    ):
+        """The `Batches` of one epoch of what is no raw text in memory."""
+        if is_batches(x) or isinstance(x, tf.data.Dataset):
+            _refuse_beside_batches(x, y, sample_weight, batch_size)
+            if not isinstance(x, tf.data.Dataset):
+                x = dataset_of_batches(x, self.refusals, shuffle=shuffle, seed=seed)
+            data = self._checked_batches(x, seed)
+        else:
+            parts = checked(self, x, y, sample_weight)
+            if len(parts) == 1:
+                raise ValueError(
+                    "Prepared ids are trained on with targets. Received: y=None"
+                )
+            data = array_batches(
+                parts, batch_size or BATCH_SIZE, shuffle=shuffle, seed=seed
+            )
+        data = without_waiting(_weighed(data, factors))
+        count = int(data.cardinality())
+        return Batches(data, count if count >= 0 else None, is_continuous=False)
+
+    def _checked_batches(self, dataset, seed):
+        """A dataset of the user's as (inputs, targets, ...)."""
+        if getattr(dataset, "made_by_a_task", False):
+            return dataset
+        if (raw := self.raw_batches(dataset)) is None:
+            return check_dataset(self, dataset)
+        data = self.map_strings(raw, seed=seed)
+        if not isinstance(data.element_spec, tuple):
+            raise ValueError(
+                "Batches of raw text are trained on with targets: (text, targets). "
+                f"Received: {dataset.element_spec}"
+            )
+        return data
+
+    def class_factors(self, class_weight):
+        """The weights of the classes, float32 (C,); refused where there are none."""
+        raise ValueError(
+            f"class_weight goes with one label a text; give a {type(self).__name__} "
+            f"sample_weight. Received: class_weight={class_weight!r}"
+        )
+
+    def split(self, x, y, sample_weight, share):
+        """((x, y, weights) to train on, (x, y, weights) to validate on), the last ones.
+
+        Of raw text and prepared arrays, as Keras splits arrays.
+        """
+        if not 0 < share < 1:
+            raise ValueError(
+                f"validation_split must be over 0 and under 1. Received: {share}"
+            )
+        if isinstance(x, tf.data.Dataset) or is_batches(x):
+            raise ValueError(
+                "validation_split needs all examples in memory; give batches "
+                f"validation_data. Received: {type(x).__name__}"
+            )
+        raw = self.raw_input(x)
+        y = targets_of_table(x) if y is None else y
+        data = (x if raw is None else raw, y, sample_weight)
+        count = num_rows(data[0])
+        first = int(count * (1 - share))
+        if not 0 < first < count:
+            raise ValueError(
+                "validation_split must leave examples on both sides. Received: "
+                f"{share} of {count}"
+            )
+        return (
+            tuple(part_of(part, slice(0, first)) for part in data),
+            tuple(part_of(part, slice(first, None)) for part in data),
+        )
+
+    def batches_to_validate(self, data, batch_size):
+        """Batches of `validation_data`."""
+        parts = data if isinstance(data, tuple) else (data,)
+        if len(parts) > 3:
+            raise ValueError(
+                "validation_data must be x, (x, y) or (x, y, sample_weight). "
+                f"Received: a tuple of {len(parts)}"
+            )
+        in_memory = not (is_batches(parts[0]) or isinstance(parts[0], tf.data.Dataset))
+        batch_size = batch_size if in_memory else None
+        return self.batches_to_evaluate(*parts, batch_size=batch_size)
+
+    def batches_to_evaluate(self, x, y=None, sample_weight=None, *, batch_size=None):
+        """Batches of what `evaluate` is given."""
+        x = self.gathered(x)
+        if (raw := self.raw_input(x)) is None:
+            return self._epoch_batches(x, y, sample_weight, batch_size).batches
+        y = targets_of_table(x) if y is None else y
+        data = self.evaluation_data(
+            raw, y, sample_weight, batch_size=batch_size or BATCH_SIZE
+        )
+        if not int(data.cardinality()):
+            raise ValueError("There must be at least one example. Received: none")
+        return without_waiting(data)
+
+    def input_batches(self, x, batch_size):
+        """Batches of inputs for `predict`, of all but raw text in memory."""
+        if is_batches(x) or isinstance(x, tf.data.Dataset):
+            _refuse_beside_batches(x, None, None, batch_size)
+            if not isinstance(x, tf.data.Dataset):
+                x = dataset_of_batches(x, self.refusals)
+            if isinstance(x.element_spec, tuple):
+                x = x.map(lambda inputs, *_: inputs)
+            raw = self.raw_batches(x)
+            if raw is None:
+                data = check_dataset(self, x, learns=False)
+            else:
+                data = self.map_to_predict(raw)
+        else:
+            data = array_batches(checked(self, x), batch_size or BATCH_SIZE)
+        return without_waiting(data)
+
+    def map_to_predict(self, dataset):
+        """Raw batches without targets -> batches of inputs."""
+        return self.map_strings(dataset)
+
+    def one_batch(self, x, y, sample_weight, class_weight=None):
+        factors = None if class_weight is None else self.class_factors(class_weight)
+        raw = self.raw_input(x)
+        if raw is None:
+            data = self._epoch_batches(
+                x, y, sample_weight, sys.maxsize, factors
+            ).batches
+        else:
+            data = _weighed(
+                self.evaluation_data(
+                    raw, y, sample_weight, batch_size=max(1, num_rows(raw))
+                ),
+                factors,
+            )
+        return next(iter(data))
+
+
+class Batches(NamedTuple):
+    """What a `fit` trains on.
+
+    Attributes:
+        batches: `tf.data.Dataset` of (inputs, targets, weights).
+        steps_per_epoch: Batches of an epoch; None: unknown.
+        is_continuous: Whether `batches` holds all epochs in a row.
+        examples: (step, from 1) -> text that names its examples; None: not known.
+    """
+
+    batches: tf.data.Dataset
+    steps_per_epoch: int | None
+    is_continuous: bool
+    examples: Callable | None = None
+
+
+def made_by_a_task(dataset):
+    """The dataset, whose targets need no check since they were encoded by the task."""
+    dataset.made_by_a_task = True
+    return dataset
+
+
+def _weighed(dataset, factors):
+    """(inputs, targets, weights) with the weights of classes (C,) multiplied in."""
+    if factors is None:
+        return dataset
+    factors = tf.constant(factors)
+
+    def weigh(inputs, targets, weights=1.0):
+        return inputs, targets, weights * tf.gather(factors, targets)
+
+    return dataset.map(weigh)
+
+
+def _refuse_beside_batches(x, y, sample_weight, batch_size):
+    given = {"y": y, "sample_weight": sample_weight, "batch_size": batch_size}
+    given = {name: value for name, value in given.items() if value is not None}
+    if given:
+        raise ValueError(
+            f"A {type(x).__name__} gives whole batches, with targets and weights. "
+            f"Received beside it: {', '.join(given)}"
+        )
+
+
+def require_whole(name, value, least):
+    """Raises `ValueError` unless a value is None or a whole number from `least`."""
+    if value is None:
+        return
+    whole = isinstance(value, int | np.integer) and not isinstance(value, bool)
+    if not whole or value < least:
+        raise ValueError(
+            f"{name} must be a whole number from {least}. Received: {value!r}"
+        )
