@@ -80,5 +80,7 @@ def refuse_unknown(owner, keywords, known):
 
 def shown(value):
     """A value in one short line, for an error's text."""
+    if hasattr(value, "item") and not getattr(value, "shape", True):
+        value = value.item()  # 0.5, not np.float32(0.5)
     text = " ".join(repr(value).split())
     return text if len(text) <= 80 else f"{text[:77]}..."

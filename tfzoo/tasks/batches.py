@@ -14,7 +14,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tfzoo.tasks.inputs import array_of, raw_sentences, raw_texts, shown
+from tfzoo.errors import shown
+from tfzoo.tasks.inputs import array_of, raw_sentences, raw_texts
 
 
 def is_batches(x):

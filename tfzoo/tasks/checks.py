@@ -14,12 +14,12 @@ import numpy as np
 import tensorflow as tf
 
 from tfzoo.data.buckets import SECOND
+from tfzoo.errors import shown
 from tfzoo.tasks.inputs import (
     array_of,
     checked_weights,
     example_weights,
     numbers_of,
-    shown,
 )
 
 

@@ -7,7 +7,6 @@ import sys
 from collections.abc import Callable
 from typing import NamedTuple
 
-import numpy as np
 import tensorflow as tf
 
 from tfzoo.data.pipelines import without_waiting
@@ -314,15 +313,4 @@ def _refuse_beside_batches(x, y, sample_weight, batch_size):
         raise ValueError(
             f"A {type(x).__name__} gives whole batches, with targets and weights. "
             f"Received beside it: {', '.join(given)}"
-        )
-
-
-def require_whole(name, value, least):
-    """Raises `ValueError` unless a value is None or a whole number from `least`."""
-    if value is None:
-        return
-    whole = isinstance(value, int | np.integer) and not isinstance(value, bool)
-    if not whole or value < least:
-        raise ValueError(
-            f"{name} must be a whole number from {least}. Received: {value!r}"
         )

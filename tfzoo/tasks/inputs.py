@@ -12,6 +12,8 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
+from tfzoo.errors import shown
+
 TARGETS = ("label", "labels")  # columns of a table that hold the targets
 
 
@@ -302,13 +304,6 @@ def _is_flat(x):
     return isinstance(x, list) and not any(
         isinstance(v, Iterable) and not isinstance(v, str | bytes) for v in x
     )
-
-
-def shown(value):
-    """The value as it can stand in a line of an error."""
-    value = value.item() if isinstance(value, np.generic) else value
-    text = " ".join(repr(value).split())
-    return text if len(text) <= 80 else text[:77] + "..."
 
 
 def is_raw_dataset(x):

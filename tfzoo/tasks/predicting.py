@@ -7,8 +7,9 @@ import numpy as np
 import tensorflow as tf
 
 from tfzoo.data.buckets import ordered_batches
+from tfzoo.data.pipelines import require_whole
 from tfzoo.data.string_batches import dense_batch
-from tfzoo.tasks.feeding import BATCH_SIZE, require_whole
+from tfzoo.tasks.feeding import BATCH_SIZE
 from tfzoo.tasks.inputs import raw_texts
 
 

@@ -12,10 +12,11 @@ import keras
 import tensorflow as tf
 
 from tfzoo.data.pretraining import open_pretraining_data
+from tfzoo.errors import shown
 from tfzoo.layers.initializers import truncated_normal
 from tfzoo.tasks.checks import whole_targets
 from tfzoo.tasks.feeding import BATCH_SIZE
-from tfzoo.tasks.inputs import batched, is_raw_dataset, one_column, raw_texts, shown
+from tfzoo.tasks.inputs import batched, is_raw_dataset, one_column, raw_texts
 from tfzoo.tasks.masked_words import masked_words_head, max_predictions
 from tfzoo.tasks.stored_arguments import stored_task_arguments
 from tfzoo.tasks.task import Task

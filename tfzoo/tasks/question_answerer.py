@@ -11,6 +11,7 @@ from keras import ops
 from tfzoo.checkpoints.fields import read_field
 from tfzoo.data.buckets import padded_batches
 from tfzoo.data.context_windows import answer_targets, encode_windows
+from tfzoo.data.pipelines import require_whole
 from tfzoo.models import BACKBONES
 from tfzoo.serving import question_answerer_signatures
 from tfzoo.tasks.answering import (
@@ -21,7 +22,7 @@ from tfzoo.tasks.answering import (
 )
 from tfzoo.tasks.checks import whole_targets
 from tfzoo.tasks.encoder_task import EncoderTask
-from tfzoo.tasks.feeding import BATCH_SIZE, require_whole
+from tfzoo.tasks.feeding import BATCH_SIZE
 from tfzoo.tasks.inputs import example_weights
 from tfzoo.tasks.stored_arguments import stored_task_arguments
 from tfzoo.tasks.tagging import as_rows

@@ -9,7 +9,8 @@ from collections.abc import Mapping, Sequence, Set
 import numpy as np
 import tensorflow as tf
 
-from tfzoo.tasks.inputs import array_of, is_missing, numbers_of, shown, values_of
+from tfzoo.errors import shown
+from tfzoo.tasks.inputs import array_of, is_missing, numbers_of, values_of
 
 TASKS = ("classification", "multi_label", "regression")
 THRESHOLD = 0.5  # of a probability, from which on a label of several is given

@@ -8,6 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfzoo.data.buckets import ordered_batches
+from tfzoo.data.pipelines import require_whole
 from tfzoo.data.string_batches import dense_batch
 from tfzoo.models import RobertaEncoder
 from tfzoo.models.frozen import frozen_config, with_frozen
@@ -18,7 +19,7 @@ from tfzoo.tasks.checks import (
     Refusals,
 )
 from tfzoo.tasks.compiling import AutoCompile
-from tfzoo.tasks.feeding import BATCH_SIZE, Feeding, require_whole
+from tfzoo.tasks.feeding import BATCH_SIZE, Feeding
 from tfzoo.tasks.presets import Preset
 from tfzoo.tasks.targets import label_names
 from tfzoo.training.finite_updates import FiniteUpdates

@@ -8,6 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfzoo.data.buckets import padded_batches
+from tfzoo.data.pipelines import require_whole
 from tfzoo.data.string_batches import dense_batch
 from tfzoo.data.word_rows import (
     encode_ragged,
@@ -20,7 +21,7 @@ from tfzoo.tasks.batches import dataset_of_batches, is_batches
 from tfzoo.tasks.checks import weights_in_graph
 from tfzoo.tasks.classifier_config import dropout_field, stored_token_classifier
 from tfzoo.tasks.encoder_task import EncoderTask
-from tfzoo.tasks.feeding import BATCH_SIZE, made_by_a_task, require_whole
+from tfzoo.tasks.feeding import BATCH_SIZE, made_by_a_task
 from tfzoo.tasks.inputs import (
     example_weights,
     raw_sentences,
