@@ -156,7 +156,7 @@ def test_the_c_library_generates(exported_causal_lm, served_causal_lm, python, h
         python(here / "c_api.py", FOLDER, exported_causal_lm, input=sent)
     )
     refused, *answers = printed["answers"]
-    assert "must be a vector, got shape: [2,1]" in refused
+    assert "prompt must be a vector. Received the shape:] [2 1]" in refused
     check_generation(answers, served_causal_lm)
     assert not [name for name in printed["modules"] if "tensorflow" in name]
     stored = operations(exported_causal_lm)

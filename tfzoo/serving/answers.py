@@ -75,15 +75,14 @@ def question_answerer_signatures(
     def answer(texts):
         places = tokenizer.graph.places(texts["context"])
         inputs, where = windows(texts["question"], places["token_ids"])
-        spans = padded(
-            inputs,
-            lambda logits, rows: _window_spans(
-                logits,
-                {name: tf.gather(value, rows) for name, value in where.items()},
-                max_answer_length,
-            ),
-            tf.reduce_sum(inputs["padding_mask"], axis=1),
-        )
+
+        def best_of(logits, rows):
+            there = {name: tf.gather(value, rows) for name, value in where.items()}
+            return _window_spans(logits, there, max_answer_length)
+
+        with tf.device(None):  # only texts are bound to the CPU
+            lengths = tf.reduce_sum(inputs["padding_mask"], axis=1)
+            spans = padded(inputs, best_of, lengths)
         num_questions = tf.size(texts["question"])
         best = _best_spans(spans, where, num_questions, max_answer_length, unanswerable)
         return _answer(texts["context"], places, *best)

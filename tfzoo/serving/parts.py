@@ -54,6 +54,7 @@ def text_in_parts(function, texts):
         function: Of a dictionary of some rows of `texts`.
         texts: Dictionary of strings (B,).
     """
+    texts = {name: _vector(value, name) for name, value in texts.items()}
     sizes = sum(tf.cast(tf.strings.length(x), tf.int64) for x in texts.values()) + _ROW
     ends = tf.cumsum(sizes)
 
@@ -67,6 +68,15 @@ def text_in_parts(function, texts):
         end_of,
         tf.size(ends),
     )
+
+
+def _vector(texts, name):
+    """The same, after a check of what loaders outside Python leave unchecked."""
+    is_vector = tf.equal(tf.raw_ops.Rank(input=texts), 1)
+    message = [f"{name} must be a vector. Received the shape:", tf.shape(texts)]
+    check = tf.debugging.Assert(is_vector, message)
+    with tf.control_dependencies([check]):
+        return tf.identity(texts)
 
 
 def flat_rows(ragged, lengths="lengths"):

@@ -192,13 +192,20 @@ class _Generation:
             return self._generated(part, kept, chosen)
 
         token_bytes, row_bytes = self._bytes
-        return longest_first(
+        found = longest_first(
             generate,
             lengths + new + -(-row_bytes // token_bytes),
             lambda cost: rows_of_part(
                 cost, PART_BYTES // token_bytes, jit_compile=self._jit_compile
             ),
         )
+        with tf.device("/CPU:0"):
+            tokens, counts = found["tokens"], found["token_count"]
+            new = tf.RaggedTensor.from_tensor(tokens, lengths=counts)
+            return {
+                "text": self._tokenizer.graph.detokenize(new),
+                "token_count": counts,
+            }
 
     @property
     def _bytes(self):
@@ -218,7 +225,7 @@ class _Generation:
         return ragged_rows(flat, ["ids"])["ids"]
 
     def _generated(self, ids, lengths, options):
-        """What comes after some rows: `text` and `token_count`."""
+        """What comes after some rows: `tokens` and `token_count`."""
         with tf.device("/CPU:0"):
             count = tf.size(lengths)
             ids = padded_ids(ids, self._end_id, self._context, self._jit_compile)
@@ -230,11 +237,7 @@ class _Generation:
                 for name, value in options.items()
             }
         tokens, counts = self._decode(ids, lengths, options)
-        with tf.device("/CPU:0"):
-            tokens, counts = tokens[:count], counts[:count]
-            new = tf.RaggedTensor.from_tensor(tokens, lengths=counts)
-            text = self._tokenizer.graph.detokenize(new)
-            return {"text": text, "token_count": counts}
+        return {"tokens": tokens[:count], "token_count": counts[:count]}
 
     def _decoded(self, ids, lengths, options):
         rules = {
