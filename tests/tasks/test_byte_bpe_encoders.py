@@ -38,7 +38,7 @@ def test_masked_words_train_on_text_and_gaps_get_readable_answers(masked_lm, tex
     tokens = {answer["token"] for answer in answers[0][0]}
     assert {" the", " cat", "<mask>", "e"} <= tokens
     assert not any("\u0120" in token for token in tokens)
-    with pytest.raises(ValueError, match="must hold <mask> within its first 32"):
+    with pytest.raises(ValueError, match="must hold <mask>, within its first 32"):
         masked_lm.fill_mask(["a [MASK]"])
 
 

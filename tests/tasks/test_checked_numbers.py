@@ -14,6 +14,7 @@ from tfzoo.tasks import (
     TextEmbedder,
     TokenClassifier,
 )
+from tfzoo.training import CosineError
 
 LABELS = ["no", "yes"]
 X = ["the cat", "a dog ran", "good film", "bad film"]
@@ -23,14 +24,14 @@ slices = tf.data.Dataset.from_tensor_slices
 @pytest.fixture(scope="module")
 def classifier(small_encoder, tokenizer):
     task = TextClassifier(small_encoder(), tokenizer, LABELS)
-    task.compile(optimizer=keras.optimizers.SGD(0.1))
+    task.compile(optimizer=keras.optimizers.SGD(0.1), run_eagerly=True)
     return task
 
 
 @pytest.fixture(scope="module")
 def regression(small_encoder, tokenizer):
     task = TextClassifier(small_encoder(), tokenizer, task="regression")
-    task.compile(optimizer=keras.optimizers.SGD(0.1))
+    task.compile(optimizer=keras.optimizers.SGD(0.1), run_eagerly=True)
     return task
 
 
@@ -169,14 +170,15 @@ def test_targets_of_the_other_tasks_are_checked(
             "Received: 2",
         ),
     ):
-        task.compile(optimizer=keras.optimizers.SGD(0.1))
+        loss = CosineError() if isinstance(task, TextEmbedder) else "auto"
+        task.compile(keras.optimizers.SGD(0.1), loss=loss, run_eagerly=True)
         refused(task, (x, y), message)
         refused(task, (slices((x, y)).batch(4),), message)
 
 
 def test_words_marked_as_not_learned_count_for_nothing(small_encoder, tokenizer):
     task = TokenClassifier(small_encoder(), tokenizer, ["O", "B-pet", "I-pet"])
-    task.compile(optimizer=keras.optimizers.SGD(0.0))
+    task.compile(optimizer=keras.optimizers.SGD(0.0), run_eagerly=True)
     x = [["the", "cat", "sat"], ["a", "dog"]]
     want = task.evaluate([["the", "cat", "sat"]], [["O", "B-pet", "O"]], verbose=0)
     for mark in (-1, -100):
@@ -213,7 +215,7 @@ def test_labels_have_an_order(small_encoder, tokenizer, labels):
 
 
 def test_train_on_batch_checks_what_it_is_given(classifier, ids):
-    classifier.compile(keras.optimizers.SGD(0.1))
+    classifier.compile(keras.optimizers.SGD(0.1), run_eagerly=True)
     assert np.isfinite(classifier.train_on_batch(X, ["no", "yes", "no", "no"])).all()
     with pytest.raises(ValueError, match="Received: 7 in row 0"):
         classifier.train_on_batch(ids, [7, 0, 0, 0])

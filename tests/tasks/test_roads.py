@@ -100,7 +100,7 @@ def index(y):
 @pytest.fixture(scope="module")
 def classifier(small_encoder, tokenizer):
     task = TextClassifier(small_encoder(), tokenizer, LABELS)
-    task.compile(optimizer=keras.optimizers.SGD(0.0))
+    task.compile(optimizer=keras.optimizers.SGD(0.0), run_eagerly=True)
     return task
 
 
@@ -220,7 +220,7 @@ def test_several_labels_are_rows_of_0_and_1_or_of_names(several, x, rows):
 @pytest.fixture(scope="module")
 def several(small_encoder, tokenizer):
     task = TextClassifier(small_encoder(), tokenizer, SEVERAL, task="multi_label")
-    task.compile(optimizer=keras.optimizers.SGD(0.0))
+    task.compile(optimizer=keras.optimizers.SGD(0.0), run_eagerly=True)
     return task
 
 
@@ -249,7 +249,7 @@ def test_class_weight_is_the_weight_of_every_example_of_the_class(
         ((slices((ids, index)).batch(8),), dict(class_weight={1: 3.0})),
     ):
         task = make_classifier()
-        task.compile(optimizer=keras.optimizers.SGD(0.5))
+        task.compile(optimizer=keras.optimizers.SGD(0.5), run_eagerly=True)
         task.fit(*data, shuffle=False, verbose=0, **options)
         found.append(np.concatenate([w.ravel() for w in task.get_weights()]))
     for weights in found[1:]:
@@ -278,6 +278,7 @@ def test_the_validation_split_is_the_end_of_the_examples(classifier, x, y, ids, 
 
 def test_epochs_of_0_train_nothing(make_classifier, x, y):
     task = make_classifier()
+    task.compile(run_eagerly=True)
     before = task.get_weights()
     assert task.fit(x, y, epochs=0, verbose=0).history == {}
     for old, new in zip(before, task.get_weights(), strict=True):
@@ -286,6 +287,7 @@ def test_epochs_of_0_train_nothing(make_classifier, x, y):
 
 def test_more_steps_than_batches_begin_the_texts_again(make_classifier, x, y):
     task = make_classifier()
+    task.compile(run_eagerly=True)
     task.fit(x, y, batch_size=4, steps_per_epoch=3, epochs=2, verbose=0)
     assert int(task.optimizer.iterations) == 6
 
@@ -323,6 +325,7 @@ def test_what_is_not_taken_is_refused_in_one_line(
 
 def test_a_task_without_targets_is_validated_on_texts_alone(make_gpt, byte_tokenizer):
     task = CausalLM(make_gpt(), byte_tokenizer)
+    task.compile(run_eagerly=True)
     x = ["the cat sat", "a dog ran"]
     for data in (x, (x,), slices({"text": x}).batch(2), Column(x)):
         assert "val_loss" in task.fit(x, validation_data=data, verbose=0).history
@@ -343,6 +346,7 @@ def test_every_task_takes_a_dataset_of_text_dicts(
         ),
         (TextEmbedder(small_encoder(), tokenizer), pairs),
     ):
+        task.compile(run_eagerly=True)
         assert np.isfinite(task.fit(batches, verbose=0).history["loss"]).all()
     assert len(gpt.predict(data, verbose=0)) == len(x)
     tagger = TokenClassifier(small_encoder(), tokenizer, ["O", "B-x"])
@@ -353,6 +357,7 @@ def test_every_task_takes_a_dataset_of_text_dicts(
 
 def test_questions_may_come_in_a_dataset(small_encoder, tokenizer):
     task = QuestionAnswerer(small_encoder(), tokenizer)
+    task.compile(run_eagerly=True)
     context = ["the cat sat", "a dog ran"]
     x = {"question": ["the", "a"], "context": context}
     answers = {"text": ["cat", "dog"], "answer_start": [4, 2]}
