@@ -21,16 +21,25 @@ def in_parts(function, end_of, count):
     """
     end = end_of(tf.constant(0))
     results = function(tf.constant(0), end)
-    arrays = {
-        name: tf.TensorArray(
-            value.dtype,
-            size=1,
-            dynamic_size=True,
-            infer_shape=False,
-            element_shape=[None, *value.shape[1:]],
-        ).write(0, value)
-        for name, value in results.items()
-    }
+
+    def all_parts():
+        arrays = {
+            name: tf.TensorArray(
+                value.dtype,
+                size=1,
+                dynamic_size=True,
+                infer_shape=False,
+                element_shape=[None, *value.shape[1:]],
+            ).write(0, value)
+            for name, value in results.items()
+        }
+        *_, arrays = tf.while_loop(
+            lambda start, *_: start < count,
+            compute,
+            (end, tf.constant(1), arrays),
+            parallel_iterations=1,
+        )
+        return {name: array.concat() for name, array in arrays.items()}
 
     def compute(start, number, arrays):
         end = end_of(start)
@@ -38,13 +47,7 @@ def in_parts(function, end_of, count):
         written = {name: a.write(number, results[name]) for name, a in arrays.items()}
         return end, number + 1, written
 
-    *_, arrays = tf.while_loop(
-        lambda start, *_: start < count,
-        compute,
-        (end, tf.constant(1), arrays),
-        parallel_iterations=1,
-    )
-    return {name: array.concat() for name, array in arrays.items()}
+    return tf.cond(end < count, all_parts, lambda: results)
 
 
 def text_in_parts(function, texts):
