@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
+from tfzoo.errors import shown
 from tfzoo.tasks.inputs import column_names, texts_of, values_of
 
 
@@ -136,8 +137,17 @@ def _pairs(given):
         texts, starts = given["text"], given["answer_start"]
         if isinstance(texts, str | bytes):
             texts, starts = [texts], [starts]
-        return zip(map(int, starts), map(_text, texts), strict=True)
-    return ((int(one["answer_start"]), _text(one["text"])) for one in given or ())
+        return zip(map(_start, starts), map(_text, texts), strict=True)
+    return ((_start(one["answer_start"]), _text(one["text"])) for one in given or ())
+
+
+def _start(value):
+    whole = isinstance(value, int | np.integer) and not isinstance(value, bool)
+    if not whole:
+        raise ValueError(
+            f"answer_start must be a whole number. Received: {shown(value)}"
+        )
+    return int(value)
 
 
 def likeliest_spans(logits, windows, *, top_k, max_answer_length, unanswerable):

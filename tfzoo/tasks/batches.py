@@ -138,7 +138,8 @@ def _tensors(batch, number):
         )
     parts = [part for part in parts if part is not None]
     try:
-        return tuple([_inputs(parts[0]), *map(_values, parts[1:])])
+        found = _inputs(parts[0]), *map(_values, parts[1:])
+        return found if len(found) > 1 else found[0]
     except ValueError as e:
         raise ValueError(f"{e}, batch {number}") from None
 

@@ -17,7 +17,7 @@ from tfzoo.tasks.checks import whole_targets
 from tfzoo.tasks.feeding import BATCH_SIZE
 from tfzoo.tasks.generating import Generating
 from tfzoo.tasks.generation_config import as_field, stored_end_ids, write_end_ids
-from tfzoo.tasks.inputs import raw_texts
+from tfzoo.tasks.inputs import raw_texts, refuse_targets, single_texts
 from tfzoo.tasks.scoring import Scoring
 from tfzoo.tasks.stored_arguments import stored_task_arguments
 from tfzoo.tasks.task import Task
@@ -142,8 +142,9 @@ class CausalLM(Generating, Scoring, Task):
             raise ValueError(
                 "The tokens are their own targets. Received: y or sample_weight"
             )
+        texts = single_texts(x)
         packed = PackedText(
-            build_corpus(TextList(raw_texts(x).texts), self.tokenizer, progress=False),
+            build_corpus(TextList(texts), self.tokenizer, progress=False),
             end_id=self.tokenizer.end_id,
             max_sequence_length=self.max_sequence_length,
             document_borders=self.document_borders,
@@ -159,18 +160,16 @@ class CausalLM(Generating, Scoring, Task):
         """A batched dataset of raw text -> one of (inputs, next tokens, weights)."""
         del seed  # nothing is random here
 
-        def encode(text, *targets):
-            if targets:
-                raise ValueError(
-                    "The tokens are their own targets: batches of texts alone. "
-                    f"Received: {dataset.element_spec}"
-                )
+        refuse_targets(dataset, "The tokens are their own targets", single=True)
+
+        def encode(text):
             ids, lengths = self._rows(text)
             return next_tokens(ids, lengths, end_id=self.tokenizer.end_id)
 
         return dataset.map(encode, num_parallel_calls=2).prefetch(2)
 
     def map_to_predict(self, dataset):
+        refuse_targets(dataset, "The tokens are their own targets", single=True)
         return dataset.map(self.encode_strings)
 
     def input_limits(self, length):
@@ -223,7 +222,7 @@ class CausalLM(Generating, Scoring, Task):
         if texts is not None:
             if not texts.texts:
                 return np.zeros((0, 0, self.backbone.vocabulary_size), np.float32)
-            x = self.encode_strings(tf.constant(texts.texts))
+            x = self.encode_strings(tf.constant(single_texts(texts)))
         return self.predict_batches(x, batch_size, **kwargs)
 
     def export(self, filepath, format="tf_saved_model", *, verbose=None, **options):

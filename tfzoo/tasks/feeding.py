@@ -10,6 +10,7 @@ from typing import NamedTuple
 import tensorflow as tf
 
 from tfzoo.data.pipelines import without_waiting
+from tfzoo.errors import shown
 from tfzoo.tasks.batch_examples import examples_of_steps, row_numbers
 from tfzoo.tasks.batches import array_batches, dataset_of_batches, is_batches
 from tfzoo.tasks.checks import (
@@ -55,6 +56,13 @@ class Feeding:
     def gathered(x):
         """`x`, or the raw input of a dataset where the task needs all of it at once."""
         return x
+
+    def map_strings(self, dataset, *, seed=0):
+        """Refuses raw batches; most tasks encode them instead, see `Task`."""
+        raise ValueError(
+            f"A {type(self).__name__} reads raw input from memory: give it a list, or "
+            f"prepared ids. Received: batches of {shown(dataset.element_spec)}"
+        )
 
     def known_inputs(self):
         """Names of the prepared inputs that are needed, and of those that may be."""
@@ -176,8 +184,8 @@ class Feeding:
     def class_factors(self, class_weight):
         """The weights of the classes, float32 (C,); refused where there are none."""
         raise ValueError(
-            f"class_weight goes with one label a text; give a {type(self).__name__} "
-            f"sample_weight. Received: class_weight={class_weight!r}"
+            "class_weight goes with a classifier of one label a text. Received: "
+            f"class_weight={class_weight!r} for a {type(self).__name__}"
         )
 
     def split(self, x, y, sample_weight, share):

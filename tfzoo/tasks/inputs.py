@@ -131,6 +131,28 @@ def raw_texts(x):
     return None if pairs is None else _same_length(*pairs)
 
 
+def single_texts(x):
+    """Raw text as a list of texts; ValueError if it is pairs."""
+    texts = raw_texts(x)
+    if texts.text_pairs is not None:
+        raise ValueError("A text stands alone here. Received: pairs of texts")
+    return texts.texts
+
+
+def refuse_targets(dataset, reason, *, single=False):
+    """Raises `ValueError` if raw batches hold more than texts.
+
+    Args:
+        dataset: As `batched` gives it.
+        reason: Why there are no targets.
+        single: Whether pairs of texts are refused, too.
+    """
+    if isinstance(dataset.element_spec, tuple | dict if single else tuple):
+        raise ValueError(
+            f"{reason}: batches of texts alone. Received: {shown(dataset.element_spec)}"
+        )
+
+
 def is_table(x):
     """Whether `x` is a table that has a column `text`."""
     if isinstance(x, list | tuple):

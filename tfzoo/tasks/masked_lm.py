@@ -13,7 +13,7 @@ from tfzoo.tasks.checks import whole_targets
 from tfzoo.tasks.encoder_task import EncoderTask
 from tfzoo.tasks.feeding import BATCH_SIZE
 from tfzoo.tasks.gap_filling import GapFilling
-from tfzoo.tasks.inputs import example_weights, raw_texts
+from tfzoo.tasks.inputs import example_weights, raw_texts, refuse_targets
 from tfzoo.tasks.masked_words import (
     masked_words_head,
     masking_of_batches,
@@ -128,12 +128,9 @@ class MaskedLM(GapFilling, EncoderTask):
         """A batched dataset of raw text -> one of (inputs, words, weights)."""
         mask = self._masking(seed)
 
+        refuse_targets(dataset, "The words are their own targets")
+
         def encode(step, text):
-            if isinstance(text, tuple):
-                raise ValueError(
-                    "The words are their own targets: batches of texts alone. "
-                    f"Received: {dataset.element_spec}"
-                )
             inputs = self.encode_strings(text)
             return mask(step, inputs, tf.ones(tf.shape(inputs["token_ids"])[0]))
 

@@ -16,7 +16,13 @@ from tfzoo.errors import shown
 from tfzoo.layers.initializers import truncated_normal
 from tfzoo.tasks.checks import whole_targets
 from tfzoo.tasks.feeding import BATCH_SIZE
-from tfzoo.tasks.inputs import batched, is_raw_dataset, one_column, raw_texts
+from tfzoo.tasks.inputs import (
+    batched,
+    is_raw_dataset,
+    one_column,
+    refuse_targets,
+    single_texts,
+)
 from tfzoo.tasks.masked_words import masked_words_head, max_predictions
 from tfzoo.tasks.stored_arguments import stored_task_arguments
 from tfzoo.tasks.task import Task
@@ -128,12 +134,9 @@ class BertPretrainer(Task):
             raise ValueError(
                 "Raw documents are read into memory. Received: an endless dataset"
             )
-        if isinstance(x.element_spec, tuple):
-            raise ValueError(
-                "The documents hold their own targets: batches of texts alone. "
-                f"Received: {x.element_spec}"
-            )
-        return [text for batch in batched(x) for text in batch.numpy().tolist()]
+        x = batched(x)
+        refuse_targets(x, "The documents hold their own targets", single=True)
+        return [text for batch in x for text in batch.numpy().tolist()]
 
     def targets_of_ids(self, y, inputs):
         names = self.output_names_in_order()
@@ -181,7 +184,7 @@ class BertPretrainer(Task):
             raise ValueError(
                 "The documents hold their own targets. Received: y or sample_weight"
             )
-        source = self._source(raw_texts(x).texts, seed)
+        source = self._source(single_texts(x), seed)
         if not shuffle:
             return source.validation_batches(batch_size)
         steps = epochs * -(-source.num_examples // batch_size)

@@ -185,8 +185,8 @@ class Targets:
         return index
 
     def _number(self, label, row):
-        if isinstance(label, np.ndarray) and label.shape in ((), (1,)):
-            label = label.item()
+        if isinstance(label, list | tuple | np.ndarray) and np.size(label) == 1:
+            label = np.asarray(label).item()  # of (N, 1)
         if isinstance(label, Sequence | np.ndarray):
             raise ValueError(_no_rows(list(label), row))
         if isinstance(label, bool | np.bool_):

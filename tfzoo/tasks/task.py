@@ -311,6 +311,10 @@ class Task(AutoCompile, Preset, Feeding, FiniteUpdates, keras.Model):
             _require_end(data, kwargs.get("steps"), "steps")
             return super().evaluate(data, **kwargs)
 
+    def predict(self, x, batch_size=None, **kwargs):
+        """Outputs for prepared ids, or batches of them; as in Keras otherwise."""
+        return self.predict_batches(x, batch_size, **kwargs)
+
     def predict_batches(self, x, batch_size=None, **kwargs):
         """Keras's `predict` of prepared ids, or of batches of any kind."""
         require_whole("batch_size", batch_size, 1)
@@ -324,7 +328,7 @@ class Task(AutoCompile, Preset, Feeding, FiniteUpdates, keras.Model):
 
         Of batches of different lengths the shorter rows end in NaN.
         """
-        outputs = super().predict(batches, **kwargs)
+        outputs = keras.Model.predict(self, batches, **kwargs)
         return tf.nest.map_structure(
             lambda x: (
                 x.to_tensor(np.nan).numpy() if isinstance(x, tf.RaggedTensor) else x

@@ -24,7 +24,7 @@ from tfzoo.tasks.inputs import (
     example_weights,
     raw_texts,
     targets_of_table,
-    texts_of,
+    texts_or_one,
 )
 from tfzoo.tasks.predicting import RowPerText
 from tfzoo.tasks.targets import Targets
@@ -287,13 +287,13 @@ class TextClassifier(RowPerText, EncoderTask):
             `labels` (those of a probability of at least 0.5) and `scores` (dict of
             all); for regression `score`. One dict if `texts` is one string.
         """
-        if isinstance(texts, str | bytes):
-            pairs = None if text_pairs is None else [text_pairs]
-            return self.classify([texts], pairs)[0]
-        texts = texts_of(texts)
-        pairs = None if text_pairs is None else texts_of(text_pairs, "text_pairs")
+        texts, is_one = texts_or_one(texts)
+        pairs = text_pairs
+        if text_pairs is not None:
+            pairs, _ = texts_or_one(text_pairs, "text_pairs")
         logits = self.predict(Texts(texts, pairs), batch_size=batch_size, verbose=0)
-        return [self.targets.answer(row) for row in logits]
+        answers = [self.targets.answer(row) for row in logits]
+        return answers[0] if is_one else answers
 
 
 def _head(backbone, num_outputs, dropout):

@@ -22,7 +22,7 @@ from tfzoo.tasks.inputs import (
     numbers_of,
     one_column,
     raw_texts,
-    texts_of,
+    texts_or_one,
 )
 from tfzoo.tasks.predicting import RowPerText
 from tfzoo.tasks.stored_arguments import stored_task_arguments
@@ -263,9 +263,9 @@ class TextEmbedder(RowPerText, EncoderTask):
         Returns:
             float32 (N, D), in the order of the texts; (D,) of one string.
         """
-        if isinstance(texts, str | bytes):
-            return self.embed([texts])[0]
-        return self.predict(Texts(texts_of(texts)), batch_size=batch_size, verbose=0)
+        texts, is_one = texts_or_one(texts)
+        vectors = self.predict(Texts(texts), batch_size=batch_size, verbose=0)
+        return vectors[0] if is_one else vectors
 
 
 def likenesses(y, count):

@@ -290,6 +290,8 @@ class TokenClassifier(EncoderTask):
             beyond `max_sequence_length` is left out of a text, and has the label None
             in a list of words. One dict if `texts` is one text.
         """
+        if isinstance(texts, np.ndarray | tf.Tensor) and texts.ndim == 0:
+            texts = np.asarray(texts).item()
         if isinstance(texts, str | bytes):
             return self.tag([texts], batch_size=batch_size)[0]
         texts = values_of(texts, "texts")
