@@ -162,15 +162,14 @@ def test_what_does_not_fit_the_type_is_refused_and_nothing_is_left(saved, tmp_pa
     encoder.save_to_preset(tmp_path / "brain", dtype="bfloat16")
 
 
-def test_a_weight_that_a_model_of_half_precision_cannot_hold_is_named(saved):
-    big = rewritten(saved, lambda t: {**t, INNER: t[INNER] * 0 + 1e5})
-    with pytest.raises(CheckpointError, match=f"{INNER}: .*the model's float16"):
-        BertEncoder.from_preset(big, dtype="float16")
-    BertEncoder.from_preset(big, dtype="mixed_float16")
+def test_a_weight_that_float32_cannot_hold_is_named(saved):
+    big = rewritten(saved, lambda t: {**t, INNER: t[INNER].astype("float64") + 1e300})
+    with pytest.raises(CheckpointError, match=f"{INNER}: .*the model's float32"):
+        BertEncoder.from_preset(big)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16", None])
-@pytest.mark.parametrize("policy", ["float32", "bfloat16"])
+@pytest.mark.parametrize("policy", ["float32", "mixed_bfloat16"])
 def test_weights_that_are_not_finite_are_never_saved(policy, dtype, tmp_path):
     model = GPTDecoder(11, 1, 2, 8, 16, max_sequence_length=4, dtype=policy)
     wrong = model.transformer_layers[0].self_attention.key.kernel

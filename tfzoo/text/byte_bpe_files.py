@@ -18,7 +18,13 @@ from tfzoo.text import (
     keras_hub_files,
     tokenizer_files,
 )
-from tfzoo.text.tokenizer_files import CONFIG, IGNORES_OPTIONS, JSON, TOKENS
+from tfzoo.text.tokenizer_files import (
+    CONFIG,
+    IGNORES_OPTIONS,
+    JSON,
+    NAMES,
+    TOKENS,
+)
 
 ROBERTA_TOKENS = {
     "cls_token": "<s>",
@@ -57,6 +63,13 @@ def read_preset(directory):
         added, path = tokenizer_files.added_tokens(directory, config, named)
         arguments = _read_pair(directory, config, added, path)
     arguments.update(_special(named, config, arguments["vocabulary"]))
+    read_names = "added_tokens_decoder" not in config and (directory / NAMES).exists()
+    byte_bpe_check.check_special(
+        [v for k, v in arguments.items() if k.endswith("_token") and v is not None],
+        arguments["merges"],
+        arguments["vocabulary"],
+        directory / (NAMES if read_names else CONFIG),
+    )
     arguments["add_prefix_space"] = _prefix(arguments, config, directory)
     mask = arguments.get("mask_token")
     objects = [named.get("mask_token"), *added]
