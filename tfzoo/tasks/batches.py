@@ -146,7 +146,9 @@ def _tensors(batch, number):
 
 def _inputs(x):
     if isinstance(x, Mapping) and "text" not in x:
-        return {name: tf.convert_to_tensor(array_of(v)) for name, v in x.items()}
+        arrays = {n: array_of(v) for n, v in x.items()}
+        arrays = {n: np.asarray(x[n]) if a is None else a for n, a in arrays.items()}
+        return {name: tf.convert_to_tensor(array) for name, array in arrays.items()}
     texts = raw_texts(x)
     if texts is not None:
         text = tf.constant(texts.texts, tf.string)
@@ -163,7 +165,7 @@ def _inputs(x):
 
 
 def _values(x):
-    """Targets or weights: a tensor, ragged where rows differ."""
+    """Targets or weights: a tensor, ragged where rows are lists."""
     if isinstance(x, Mapping):
         return {name: _values(value) for name, value in x.items()}
     if isinstance(x, tf.Tensor | tf.RaggedTensor):
@@ -176,7 +178,12 @@ def _values(x):
         rows = [list(row) for row in rows]
         names = all(isinstance(v, str | bytes) for row in rows for v in row)
         return tf.ragged.constant(rows, tf.string if names else None, ragged_rank=1)
-    return tf.convert_to_tensor(rows)
+    try:
+        return tf.convert_to_tensor(rows)
+    except (TypeError, ValueError):
+        raise ValueError(
+            f"A batch must hold texts, names and numbers. Received: {shown(rows)}"
+        ) from None
 
 
 def _any_size(value):
