@@ -88,15 +88,8 @@ def test_outputs_are_those_of_the_class_that_saved_it(class_name, directories, c
 
 def test_a_vocabulary_larger_than_the_embedding_is_refused(directories):
     words = ByteBPETokenizer([*CHARACTERS, "<|endoftext|>"], [])
-    directory = directories / "TFGPT2LMHeadModel"
-    with pytest.raises(TfzooError, match="eos_token_id: .*0 to 29.* Received: 50256"):
-        tasks.CausalLM.from_preset(directory, tokenizer=words)
-    directory = directories / "TFBertForMaskedLM"
-    words = WordPieceTokenizer(
-        ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *CHARACTERS]
-    )
-    with pytest.raises(TfzooError, match="Received: 261 and 30"):
-        tasks.MaskedLM.from_preset(directory, tokenizer=words)
+    with pytest.raises(TfzooError, match="257.*30|30.*257"):
+        tasks.CausalLM.from_preset(directories / "TFGPT2LMHeadModel", tokenizer=words)
 
 
 def chunked(file):

@@ -115,18 +115,24 @@ def test_the_nearest_file_says_where_a_text_ends(
     assert model.end_token_ids == [3]
 
 
-@pytest.mark.parametrize(
-    "ids", [280, -1, "5", 5.0, True, [], [5, 280], [[5]], {"a": 5}]
-)
+@pytest.mark.parametrize("ids", [-1, "5", 5.0, True, [], [5, -1], [[5]], {"a": 5}])
 @pytest.mark.parametrize("name", ["generation_config.json", "config.json"])
-def test_end_ids_outside_the_vocabulary_are_named_with_their_file(
-    plain, tmp_path, ids, name
-):
+def test_end_ids_that_are_none_are_named_with_their_file(plain, tmp_path, ids, name):
     plain.save_to_preset(tmp_path / "gpt")
     own = ids if name == "generation_config.json" else None
     with_fields(tmp_path / "gpt", own, ids)
-    with pytest.raises(CheckpointError, match=f"{name}: eos_token_id: .*0 to 279"):
+    with pytest.raises(CheckpointError, match=f"{name}: eos_token_id: .*from 0"):
         CausalLM.from_preset(tmp_path / "gpt")
+
+
+@pytest.mark.parametrize("ids", [280, [5, 280]])
+def test_an_end_id_beyond_the_vocabulary_is_told_and_ends_nothing(
+    plain, byte_tokenizer, tmp_path, caplog, ids
+):
+    plain.save_to_preset(tmp_path / "gpt")
+    model = CausalLM.from_preset(with_fields(tmp_path / "gpt", ids, None))
+    assert model.end_token_ids == ([5] if ids != 280 else [byte_tokenizer.end_id])
+    assert "eos_token_id: 280 never ends a text, ids are 0 to 279" in caplog.text
 
 
 @pytest.mark.parametrize("ids", [[], [280], [-1], ["a"], [True]])

@@ -49,7 +49,7 @@ def stored_end_ids(config, path):
         path: Where it is; `generation_config.json` lies beside it.
 
     Raises:
-        CheckpointError: the ids are of another type, or not in the vocabulary.
+        CheckpointError: the ids are of another type.
     """
     own = path.parent / NAME
     fields = {}
@@ -58,22 +58,35 @@ def stored_end_ids(config, path):
     _tell_of_others(fields or config, own if fields else path)
     for found, place in ((fields, own), (config, path)):
         if found.get("eos_token_id") is not None:
-            return _checked(found["eos_token_id"], config.get("vocab_size"), place)
+            ids = _within(found["eos_token_id"], config.get("vocab_size"), place)
+            if ids:
+                return ids
     return None
 
 
-def _checked(found, vocabulary_size, path):
+def _within(found, vocabulary_size, path):
+    """The ids of a field that are in the vocabulary; the others are told.
+
+    `transformers` writes GPT-2's 50256 beside smaller vocabularies, too.
+    """
     ids = found if isinstance(found, list) else [found]
-    limit = vocabulary_size if isinstance(vocabulary_size, int) else 2**31
-    if not ids or not all(is_id(i, limit) for i in ids):
+    if not ids or not all(is_id(i, 2**31) for i in ids):
         raise CheckpointError(
-            f"Must be an id from 0 to {limit - 1}, or a list of them. "
-            f"Received: {shown(found)}.",
+            f"Must be an id from 0, or a list of them. Received: {shown(found)}.",
             path=path,
             tensor="eos_token_id",
             fix="Take the field out, and the tokenizer's end token counts.",
         )
-    return ids
+    limit = vocabulary_size if isinstance(vocabulary_size, int) else 2**31
+    beyond = [i for i in ids if i >= limit]
+    if beyond:
+        logger.warning(
+            "%s: eos_token_id: %s never ends a text, ids are 0 to %d",
+            path,
+            shown(beyond if len(beyond) > 1 else beyond[0]),
+            limit - 1,
+        )
+    return [i for i in ids if i < limit]
 
 
 def _tell_of_others(fields, path):
