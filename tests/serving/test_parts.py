@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 
 from tfzoo.models import BertEncoder
-from tfzoo.serving import core, parts
+from tfzoo.serving import core, text_parts
 from tfzoo.tasks import (
     MaskedLM,
     QuestionAnswerer,
@@ -66,7 +66,7 @@ def check_parts(task, monkeypatch, **options):
     """One piece, parts, and single rows give the same, save for rounding."""
     whole = ask(served(task, **options)["serving_default"], TEXTS)
     monkeypatch.setattr(core, "PART", 64)
-    monkeypatch.setattr(parts, "TEXT_PART", 100)
+    monkeypatch.setattr(text_parts, "TEXT_PART", 100)
     function = served(task, **options)["serving_default"]
     in_parts = ask(function, TEXTS)
     alone = [ask(function, [text]) for text in TEXTS[:9]]
@@ -122,10 +122,10 @@ def test_every_task_answers_in_parts_what_it_answers_at_once(
 
 
 def test_text_in_parts_is_cut_where_the_bytes_are_enough(monkeypatch):
-    monkeypatch.setattr(parts, "TEXT_PART", 100)
+    monkeypatch.setattr(text_parts, "TEXT_PART", 100)
     sizes = [0, 300, 20, 20, 60, 0, 0, 0, 84, 85, 500]
     texts = tf.constant([b"x" * size for size in sizes])
-    found = parts.text_in_parts(
+    found = text_parts.text_in_parts(
         lambda part: {"texts": part["a"], "rows": tf.size(part["a"])[None]},
         {"a": texts},
     )

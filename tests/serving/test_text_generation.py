@@ -6,8 +6,8 @@ import tensorflow as tf
 
 from tfzoo.serving import (
     causal_lm_signatures,
-    parts,
     text_generation,
+    text_parts,
     text_scoring,
 )
 from tfzoo.serving.request_rows import first_ids, last_ids
@@ -262,7 +262,7 @@ def test_rows_that_are_computed_in_parts_get_what_they_get_alone(
     monkeypatch.setattr(text_generation, "PART_BYTES", 1 << 16)
     monkeypatch.setattr(text_scoring, "PART", 100)
     monkeypatch.setattr(text_scoring, "TOKENS_AT_ONCE", 7)
-    monkeypatch.setattr(parts, "TEXT_PART", 100)
+    monkeypatch.setattr(text_parts, "TEXT_PART", 100)
     in_parts, their_scores = answers()
     assert in_parts == together
     assert len({*together}) == len(PROMPTS) + 1

@@ -7,10 +7,10 @@ answer.
 import tensorflow as tf
 
 from tfzoo.serving.core import PaddedCore
-from tfzoo.serving.parts import text_in_parts
 from tfzoo.serving.passages import passages
 from tfzoo.serving.request_rows import of_one_size
 from tfzoo.serving.signatures import STRINGS, dense_inputs, strings_and_ids, traced
+from tfzoo.serving.text_parts import text_in_parts
 
 _NEVER = -1e9  # the logit of what cannot be
 
@@ -73,7 +73,7 @@ def question_answerer_signatures(
     windows = _Windows(tokenizer, max_sequence_length, max_question_length, stride)
 
     def answer(texts):
-        places = tokenizer.graph.places(texts["context"])
+        places = tokenizer.graph.places_in_bounds(texts["context"])
         inputs, where = windows(texts["question"], places["token_ids"])
 
         def best_of(logits, rows):
@@ -122,7 +122,7 @@ class _Windows:
         self._room = max_length - len(nothing.token_ids)
 
     def __call__(self, questions, contexts):
-        ids = self._tokenizer.graph(questions)[:, : self._max_question_length]
+        ids = self._tokenizer.graph.in_bounds(questions)[:, : self._max_question_length]
         one = tf.ones([ids.nrows(), 1], tf.int32)
         between = [index * one for index in self._between]
         heads = tf.concat([self._before * one, ids, *between], axis=1)

@@ -6,11 +6,11 @@ Shapes: B rows, S tokens, L tokens after padding, M masked words, C outputs.
 import tensorflow as tf
 
 from tfzoo.generation.cache import SHORT, num_columns_for
-from tfzoo.serving.parts import in_parts
+from tfzoo.text.in_parts import in_parts
 
 LENGTH_MULTIPLE, XLA_LENGTH_MULTIPLE = 8, 32
 XLA_BATCH_SIZES = (1, 2, 4, 8, 16, 32)
-PART = 4096  # tokens, padding included, that are computed at once
+PART = 2048  # tokens, padding included, that are computed at once
 TOKENS_OF_MASK = 4  # whose memory is about that of the logits of a masked word
 
 

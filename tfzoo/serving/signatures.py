@@ -10,8 +10,8 @@ from typing import Any
 import tensorflow as tf
 
 from tfzoo.serving.core import PaddedCore, checked_ids, of_width
-from tfzoo.serving.parts import flat_rows, ragged_rows, text_in_parts
 from tfzoo.serving.request_rows import of_one_size
+from tfzoo.serving.text_parts import flat_rows, ragged_rows, text_in_parts
 from tfzoo.serving.warmup import warmup_requests
 
 STRINGS = tf.TensorSpec([None], tf.string)

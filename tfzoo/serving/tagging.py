@@ -6,9 +6,9 @@ Shapes: B rows, S tokens, W words, C labels.
 import tensorflow as tf
 
 from tfzoo.serving.core import PaddedCore
-from tfzoo.serving.parts import flat_rows, ragged_rows, text_in_parts
 from tfzoo.serving.passages import passages
 from tfzoo.serving.signatures import STRINGS, dense_inputs, strings_and_ids, traced
+from tfzoo.serving.text_parts import flat_rows, ragged_rows, text_in_parts
 from tfzoo.text.tokenizer import WHITE_SPACE
 
 
@@ -68,7 +68,7 @@ def token_classifier_signatures(
 
     def read(texts):
         """Ids of texts, and their words, as vectors."""
-        places = tokenizer.graph.places(texts["text"])
+        places = tokenizer.graph.places_in_bounds(texts["text"])
         places = {k: v[:, : max_sequence_length - 2] for k, v in places.items()}
         words = _words(texts["text"], places)
         ids = {"token_ids": places["token_ids"]}

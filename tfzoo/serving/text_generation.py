@@ -9,7 +9,6 @@ from tfzoo.generation import decode
 from tfzoo.generation.options import GenerationOptions
 from tfzoo.generation.rules import rules_for
 from tfzoo.serving.core import longest_first, rows_of_part
-from tfzoo.serving.parts import flat_rows, ragged_rows, text_in_parts
 from tfzoo.serving.request_rows import (
     last_ids,
     limited,
@@ -18,6 +17,7 @@ from tfzoo.serving.request_rows import (
     padded_rows,
 )
 from tfzoo.serving.signatures import STRINGS, ServedModel, traced
+from tfzoo.serving.text_parts import flat_rows, ragged_rows, text_in_parts
 from tfzoo.serving.text_scoring import TextScoring
 from tfzoo.serving.warmup import generation_requests
 
@@ -218,7 +218,7 @@ class _Generation:
         """Ragged ids (B, None), not more than the context has."""
 
         def tokenize(texts):
-            ids = self._tokenizer.graph(texts["prompt"], end_token=True)
+            ids = self._tokenizer.graph.in_bounds(texts["prompt"], "end")
             return flat_rows({"ids": ids[:, -self._context :]})
 
         flat = text_in_parts(tokenize, {"prompt": prompts})

@@ -6,8 +6,8 @@ Shapes: B texts, S tokens, V vocabulary_size.
 import tensorflow as tf
 
 from tfzoo.serving.core import PART, longest_first, num_columns, rows_of_part
-from tfzoo.serving.parts import flat_rows, ragged_rows, text_in_parts
 from tfzoo.serving.request_rows import first_ids, padded_ids, padded_rows
+from tfzoo.serving.text_parts import flat_rows, ragged_rows, text_in_parts
 
 TOKENS_AT_ONCE = 256  # whose logits are held
 
@@ -41,7 +41,9 @@ class TextScoring:
         most = self.max_sequence_length
 
         def tokenize(texts):
-            return flat_rows({"ids": self._tokenizer.graph(texts["text"])[:, :most]})
+            return flat_rows(
+                {"ids": self._tokenizer.graph.in_bounds(texts["text"])[:, :most]}
+            )
 
         with tf.device("/CPU:0"):
             flat = text_in_parts(tokenize, {"text": texts})

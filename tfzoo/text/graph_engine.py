@@ -2,7 +2,7 @@
 
 import tensorflow as tf
 
-from tfzoo.text import segments
+from tfzoo.text import in_parts, segments
 
 TEXTS = tf.TensorSpec([None], tf.string)
 
@@ -36,14 +36,78 @@ class GraphEngine(tf.Module):
         Returns:
             {"token_ids", "segment_ids"}: ragged int32 tensors (B, None).
         """
-        layout, tokenize = self._tokenizer.layout, self.__call__
+        layout, token = self._tokenizer.layout, None
         if mask_token:
             self._tokenizer.required_id("mask")
-            tokenize = self._tokenize_with_mask
+            token = "mask"
         texts = [text] if text_pair is None else [text, text_pair]
         with tf.device("CPU"):
-            ids = map(tokenize, texts)
+            ids = [self.in_bounds(each, token) for each in texts]
             return segments.pack_in_graph(*ids, layout=layout, max_length=max_length)
+
+    def in_bounds(self, texts, token=None):
+        """Ids without special tokens; of one long text alone piece by piece.
+
+        Args:
+            texts: (B,) strings.
+            token: None, or the name of the special token that is read in texts: "mask"
+                or "end".
+
+        Returns:
+            Ragged int32 tensor (B, None).
+        """
+        texts, tokenize, is_divided = tf.convert_to_tensor(texts), self.__call__, True
+        if token is not None:
+            tokenize = getattr(self, f"_tokenize_with_{token}")
+            is_divided = " " not in getattr(self._tokenizer, f"{token}_token")
+
+        def some(texts):
+            return {"ids": tokenize(texts).flat_values}
+
+        def whole():
+            ids = tokenize(texts)
+            return ids.flat_values, ids.row_splits
+
+        def in_some():
+            ids = in_parts.in_pieces(some, texts[0])["ids"]
+            return ids, tf.stack([0, tf.size(ids, tf.int64)])
+
+        with tf.device("CPU"):
+            values, splits = tf.cond(_is_long(texts) & is_divided, in_some, whole)
+            return tf.RaggedTensor.from_row_splits(values, splits, validate=False)
+
+    def places_in_bounds(self, texts):
+        """What `places` returns; of one long text alone found piece by piece."""
+        texts = tf.convert_to_tensor(texts)
+        # Where a space is put before texts, that would go for the pieces as well.
+        is_divided = not getattr(self._tokenizer, "add_prefix_space", False)
+
+        def some(texts):
+            places = self._places(texts)
+            characters = tf.strings.unicode_decode(texts, "UTF-8").row_lengths()
+            found = {name: value.flat_values for name, value in places.items()}
+            counts = places["token_ids"].row_lengths()
+            return {**found, "counts": counts, "characters": characters}
+
+        def whole():
+            places = self._places(texts)
+            splits = places["token_ids"].row_splits
+            return {name: x.flat_values for name, x in places.items()}, splits
+
+        def in_some():
+            found = in_parts.in_pieces(some, texts[0])
+            counts, characters = found.pop("counts"), found.pop("characters")
+            before = tf.repeat(tf.cumsum(characters, exclusive=True), counts)
+            for name in ("starts", "ends"):
+                found[name] += tf.cast(before, tf.int32)
+            return found, tf.stack([0, tf.size(before, tf.int64)])
+
+        with tf.device("CPU"):
+            found, splits = tf.cond(_is_long(texts) & is_divided, in_some, whole)
+            return {
+                name: tf.RaggedTensor.from_row_splits(value, splits, validate=False)
+                for name, value in found.items()
+            }
 
     def places(self, texts):
         """Ids without special tokens, and where in the texts their tokens stand.
@@ -57,3 +121,8 @@ class GraphEngine(tf.Module):
             of its word. They are what the tokenizer's `encode` gives.
         """
         return self._places(tf.convert_to_tensor(texts, tf.string))
+
+
+def _is_long(texts):
+    size = tf.reduce_sum(tf.strings.length(texts))
+    return tf.equal(tf.size(texts), 1) & (size > 2 * in_parts.PIECE)

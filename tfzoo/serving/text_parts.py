@@ -1,53 +1,14 @@
-"""Batches computed in parts, so that memory does not grow with what is sent.
+"""Texts read in parts, so that memory does not grow with what is sent.
 
 Shapes: B rows.
 """
 
 import tensorflow as tf
 
-TEXT_PART = 1 << 17  # bytes of text that are tokenised at once
+from tfzoo.text.in_parts import in_parts
+
+TEXT_PART = 1 << 16  # bytes of text that are tokenised at once
 _ROW = 16  # bytes that a row counts for beside its text
-
-
-def in_parts(function, end_of, count):
-    """What a function says of one part of the rows after another, as one.
-
-    Args:
-        function: Of the first row of a part and the row after its last, int32 scalars;
-            returns a dictionary of tensors, which are joined along their first axis.
-            It is called with no rows where there are none.
-        end_of: Of the first row of a part; the row after its last, at most `count`.
-        count: int32 scalar B.
-    """
-    end = end_of(tf.constant(0))
-    results = function(tf.constant(0), end)
-
-    def all_parts():
-        arrays = {
-            name: tf.TensorArray(
-                value.dtype,
-                size=1,
-                dynamic_size=True,
-                infer_shape=False,
-                element_shape=[None, *value.shape[1:]],
-            ).write(0, value)
-            for name, value in results.items()
-        }
-        *_, arrays = tf.while_loop(
-            lambda start, *_: start < count,
-            compute,
-            (end, tf.constant(1), arrays),
-            parallel_iterations=1,
-        )
-        return {name: array.concat() for name, array in arrays.items()}
-
-    def compute(start, number, arrays):
-        end = end_of(start)
-        results = function(start, end)
-        written = {name: a.write(number, results[name]) for name, a in arrays.items()}
-        return end, number + 1, written
-
-    return tf.cond(end < count, all_parts, lambda: results)
 
 
 def text_in_parts(function, texts):
