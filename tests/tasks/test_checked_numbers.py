@@ -176,6 +176,15 @@ def test_targets_of_the_other_tasks_are_checked(
         refused(task, (slices((x, y)).batch(4),), message)
 
 
+def test_an_embedder_wants_the_ids_of_both_texts(small_encoder, tokenizer, ids):
+    task = TextEmbedder(small_encoder(), tokenizer)
+    task.compile(keras.optimizers.SGD(0.1), run_eagerly=True)
+    pairs = np.arange(8).reshape(4, 2)
+    refused(task, (ids, pairs), "trained on pairs: second_token_ids")
+    part = {**ids, "second_token_ids": ids["token_ids"]}
+    refused(task, (part, pairs), "takes raw text.*second_token_ids")
+
+
 def test_words_marked_as_not_learned_count_for_nothing(small_encoder, tokenizer):
     task = TokenClassifier(small_encoder(), tokenizer, ["O", "B-pet", "I-pet"])
     task.compile(optimizer=keras.optimizers.SGD(0.0), run_eagerly=True)
@@ -221,6 +230,8 @@ def test_train_on_batch_checks_what_it_is_given(classifier, ids):
         classifier.train_on_batch(ids, [7, 0, 0, 0])
     with pytest.raises(ValueError, match="token_ids must be 0"):
         classifier.test_on_batch({**ids, "token_ids": ids["token_ids"] - 9}, [0] * 4)
+    with pytest.raises(ValueError, match="in memory. Received: _BatchDataset"):
+        classifier.train_on_batch(slices((X, [0] * 4)).batch(4))
     classifier.compile()
     with pytest.raises(ValueError, match=r"compile\(total_steps=\.\.\.\)"):
         classifier.train_on_batch(X, [0, 0, 0, 0])

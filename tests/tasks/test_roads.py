@@ -311,6 +311,11 @@ def test_more_steps_than_batches_begin_the_texts_again(make_classifier, x, y):
             "Received beside it: batch_size",
         ),
         (lambda x, y: (slices(x).batch(4),), {}, "trained on with targets"),
+        (
+            lambda x, y: (x, y),
+            dict(validation_split=0.5, validation_data=(["a"], ["no"])),
+            "exclude each other.*validation_split=0.5",
+        ),
         (lambda x, y: (x, y), dict(class_weight={"maybe": 2.0}), "'maybe'"),
         (lambda x, y: (x, y), dict(class_weight={1: np.nan}), "class_weight.*nan"),
     ],

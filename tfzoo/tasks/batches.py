@@ -15,7 +15,8 @@ import numpy as np
 import tensorflow as tf
 
 from tfzoo.errors import shown
-from tfzoo.tasks.inputs import array_of, raw_sentences, raw_texts
+from tfzoo.tasks.inputs import array_of, raw_texts
+from tfzoo.tasks.sentences import raw_sentences
 
 
 def is_batches(x):

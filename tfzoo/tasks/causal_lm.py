@@ -13,11 +13,11 @@ from tfzoo.data.whole_text import TextList
 from tfzoo.generation.rules import check_ids
 from tfzoo.layers import NextTokenHead
 from tfzoo.serving import causal_lm_signatures, export_saved_model, export_version
-from tfzoo.tasks.checks import whole_targets
 from tfzoo.tasks.feeding import BATCH_SIZE
 from tfzoo.tasks.generating import Generating
 from tfzoo.tasks.generation_config import as_field, stored_end_ids, write_end_ids
 from tfzoo.tasks.inputs import raw_texts, refuse_targets, single_texts
+from tfzoo.tasks.numeric import whole_targets
 from tfzoo.tasks.scoring import Scoring
 from tfzoo.tasks.stored_arguments import stored_task_arguments
 from tfzoo.tasks.task import Task

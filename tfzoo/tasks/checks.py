@@ -15,12 +15,8 @@ import tensorflow as tf
 
 from tfzoo.data.buckets import SECOND
 from tfzoo.errors import shown
-from tfzoo.tasks.inputs import (
-    array_of,
-    checked_weights,
-    example_weights,
-    numbers_of,
-)
+from tfzoo.tasks.inputs import array_of
+from tfzoo.tasks.numeric import checked_weights, example_weights, numbers_of
 
 
 class Refusals:
@@ -181,6 +177,8 @@ def _known_inputs(task, x):
     needed, optional = task.known_inputs()
     names = list(x) if isinstance(x, Mapping) else []
     missing = set(needed) - set(names)
+    if any(name in optional for name in names):  # second texts, with all of theirs
+        missing |= set(optional) - set(names)
     # Tokenizers give `segment_ids` to all, and not every backbone has segments.
     if missing or set(names) - {*needed, *optional, "segment_ids"}:
         raise ValueError(
@@ -229,45 +227,6 @@ def _check_range(name, values, limit):
             f"{name} must be 0 to {limit - 1}. Received: {values[row, column]} in "
             f"column {column} of row {row}"
         )
-
-
-def whole_targets(y, limit, shape, what="y"):
-    """Targets that are whole numbers from 0 to `limit` - 1, int32 of that shape.
-
-    Raises:
-        ValueError: the shape is another, or a target is no such number; it is named.
-    """
-    array = array_of(y)
-    array = np.asarray(y) if array is None else array
-    if array.shape != tuple(shape):
-        raise ValueError(
-            f"{what} must have the shape {tuple(shape)}. Received: {array.shape}"
-        )
-    if array.dtype.kind not in "iu":
-        raise ValueError(f"{what} must be whole numbers. Received: {array.dtype}")
-    wrong = (array < 0) | (array >= limit)
-    if wrong.any():
-        place = tuple(np.argwhere(wrong)[0])
-        raise ValueError(
-            f"{what} must be 0 to {limit - 1}. Received: {array[place]} in row "
-            f"{place[0]}"
-        )
-    return array.astype(np.int32, copy=False)
-
-
-def finite_numbers(x, what):
-    """Numbers of any type and shape, an array; ValueError if one is not finite."""
-    array = array_of(x)
-    array = np.asarray(x) if array is None else array
-    if array.dtype.kind not in "biuf":
-        raise ValueError(f"{what} must hold numbers. Received: {array.dtype}")
-    wrong = ~np.isfinite(array)
-    if wrong.any():
-        place = tuple(np.argwhere(wrong)[0])
-        raise ValueError(
-            f"{what} must be finite. Received: {array[place]} in row {place[0]}"
-        )
-    return array
 
 
 def weights_in_graph(weights, number, refusals):

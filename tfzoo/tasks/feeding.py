@@ -3,7 +3,6 @@
 Shapes: N examples, B batch, S sequence, C classes.
 """
 
-import sys
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -13,12 +12,7 @@ from tfzoo.data.pipelines import without_waiting
 from tfzoo.errors import shown
 from tfzoo.tasks.batch_examples import examples_of_steps, row_numbers
 from tfzoo.tasks.batches import array_batches, dataset_of_batches, is_batches
-from tfzoo.tasks.checks import (
-    check_dataset,
-    checked,
-    finite_numbers,
-    of_each_output,
-)
+from tfzoo.tasks.checks import check_dataset, checked, of_each_output
 from tfzoo.tasks.inputs import (
     batched,
     is_raw_dataset,
@@ -27,6 +21,7 @@ from tfzoo.tasks.inputs import (
     raw_texts,
     targets_of_table,
 )
+from tfzoo.tasks.numeric import finite_numbers
 
 BATCH_SIZE = 32
 
@@ -264,20 +259,22 @@ class Feeding:
         return self.map_strings(dataset)
 
     def one_batch(self, x, y, sample_weight, class_weight=None):
+        """All of what `train_on_batch` is given: (inputs, targets, ...)."""
+        if is_batches(x) or isinstance(x, tf.data.Dataset):
+            raise ValueError(
+                "One batch is raw text or prepared ids in memory. "
+                f"Received: {type(x).__name__}"
+            )
         factors = None if class_weight is None else self.class_factors(class_weight)
         raw = self.raw_input(x)
         if raw is None:
-            data = self._epoch_batches(
-                x, y, sample_weight, sys.maxsize, factors
-            ).batches
+            rows = num_rows(checked(self, x)[0])
+            data = self._epoch_batches(x, y, sample_weight, max(1, rows)).batches
         else:
-            data = _weighed(
-                self.evaluation_data(
-                    raw, y, sample_weight, batch_size=max(1, num_rows(raw))
-                ),
-                factors,
+            data = self.batches_to_evaluate(
+                raw, y, sample_weight, batch_size=max(1, num_rows(raw))
             )
-        return next(iter(data))
+        return next(iter(_weighed(data, factors)))
 
 
 class Batches(NamedTuple):
@@ -306,6 +303,12 @@ def _weighed(dataset, factors):
     """(inputs, targets, weights) with the weights of classes (C,) multiplied in."""
     if factors is None:
         return dataset
+    targets = dataset.element_spec[1]
+    if not (isinstance(targets, tf.TensorSpec) and targets.dtype == tf.int32):
+        raise ValueError(
+            "class_weight goes with targets that are classes. Received: targets "
+            f"{shown(targets)} of a loss of your own"
+        )
     factors = tf.constant(factors)
 
     def weigh(inputs, targets, weights=1.0):

@@ -266,68 +266,6 @@ def array_of(x):
     return None
 
 
-def one_column(x):
-    """An array (N,) of one that may be (N, 1)."""
-    array = array_of(x)
-    array = np.asarray(x) if array is None else array
-    return array[:, 0] if array.ndim == 2 and array.shape[1] == 1 else array
-
-
-def example_weights(sample_weight, count):
-    """Weights of so many examples, float32 (N,), 1 where none are given."""
-    if sample_weight is None:
-        return np.ones(count, np.float32)
-    weights = one_column(numbers_of(sample_weight, "sample_weight"))
-    if weights.shape != (count,):
-        raise ValueError(
-            "sample_weight must be a number for each example. Received: shape "
-            f"{weights.shape} for {count} examples"
-        )
-    return checked_weights(weights)
-
-
-def checked_weights(weights, what="sample_weight"):
-    """The weights, float32; ValueError if one is negative or not finite."""
-    wrong = ~(np.isfinite(weights) & (weights >= 0))
-    if wrong.any():
-        row = np.argwhere(wrong)[0]
-        raise ValueError(
-            f"{what} must be finite and 0 or more. Received: "
-            f"{weights[tuple(row)]} in row {row[0]}"
-        )
-    return weights
-
-
-def numbers_of(x, what):
-    """Numbers in any container, float32 of any shape.
-
-    Raises:
-        ValueError: one is no number.
-    """
-    array = array_of(x)
-    if array is None:
-        x = list(x) if isinstance(x, Iterable) else x
-        array = np.array(x, object) if _is_flat(x) else np.asarray(x)
-    if array.dtype.kind == "O":
-        for row, value in enumerate(array.ravel()):
-            if not isinstance(value, int | float | np.number | np.bool_):
-                raise ValueError(
-                    f"{what} must hold numbers. Received: {shown(value)} in row {row}"
-                )
-    elif array.dtype.kind not in "biuf":
-        raise ValueError(
-            f"{what} must hold numbers. Received: {shown(array.ravel()[:1])}"
-        )
-    with np.errstate(over="ignore"):  # what is too large is infinite, and refused
-        return array.astype(np.float32)
-
-
-def _is_flat(x):
-    return isinstance(x, list) and not any(
-        isinstance(v, Iterable) and not isinstance(v, str | bytes) for v in x
-    )
-
-
 def is_raw_dataset(x):
     """Whether `x` is a `tf.data.Dataset` whose first component is text."""
     if not isinstance(x, tf.data.Dataset):
@@ -365,96 +303,17 @@ def batched(dataset):
 def _columns(x, *rest):
     if not isinstance(x, dict):
         if x.shape[1] == 1:
-            return _joined(x[:, 0], rest)
-        return _joined({"text": x[:, 0], "text_pair": x[:, 1]}, rest)
+            return joined(x[:, 0], rest)
+        return joined({"text": x[:, 0], "text_pair": x[:, 1]}, rest)
     targets = [x[name] for name in TARGETS if name in x][:1]
     columns = {name: x[name] for name in ("text", "text_pair") if name in x}
     columns = {n: v[:, 0] if v.shape.rank == 2 else v for n, v in columns.items()}
     text = columns if "text_pair" in columns else columns["text"]
-    return _joined(text, rest or targets)
+    return joined(text, rest or targets)
 
 
-def _joined(x, rest):
+def joined(x, rest):
     return (x, *rest) if rest else x
-
-
-def raw_sentences(x):
-    """`x` as a list of lists of words, or None if it is not that.
-
-    Args:
-        x: A column of sentences: lists (tuples, arrays) of words, or strings, which are
-            divided at spaces; or a ragged tensor of words. Anything else is not.
-
-    Raises:
-        ValueError: a sentence or a word is missing or no text.
-    """
-    if isinstance(x, tf.RaggedTensor) and x.dtype == tf.string:
-        x = x.to_list()
-    if not isinstance(x, list | tuple):
-        array = None if isinstance(x, str | bytes | Mapping) else array_of(x)
-        if array is None or array.dtype.kind not in "OUST" or array.ndim == 0:
-            return None
-        x = array.tolist()
-    if not all(_is_sentence(s) or is_missing(s) for s in x):
-        return None
-    if x and not any(map(_is_sentence, x)):
-        return None
-    return [_words(sentence, row) for row, sentence in enumerate(x)]
-
-
-def _is_sentence(x):
-    if isinstance(x, str | bytes):
-        return True
-    if isinstance(x, np.ndarray):
-        return x.ndim == 1 and x.dtype.kind in "OUST"
-    return isinstance(x, list | tuple) and (
-        not x or any(isinstance(word, str | bytes) for word in x)
-    )
-
-
-def _words(sentence, row):
-    if is_missing(sentence):
-        raise ValueError(
-            f"Every text must be a string or a list of words. Received: {sentence!r} "
-            f"in row {row}; leave such rows out"
-        )
-    if isinstance(sentence, bytes):
-        sentence = sentence.decode("utf-8", "replace")
-    if isinstance(sentence, str):
-        return sentence.split()
-    return texts_of(sentence, f"the text of row {row}")
-
-
-def raw_word_batches(x):
-    """`x` as a dataset of ragged batches of words, None if it is anything else.
-
-    Strings (B,), alone or as `{"text": ...}`, are divided at spaces.
-
-    Raises:
-        ValueError: its strings or its labels have another shape.
-    """
-    if not isinstance(x, tf.data.Dataset):
-        return None
-    parts = x.element_spec if isinstance(x.element_spec, tuple) else (x.element_spec,)
-    first = parts[0].get("text") if isinstance(parts[0], dict) else parts[0]
-    if getattr(first, "dtype", None) != tf.string:
-        return None
-    if isinstance(first, tf.TensorSpec) and first.shape.rank == 1:
-        x = x.map(_split)
-        parts = (x.element_spec[0], *parts[1:]) if len(parts) > 1 else (x.element_spec,)
-    for spec in parts[:2]:
-        if not isinstance(spec, tf.RaggedTensorSpec) or spec.ragged_rank != 1:
-            raise ValueError(
-                "A tf.data.Dataset of words must hold ragged batches (B, None) of "
-                "words and of their labels, as `ragged_batch` makes them. "
-                f"Received: {spec}"
-            )
-    return x
-
-
-def _split(text, *rest):
-    text = text["text"] if isinstance(text, dict) else text
-    return _joined(tf.strings.split(text), rest)
 
 
 def num_rows(x):

@@ -9,15 +9,15 @@ import tensorflow as tf
 
 from tfzoo.data.buckets import padded_batches
 from tfzoo.serving import masked_lm_signatures
-from tfzoo.tasks.checks import whole_targets
 from tfzoo.tasks.encoder_task import EncoderTask
 from tfzoo.tasks.feeding import BATCH_SIZE
 from tfzoo.tasks.gap_filling import GapFilling
-from tfzoo.tasks.inputs import example_weights, raw_texts, refuse_targets
+from tfzoo.tasks.inputs import raw_texts, refuse_targets
 from tfzoo.tasks.masked_words import (
     masked_words_head,
     masking_of_batches,
 )
+from tfzoo.tasks.numeric import example_weights, whole_targets
 from tfzoo.tasks.stored_arguments import stored_task_arguments
 from tfzoo.training import losses, metrics
 

@@ -14,16 +14,10 @@ import tensorflow as tf
 from tfzoo.data.pretraining import open_pretraining_data
 from tfzoo.errors import shown
 from tfzoo.layers.initializers import truncated_normal
-from tfzoo.tasks.checks import whole_targets
 from tfzoo.tasks.feeding import BATCH_SIZE
-from tfzoo.tasks.inputs import (
-    batched,
-    is_raw_dataset,
-    one_column,
-    refuse_targets,
-    single_texts,
-)
+from tfzoo.tasks.inputs import batched, is_raw_dataset, refuse_targets, single_texts
 from tfzoo.tasks.masked_words import masked_words_head, max_predictions
+from tfzoo.tasks.numeric import one_column, whole_targets
 from tfzoo.tasks.stored_arguments import stored_task_arguments
 from tfzoo.tasks.task import Task
 from tfzoo.training import losses, metrics

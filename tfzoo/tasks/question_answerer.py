@@ -20,10 +20,9 @@ from tfzoo.tasks.answering import (
     likeliest_spans,
     raw_questions,
 )
-from tfzoo.tasks.checks import whole_targets
 from tfzoo.tasks.encoder_task import EncoderTask
 from tfzoo.tasks.feeding import BATCH_SIZE
-from tfzoo.tasks.inputs import example_weights
+from tfzoo.tasks.numeric import example_weights, whole_targets
 from tfzoo.tasks.stored_arguments import stored_task_arguments
 from tfzoo.tasks.tagging import as_rows
 from tfzoo.tasks.token_outputs import token_outputs

@@ -10,7 +10,8 @@ import numpy as np
 import tensorflow as tf
 
 from tfzoo.errors import shown
-from tfzoo.tasks.inputs import array_of, is_missing, numbers_of, values_of
+from tfzoo.tasks.inputs import array_of, is_missing, values_of
+from tfzoo.tasks.numeric import numbers_of
 
 TASKS = ("classification", "multi_label", "regression")
 THRESHOLD = 0.5  # of a probability, from which on a label of several is given

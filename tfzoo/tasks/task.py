@@ -15,9 +15,7 @@ from tfzoo.models.frozen import frozen_config, with_frozen
 from tfzoo.tasks.batches import (
     to_the_end,
 )
-from tfzoo.tasks.checks import (
-    Refusals,
-)
+from tfzoo.tasks.checks import Refusals
 from tfzoo.tasks.compiling import AutoCompile
 from tfzoo.tasks.feeding import BATCH_SIZE, Feeding
 from tfzoo.tasks.presets import Preset
@@ -32,10 +30,10 @@ XLA_LENGTH_MULTIPLE = 32  # of padded lengths, each of which XLA compiles
 class Task(AutoCompile, Preset, Feeding, FiniteUpdates, keras.Model):
     """A backbone, a tokenizer and a head: a `keras.Model` that takes raw text.
 
-    `fit`, `evaluate` and `predict` take what Keras takes (prepared ids) and raw text:
-    a list of strings, a dict of `text` and `text_pair`, or a batched
-    `tf.data.Dataset` of either. Lists are tokenized up front and batched by length;
-    a dataset is tokenized inside `tf.data`, in its own order and batches.
+    `fit`, `evaluate` and `predict` take raw text in any container (see `raw_texts`),
+    prepared ids, and batches of either: a `tf.data.Dataset`, a `PyDataset` or a
+    generator. Text in memory is tokenized up front and batched by length; batches are
+    tokenized inside `tf.data`, in their own order.
 
     A task defines, beside what `AutoCompile` and `Preset` ask for:
         training_data(x, y, sample_weight, *, batch_size, epochs, shuffle, seed,
@@ -248,7 +246,12 @@ class Task(AutoCompile, Preset, Feeding, FiniteUpdates, keras.Model):
             ("validation_batch_size", validation_batch_size, 1),
         ):
             require_whole(name, value, least)
-        if validation_split and validation_data is None:
+        if validation_split and validation_data is not None:
+            raise ValueError(
+                "validation_split and validation_data exclude each other. Received: "
+                f"validation_split={validation_split} and validation_data"
+            )
+        if validation_split:
             (x, y, sample_weight), validation_data = self.split(
                 x, y, sample_weight, validation_split
             )

@@ -3,6 +3,8 @@
 Shapes: N texts, B batch, C labels.
 """
 
+from collections.abc import Iterator
+
 import keras
 import numpy as np
 
@@ -18,14 +20,8 @@ from tfzoo.tasks.classifier_config import (
 )
 from tfzoo.tasks.encoder_task import EncoderTask
 from tfzoo.tasks.feeding import BATCH_SIZE, made_by_a_task
-from tfzoo.tasks.inputs import (
-    Texts,
-    checked_weights,
-    example_weights,
-    raw_texts,
-    targets_of_table,
-    texts_or_one,
-)
+from tfzoo.tasks.inputs import Texts, raw_texts, targets_of_table, texts_or_one
+from tfzoo.tasks.numeric import checked_weights, example_weights
 from tfzoo.tasks.predicting import RowPerText
 from tfzoo.tasks.targets import Targets
 from tfzoo.training import losses, metrics
@@ -257,6 +253,7 @@ class TextClassifier(RowPerText, EncoderTask):
         Of a regression on raw texts without weights they include `spearman`, the
         correlation of ranks, which needs all answers at once.
         """
+        y = list(y) if isinstance(y, Iterator) else y  # it is read twice
         found = super().evaluate(
             x,
             y,

@@ -12,18 +12,11 @@ from tfzoo.data.buckets import SECOND, padded_batches
 from tfzoo.layers import SentencePooling
 from tfzoo.models import BACKBONES
 from tfzoo.serving import text_embedder_signatures
-from tfzoo.tasks.checks import weights_in_graph, whole_targets
+from tfzoo.tasks.checks import weights_in_graph
 from tfzoo.tasks.encoder_task import EncoderTask
 from tfzoo.tasks.feeding import BATCH_SIZE
-from tfzoo.tasks.inputs import (
-    Texts,
-    array_of,
-    example_weights,
-    numbers_of,
-    one_column,
-    raw_texts,
-    texts_or_one,
-)
+from tfzoo.tasks.inputs import Texts, array_of, raw_texts, texts_or_one
+from tfzoo.tasks.numeric import example_weights, numbers_of, one_column, whole_targets
 from tfzoo.tasks.predicting import RowPerText
 from tfzoo.tasks.stored_arguments import stored_task_arguments
 from tfzoo.training.pair_losses import CosineError, InBatchNegatives
@@ -161,6 +154,11 @@ class TextEmbedder(RowPerText, EncoderTask):
         return needed, tuple(SECOND + name for name in needed)
 
     def targets_of_ids(self, y, inputs):
+        if SECOND + "token_ids" not in inputs:
+            raise ValueError(
+                "An embedder is trained on pairs: second_token_ids and so on beside "
+                f"the ids of the first texts. Received: {', '.join(inputs)}"
+            )
         rows = len(inputs["token_ids"])
         numbers = array_of(y)
         numbers = np.asarray(y) if numbers is None else numbers

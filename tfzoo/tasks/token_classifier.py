@@ -22,13 +22,9 @@ from tfzoo.tasks.checks import weights_in_graph
 from tfzoo.tasks.classifier_config import dropout_field, stored_token_classifier
 from tfzoo.tasks.encoder_task import EncoderTask
 from tfzoo.tasks.feeding import BATCH_SIZE, made_by_a_task
-from tfzoo.tasks.inputs import (
-    example_weights,
-    raw_sentences,
-    raw_word_batches,
-    texts_of,
-    values_of,
-)
+from tfzoo.tasks.inputs import texts_of, values_of
+from tfzoo.tasks.numeric import example_weights
+from tfzoo.tasks.sentences import raw_sentences, raw_word_batches
 from tfzoo.tasks.tagging import as_rows, tagged_text, tagged_words
 from tfzoo.tasks.targets import Targets
 from tfzoo.tasks.token_outputs import token_outputs

@@ -1,0 +1,90 @@
+"""Raw text that is divided into words, for tasks on words.
+
+Shapes: B batch.
+"""
+
+from collections.abc import Mapping
+
+import numpy as np
+import tensorflow as tf
+
+from tfzoo.tasks.inputs import array_of, is_missing, joined, texts_of
+
+
+def raw_sentences(x):
+    """`x` as a list of lists of words, or None if it is not that.
+
+    Args:
+        x: A column of sentences: lists (tuples, arrays) of words, or strings, which are
+            divided at spaces; or a ragged tensor of words. Anything else is not.
+
+    Raises:
+        ValueError: a sentence or a word is missing or no text.
+    """
+    if isinstance(x, tf.RaggedTensor) and x.dtype == tf.string:
+        x = x.to_list()
+    if not isinstance(x, list | tuple):
+        array = None if isinstance(x, str | bytes | Mapping) else array_of(x)
+        if array is None or array.dtype.kind not in "OUST" or array.ndim == 0:
+            return None
+        x = array.tolist()
+    if not all(_is_sentence(s) or is_missing(s) for s in x):
+        return None
+    if x and not any(map(_is_sentence, x)):
+        return None
+    return [_words(sentence, row) for row, sentence in enumerate(x)]
+
+
+def _is_sentence(x):
+    if isinstance(x, str | bytes):
+        return True
+    if isinstance(x, np.ndarray):
+        return x.ndim == 1 and x.dtype.kind in "OUST"
+    return isinstance(x, list | tuple) and (
+        not x or any(isinstance(word, str | bytes) for word in x)
+    )
+
+
+def _words(sentence, row):
+    if is_missing(sentence):
+        raise ValueError(
+            f"Every text must be a string or a list of words. Received: {sentence!r} "
+            f"in row {row}; leave such rows out"
+        )
+    if isinstance(sentence, bytes):
+        sentence = sentence.decode("utf-8", "replace")
+    if isinstance(sentence, str):
+        return sentence.split()
+    return texts_of(sentence, f"the text of row {row}")
+
+
+def raw_word_batches(x):
+    """`x` as a dataset of ragged batches of words, None if it is anything else.
+
+    Strings (B,), alone or as `{"text": ...}`, are divided at spaces.
+
+    Raises:
+        ValueError: its strings or its labels have another shape.
+    """
+    if not isinstance(x, tf.data.Dataset):
+        return None
+    parts = x.element_spec if isinstance(x.element_spec, tuple) else (x.element_spec,)
+    first = parts[0].get("text") if isinstance(parts[0], dict) else parts[0]
+    if getattr(first, "dtype", None) != tf.string:
+        return None
+    if isinstance(first, tf.TensorSpec) and first.shape.rank == 1:
+        x = x.map(_split)
+        parts = (x.element_spec[0], *parts[1:]) if len(parts) > 1 else (x.element_spec,)
+    for spec in parts[:2]:
+        if not isinstance(spec, tf.RaggedTensorSpec) or spec.ragged_rank != 1:
+            raise ValueError(
+                "A tf.data.Dataset of words must hold ragged batches (B, None) of "
+                "words and of their labels, as `ragged_batch` makes them. "
+                f"Received: {spec}"
+            )
+    return x
+
+
+def _split(text, *rest):
+    text = text["text"] if isinstance(text, dict) else text
+    return joined(tf.strings.split(text), rest)
