@@ -16,14 +16,15 @@ from hypothesis import strategies as st
 from tfzoo.text import WordPieceTokenizer, codepoint_tables
 
 CORE_OPS = set(
-    """AddV2 Any BitwiseAnd BitwiseOr BroadcastTo Cast ConcatV2 Const Cumsum Equal
-    ExpandDims Fill FloorDiv FloorMod GatherV2 Greater Identity Invert Less
+    """AddV2 Any BitwiseAnd BitwiseOr BroadcastTo Cast ConcatV2 Const Cumsum DecodeRaw
+    Equal ExpandDims Fill FloorDiv FloorMod GatherV2 Greater Identity Invert Less
     LogicalAnd LogicalNot LogicalOr LowerBound Max Maximum Minimum Mul Neg NotEqual
     OnesLike Pack Pad PadV2 PartitionedCall Placeholder Prod RaggedRange
-    RaggedTensorToTensor Range Reshape RightShift SegmentMin SelectV2 Shape Size
-    Slice Squeeze StatelessIf StatelessWhile StaticRegexReplace StridedSlice Sub
-    TensorScatterAdd TensorScatterUpdate Tile TopKV2 UnicodeDecode
-    UnsortedSegmentJoin Where ZerosLike""".split()
+    RaggedTensorToTensor Range Reshape RightShift SegmentMin SelectV2 Shape Size Slice
+    Squeeze StatelessIf StatelessWhile StaticRegexReplace StridedSlice StringLength Sub
+    Substr Sum TensorListConcatV2 TensorListReserve TensorListSetItem TensorScatterAdd
+    TensorScatterUpdate Tile TopKV2 UnicodeDecode UnsortedSegmentJoin Where
+    ZerosLike""".split()
 )
 
 

@@ -56,7 +56,8 @@ class GraphEngine(tf.Module):
         Returns:
             Ragged int32 tensor (B, None).
         """
-        texts, tokenize, is_divided = tf.convert_to_tensor(texts), self.__call__, True
+        texts = tf.convert_to_tensor(texts, tf.string)
+        tokenize, is_divided = self.__call__, True
         if token is not None:
             tokenize = getattr(self, f"_tokenize_with_{token}")
             is_divided = " " not in getattr(self._tokenizer, f"{token}_token")
@@ -78,7 +79,7 @@ class GraphEngine(tf.Module):
 
     def places_in_bounds(self, texts):
         """What `places` returns; of one long text alone found piece by piece."""
-        texts = tf.convert_to_tensor(texts)
+        texts = tf.convert_to_tensor(texts, tf.string)
         # Where a space is put before texts, that would go for the pieces as well.
         is_divided = not getattr(self._tokenizer, "add_prefix_space", False)
 
