@@ -10,7 +10,7 @@ from tfzoo.text.in_parts import in_parts
 
 LENGTH_MULTIPLE, XLA_LENGTH_MULTIPLE = 8, 32
 XLA_BATCH_SIZES = (1, 2, 4, 8, 16, 32)
-PART = 2048  # tokens, padding included, that are computed at once
+PART = 1024  # tokens, padding included, that are computed at once
 TOKENS_OF_MASK = 4  # whose memory is about that of the logits of a masked word
 
 
