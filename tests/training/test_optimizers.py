@@ -3,6 +3,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from tfzoo.training import optimizers
 from tfzoo.training.optimizers import AdamW
 from tfzoo.training.schedules import WarmupLinearDecay
 
@@ -52,6 +53,7 @@ CLIPPED = {"global_clipnorm": 2.0, "epsilon": 1e-6, "beta_1": 0.8, "beta_2": 0.9
         (PLAIN, True),
         (CLIPPED, False),
         (CLIPPED, True),
+        ({"global_clipnorm": 40.0}, False),  # of norms of 4 to 330
         ({"use_ema": True, "ema_overwrite_frequency": 7}, False),
         ({"amsgrad": True, "clipnorm": 1.0}, False),
         ({"clipvalue": 0.5}, False),
@@ -67,6 +69,15 @@ def test_fifty_steps_give_the_weights_of_keras(options, jit_compile):
         keras_adamw(schedule(), weight_decay=0.1, **options), jit_compile=jit_compile
     )
     np.testing.assert_allclose(ours, keras_own, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("jit_compile", [False, True])
+def test_a_large_weight_decays_as_a_small_one(monkeypatch, jit_compile):
+    small = train(AdamW(1e-2, 0.3), steps=5, jit_compile=jit_compile)
+    monkeypatch.setattr(optimizers, "LARGE", 100)
+    large = train(AdamW(1e-2, 0.3), steps=5, jit_compile=jit_compile)
+    np.testing.assert_allclose(large, small, rtol=0, atol=1e-7)
+    assert np.abs(small - train(AdamW(1e-2, 0.0), steps=5)).max() > 1e-3
 
 
 @pytest.mark.parametrize("jit_compile", [False, True])

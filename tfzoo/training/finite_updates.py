@@ -15,7 +15,7 @@ import keras
 
 from tfzoo.errors import TfzooError
 from tfzoo.training.faults import FIX, Watching, broken_rule, require_policy
-from tfzoo.training.optimizers import AdamW
+from tfzoo.training.optimizers import AdamW, half_square, norm_of
 
 MIN_LOSS_SCALE = 1e-4  # fairseq's: below it no gradient of float16 is ever finite
 
@@ -69,14 +69,23 @@ class Guard:
         pairs = zip(self.weights, squares, strict=True)
         return loss, rate, [w.path for w, s in pairs if s - s != 0]
 
-    def accepts(self, loss, gradients, variables, optimizer):
-        """Boolean scalar: whether a step may update; counts and remembers it if not."""
+    def accepts(self, loss, half_squares, variables, optimizer):
+        """Whether a step may update; counts and remembers it if not.
+
+        Args:
+            loss: Scalar.
+            half_squares: What `half_square` says of the gradient of each variable.
+            variables: The model's trainable weights.
+            optimizer: The model's.
+
+        Returns:
+            Boolean scalar, the same in every replica.
+        """
         import tensorflow as tf
 
         figures = [tf.zeros((), "float32")] * len(self.weights)
-        for gradient, variable in zip(gradients, variables, strict=True):
-            if gradient is not None:
-                figures[self._places[id(variable)]] = _half_square(gradient)
+        for square, variable in zip(half_squares, variables, strict=True):
+            figures[self._places[id(variable)]] = square
         figures = tf.stack([tf.cast(loss, "float32"), *figures])
         replica = tf.distribute.get_replica_context()
         if replica.num_replicas_in_sync > 1:
@@ -136,14 +145,17 @@ def guarded_step(model, guard, data):
         scaled = model.optimizer.scale_loss(loss)
     variables = model.trainable_weights
     gradients = tape.gradient(scaled, variables)
-    accepted = guard.accepts(loss, gradients, variables, model.optimizer)
+    if isinstance(model.optimizer, AdamW):  # as it adds repeated rows of sparse ones
+        gradients = [None if g is None else tf.convert_to_tensor(g) for g in gradients]
+    half_squares = [_half_square(gradient) for gradient in gradients]
+    accepted = guard.accepts(loss, half_squares, variables, model.optimizer)
     metrics = model.metrics_variables
     before = [tf.identity(m.value) for m in metrics]
     rows = tf.shape(next(i for i in keras.tree.flatten(x) if i is not None))[0]
     replicas = tf.distribute.get_strategy().num_replicas_in_sync
     tracker = next(m for m in model.metrics if m.name == "loss")
     tracker.update_state(loss if replicas == 1 else loss * replicas, rows)
-    _apply(model.optimizer, gradients, variables, accepted)
+    _apply(model.optimizer, gradients, variables, accepted, norm_of(half_squares))
     model.compute_metrics(x, y, y_pred, sample_weight=sample_weight)
     for metric, value in zip(metrics, before, strict=True):
         metric.assign(tf.where(accepted, metric.value, value))
@@ -179,14 +191,15 @@ def guarded(model):
         model.train_function = None
 
 
-def _apply(optimizer, gradients, variables, accepted):
+def _apply(optimizer, gradients, variables, accepted, norm):
     """Updates, or leaves everything as it is."""
     import tensorflow as tf
 
     if not tf.distribute.has_strategy():
+        known = {"global_norm": norm} if isinstance(optimizer, AdamW) else {}
 
         def update():
-            optimizer.apply(gradients, variables)
+            optimizer.apply(gradients, variables, **known)
             return True
 
         tf.cond(accepted, update, lambda: False)
@@ -213,14 +226,14 @@ def _apply(optimizer, gradients, variables, accepted):
 
 
 def _half_square(gradient):
-    """Half the sum of squares: not finite where one is not, or would overflow."""
+    """Of the rows of a sparse gradient as they come; 0 without a gradient."""
     import tensorflow as tf
 
+    if gradient is None:
+        return tf.zeros((), "float32")
     if isinstance(gradient, tf.IndexedSlices):
         gradient = gradient.values
-    if gradient.dtype.size < 4:
-        gradient = tf.cast(gradient, "float32")
-    return tf.cast(tf.nn.l2_loss(gradient), "float32")
+    return half_square(gradient)
 
 
 def _training(method):

@@ -4,12 +4,14 @@ Keras's update is a chain of array operations, each a pass over memory with a bu
 its own; TensorFlow has the whole chain as one operation.
 """
 
+import functools
 import math
 import re
 import warnings
 
 import keras
 
+LARGE = 1 << 20  # elements from which on compiling the decay of a weight pays
 BIASES_AND_NORMS = r"norm|(^|[/_])(bias|gamma|beta|scale)$"
 
 
@@ -80,8 +82,15 @@ class AdamW(keras.optimizers.AdamW):
         path = getattr(variable, "path", variable.name)
         return re.search(self.undecayed, path) is None
 
-    def apply(self, grads, trainable_variables=None):
-        """Updates the variables; called in every replica, as Keras's is."""
+    def apply(self, grads, trainable_variables=None, global_norm=None):
+        """Updates the variables; called in every replica, as Keras's is.
+
+        Args:
+            grads: A gradient, or None, for each variable.
+            trainable_variables: By default those that it was built with.
+            global_norm: Norm of all gradients together, where the caller, who has one
+                replica, knows it already.
+        """
         if keras.backend.backend() != "tensorflow":
             return super().apply(grads, trainable_variables)
         if trainable_variables is None:
@@ -89,7 +98,7 @@ class AdamW(keras.optimizers.AdamW):
         variables = list(trainable_variables)
         reason = self._unfused(variables)
         if reason is None:
-            return self._apply_fused(list(grads), variables)
+            return self._apply_fused(list(grads), variables, global_norm=global_norm)
         import tensorflow as tf
 
         replicas = tf.distribute.get_strategy().num_replicas_in_sync
@@ -133,7 +142,7 @@ class AdamW(keras.optimizers.AdamW):
                 return f"A variable's {trait}"
         return None
 
-    def _apply_fused(self, gradients, variables, accepted=None):
+    def _apply_fused(self, gradients, variables, accepted=None, global_norm=None):
         import tensorflow as tf
 
         if not self.built:
@@ -146,7 +155,9 @@ class AdamW(keras.optimizers.AdamW):
         if replica.num_replicas_in_sync > 1:
             gradients = replica.all_reduce(tf.distribute.ReduceOp.SUM, gradients)
         if self.global_clipnorm:
-            gradients = _clipped(gradients, self.global_clipnorm)
+            if global_norm is None:
+                global_norm = norm_of([half_square(g) for g in gradients])
+            gradients = _clipped(gradients, self.global_clipnorm, global_norm)
         step = tf.cast(self.iterations + 1, "float32")
         rates = {
             "learning_rate": tf.cast(self.learning_rate, "float32"),
@@ -185,7 +196,10 @@ class AdamW(keras.optimizers.AdamW):
         if decay:
             # Not variable * (1 - lost): so close to 1, float32 would round `lost`.
             lost = rates["learning_rate"] * tf.cast(decay, dtype)
-            variable.assign_sub(variable * lost)
+            if _decays_compiled(variable):
+                variable.assign(_compiled_decay()(variable, lost))
+            else:
+                variable.assign_sub(variable * lost)
         tf.raw_ops.ResourceApplyAdam(
             var=variable.handle,
             m=momentum.handle,
@@ -198,6 +212,21 @@ class AdamW(keras.optimizers.AdamW):
             epsilon=tf.cast(self.epsilon, dtype),
             grad=tf.cast(gradient, dtype),
         )
+
+
+def _decays_compiled(variable):
+    """Whether its decay is compiled by XLA: one pass over memory, without a buffer."""
+    import tensorflow as tf
+
+    is_large = variable.shape.num_elements() >= LARGE
+    return is_large and "CPU" in variable.device and not tf.distribute.has_strategy()
+
+
+@functools.cache
+def _compiled_decay():
+    import tensorflow as tf
+
+    return tf.function(lambda x, lost: x - x * lost, jit_compile=True)
 
 
 def _require_finite(optimizer, learning_rate):
@@ -233,12 +262,30 @@ def _with_gradient(gradients, variables):
     return zip(*present, strict=True)
 
 
-def _clipped(gradients, limit):
+def half_square(gradient):
+    """Half the sum of squares: not finite where one is not, or would overflow."""
+    import tensorflow as tf
+
+    if gradient.dtype.size < 4:
+        gradient = tf.cast(gradient, "float32")
+    return tf.cast(tf.nn.l2_loss(gradient), "float32")
+
+
+def norm_of(half_squares):
+    """The norm of gradients together, of the `half_square` of each."""
+    import tensorflow as tf
+
+    return tf.sqrt(2.0 * tf.reduce_sum(half_squares))
+
+
+def _clipped(gradients, limit, norm):
     """The gradients, scaled so that their common norm is at most `limit`."""
     import tensorflow as tf
 
-    squares = [2.0 * tf.cast(tf.nn.l2_loss(g), "float32") for g in gradients]
-    norm = tf.sqrt(tf.add_n(squares))
-    # Of Keras: an infinite or NaN norm makes every gradient NaN, so that it is seen.
-    scale = limit * tf.minimum(1.0 / norm, 1.0 / limit) + (norm - norm)
-    return [g * tf.cast(scale, g.dtype) for g in gradients]
+    def clipped():
+        # An infinite or NaN norm makes every gradient NaN, so that it is seen.
+        scale = limit / norm + (norm - norm)
+        return [g * tf.cast(scale, g.dtype) for g in gradients]
+
+    # Most of a long training needs no clipping, nor a pass over all gradients for it.
+    return tf.cond(norm <= limit, lambda: list(gradients), clipped)
