@@ -61,7 +61,7 @@ def passes(model, texts):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seconds", [1.2, 2, 3.5, 6])
+@pytest.mark.parametrize("seconds", [1.2, 2, 3.5, 6, 12])
 def test_no_call_waits_after_its_last_batch(classifier, texts, seconds):
     waited = []
     for call in passes(classifier, texts):
