@@ -58,7 +58,7 @@ def main(
     """
     chosen = [name for name in REQUESTS if name.startswith(tuple(requests))]
     if ask:
-        return print(json.dumps(measured(ask, chosen)))
+        return print(json.dumps(measured(ask, requests)))
     print(side_by_side.machine(), "", *table_head(), sep="\n", flush=True)
     with tempfile.TemporaryDirectory() as place:
         for task in tasks:
