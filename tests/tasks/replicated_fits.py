@@ -25,11 +25,12 @@ def fitted(name, as_dataset):
         )
         task = TextClassifier(encoder, tokenizer, ["no", "yes"])
         task.compile(learning_rate=1e-3)
-    data = (texts, labels)
     if as_dataset:
-        data = (tf.data.Dataset.from_tensor_slices(data).batch(8), None)
-    history = task.fit(*data, batch_size=8, epochs=2, verbose=0).history
-    return task, history["loss"]
+        batches = tf.data.Dataset.from_tensor_slices((texts, labels)).batch(8)
+        history = task.fit(batches, epochs=2, verbose=0)
+    else:
+        history = task.fit(texts, labels, batch_size=8, epochs=2, verbose=0)
+    return task, history.history["loss"]
 
 
 def compare():

@@ -8,6 +8,7 @@ import pytest
 
 from tfzoo.checkpoints.weights import weight_variables
 from tfzoo.errors import CheckpointError
+from tfzoo.layers import TransformerLayer
 from tfzoo.models import BertEncoder, GPTDecoder
 from tfzoo.tasks import CausalLM, MaskedLM, TextClassifier, TextEmbedder
 
@@ -85,6 +86,39 @@ def test_what_is_frozen_is_frozen_after_loading(task, tmp_path, kind):
         assert copy.backbone.trainable or not trained(task.backbone)
         for a, b in zip(task.layers, copy.layers, strict=True):
             assert a.trainable == b.trainable or not weight_variables(a), a.name
+
+
+@pytest.mark.parametrize("kind", [backbone, one_layer, embeddings, all_but_one_layer])
+def test_frozen_layers_are_frozen_in_a_clone(task, kind):
+    kind(task)
+    copy = keras.models.clone_model(task)
+    assert trained(copy) == trained(task)
+
+
+def test_a_frozen_layer_in_a_model_of_ones_own_is_frozen_after_loading(tmp_path):
+    inputs = keras.Input((4, 8))
+    layer = TransformerLayer(2, 16)
+    model = keras.Model(inputs, layer(inputs))
+    layer.trainable = False
+    model.save(tmp_path / "a.keras")
+    assert not trained(model)
+    assert not trained(keras.saving.load_model(tmp_path / "a.keras"))
+
+
+@pytest.mark.parametrize("options", [{}, {"run_eagerly": True}], ids=str)
+@pytest.mark.parametrize("before", [True, False])
+def test_what_is_trained_changes_with_compile_alone(task, before, options):
+    task.backbone.trainable = before
+    task.compile(keras.optimizers.SGD(0.1), **options)
+    task.fit(["the cat"], ["no"], verbose=0)
+    task.backbone.trainable = not before
+    with pytest.raises(ValueError, match="must not change after the first training"):
+        task.fit(["the cat"], ["no"], verbose=0)
+    task.compile(keras.optimizers.SGD(0.1), **options)
+    old = np.concatenate([w.ravel() for w in task.backbone.get_weights()])
+    task.fit(["the cat"], ["no"], verbose=0)
+    new = np.concatenate([w.ravel() for w in task.backbone.get_weights()])
+    assert (old != new).any() == (not before)
 
 
 def test_another_task_is_not_frozen(task, tmp_path):

@@ -43,13 +43,14 @@ def test_lists_arrays_datasets_and_ids_train_alike(make_encoder, tokenizer, text
         part = whole.token_ids[whole.row_splits[row] : whole.row_splits[row + 1]]
         ids[row, : len(part)], mask[row, : len(part)] = part, 1
     prepared = {"token_ids": ids, "segment_ids": ids * 0, "padding_mask": mask}
+    batches = {"batch_size": 8}
     ways = {
-        "list": ((x, y), {}),
-        "array": ((np.array(x), index), {}),
-        "dict": (({"text": x}, y), {}),
+        "list": ((x, y), batches),
+        "array": ((np.array(x), index), batches),
+        "dict": (({"text": x}, y), batches),
         "dataset": ((tf.data.Dataset.from_tensors((x, y)), None), {}),
         "dataset of indices": ((tf.data.Dataset.from_tensors((x, index)), None), {}),
-        "ids": ((prepared, index), {}),
+        "ids": ((prepared, index), batches),
     }
     weights = {}
     for name, (data, options) in ways.items():
@@ -58,7 +59,7 @@ def test_lists_arrays_datasets_and_ids_train_alike(make_encoder, tokenizer, text
         for v in task.trainable_variables[-2:]:
             v.assign(rng.normal(size=v.shape) * 0.1)
         task.compile(keras.optimizers.SGD(0.1))
-        task.fit(*data, batch_size=8, epochs=2, verbose=0, shuffle=False, **options)
+        task.fit(*data, epochs=2, verbose=0, shuffle=False, **options)
         weights[name] = np.concatenate([w.ravel() for w in task.get_weights()])
     for name, flat in weights.items():
         np.testing.assert_allclose(flat, weights["list"], atol=1e-5, err_msg=name)

@@ -101,7 +101,8 @@ def test_a_text_without_long_words_is_left_as_it_is():
 
 
 PROGRAM = """
-import sys, random
+import random, signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)  # jobs in background ignore it
 from tfzoo.text import ByteBPETokenizer, WordPieceTokenizer
 word = "".join(random.Random(0).choices("abcdefghijklmnop", k=5_000_000))
 lines = ["the good cat"] * 100 + [word if sys.argv[1] == "byte_bpe" else "!" + word]

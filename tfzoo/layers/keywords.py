@@ -3,6 +3,8 @@
 import functools
 import inspect
 
+import keras
+
 from tfzoo.errors import refuse_unknown
 
 _PACKAGE = __name__.partition(".")[0]
@@ -28,12 +30,19 @@ class KnownKeywords:
 
 
 class LayerKeywords(KnownKeywords):
-    """The same of a `keras.layers.Layer`."""
+    """The same of a `keras.layers.Layer`; `trainable=False` reaches its own layers."""
 
     keras_keywords = (
         *("name", "trainable", "dtype", "autocast", "activity_regularizer"),
         *("input_dim", "input_shape"),
     )
+
+    def _post_build(self):
+        super()._post_build()
+        if not self.trainable:
+            # Keras's constructor knew of no layers yet, and TensorFlow's `__setattr__`
+            # leaves out what is set to the value that it has.
+            keras.layers.Layer.trainable.fset(self, False)  # noqa: FBT003
 
 
 @functools.cache

@@ -181,7 +181,7 @@ class AutoCompile:
                 "Received: total_steps=None, steps_per_epoch=None"
             )
         optimizer = getattr(self.optimizer, "inner_optimizer", self.optimizer)
-        done = int(optimizer.iterations)
+        done = int(keras.ops.convert_to_numpy(optimizer.iterations))
         total = steps_per_epoch * epochs
         if done and not initial_epoch:
             logger.warning(

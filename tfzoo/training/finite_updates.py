@@ -27,10 +27,15 @@ class Guard:
 
     Args:
         model: A built and compiled `keras.Model`.
+
+    Attributes:
+        weights: Those of the model.
+        trained: The identity of each that is trained.
     """
 
     def __init__(self, model):
         self.weights = list(model.weights)
+        self.trained = [id(v) for v in model.trainable_variables]
         self._places = {id(w): i for i, w in enumerate(self.weights)}
         with model.distribute_strategy.scope():
             if not model.optimizer.built:  # no variable can be made in a branch
@@ -276,8 +281,15 @@ class FiniteUpdates:
         super().compile(*arguments, **options)
 
     def make_train_function(self, force=False):
+        trainable = self.trainable_variables
         if self.train_function is None or force:
             vars(self)["guard"] = Guard(self)
+        elif [id(v) for v in trainable] != self.guard.trained:
+            raise ValueError(
+                "What is trainable must not change after the first training step, "
+                "unless compile is called again. Received: "
+                f"{len(trainable)} trainable weights, before {len(self.guard.trained)}"
+            )
         return super().make_train_function(force)
 
     def train_step(self, data):
