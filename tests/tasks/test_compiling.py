@@ -4,6 +4,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from keras import losses, metrics
 
 from tfzoo.tasks import CausalLM, TextClassifier, TextEmbedder
 
@@ -57,6 +58,72 @@ def number(small_encoder, tokenizer):
 def test_an_argument_without_effect_or_sense_is_refused(classifier, arguments, message):
     with pytest.raises(ValueError, match=message):
         classifier.compile(**arguments)
+
+
+OF_LOGITS = "outputs of a task are logits"
+OF_CLASSES = "targets of a TextClassifier are class numbers"
+
+
+@pytest.mark.parametrize(
+    ("task", "given", "message"),
+    [
+        ("classifier", losses.SparseCategoricalCrossentropy, "from_logits=True"),
+        ("classifier", metrics.SparseCategoricalCrossentropy, "from_logits=True"),
+        ("classifier", metrics.CategoricalAccuracy(), f"{OF_CLASSES}.*give Sparse"),
+        ("classifier", metrics.Precision(thresholds=0.0), OF_CLASSES),
+        ("several", losses.BinaryCrossentropy, "from_logits=True"),
+        ("several", [losses.BinaryCrossentropy], "from_logits=True"),
+        ("several", losses.KLDivergence(), f"{OF_LOGITS}.*KLDivergence"),
+        ("several", losses.Dice(), f"{OF_LOGITS}.*Dice"),
+        ("several", losses.Poisson(), f"{OF_LOGITS}.*Poisson"),
+        ("several", losses.Tversky(), f"{OF_LOGITS}.*Tversky"),
+        ("several", metrics.AUC, "from_logits=True"),
+        ("several", metrics.AUC(), "from_logits=True"),
+        ("several", metrics.BinaryAccuracy, r"threshold=0\.0"),
+        ("several", metrics.BinaryIoU(), r"threshold=0\.0"),
+        ("several", metrics.Precision, r"thresholds=0\.0"),
+        ("several", metrics.Recall(thresholds=[0.0, 0.3]), r"thresholds=0\.0"),
+        ("several", metrics.TruePositives(), r"thresholds=0\.0"),
+        ("several", metrics.FalseNegatives(), r"thresholds=0\.0"),
+        ("several", metrics.F1Score(), OF_LOGITS),
+        ("several", metrics.FBetaScore(threshold=0.5), OF_LOGITS),
+        ("several", metrics.SensitivityAtSpecificity(0.5), OF_LOGITS),
+        ("several", metrics.KLDivergence(), OF_LOGITS),
+        (
+            "several",
+            metrics.MeanMetricWrapper(metrics.binary_accuracy),
+            r"threshold=0\.0.*Received: binary_accuracy",
+        ),
+    ],
+)
+def test_what_reads_probabilities_or_other_targets_is_refused(
+    task, given, message, request
+):
+    task = request.getfixturevalue(task)
+    kind = given[0] if isinstance(given, list) else given
+    kind = kind if isinstance(kind, type) else type(kind)
+    is_loss = issubclass(kind, keras.losses.Loss)
+    with pytest.raises(ValueError, match=message):
+        task.compile(**({"loss": given} if is_loss else {"metrics": [given]}))
+
+
+class PrecisionOfLogits(metrics.Precision):
+    def update_state(self, y_true, y_pred, sample_weight=None):
+        super().update_state(y_true, keras.ops.sigmoid(y_pred), sample_weight)
+
+
+def test_metrics_of_logits_are_taken(several, classifier):
+    own = [PrecisionOfLogits(name="own"), metrics.Precision(thresholds=0.0, name="p")]
+    more = [metrics.AUC(from_logits=True), metrics.BinaryIoU(threshold=0.0)]
+    several.compile(keras.optimizers.SGD(0.0), metrics=[*own, *more])
+    y = np.array([[1, 0], [1, 1]] * 4)
+    found = several.evaluate(X, y, verbose=0, return_dict=True)
+    given = several.predict(X) > 0
+    assert found["p"] == pytest.approx((given * y).sum() / max(1, given.sum()))
+    assert found["own"] == pytest.approx(found["p"])
+    loss = losses.CategoricalCrossentropy(from_logits=True)  # whose targets are one-hot
+    figures = [metrics.CategoricalAccuracy(), metrics.F1Score()]
+    classifier.compile(loss=loss, metrics=figures, weighted_metrics=[])
 
 
 def test_names_of_keras_are_read_for_logits(classifier, several, number):

@@ -102,12 +102,15 @@ class AutoCompile:
             )
         _check_ranges(given)
         loss = loss_of_logits(loss, self) if own_loss else None
-        metrics = metric_of_logits(metrics, self)
+        own_targets = own_loss and self._has_own_targets(loss)
+        metrics = metric_of_logits(metrics, self, own_targets=own_targets)
         own_metrics = not (
             isinstance(weighted_metrics, str) and weighted_metrics == "auto"
         )
         if own_metrics:
-            weighted_metrics = metric_of_logits(weighted_metrics, self)
+            weighted_metrics = metric_of_logits(
+                weighted_metrics, self, own_targets=own_targets
+            )
         self.jit_compiled = bool(jit_compile)  # which the defaults depend on
         # The model may have been built in the scope of a strategy.
         with self.distribute_strategy.scope():
@@ -141,9 +144,13 @@ class AutoCompile:
         inner = getattr(self.optimizer, "inner_optimizer", self.optimizer)
         schedule = getattr(inner, "schedule", None)
         self._schedule = schedule if isinstance(schedule, PlannedSchedule) else None
-        known = {type(loss) for loss in keras.tree.flatten(self.default_loss(0.0))}
-        losses = {type(loss) for loss in keras.tree.flatten(arguments["loss"])}
-        self.has_own_loss = not losses <= {*known, *self.other_losses}
+        self.has_own_loss = self._has_own_targets(arguments["loss"])
+
+    def _has_own_targets(self, loss):
+        """Whether a loss takes other targets than the task's own."""
+        known = {type(part) for part in keras.tree.flatten(self.default_loss(0.0))}
+        losses = {type(part) for part in keras.tree.flatten(loss)}
+        return not losses <= {*known, *self.other_losses}
 
     def _auto_optimizer(
         self, learning_rate, total_steps, warmup_fraction, weight_decay, clip_norm
