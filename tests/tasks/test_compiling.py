@@ -6,7 +6,13 @@ import pytest
 import tensorflow as tf
 from keras import losses, metrics
 
-from tfzoo.tasks import CausalLM, TextClassifier, TextEmbedder
+from tfzoo.tasks import (
+    BertPretrainer,
+    CausalLM,
+    TextClassifier,
+    TextEmbedder,
+    TokenClassifier,
+)
 
 LABELS = ["no", "yes"]
 X, Y = ["the cat", "a good dog", "bad", "good film"] * 2, ["no", "yes"] * 4
@@ -51,6 +57,12 @@ def number(small_encoder, tokenizer):
             dict(loss=keras.losses.SparseCategoricalCrossentropy()),
             "from_logits=True.*from_logits=False",
         ),
+        (dict(label_smoothing=None), "label_smoothing=None"),
+        (dict(label_smoothing="0.1"), "label_smoothing='0.1'"),
+        (dict(optimizer=None), "optimizer must be 'auto'.* None"),
+        (dict(optimizer="adamm"), "optimizer must be 'auto'.* 'adamm'"),
+        (dict(steps_per_execution=0), "steps_per_execution .* from 1.* 0"),
+        (dict(jit_compile="yes"), "jit_compile must be True, False or 'auto'.*'yes'"),
         (dict(metrics=["auc"]), "logits, not probabilities.*'auc'"),
         (dict(weighted_metrics=["mse"]), "logits, not probabilities.*'mse'"),
     ],
@@ -58,6 +70,101 @@ def number(small_encoder, tokenizer):
 def test_an_argument_without_effect_or_sense_is_refused(classifier, arguments, message):
     with pytest.raises(ValueError, match=message):
         classifier.compile(**arguments)
+
+
+def test_the_nearest_argument_is_named(classifier):
+    with pytest.raises(TypeError, match="'learing_rate'. Did you mean learning_rate"):
+        classifier.compile(learing_rate=1e-3)
+
+
+def test_a_second_compile_forgets_the_metrics_of_the_first(classifier, tmp_path):
+    classifier.compile(metrics=["sparse_categorical_crossentropy"])
+    classifier.fit(X, Y, verbose=0)
+    classifier.save(tmp_path / "task.keras")
+    found = classifier.evaluate(X, Y, verbose=0, return_dict=True)
+    other = keras.saving.load_model(tmp_path / "task.keras")
+    assert other.evaluate(X, Y, verbose=0, return_dict=True) == pytest.approx(found)
+    assert int(other.optimizer.iterations) == 1
+    for task in (classifier, other):
+        task.compile()
+        names = {*task.fit(X, Y, verbose=0).history}
+        assert names == {*found} - {"sparse_categorical_crossentropy"}
+        task.compile(weighted_metrics=None)
+        assert {*task.evaluate(X, Y, verbose=0, return_dict=True)} == {"loss"}
+
+
+def test_a_metric_keeps_its_name_beside_a_default_figure(classifier):
+    own = keras.metrics.MeanMetricWrapper(lambda y, logits: logits[:, 0], "precision")
+    classifier.compile(keras.optimizers.SGD(0.0), metrics=["accuracy", own])
+    weights = np.where(np.arange(8) % 2, 0.1, 1.0)
+    logits = classifier.predict(X)
+    for evaluate in (
+        lambda: classifier.evaluate(
+            X, Y, sample_weight=weights, verbose=0, return_dict=True
+        ),
+        lambda: {
+            name: values[0]
+            for name, values in classifier.fit(
+                X, Y, sample_weight=weights, shuffle=False, verbose=0
+            ).history.items()
+        },
+    ):
+        found = evaluate()
+        hits = np.argmax(logits, -1) == np.array([0, 1] * 4)
+        assert found["accuracy"] == pytest.approx(hits.mean())
+        assert found["precision"] == pytest.approx(logits[:, 0].mean(), abs=1e-5)
+        assert {"f1", "recall", "matthews"} <= {*found}
+
+
+def test_metrics_by_name_leave_out_padding_and_unlearned_words(
+    small_encoder, tokenizer
+):
+    task = TokenClassifier(small_encoder(), tokenizer, ["O", "X"])
+    x = [["the", "cat"], ["a", "good", "dog", "film"], ["bad"]]
+    y = [["X", "X"], ["X"] * 4, ["X"]]
+    task.compile(keras.optimizers.SGD(0.0))
+    want = task.evaluate(x, y, verbose=0, return_dict=True)
+    names = ["sparse_categorical_accuracy", "sparse_categorical_crossentropy"]
+    task.compile(keras.optimizers.SGD(0.0), metrics=names)
+    found = task.evaluate(x, y, verbose=0, return_dict=True)
+    assert found[names[0]] == pytest.approx(want["accuracy"])
+    assert found[names[1]] == pytest.approx(want["loss"], rel=1e-5)
+    assert want.items() <= found.items()
+
+
+def test_metrics_of_several_outputs_are_named_by_output(make_encoder, tokenizer):
+    task = BertPretrainer(make_encoder(), tokenizer)
+    names = "masked_words and next_sentence"
+    with pytest.raises(ValueError, match=f"each output: {names}. Received"):
+        task.compile(metrics=["accuracy"])
+    task.compile(metrics={"next_sentence": ["sparse_categorical_crossentropy"]})
+    given = task.get_compile_config()["weighted_metrics"]
+    assert {name: len(parts) for name, parts in given.items()} == {
+        "masked_words": 1,
+        "next_sentence": 2,
+    }
+
+
+def test_an_optimizer_of_the_users_has_its_loss_scaled_in_float16(
+    make_encoder, tokenizer, tmp_path
+):
+    task = TextClassifier(make_encoder(dtype="mixed_float16"), tokenizer, LABELS)
+    scaled = keras.optimizers.LossScaleOptimizer
+    task.compile("adam")
+    assert isinstance(task.optimizer, scaled)
+    own = keras.optimizers.Adam(1e-3)
+    task.compile(own, auto_scale_loss=False)
+    assert task.optimizer is own
+    task.compile(scaled(own))
+    assert task.optimizer.inner_optimizer is own
+    task.compile(own, weighted_metrics=None)
+    assert isinstance(task.optimizer, scaled)
+    task.fit(X, Y, verbose=0)
+    task.save(tmp_path / "task.keras")
+    other = keras.saving.load_model(tmp_path / "task.keras")
+    assert isinstance(other.optimizer, scaled)
+    inner = other.optimizer.inner_optimizer
+    assert type(inner) is keras.optimizers.Adam and int(inner.iterations) == 1
 
 
 OF_LOGITS = "outputs of a task are logits"
