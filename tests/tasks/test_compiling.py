@@ -4,8 +4,15 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from keras import losses, metrics
 
-from tfzoo.tasks import CausalLM, TextClassifier, TextEmbedder
+from tfzoo.tasks import (
+    BertPretrainer,
+    CausalLM,
+    TextClassifier,
+    TextEmbedder,
+    TokenClassifier,
+)
 
 LABELS = ["no", "yes"]
 X, Y = ["the cat", "a good dog", "bad", "good film"] * 2, ["no", "yes"] * 4
@@ -50,6 +57,12 @@ def number(small_encoder, tokenizer):
             dict(loss=keras.losses.SparseCategoricalCrossentropy()),
             "from_logits=True.*from_logits=False",
         ),
+        (dict(label_smoothing=None), "label_smoothing=None"),
+        (dict(label_smoothing="0.1"), "label_smoothing='0.1'"),
+        (dict(optimizer=None), "optimizer must be 'auto'.* None"),
+        (dict(optimizer="adamm"), "optimizer must be 'auto'.* 'adamm'"),
+        (dict(steps_per_execution=0), "steps_per_execution .* from 1.* 0"),
+        (dict(jit_compile="yes"), "jit_compile must be True, False or 'auto'.*'yes'"),
         (dict(metrics=["auc"]), "logits, not probabilities.*'auc'"),
         (dict(weighted_metrics=["mse"]), "logits, not probabilities.*'mse'"),
     ],
@@ -57,6 +70,167 @@ def number(small_encoder, tokenizer):
 def test_an_argument_without_effect_or_sense_is_refused(classifier, arguments, message):
     with pytest.raises(ValueError, match=message):
         classifier.compile(**arguments)
+
+
+def test_the_nearest_argument_is_named(classifier):
+    with pytest.raises(TypeError, match="'learing_rate'. Did you mean learning_rate"):
+        classifier.compile(learing_rate=1e-3)
+
+
+def test_a_second_compile_forgets_the_metrics_of_the_first(classifier, tmp_path):
+    classifier.compile(metrics=["sparse_categorical_crossentropy"])
+    classifier.fit(X, Y, verbose=0)
+    classifier.save(tmp_path / "task.keras")
+    found = classifier.evaluate(X, Y, verbose=0, return_dict=True)
+    other = keras.saving.load_model(tmp_path / "task.keras")
+    assert other.evaluate(X, Y, verbose=0, return_dict=True) == pytest.approx(found)
+    assert int(other.optimizer.iterations) == 1
+    for task in (classifier, other):
+        task.compile()
+        names = {*task.fit(X, Y, verbose=0).history}
+        assert names == {*found} - {"sparse_categorical_crossentropy"}
+        task.compile(weighted_metrics=None)
+        assert {*task.evaluate(X, Y, verbose=0, return_dict=True)} == {"loss"}
+
+
+def test_a_metric_keeps_its_name_beside_a_default_figure(classifier):
+    own = keras.metrics.MeanMetricWrapper(lambda y, logits: logits[:, 0], "precision")
+    classifier.compile(keras.optimizers.SGD(0.0), metrics=["accuracy", own])
+    weights = np.where(np.arange(8) % 2, 0.1, 1.0)
+    logits = classifier.predict(X)
+    for evaluate in (
+        lambda: classifier.evaluate(
+            X, Y, sample_weight=weights, verbose=0, return_dict=True
+        ),
+        lambda: {
+            name: values[0]
+            for name, values in classifier.fit(
+                X, Y, sample_weight=weights, shuffle=False, verbose=0
+            ).history.items()
+        },
+    ):
+        found = evaluate()
+        hits = np.argmax(logits, -1) == np.array([0, 1] * 4)
+        assert found["accuracy"] == pytest.approx(hits.mean())
+        assert found["precision"] == pytest.approx(logits[:, 0].mean(), abs=1e-5)
+        assert {"f1", "recall", "matthews"} <= {*found}
+
+
+def test_metrics_by_name_leave_out_padding_and_unlearned_words(
+    small_encoder, tokenizer
+):
+    task = TokenClassifier(small_encoder(), tokenizer, ["O", "X"])
+    x = [["the", "cat"], ["a", "good", "dog", "film"], ["bad"]]
+    y = [["X", "X"], ["X"] * 4, ["X"]]
+    task.compile(keras.optimizers.SGD(0.0))
+    want = task.evaluate(x, y, verbose=0, return_dict=True)
+    names = ["sparse_categorical_accuracy", "sparse_categorical_crossentropy"]
+    task.compile(keras.optimizers.SGD(0.0), metrics=names)
+    found = task.evaluate(x, y, verbose=0, return_dict=True)
+    assert found[names[0]] == pytest.approx(want["accuracy"])
+    assert found[names[1]] == pytest.approx(want["loss"], rel=1e-5)
+    assert want.items() <= found.items()
+
+
+def test_metrics_of_several_outputs_are_named_by_output(make_encoder, tokenizer):
+    task = BertPretrainer(make_encoder(), tokenizer)
+    names = "masked_words and next_sentence"
+    with pytest.raises(ValueError, match=f"each output: {names}. Received"):
+        task.compile(metrics=["accuracy"])
+    task.compile(metrics={"next_sentence": ["sparse_categorical_crossentropy"]})
+    given = task.get_compile_config()["weighted_metrics"]
+    assert {name: len(parts) for name, parts in given.items()} == {
+        "masked_words": 1,
+        "next_sentence": 2,
+    }
+
+
+def test_an_optimizer_of_the_users_has_its_loss_scaled_in_float16(
+    make_encoder, tokenizer, tmp_path
+):
+    task = TextClassifier(make_encoder(dtype="mixed_float16"), tokenizer, LABELS)
+    scaled = keras.optimizers.LossScaleOptimizer
+    task.compile("adam")
+    assert isinstance(task.optimizer, scaled)
+    own = keras.optimizers.Adam(1e-3)
+    task.compile(own, auto_scale_loss=False)
+    assert task.optimizer is own
+    task.compile(scaled(own))
+    assert task.optimizer.inner_optimizer is own
+    task.compile(own, weighted_metrics=None)
+    assert isinstance(task.optimizer, scaled)
+    task.fit(X, Y, verbose=0)
+    task.save(tmp_path / "task.keras")
+    other = keras.saving.load_model(tmp_path / "task.keras")
+    assert isinstance(other.optimizer, scaled)
+    inner = other.optimizer.inner_optimizer
+    assert type(inner) is keras.optimizers.Adam and int(inner.iterations) == 1
+
+
+OF_LOGITS = "outputs of a task are logits"
+OF_CLASSES = "targets of a TextClassifier are class numbers"
+
+
+@pytest.mark.parametrize(
+    ("task", "given", "message"),
+    [
+        ("classifier", losses.SparseCategoricalCrossentropy, "from_logits=True"),
+        ("classifier", metrics.SparseCategoricalCrossentropy, "from_logits=True"),
+        ("classifier", metrics.CategoricalAccuracy(), f"{OF_CLASSES}.*give Sparse"),
+        ("classifier", metrics.Precision(thresholds=0.0), OF_CLASSES),
+        ("several", losses.BinaryCrossentropy, "from_logits=True"),
+        ("several", [losses.BinaryCrossentropy], "from_logits=True"),
+        ("several", losses.KLDivergence(), f"{OF_LOGITS}.*KLDivergence"),
+        ("several", losses.Dice(), f"{OF_LOGITS}.*Dice"),
+        ("several", losses.Poisson(), f"{OF_LOGITS}.*Poisson"),
+        ("several", losses.Tversky(), f"{OF_LOGITS}.*Tversky"),
+        ("several", metrics.AUC, "from_logits=True"),
+        ("several", metrics.AUC(), "from_logits=True"),
+        ("several", metrics.BinaryAccuracy, r"threshold=0\.0"),
+        ("several", metrics.BinaryIoU(), r"threshold=0\.0"),
+        ("several", metrics.Precision, r"thresholds=0\.0"),
+        ("several", metrics.Recall(thresholds=[0.0, 0.3]), r"thresholds=0\.0"),
+        ("several", metrics.TruePositives(), r"thresholds=0\.0"),
+        ("several", metrics.FalseNegatives(), r"thresholds=0\.0"),
+        ("several", metrics.F1Score(), OF_LOGITS),
+        ("several", metrics.FBetaScore(threshold=0.5), OF_LOGITS),
+        ("several", metrics.SensitivityAtSpecificity(0.5), OF_LOGITS),
+        ("several", metrics.KLDivergence(), OF_LOGITS),
+        (
+            "several",
+            metrics.MeanMetricWrapper(metrics.binary_accuracy),
+            r"threshold=0\.0.*Received: binary_accuracy",
+        ),
+    ],
+)
+def test_what_reads_probabilities_or_other_targets_is_refused(
+    task, given, message, request
+):
+    task = request.getfixturevalue(task)
+    kind = given[0] if isinstance(given, list) else given
+    kind = kind if isinstance(kind, type) else type(kind)
+    is_loss = issubclass(kind, keras.losses.Loss)
+    with pytest.raises(ValueError, match=message):
+        task.compile(**({"loss": given} if is_loss else {"metrics": [given]}))
+
+
+class PrecisionOfLogits(metrics.Precision):
+    def update_state(self, y_true, y_pred, sample_weight=None):
+        super().update_state(y_true, keras.ops.sigmoid(y_pred), sample_weight)
+
+
+def test_metrics_of_logits_are_taken(several, classifier):
+    own = [PrecisionOfLogits(name="own"), metrics.Precision(thresholds=0.0, name="p")]
+    more = [metrics.AUC(from_logits=True), metrics.BinaryIoU(threshold=0.0)]
+    several.compile(keras.optimizers.SGD(0.0), metrics=[*own, *more])
+    y = np.array([[1, 0], [1, 1]] * 4)
+    found = several.evaluate(X, y, verbose=0, return_dict=True)
+    given = several.predict(X) > 0
+    assert found["p"] == pytest.approx((given * y).sum() / max(1, given.sum()))
+    assert found["own"] == pytest.approx(found["p"])
+    loss = losses.CategoricalCrossentropy(from_logits=True)  # whose targets are one-hot
+    figures = [metrics.CategoricalAccuracy(), metrics.F1Score()]
+    classifier.compile(loss=loss, metrics=figures, weighted_metrics=[])
 
 
 def test_names_of_keras_are_read_for_logits(classifier, several, number):

@@ -55,6 +55,7 @@ class CausalLM(Generating, Scoring, Task):
     model_types = ("gpt2",)
     heads = ()
     learns = "classes"
+    weighs_positions = True
 
     def __init__(
         self,

@@ -1,11 +1,14 @@
 """What `compile()` of a task does when nothing is said."""
 
+import inspect
 import logging
 import math
 import numbers
 
 import keras
 
+from tfzoo.data.pipelines import require_whole
+from tfzoo.errors import refuse_unknown, shown
 from tfzoo.tasks.keras_names import loss_of_logits, metric_of_logits
 from tfzoo.training.distribution import require_supported
 from tfzoo.training.optimizers import AdamW
@@ -22,6 +25,11 @@ OF_OPTIMIZER = {
     "weight_decay": 0.01,
     "clip_norm": 1.0,
 }
+# What goes on to Keras, and to `FiniteUpdates`
+OF_KERAS = (
+    *("loss_weights", "run_eagerly", "steps_per_execution", "auto_scale_loss"),
+    "on_non_finite",
+)
 
 
 class AutoCompile:
@@ -33,6 +41,7 @@ class AutoCompile:
     """
 
     learns = None
+    weighs_positions = False  # whether weights of 0 leave out padding and the like
     other_losses = ()  # classes that take the targets of the task's own loss
     jit_compiled = False  # whether XLA compiles the training step
     has_own_loss = False  # whether the loss is none of the task's kind
@@ -62,7 +71,8 @@ class AutoCompile:
                 its own, so that none of the five goes with it.
             loss: `"auto"` is the task's own, normalised over all replicas; Keras's
                 name of a loss is the form of it that takes logits.
-            metrics: As in Keras; names are those of forms that take logits.
+            metrics: As in Keras; names are those of forms that take logits. Where
+                weights leave out padding or unlearned words, they count here too.
             weighted_metrics: `"auto"` is the task's own, otherwise as `metrics`.
             learning_rate: Its peak; 5e-5.
             total_steps: Steps until the learning rate is 0. None, the default, derives
@@ -78,6 +88,7 @@ class AutoCompile:
         Raises:
             ValueError: an argument is outside its range or has no effect beside
                 another, or a loss or metric takes probabilities.
+            TypeError: an argument is none that `compile` takes.
         """
         given = {
             "learning_rate": learning_rate,
@@ -87,6 +98,9 @@ class AutoCompile:
             "clip_norm": clip_norm,
         }
         given = {name: value for name, value in given.items() if value is not ...}
+        own = inspect.signature(AutoCompile.compile).parameters
+        own = [name for name in own if name not in ("self", "kwargs")]
+        refuse_unknown("compile", kwargs, [*own, *OF_KERAS])
         auto = isinstance(optimizer, str) and optimizer == "auto"
         own_loss = not (isinstance(loss, str) and loss == "auto")
         if given and not auto:
@@ -101,49 +115,95 @@ class AutoCompile:
                 f"Received: loss={loss!r}, label_smoothing={label_smoothing}"
             )
         _check_ranges(given)
+        if jit_compile not in (True, False, "auto"):
+            raise ValueError(
+                f"jit_compile must be True, False or 'auto'. Received: {jit_compile!r}"
+            )
+        require_whole("steps_per_execution", kwargs.get("steps_per_execution", 1), 1)
+        if kwargs.get("steps_per_execution", 1) is None:
+            del kwargs["steps_per_execution"]
         loss = loss_of_logits(loss, self) if own_loss else None
-        metrics = metric_of_logits(metrics, self)
+        own_targets = own_loss and self._has_own_targets(loss)
+        metrics = metric_of_logits(metrics, self, own_targets=own_targets)
         own_metrics = not (
             isinstance(weighted_metrics, str) and weighted_metrics == "auto"
         )
         if own_metrics:
-            weighted_metrics = metric_of_logits(weighted_metrics, self)
+            weighted_metrics = metric_of_logits(
+                weighted_metrics, self, own_targets=own_targets
+            )
         self.jit_compiled = bool(jit_compile)  # which the defaults depend on
+        if not own_metrics:
+            weighted_metrics = self.default_metrics()
+        if metrics and self.weighs_positions:
+            weighted_metrics = self._joined(metrics, weighted_metrics)
+            metrics = None
         # The model may have been built in the scope of a strategy.
         with self.distribute_strategy.scope():
+            if auto:
+                optimizer = self._auto_optimizer(**{**OF_OPTIMIZER, **given})
+            else:
+                optimizer = _keras_optimizer(optimizer)
+            if kwargs.get("auto_scale_loss", True):
+                optimizer = scaled(optimizer, self.backbone.dtype_name)
             self._compile_keras(
-                optimizer=(
-                    self._auto_optimizer(**{**OF_OPTIMIZER, **given})
-                    if auto
-                    else optimizer
-                ),
+                optimizer=optimizer,
                 loss=loss if own_loss else self.default_loss(label_smoothing),
                 metrics=metrics,
-                weighted_metrics=(
-                    weighted_metrics if own_metrics else self.default_metrics()
-                ),
+                weighted_metrics=weighted_metrics,
                 jit_compile=jit_compile,
                 **kwargs,
             )
 
     def _compile_keras(self, **arguments):
         """Keras's `compile`, with losses, metrics and an optimizer as it knows them."""
-        optimizer = arguments["optimizer"]
-        if isinstance(optimizer, keras.optimizers.Optimizer):
-            require_supported(
-                optimizer=optimizer,
-                jit_compile=arguments["jit_compile"],
-                steps_per_execution=arguments.get("steps_per_execution", 1),
-            )
+        require_supported(
+            optimizer=arguments["optimizer"],
+            jit_compile=arguments["jit_compile"],
+            steps_per_execution=arguments.get("steps_per_execution", 1),
+        )
+        # Keras keeps the losses and metrics of an earlier call where none comes.
+        self._compile_loss = self._compile_metrics = None
         super().compile(**arguments)
-        self._compile_arguments = arguments
+        # Not tracked by Keras, which would report its metrics for ever.
+        object.__setattr__(self, "_compile_arguments", arguments)
         self.jit_compiled = bool(arguments["jit_compile"])
         inner = getattr(self.optimizer, "inner_optimizer", self.optimizer)
         schedule = getattr(inner, "schedule", None)
         self._schedule = schedule if isinstance(schedule, PlannedSchedule) else None
-        known = {type(loss) for loss in keras.tree.flatten(self.default_loss(0.0))}
-        losses = {type(loss) for loss in keras.tree.flatten(arguments["loss"])}
-        self.has_own_loss = not losses <= {*known, *self.other_losses}
+        self.has_own_loss = self._has_own_targets(arguments["loss"])
+
+    def _has_own_targets(self, loss):
+        """Whether a loss takes other targets than the task's own."""
+        known = {type(part) for part in keras.tree.flatten(self.default_loss(0.0))}
+        losses = {type(part) for part in keras.tree.flatten(loss)}
+        return not losses <= {*known, *self.other_losses}
+
+    def _joined(self, first, second):
+        """Two of what Keras takes as metrics, as one: a list, or a dict by output."""
+        if not isinstance(self.output, dict) or len(self.output) == 1:
+            return _metrics_of(first) + _metrics_of(second)
+        names, joined = [*self.output], {}
+        for metrics in (first or {}, second or {}):
+            if not isinstance(metrics, dict) or not {*metrics} <= {*names}:
+                raise ValueError(
+                    f"Metrics of a {type(self).__name__} must be a dict of a list for "
+                    f"each output: {' and '.join(names)}. Received: {shown(metrics)}"
+                )
+            for name, part in metrics.items():
+                joined[name] = joined.get(name, []) + _metrics_of(part)
+        return joined
+
+    def get_metrics_result(self):
+        """As in Keras, but a metric's own name goes before a figure of several.
+
+        Of two metrics with several figures, the first's win: those of `metrics`.
+        """
+        results = super().get_metrics_result()
+        several = [x for x in results.values() if isinstance(x, dict)]
+        figures = {name: x for group in several[::-1] for name, x in group.items()}
+        named = {name: x for name, x in results.items() if not isinstance(x, dict)}
+        return {**figures, **named}
 
     def _auto_optimizer(
         self, learning_rate, total_steps, warmup_fraction, weight_decay, clip_norm
@@ -154,10 +214,9 @@ class AutoCompile:
             warmup_steps = round(warmup_fraction * total_steps)
             schedule = WarmupLinearDecay(learning_rate, warmup_steps, total_steps)
         # Epsilon and betas: google-research/bert optimization.py
-        optimizer = AdamW(
+        return AdamW(
             schedule, weight_decay=weight_decay, epsilon=1e-6, global_clipnorm=clip_norm
         )
-        return scaled(optimizer, self.backbone.dtype_name)
 
     def plan_steps(self, steps_per_epoch, epochs, initial_epoch=0):
         """Gives an automatic optimizer the schedule of this `fit`.
@@ -209,6 +268,24 @@ class AutoCompile:
         self._compile_keras(**keras.saving.deserialize_keras_object(config))
         if self.built:
             self.optimizer.build(self.trainable_variables)
+
+
+def _metrics_of(metrics):
+    return [part for part in keras.tree.flatten(metrics) if part is not None]
+
+
+def _keras_optimizer(optimizer):
+    """Keras's optimizer of that name, or the optimizer itself."""
+    try:
+        found = keras.optimizers.get(optimizer)
+    except ValueError:
+        found = None
+    if found is None:
+        raise ValueError(
+            "optimizer must be 'auto', Keras's name of an optimizer or an optimizer. "
+            f"Received: {shown(optimizer)}"
+        )
+    return found
 
 
 def _check_ranges(given):

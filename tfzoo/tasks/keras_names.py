@@ -4,6 +4,8 @@ Keras reads `"binary_crossentropy"` as the loss of probabilities. Given logits i
 learns nothing, or the wrong thing, without a word.
 """
 
+import inspect
+
 import keras
 
 from tfzoo.training import metrics
@@ -52,11 +54,47 @@ _LOSSES_OF_NUMBERS = (
 )
 
 
+# What reads probabilities, or classes, whatever its arguments: Keras's names of classes
+# and of functions.
+_OF_PROBABILITIES = {
+    *("KLDivergence", "kl_divergence", "Poisson", "poisson"),
+    *("Dice", "dice", "Tversky", "tversky", "Accuracy"),
+    *("PrecisionAtRecall", "RecallAtPrecision"),
+    *("SensitivityAtSpecificity", "SpecificityAtSensitivity"),
+}
+# Metrics that do not read class numbers as targets, and what to give instead.
+_OF_HOT_TARGETS = {
+    **dict.fromkeys(
+        (
+            *("AUC", "Precision", "Recall", "TruePositives", "TrueNegatives"),
+            *("FalsePositives", "FalseNegatives", "F1Score", "FBetaScore"),
+            *("BinaryAccuracy", "binary_accuracy", "BinaryIoU"),
+            *("BinaryCrossentropy", "binary_crossentropy"),
+            *("CategoricalHinge", "categorical_hinge", "OneHotIoU", "OneHotMeanIoU"),
+            *("Hinge", "hinge", "SquaredHinge", "squared_hinge"),
+        ),
+        "the task's own figures",
+    ),
+    **dict.fromkeys(
+        ("CategoricalAccuracy", "categorical_accuracy"), "SparseCategoricalAccuracy()"
+    ),
+    **dict.fromkeys(
+        ("TopKCategoricalAccuracy", "top_k_categorical_accuracy"),
+        "SparseTopKCategoricalAccuracy()",
+    ),
+    **dict.fromkeys(
+        ("CategoricalCrossentropy", "categorical_crossentropy"),
+        "SparseCategoricalCrossentropy(from_logits=True)",
+    ),
+}
+
+
 def loss_of_logits(loss, task):
     """What `compile` is given as a loss, in the form that takes logits.
 
     Args:
-        loss: A name, a loss or function, or a dict or list of such by output.
+        loss: A name, a loss, its class or a function, or a dict or list of such by
+            output.
         task: The task; its `learns` says what its logits are.
 
     Raises:
@@ -66,9 +104,10 @@ def loss_of_logits(loss, task):
         return {name: loss_of_logits(part, task) for name, part in loss.items()}
     if isinstance(loss, list | tuple):
         return [loss_of_logits(part, task) for part in loss]
+    loss = _instance(loss)
     name = _keras_name(loss, keras.losses)
     if name is None:
-        _refuse_probabilities(loss)
+        _refuse_probabilities(loss, task)
         return loss
     if name in _SAME_AS_DEFAULT.get(task.learns, ()):
         default = task.default_loss(0.0)
@@ -83,12 +122,13 @@ def loss_of_logits(loss, task):
     )
 
 
-def metric_of_logits(metric, task):
+def metric_of_logits(metric, task, *, own_targets=False):
     """What `compile` is given as metrics, in forms that take logits.
 
     Args:
-        metric: None, a name, a metric, or a list or dict of such.
+        metric: None, a name, a metric or its class, or a list or dict of such.
         task: As of `loss_of_logits`.
+        own_targets: Whether the targets are those of a loss of the user's.
 
     Raises:
         ValueError: as `loss_of_logits`.
@@ -96,12 +136,20 @@ def metric_of_logits(metric, task):
     if metric is None:
         return None
     if isinstance(metric, dict):
-        return {name: metric_of_logits(part, task) for name, part in metric.items()}
+        return {
+            name: metric_of_logits(part, task, own_targets=own_targets)
+            for name, part in metric.items()
+        }
     if isinstance(metric, list | tuple):
-        return [metric_of_logits(part, task) for part in metric]
+        return [
+            metric_of_logits(part, task, own_targets=own_targets) for part in metric
+        ]
+    metric = _instance(metric)
     name = _keras_name(metric, keras.metrics)
     if name is None:
-        _refuse_probabilities(metric)
+        if task.learns == "classes" and not own_targets:
+            _refuse_hot_targets(metric, task)
+        _refuse_probabilities(metric, task)
         return metric
     known = _METRICS.get(task.learns, {})
     if name.lower() not in known:
@@ -123,19 +171,73 @@ def _keras_name(value, module):
     return None
 
 
-def _refuse_probabilities(value):
-    config = {}
-    if isinstance(value, keras.losses.Loss | keras.metrics.Metric):
-        config = value.get_config()
+def _instance(value):
+    """What Keras makes of a class, and anything else as it is."""
+    kinds = keras.losses.Loss | keras.metrics.Metric
+    return value() if isinstance(value, type) and issubclass(value, kinds) else value
+
+
+def _known(value):
+    """(Keras's name of a loss or metric, its arguments); (None, {}): none of its own.
+
+    A subclass of the user's may turn logits into what it reads, and has no name.
+    """
+    if not isinstance(value, keras.losses.Loss | keras.metrics.Metric):
+        return None, {}
+    kind = type(value)
+    function = getattr(value, "_fn", None) or getattr(value, "fn", None)
+    if kind.__name__ in ("MeanMetricWrapper", "LossFunctionWrapper") and function:
+        name = _keras_name(function, keras.metrics)
+        name = name or _keras_name(function, keras.losses)
+        if name is None:
+            return None, {}
+        parameters = inspect.signature(function).parameters.values()
+        defaults = {p.name: p.default for p in parameters}
+        return name, {**defaults, **getattr(value, "_fn_kwargs", {})}
+    ours = kind.__module__.partition(".")[0] == "keras"
+    return kind.__name__ if ours else None, value.get_config()
+
+
+def _refuse_probabilities(value, task):
+    name, config = _known(value)
     if config.get("from_logits") is False:
         raise ValueError(
             "The outputs of a task are logits: from_logits=True. Received: "
-            f"{type(value).__name__}(from_logits=False)"
+            f"{name or type(value).__name__}(from_logits=False)"
         )
-    if isinstance(value, keras.metrics.BinaryAccuracy) and config["threshold"] == 0.5:
+    if name is None or config.get("from_logits"):
+        return
+    if name in ("F1Score", "FBetaScore"):
+        if config["threshold"] is None and task.learns != "multi_label":
+            return  # the likeliest class
         raise ValueError(
-            "The outputs of a task are logits: threshold=0.0 is a probability of 0.5. "
-            "Received: BinaryAccuracy(threshold=0.5)"
+            f"The outputs of a task are logits, and {name} reads probabilities: give "
+            "the task's own figures, which have f1, or a subclass that takes logits. "
+            f"Received: {name}(threshold={config['threshold']})"
+        )
+    if name in _OF_PROBABILITIES or config.get("sparse_y_pred"):
+        raise ValueError(
+            f"The outputs of a task are logits, which {name} does not read: give "
+            "'auto', or a function or subclass that turns them into what it reads. "
+            f"Received: {name}"
+        )
+    for key in ("threshold", "thresholds"):
+        if key not in config or config.get("top_k") is not None:
+            continue
+        given = 0.5 if config[key] is None else config[key]
+        if any(0 < x <= 1 for x in keras.tree.flatten(given)):
+            raise ValueError(
+                f"The outputs of a task are logits: {key}=0.0 is a probability of 0.5. "
+                f"Received: {name}({key}={given})"
+            )
+
+
+def _refuse_hot_targets(metric, task):
+    name, _ = _known(metric)
+    if name in _OF_HOT_TARGETS:
+        raise ValueError(
+            f"The targets of a {type(task).__name__} are class numbers, which {name} "
+            f"does not read: give {_OF_HOT_TARGETS[name]}. Received: {name}"
         )
 
 

@@ -44,6 +44,7 @@ class MaskedLM(GapFilling, EncoderTask):
 
     heads = ("masked_lm_head",)
     learns = "classes"
+    weighs_positions = True
     signatures = staticmethod(masked_lm_signatures)
 
     def __init__(

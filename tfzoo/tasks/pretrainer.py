@@ -48,6 +48,7 @@ class BertPretrainer(Task):
     model_types = ("bert",)
     heads = ("masked_lm_head", "next_sentence")
     learns = "classes"
+    weighs_positions = True
 
     def __init__(
         self,

@@ -62,6 +62,7 @@ class TokenClassifier(EncoderTask):
 
     heads = ("token_classifier",)
     learns = "classes"
+    weighs_positions = True
     head_arguments = ("labels",)
     signatures = staticmethod(token_classifier_signatures)
 

@@ -3,6 +3,8 @@
 Shapes: B batch, C classes; "..." any positions between them, (M,) for masked words.
 """
 
+import numbers
+
 import keras
 from keras import ops
 
@@ -151,9 +153,9 @@ class MeanSquaredError(WeightedMean):
 
 
 def _share(label_smoothing):
-    if not 0 <= label_smoothing < 1:
+    if not isinstance(label_smoothing, numbers.Real) or not 0 <= label_smoothing < 1:
         raise ValueError(
             "label_smoothing must be 0 or more and under 1. "
-            f"Received: label_smoothing={label_smoothing}"
+            f"Received: label_smoothing={label_smoothing!r}"
         )
     return label_smoothing

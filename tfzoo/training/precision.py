@@ -18,6 +18,7 @@ def policy(name):
 
 def scaled(optimizer, dtype):
     """The optimizer, wrapped where the policy needs its loss scaled (float16)."""
-    if policy(dtype).name != "mixed_float16":
+    has_scale = isinstance(optimizer, keras.optimizers.LossScaleOptimizer)
+    if policy(dtype).name != "mixed_float16" or has_scale:
         return optimizer
     return keras.optimizers.LossScaleOptimizer(optimizer)
