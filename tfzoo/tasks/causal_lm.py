@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from tfzoo.data.corpus import build_corpus
 from tfzoo.data.packing import PackedText, next_tokens
+from tfzoo.data.pipelines import require_flags
 from tfzoo.data.whole_text import TextList
 from tfzoo.generation.rules import check_ids
 from tfzoo.layers import NextTokenHead
@@ -67,6 +68,7 @@ class CausalLM(Generating, Scoring, Task):
         **kwargs,
     ):
         end_id = tokenizer.required_id("end")
+        require_flags(document_borders=document_borders)
         head = NextTokenHead(backbone.token_embedding, name="next_token_head")
         super().__init__(
             backbone.input,
@@ -84,7 +86,7 @@ class CausalLM(Generating, Scoring, Task):
                 "ends at none. Received: []"
             )
         check_ids("end_token_ids", self.end_token_ids, backbone.vocabulary_size)
-        self.document_borders = document_borders
+        self.document_borders = bool(document_borders)
 
     def task_arguments(self):
         return {

@@ -3,6 +3,7 @@
 Shapes: N examples, B batch, S sequence, C classes.
 """
 
+import numbers
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -180,7 +181,7 @@ class Feeding:
         """The weights of the classes, float32 (C,); refused where there are none."""
         raise ValueError(
             "class_weight goes with a classifier of one label a text. Received: "
-            f"class_weight={class_weight!r} for a {type(self).__name__}"
+            f"class_weight={shown(class_weight)} for a {type(self).__name__}"
         )
 
     def split(self, x, y, sample_weight, share):
@@ -188,10 +189,6 @@ class Feeding:
 
         Of raw text and prepared arrays, as Keras splits arrays.
         """
-        if not 0 < share < 1:
-            raise ValueError(
-                f"validation_split must be over 0 and under 1. Received: {share}"
-            )
         if isinstance(x, tf.data.Dataset) or is_batches(x):
             raise ValueError(
                 "validation_split needs all examples in memory; give batches "
@@ -215,7 +212,7 @@ class Feeding:
     def batches_to_validate(self, data, batch_size):
         """Batches of `validation_data`."""
         parts = data if isinstance(data, tuple) else (data,)
-        if len(parts) > 3:
+        if not 0 < len(parts) <= 3:
             raise ValueError(
                 "validation_data must be x, (x, y) or (x, y, sample_weight). "
                 f"Received: a tuple of {len(parts)}"
@@ -260,11 +257,7 @@ class Feeding:
 
     def one_batch(self, x, y, sample_weight, class_weight=None):
         """All of what `train_on_batch` is given: (inputs, targets, ...)."""
-        if is_batches(x) or isinstance(x, tf.data.Dataset):
-            raise ValueError(
-                "One batch is raw text or prepared ids in memory. "
-                f"Received: {type(x).__name__}"
-            )
+        require_in_memory(x)
         factors = None if class_weight is None else self.class_factors(class_weight)
         raw = self.raw_input(x)
         if raw is None:
@@ -297,6 +290,34 @@ def made_by_a_task(dataset):
     """The dataset, whose targets need no check since they were encoded by the task."""
     dataset.made_by_a_task = True
     return dataset
+
+
+def require_share(share):
+    """Raises `ValueError` unless a `validation_split` is 0 or a share of examples."""
+    number = isinstance(share, numbers.Real) and not isinstance(share, bool)
+    if not number or not 0 <= share < 1:
+        raise ValueError(
+            "validation_split must be a number from 0 and under 1. "
+            f"Received: {shown(share)}"
+        )
+
+
+def refuse_steps(options):
+    """Raises `ValueError` if a `predict` of raw input is to end before it is done."""
+    if (steps := options.get("steps")) is not None:
+        raise ValueError(
+            "Raw input in memory is answered whole; steps goes with prepared ids and "
+            f"batches. Received: steps={shown(steps)}"
+        )
+
+
+def require_in_memory(x):
+    """Raises `ValueError` if what should be one batch gives batches."""
+    if is_batches(x) or isinstance(x, tf.data.Dataset):
+        raise ValueError(
+            "One batch is raw text or prepared ids in memory. "
+            f"Received: {type(x).__name__}"
+        )
 
 
 def _weighed(dataset, factors):

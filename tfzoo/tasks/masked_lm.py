@@ -8,6 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfzoo.data.buckets import padded_batches
+from tfzoo.data.pipelines import require_flags
 from tfzoo.serving import masked_lm_signatures
 from tfzoo.tasks.encoder_task import EncoderTask
 from tfzoo.tasks.feeding import BATCH_SIZE
@@ -56,6 +57,7 @@ class MaskedLM(GapFilling, EncoderTask):
         **kwargs,
     ):
         tokenizer.required_id("mask")
+        require_flags(whole_word=whole_word)
         inputs, logits = masked_words_head(backbone)
         super().__init__(
             inputs,
@@ -65,7 +67,7 @@ class MaskedLM(GapFilling, EncoderTask):
             max_sequence_length=max_sequence_length,
             **kwargs,
         )
-        self.whole_word = whole_word
+        self.whole_word = bool(whole_word)
 
     def task_arguments(self):
         return {

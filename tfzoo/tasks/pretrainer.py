@@ -11,6 +11,7 @@ from collections.abc import Mapping
 import keras
 import tensorflow as tf
 
+from tfzoo.data.pipelines import require_flags
 from tfzoo.data.pretraining import open_pretraining_data
 from tfzoo.errors import shown
 from tfzoo.layers.initializers import truncated_normal
@@ -60,6 +61,7 @@ class BertPretrainer(Task):
         **kwargs,
     ):
         tokenizer.required_id("mask")
+        require_flags(next_sentence=next_sentence, whole_word=whole_word)
         inputs, masked_words = masked_words_head(backbone)
         outputs = {"masked_words": masked_words}
         if next_sentence:
@@ -82,8 +84,8 @@ class BertPretrainer(Task):
             max_sequence_length=max_sequence_length,
             **kwargs,
         )
-        self.next_sentence = next_sentence
-        self.whole_word = whole_word
+        self.next_sentence = bool(next_sentence)
+        self.whole_word = bool(whole_word)
 
     @classmethod
     def wants_pooler(cls, backbone_class):

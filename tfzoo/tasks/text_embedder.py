@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from tfzoo.checkpoints.sentence_transformers import read_modules, write_modules
 from tfzoo.data.buckets import SECOND, padded_batches
+from tfzoo.data.pipelines import require_flags
 from tfzoo.layers import SentencePooling
 from tfzoo.models import BACKBONES
 from tfzoo.serving import text_embedder_signatures
@@ -69,6 +70,7 @@ class TextEmbedder(RowPerText, EncoderTask):
         max_sequence_length=None,
         **kwargs,
     ):
+        require_flags(normalize=normalize)
         pool = SentencePooling(pooling, normalize=normalize, name="pooling")
         vectors = pool(
             backbone.output["sequence_output"], backbone.input["padding_mask"]
@@ -82,7 +84,7 @@ class TextEmbedder(RowPerText, EncoderTask):
             **kwargs,
         )
         self.pooling = pooling
-        self.normalize = normalize
+        self.normalize = bool(normalize)
 
     def call(self, inputs, training=None, mask=None):
         first = super().call(inputs, training=training, mask=mask)

@@ -21,10 +21,10 @@ from tfzoo.tasks.batches import dataset_of_batches, is_batches
 from tfzoo.tasks.checks import weights_in_graph
 from tfzoo.tasks.classifier_config import dropout_field, stored_token_classifier
 from tfzoo.tasks.encoder_task import EncoderTask
-from tfzoo.tasks.feeding import BATCH_SIZE, made_by_a_task
+from tfzoo.tasks.feeding import BATCH_SIZE, made_by_a_task, refuse_steps
 from tfzoo.tasks.inputs import texts_of, values_of
 from tfzoo.tasks.numeric import example_weights
-from tfzoo.tasks.sentences import raw_sentences, raw_word_batches
+from tfzoo.tasks.sentences import raw_sentences, raw_word_batches, without_targets
 from tfzoo.tasks.tagging import as_rows, tagged_text, tagged_words
 from tfzoo.tasks.targets import Targets
 from tfzoo.tasks.token_outputs import token_outputs
@@ -48,8 +48,9 @@ class TokenClassifier(EncoderTask):
             backbone's.
 
     Raw input `x` is a list of sentences, each a list of words (or a string, which
-    stands for its words between spaces), or a dataset of ragged strings (B, W); `y`
-    holds for each sentence the labels of its words by name or index; -1 and -100 mark
+    stands for its words between spaces), a dict or table with such a column `text`, or
+    a dataset of ragged strings (B, W); `y`, or the table's column `label`, holds for
+    each sentence the labels of its words by name or index; -1 and -100 mark
     words that are not learned. The words beyond `max_sequence_length` are neither
     learned, nor counted, nor answered, and likewise those without a token (of control
     characters alone). Of prepared ids, `y` holds an index for every token (B, S).
@@ -245,13 +246,14 @@ class TokenClassifier(EncoderTask):
         """
         if is_batches(x):
             x = dataset_of_batches(x, self.refusals)
-        if isinstance(x, tf.data.Dataset) and isinstance(x.element_spec, tuple):
-            x = x.map(lambda x, *_: x)
+        if isinstance(x, tf.data.Dataset):
+            x = x.map(without_targets)
         if (raw := self.raw_batches(x)) is not None:
             x = [row for batch in raw for row in batch.to_list()]
         sentences = raw_sentences(x)
         if sentences is None:
             return self.predict_batches(x, batch_size, **kwargs)
+        refuse_steps(kwargs)
         require_whole("batch_size", batch_size, 1)
         return as_rows(
             self._word_logits(sentences, batch_size or BATCH_SIZE), len(self.labels)
