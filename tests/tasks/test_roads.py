@@ -274,8 +274,24 @@ def test_the_validation_split_is_the_end_of_the_examples(classifier, x, y, ids, 
     for data in ((x, y), (Table(text=x, label=y),), (ids, index)):
         history = classifier.fit(*data, validation_split=0.25, verbose=0).history
         assert history["val_loss"][0] == pytest.approx(want[0], abs=1e-5)
+    history = classifier.fit(x, iter(y), validation_split=0.25, verbose=0).history
+    assert history["val_loss"][0] == pytest.approx(want[0], abs=1e-5)
     with pytest.raises(ValueError, match="validation_split needs all examples"):
         classifier.fit(slices((x, y)).batch(4), validation_split=0.25)
+
+
+def test_a_validation_split_is_refused_by_rows_of_the_whole(classifier, x, y, ids):
+    weights = np.array([1.0] * 7 + [np.nan])
+    for data in (x, ids):
+        for targets, more, message in (
+            ([*y[:7], "maybe"], {}, "'maybe' in row 7"),
+            ([*y, *y[:2]], {}, "Received: 8 and 10"),
+            (y, dict(sample_weight=weights), "sample_weight.*nan in row 7"),
+            (set(y), {}, "y must be a list.*set"),
+        ):
+            with pytest.raises(ValueError, match=message) as error:
+                classifier.fit(data, targets, validation_split=0.25, **more)
+            assert "\n" not in str(error.value)
 
 
 def test_epochs_of_0_train_nothing(make_classifier, x, y):
@@ -325,6 +341,11 @@ def test_more_steps_than_batches_begin_the_texts_again(make_classifier, x, y):
         (lambda x, y: (x, y), dict(class_weight={1: "2"}), "class_weight.*'2' for 1"),
         (lambda x, y: (x, y), dict(class_weight={1.0, 2.0}), "class_weight must be a"),
         (lambda x, y: (x, y), dict(class_weight=[1.0, -1.0]), "class_weight.*-1.0"),
+        (
+            lambda x, y: ([{"text": "a", "label": "no"}, {"text": "b", "id": 2}],),
+            {},
+            "'label' among them. Received: text, id in row 1",
+        ),
         (lambda x, y: (x, y), dict(seed=None), "seed .* from 0.*None"),
         (lambda x, y: (x, y), dict(seed=-1), "seed .* from 0.*-1"),
         (lambda x, y: (x, y), dict(seed="a"), "seed .* from 0.*'a'"),
@@ -377,6 +398,32 @@ def test_a_task_without_targets_is_validated_on_texts_alone(make_gpt, byte_token
         assert "val_loss" in task.fit(x, validation_data=data, verbose=0).history
 
 
+def test_targets_beside_texts_that_hold_their_own_are_named(
+    small_encoder, make_gpt, tokenizer, byte_tokenizer, x, y
+):
+    for task in (
+        CausalLM(make_gpt(), byte_tokenizer),
+        MaskedLM(small_encoder(), tokenizer),
+        BertPretrainer(small_encoder(), tokenizer),
+    ):
+        task.compile(run_eagerly=True)
+        for method in task.fit, task.evaluate, task.test_on_batch:
+            with pytest.raises(ValueError, match="own targets.* the column 'label'"):
+                method(Table(text=x, label=y))
+            with pytest.raises(ValueError, match="own targets. Received: y$"):
+                method(x, y)
+        want = task.evaluate(slices([*x, *x]).batch(8), verbose=0)
+        found = task.evaluate(slices(([*x, *x],)).batch(8), verbose=0)
+        np.testing.assert_allclose(found, want, atol=1e-5)
+
+
+def test_one_batch_may_be_a_table(classifier, x, y):
+    want = classifier.test_on_batch(x, y)
+    np.testing.assert_allclose(
+        classifier.test_on_batch(Table(text=x, label=y)), want, atol=1e-5
+    )
+
+
 def test_every_task_takes_a_dataset_of_text_dicts(
     small_encoder, make_gpt, tokenizer, byte_tokenizer, x
 ):
@@ -425,6 +472,16 @@ TAGGED = {
         slices((np.array(x)[:, None], tf.ragged.constant(y))).batch(8),
     ),
 }
+
+
+def test_a_number_that_may_be_a_label_or_none_is_refused(small_encoder, tokenizer):
+    task = TokenClassifier(small_encoder(), tokenizer, ["-1", "0", "1"])
+    task.compile(optimizer=keras.optimizers.SGD(0.0), run_eagerly=True)
+    task.fit(["the cat"], [["-1", -100]], verbose=0)
+    ids = dict(token_ids=[[2, 3]], segment_ids=[[0, 0]], padding_mask=[[1, 1]])
+    for data in ["the cat"], ids:
+        with pytest.raises(ValueError, match="'-1' is a label.*-1 in row 0"):
+            task.fit(data, [[-100, -1]], verbose=0)
 
 
 @pytest.mark.parametrize("road", TAGGED)

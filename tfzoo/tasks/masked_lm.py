@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from tfzoo.data.buckets import padded_batches
 from tfzoo.data.pipelines import require_flags
+from tfzoo.layers.keywords import known_keywords
 from tfzoo.serving import masked_lm_signatures
 from tfzoo.tasks.encoder_task import EncoderTask
 from tfzoo.tasks.feeding import BATCH_SIZE
@@ -45,6 +46,7 @@ class MaskedLM(GapFilling, EncoderTask):
 
     heads = ("masked_lm_head",)
     learns = "classes"
+    own_targets = "The words are their own targets"
     signatures = staticmethod(masked_lm_signatures)
 
     def __init__(
@@ -101,8 +103,7 @@ class MaskedLM(GapFilling, EncoderTask):
         start_step=0,
     ):
         """Batches of raw text for `fit`, see `Task`, masked anew at every step."""
-        if y is not None:
-            raise ValueError("The words are their own targets. Received: y")
+        self.targets_of_raw(x, y)
         texts = raw_texts(x)
         encoded = self.tokenizer.encode_batch(
             texts.texts, texts.text_pairs, max_length=self.max_sequence_length
@@ -130,7 +131,7 @@ class MaskedLM(GapFilling, EncoderTask):
         """A batched dataset of raw text -> one of (inputs, words, weights)."""
         mask = self._masking(seed)
 
-        refuse_targets(dataset, "The words are their own targets")
+        refuse_targets(dataset, self.own_targets)
 
         def encode(step, text):
             inputs = self.encode_strings(text)
@@ -156,6 +157,7 @@ class MaskedLM(GapFilling, EncoderTask):
             seed=seed,
         )
 
+    @known_keywords("verbose", "steps", "callbacks")
     def predict(self, x, batch_size=None, **kwargs):
         """Logits of the gaps, float32 (N, M, V); as in Keras otherwise.
 

@@ -9,6 +9,7 @@ import tensorflow as tf
 from tfzoo.data.buckets import ordered_batches
 from tfzoo.data.pipelines import require_whole
 from tfzoo.data.string_batches import dense_batch
+from tfzoo.layers.keywords import known_keywords
 from tfzoo.tasks.feeding import BATCH_SIZE, refuse_steps
 from tfzoo.tasks.inputs import raw_texts
 
@@ -21,6 +22,7 @@ class RowPerText:
         encode_texts(texts): Ids of `Texts`, an `EncodedBatch`.
     """
 
+    @known_keywords("verbose", "steps", "callbacks")
     def predict(self, x, batch_size=None, **kwargs):
         """Outputs float32 (N, C), in the order of `x`; as in Keras otherwise.
 

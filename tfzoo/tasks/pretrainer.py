@@ -49,6 +49,7 @@ class BertPretrainer(Task):
     model_types = ("bert",)
     heads = ("masked_lm_head", "next_sentence")
     learns = "classes"
+    own_targets = "The documents hold their own targets"
 
     def __init__(
         self,
@@ -176,10 +177,9 @@ class BertPretrainer(Task):
         Each epoch pairs and masks them anew. Without `shuffle` each pair comes once,
         in a fixed order, for `evaluate`.
         """
-        if y is not None or sample_weight is not None:
-            raise ValueError(
-                "The documents hold their own targets. Received: y or sample_weight"
-            )
+        self.targets_of_raw(x, y)
+        if sample_weight is not None:
+            raise ValueError(f"{self.own_targets}. Received: sample_weight")
         source = self._source(single_texts(x), seed)
         if not shuffle:
             return source.validation_batches(batch_size)

@@ -12,6 +12,7 @@ from tfzoo.checkpoints.fields import read_field
 from tfzoo.data.buckets import padded_batches
 from tfzoo.data.context_windows import answer_targets, encode_windows
 from tfzoo.data.pipelines import require_flags, require_whole
+from tfzoo.layers.keywords import known_keywords
 from tfzoo.models import BACKBONES
 from tfzoo.serving import question_answerer_signatures
 from tfzoo.tasks.answering import (
@@ -106,7 +107,8 @@ class QuestionAnswerer(EncoderTask):
             raise ValueError(
                 "stride must be under the room for a context. Received: "
                 f"max_question_length={max_question_length}, "
-                f"stride={stride}, max_sequence_length={self.max_sequence_length}, which leaves {room}"
+                f"stride={stride}, max_sequence_length={self.max_sequence_length}, "
+                f"which leaves {room}"
             )
         self.max_answer_length = int(max_answer_length)
         self.max_question_length = int(max_question_length)
@@ -162,6 +164,9 @@ class QuestionAnswerer(EncoderTask):
     raw_input = staticmethod(raw_questions)
     gathered = staticmethod(gathered_questions)
 
+    def targets_of_raw(self, x, y):
+        return accepted_answers(x.answers if y is None else y, x)
+
     def targets_of_ids(self, y, inputs):
         rows, length = inputs["token_ids"].shape
         return whole_targets(y, length, (rows, 2)), None
@@ -193,7 +198,7 @@ class QuestionAnswerer(EncoderTask):
     ):
         """Batches of windows of raw questions for `fit`, see `Task`."""
         questions = raw_questions(x)
-        accepted = accepted_answers(questions.answers if y is None else y, questions)
+        accepted = self.targets_of_raw(questions, y)
         first = [
             (answers[0][0], answers[0][0] + len(answers[0][1])) if answers else None
             for answers in accepted
@@ -213,6 +218,7 @@ class QuestionAnswerer(EncoderTask):
             shuffle=shuffle,
         )
 
+    @known_keywords("verbose", "steps", "callbacks")
     def evaluate(
         self,
         x=None,
@@ -225,8 +231,8 @@ class QuestionAnswerer(EncoderTask):
     ):
         """Loss and metrics over windows; as in Keras otherwise.
 
-        Of raw questions without weights or `steps` they include SQuAD's `exact_match` and `f1`, 0
-        to 1, of the answers.
+        Of raw questions without weights or `steps` they include SQuAD's `exact_match`
+        and `f1`, 0 to 1, of the answers.
         """
         found = super().evaluate(
             x,
@@ -240,9 +246,7 @@ class QuestionAnswerer(EncoderTask):
         is_whole = sample_weight is None and kwargs.get("steps") is None
         if questions is not None and is_whole:
             answers = self._answers(questions, 1, batch_size or BATCH_SIZE)
-            accepted = accepted_answers(
-                questions.answers if y is None else y, questions
-            )
+            accepted = self.targets_of_raw(questions, y)
             figures = [
                 exact_match_and_f1(best[0]["answer"], [text for _, text in right])
                 for best, right in zip(answers, accepted, strict=True)
@@ -253,6 +257,7 @@ class QuestionAnswerer(EncoderTask):
         found = {"loss": found.pop("loss"), **found}
         return found if return_dict else list(found.values())
 
+    @known_keywords("verbose", "steps", "callbacks")
     def predict(self, x, batch_size=None, **kwargs):
         """Logits; as in Keras otherwise.
 

@@ -11,6 +11,7 @@ from tfzoo.data.buckets import ordered_batches
 from tfzoo.data.pipelines import is_whole, require_whole
 from tfzoo.data.string_batches import dense_batch
 from tfzoo.errors import shown
+from tfzoo.layers.keywords import known_keywords
 from tfzoo.models import RobertaEncoder
 from tfzoo.models.frozen import frozen_config, with_frozen
 from tfzoo.tasks.batches import (
@@ -73,8 +74,8 @@ class Task(AutoCompile, Preset, Feeding, FiniteUpdates, keras.Model):
             max_sequence_length = limit
         if not is_whole(max_sequence_length) or not 2 < max_sequence_length <= limit:
             raise ValueError(
-                f"max_sequence_length must be a whole number, 3 to {limit}, the "
-                f"backbone's positions. Received: {shown(max_sequence_length)}"
+                f"max_sequence_length must be 3 to {limit}, the backbone's positions, "
+                f"and whole. Received: {shown(max_sequence_length)}"
             )
         if tokenizer.vocabulary_size > backbone.vocabulary_size:
             raise ValueError(
@@ -109,6 +110,10 @@ class Task(AutoCompile, Preset, Feeding, FiniteUpdates, keras.Model):
     def length_multiple(self):
         """What lengths are rounded up to: 1, unless XLA compiles every one."""
         return XLA_LENGTH_MULTIPLE if self.jit_compiled else 1
+
+    @known_keywords("inputs", "training", "mask")
+    def __call__(self, *args, **kwargs):
+        return super().__call__(*args, **kwargs)
 
     def call(self, inputs, training=None, mask=None):
         # Tokenizers give `segment_ids` to all, and not every backbone has segments.
@@ -180,6 +185,7 @@ class Task(AutoCompile, Preset, Feeding, FiniteUpdates, keras.Model):
             rows += [row[:n] for row, n in zip(outputs, lengths, strict=True)]
         return [rows[i] for i in order]
 
+    @known_keywords()
     def fit(
         self,
         x=None,
@@ -304,6 +310,7 @@ class Task(AutoCompile, Preset, Feeding, FiniteUpdates, keras.Model):
                 validation_freq=validation_freq,
             )
 
+    @known_keywords("verbose", "steps", "callbacks", "return_dict")
     def evaluate(
         self, x=None, y=None, batch_size=None, *, sample_weight=None, **kwargs
     ):
@@ -327,6 +334,7 @@ class Task(AutoCompile, Preset, Feeding, FiniteUpdates, keras.Model):
             _require_end(data, kwargs.get("steps"), "steps")
             return super().evaluate(data, **kwargs)
 
+    @known_keywords("verbose", "steps", "callbacks")
     def predict(self, x, batch_size=None, **kwargs):
         """Outputs for prepared ids, or batches of them; as in Keras otherwise."""
         return self.predict_batches(x, batch_size, **kwargs)
@@ -376,6 +384,7 @@ class Task(AutoCompile, Preset, Feeding, FiniteUpdates, keras.Model):
         )
         return tf.nest.map_structure(lambda x: x.numpy(), outputs)
 
+    @known_keywords("return_dict")
     def train_on_batch(
         self, x, y=None, sample_weight=None, class_weight=None, **kwargs
     ):
@@ -384,6 +393,7 @@ class Task(AutoCompile, Preset, Feeding, FiniteUpdates, keras.Model):
         parts = self.one_batch(x, y, sample_weight, class_weight)
         return super().train_on_batch(*parts, **kwargs)
 
+    @known_keywords("return_dict")
     def test_on_batch(self, x, y=None, sample_weight=None, **kwargs):
         """Loss and metrics of one batch of raw text or prepared ids."""
         return super().test_on_batch(*self.one_batch(x, y, sample_weight), **kwargs)

@@ -13,6 +13,7 @@ from tfzoo.data.buckets import padded_batches
 from tfzoo.data.pipelines import require_flags
 from tfzoo.errors import shown
 from tfzoo.layers import ClassificationHead
+from tfzoo.layers.keywords import known_keywords
 from tfzoo.models import BACKBONES
 from tfzoo.serving import classifier_signatures
 from tfzoo.tasks.checks import weights_in_graph
@@ -194,7 +195,7 @@ class TextClassifier(RowPerText, EncoderTask):
     ):
         """Batches of raw text for `fit`, see `Task`; texts of like length together."""
         texts = raw_texts(x)
-        targets = self.targets.encode(y, len(texts.texts))
+        targets = self.targets_of_raw(texts, y)
         return made_by_a_task(
             padded_batches(
                 self.encode_texts(texts),
@@ -228,6 +229,9 @@ class TextClassifier(RowPerText, EncoderTask):
 
         return dataset.enumerate().map(encode, num_parallel_calls=2).prefetch(2)
 
+    def targets_of_raw(self, x, y):
+        return self.targets.encode(y, len(x.texts))
+
     def targets_of_ids(self, y, inputs):
         return self.targets.encode(y, len(inputs["token_ids"])), None
 
@@ -254,6 +258,7 @@ class TextClassifier(RowPerText, EncoderTask):
                 raise ValueError(f"{rule}shape {factors.shape}")
         return checked_weights(factors, "class_weight")
 
+    @known_keywords("verbose", "steps", "callbacks")
     def evaluate(
         self,
         x=None,

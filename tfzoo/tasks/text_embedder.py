@@ -155,6 +155,16 @@ class TextEmbedder(RowPerText, EncoderTask):
         needed, _ = super().known_inputs()
         return needed, tuple(SECOND + name for name in needed)
 
+    def targets_of_raw(self, x, y):
+        if x.text_pairs is None:
+            raise ValueError(
+                "An embedder is trained on pairs: x={'text': [...], 'text_pair': "
+                "[...]}. Received: single texts"
+            )
+        if y is None:
+            return _names(x.texts, x.text_pairs)
+        return likenesses(y, len(x.texts))
+
     def targets_of_ids(self, y, inputs):
         if SECOND + "token_ids" not in inputs:
             raise ValueError(
@@ -196,15 +206,7 @@ class TextEmbedder(RowPerText, EncoderTask):
     ):
         """Batches of raw pairs for `fit`, see `Task`; pairs of like length together."""
         first, second = raw_texts(x)
-        if second is None:
-            raise ValueError(
-                "An embedder is trained on pairs: x={'text': [...], 'text_pair': "
-                "[...]}. Received: single texts"
-            )
-        if y is None:
-            targets = _names(first, second)
-        else:
-            targets = likenesses(y, len(first))
+        targets = self.targets_of_raw(Texts(first, second), y)
         return padded_batches(
             self.encode_texts(Texts(first)),
             targets,
