@@ -128,6 +128,24 @@ def test_an_id_out_of_range_is_refused_in_all_modes(classifier, ids, change, mod
                 method(*data[: 1 if method == classifier.predict else 2], verbose=0)
 
 
+@pytest.mark.parametrize("mode", [dict(run_eagerly=True), dict(jit_compile=True)])
+def test_predict_on_batch_checks_what_it_is_given(classifier, ids, mode):
+    classifier.compile(keras.optimizers.SGD(0.1), **mode)
+    want = classifier.predict(X, verbose=0)
+    for batch in (X, np.array(X)[:, None], ids):
+        found = classifier.predict_on_batch(batch)
+        np.testing.assert_allclose(found, want, atol=1e-5)
+    for batch, message in (
+        ({**ids, "token_ids": ids["token_ids"] + 9999}, "token_ids must be 0 to"),
+        ([*X[:3], None], "string.*None in row 3 of x"),
+        (slices(X).batch(4), "One batch is"),
+        (3, "takes raw text"),
+    ):
+        with pytest.raises(ValueError, match=message) as error:
+            classifier.predict_on_batch(batch)
+        assert "\n" not in str(error.value)
+
+
 def test_ids_of_another_kind_are_refused(classifier, ids):
     y = [0, 1, 0, 1]
     long = {name: np.ones((4, 33), np.int32) for name in ids}
@@ -136,6 +154,10 @@ def test_ids_of_another_kind_are_refused(classifier, ids):
     refused(classifier, (long, y), "longer than 32")
     refused(classifier, (floats, y), "whole numbers. Received: float64")
     refused(classifier, (short, y), "rows and columns of token_ids")
+    none = {name: values[:, :0] for name, values in ids.items()}
+    refused(classifier, (none, y), r"at least one token.*\(4, 0\)")
+    with pytest.raises(ValueError, match="at least one token"):
+        classifier.predict(none)
 
 
 def test_targets_of_the_other_tasks_are_checked(

@@ -247,6 +247,8 @@ def test_class_weight_is_the_weight_of_every_example_of_the_class(
         ((slices((x, index)).batch(8),), dict(class_weight={1: 3.0})),
         ((ids, index), dict(class_weight={1: 3.0, 0: 1.0})),
         ((slices((ids, index)).batch(8),), dict(class_weight={1: 3.0})),
+        ((x, y), dict(class_weight=[1, 3])),
+        ((x, y), dict(class_weight=np.array([1.0, 3.0]))),
     ):
         task = make_classifier()
         task.compile(optimizer=keras.optimizers.SGD(0.5), run_eagerly=True)
@@ -272,8 +274,24 @@ def test_the_validation_split_is_the_end_of_the_examples(classifier, x, y, ids, 
     for data in ((x, y), (Table(text=x, label=y),), (ids, index)):
         history = classifier.fit(*data, validation_split=0.25, verbose=0).history
         assert history["val_loss"][0] == pytest.approx(want[0], abs=1e-5)
+    history = classifier.fit(x, iter(y), validation_split=0.25, verbose=0).history
+    assert history["val_loss"][0] == pytest.approx(want[0], abs=1e-5)
     with pytest.raises(ValueError, match="validation_split needs all examples"):
         classifier.fit(slices((x, y)).batch(4), validation_split=0.25)
+
+
+def test_a_validation_split_is_refused_by_rows_of_the_whole(classifier, x, y, ids):
+    weights = np.array([1.0] * 7 + [np.nan])
+    for data in (x, ids):
+        for targets, more, message in (
+            ([*y[:7], "maybe"], {}, "'maybe' in row 7"),
+            ([*y, *y[:2]], {}, "Received: 8 and 10"),
+            (y, dict(sample_weight=weights), "sample_weight.*nan in row 7"),
+            (set(y), {}, "y must be a list.*set"),
+        ):
+            with pytest.raises(ValueError, match=message) as error:
+                classifier.fit(data, targets, validation_split=0.25, **more)
+            assert "\n" not in str(error.value)
 
 
 def test_epochs_of_0_train_nothing(make_classifier, x, y):
@@ -318,6 +336,23 @@ def test_more_steps_than_batches_begin_the_texts_again(make_classifier, x, y):
         ),
         (lambda x, y: (x, y), dict(class_weight={"maybe": 2.0}), "'maybe'"),
         (lambda x, y: (x, y), dict(class_weight={1: np.nan}), "class_weight.*nan"),
+        (lambda x, y: (x, y), dict(class_weight="balanced"), "weight for.*'balanced'"),
+        (lambda x, y: (x, y), dict(class_weight=[1.0]), r"2 labels.*shape \(1,\)"),
+        (lambda x, y: (x, y), dict(class_weight={1: "2"}), "class_weight.*'2' for 1"),
+        (lambda x, y: (x, y), dict(class_weight={1.0, 2.0}), "class_weight must be a"),
+        (lambda x, y: (x, y), dict(class_weight=[1.0, -1.0]), "class_weight.*-1.0"),
+        (
+            lambda x, y: ([{"text": "a", "label": "no"}, {"text": "b", "id": 2}],),
+            {},
+            "'label' among them. Received: text, id in row 1",
+        ),
+        (lambda x, y: (x, y), dict(seed=None), "seed .* from 0.*None"),
+        (lambda x, y: (x, y), dict(seed=-1), "seed .* from 0.*-1"),
+        (lambda x, y: (x, y), dict(seed="a"), "seed .* from 0.*'a'"),
+        (lambda x, y: (x, y), dict(validation_split="0.1"), "validation_split.*'0.1'"),
+        (lambda x, y: (x, y), dict(validation_data=()), "validation_data.*tuple of 0"),
+        (lambda x, y: (x, y), dict(validation_freq=0), "validation_freq .* from 1.* 0"),
+        (lambda x, y: (x, y), dict(validation_steps=0), "validation_steps .* from 1"),
     ],
 )
 def test_what_is_not_taken_is_refused_in_one_line(
@@ -328,12 +363,65 @@ def test_what_is_not_taken_is_refused_in_one_line(
     assert "\n" not in str(error.value)
 
 
+def test_steps_end_what_is_measured_or_are_refused(
+    classifier, small_encoder, tokenizer, x, y, ids
+):
+    number = TextClassifier(small_encoder(), tokenizer, task="regression")
+    number.compile(optimizer=keras.optimizers.SGD(0.0), run_eagerly=True)
+    options = dict(batch_size=4, return_dict=True, verbose=0)
+    assert "spearman" in number.evaluate(x, np.arange(8.0), **options)
+    assert "spearman" not in number.evaluate(x, np.arange(8.0), steps=1, **options)
+    answerer = QuestionAnswerer(small_encoder(), tokenizer)
+    answerer.compile(optimizer=keras.optimizers.SGD(0.0), run_eagerly=True)
+    questions = {"question": ["the", "a"], "context": ["the cat sat", "a dog ran"]}
+    answers = [{"text": "cat", "answer_start": 4}, {"text": "dog", "answer_start": 2}]
+    options["batch_size"] = 1
+    assert "f1" in answerer.evaluate(questions, answers, **options)
+    assert "f1" not in answerer.evaluate(questions, answers, steps=1, **options)
+    assert len(classifier.predict(ids, batch_size=4, steps=1, verbose=0)) == 4
+    tagger = TokenClassifier(small_encoder(), tokenizer, LABELS)
+    for task, data in ((classifier, x), (tagger, x), (answerer, questions)):
+        with pytest.raises(ValueError, match="answered whole.*steps=1"):
+            task.predict(data, batch_size=4, steps=1)
+    for steps in (0, 1.5, "2"):
+        with pytest.raises(ValueError, match="steps must be a whole number from 1"):
+            classifier.evaluate(x, y, steps=steps)
+        with pytest.raises(ValueError, match="steps must be a whole number from 1"):
+            classifier.predict(ids, steps=steps)
+
+
 def test_a_task_without_targets_is_validated_on_texts_alone(make_gpt, byte_tokenizer):
     task = CausalLM(make_gpt(), byte_tokenizer)
     task.compile(run_eagerly=True)
     x = ["the cat sat", "a dog ran"]
     for data in (x, (x,), slices({"text": x}).batch(2), Column(x)):
         assert "val_loss" in task.fit(x, validation_data=data, verbose=0).history
+
+
+def test_targets_beside_texts_that_hold_their_own_are_named(
+    small_encoder, make_gpt, tokenizer, byte_tokenizer, x, y
+):
+    for task in (
+        CausalLM(make_gpt(), byte_tokenizer),
+        MaskedLM(small_encoder(), tokenizer),
+        BertPretrainer(small_encoder(), tokenizer),
+    ):
+        task.compile(run_eagerly=True)
+        for method in task.fit, task.evaluate, task.test_on_batch:
+            with pytest.raises(ValueError, match="own targets.* the column 'label'"):
+                method(Table(text=x, label=y))
+            with pytest.raises(ValueError, match="own targets. Received: y$"):
+                method(x, y)
+        want = task.evaluate(slices([*x, *x]).batch(8), verbose=0)
+        found = task.evaluate(slices(([*x, *x],)).batch(8), verbose=0)
+        np.testing.assert_allclose(found, want, atol=1e-5)
+
+
+def test_one_batch_may_be_a_table(classifier, x, y):
+    want = classifier.test_on_batch(x, y)
+    np.testing.assert_allclose(
+        classifier.test_on_batch(Table(text=x, label=y)), want, atol=1e-5
+    )
 
 
 def test_every_task_takes_a_dataset_of_text_dicts(
@@ -358,6 +446,64 @@ def test_every_task_takes_a_dataset_of_text_dicts(
     np.testing.assert_allclose(
         tagger.predict(data, verbose=0), tagger.predict(x, verbose=0), atol=1e-5
     )
+
+
+@pytest.fixture(scope="module")
+def tagger(small_encoder, tokenizer):
+    task = TokenClassifier(small_encoder(), tokenizer, LABELS)
+    task.compile(optimizer=keras.optimizers.SGD(0.0), run_eagerly=True)
+    return task
+
+
+TAGGED = {
+    "a frame of one column": lambda x, y: (Table(text=x), Column(y)),
+    "a frame of lists": lambda x, y: (Table(words=[t.split() for t in x]), Column(y)),
+    "an array (N, 1)": lambda x, y: (np.array(x)[:, None], y),
+    "a tensor (N, 1)": lambda x, y: (tf.constant(x)[:, None], y),
+    "a frame": lambda x, y: (Table(text=x, label=y, source=x),),
+    "a dict": lambda x, y: ({"text": x}, y),
+    "rows": lambda x, y: (
+        [{"text": t, "label": row} for t, row in zip(x, y, strict=True)],
+    ),
+    "a dataset of rows": lambda x, y: (
+        slices({"text": x, "label": tf.ragged.constant(y)}).batch(8),
+    ),
+    "a dataset of (B, 1)": lambda x, y: (
+        slices((np.array(x)[:, None], tf.ragged.constant(y))).batch(8),
+    ),
+}
+
+
+def test_a_number_that_may_be_a_label_or_none_is_refused(small_encoder, tokenizer):
+    task = TokenClassifier(small_encoder(), tokenizer, ["-1", "0", "1"])
+    task.compile(optimizer=keras.optimizers.SGD(0.0), run_eagerly=True)
+    task.fit(["the cat"], [["-1", -100]], verbose=0)
+    ids = dict(token_ids=[[2, 3]], segment_ids=[[0, 0]], padding_mask=[[1, 1]])
+    for data in ["the cat"], ids:
+        with pytest.raises(ValueError, match="'-1' is a label.*-1 in row 0"):
+            task.fit(data, [[-100, -1]], verbose=0)
+
+
+@pytest.mark.parametrize("road", TAGGED)
+def test_a_tagger_takes_tables_as_the_other_tasks_do(tagger, x, road):
+    y = [[LABELS[len(word) % 2] for word in text.split()] for text in x]
+    data = TAGGED[road](x, y)
+    want = tagger.evaluate(x, y, verbose=0)
+    np.testing.assert_allclose(tagger.evaluate(*data, verbose=0), want, atol=1e-5)
+    found = tagger.predict(data[0], verbose=0)
+    np.testing.assert_allclose(found, tagger.predict(x, verbose=0), atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (lambda x: {"text": x, "source": x}, r"have the key 'text'.*\['source'\]"),
+        (lambda x: Table(premise=x, source=x), "takes raw text.*Table"),
+    ],
+)
+def test_what_is_no_column_of_sentences_is_refused(tagger, x, data, message):
+    with pytest.raises(ValueError, match=message):
+        tagger.predict(data(x))
 
 
 def test_questions_may_come_in_a_dataset(small_encoder, tokenizer):

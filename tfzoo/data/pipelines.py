@@ -4,15 +4,30 @@ import numpy as np
 import tensorflow as tf
 
 
+def is_whole(value):
+    """Whether a value is a whole number, which a bool is not."""
+    return isinstance(value, int | np.integer) and not isinstance(value, bool)
+
+
 def require_whole(name, value, least):
     """Raises `ValueError` unless a value is None or a whole number from `least`."""
     if value is None:
         return
-    whole = isinstance(value, int | np.integer) and not isinstance(value, bool)
-    if not whole or value < least:
+    if not is_whole(value) or value < least:
         raise ValueError(
             f"{name} must be a whole number from {least}. Received: {value!r}"
         )
+
+
+def require_flags(**flags):
+    """Raises `ValueError` for the first of the values that is neither True nor False.
+
+    Args:
+        **flags: Values by their names.
+    """
+    for name, value in flags.items():
+        if not isinstance(value, bool | np.bool_):
+            raise ValueError(f"{name} must be True or False. Received: {value!r}")
 
 
 def without_waiting(dataset):

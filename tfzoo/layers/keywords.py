@@ -1,4 +1,4 @@
-"""Which keywords the constructor of a layer or a model takes."""
+"""Which keywords the constructor of a layer or a model takes, and which its methods."""
 
 import functools
 import inspect
@@ -45,6 +45,33 @@ class LayerKeywords(KnownKeywords):
             keras.layers.Layer.trainable.fset(self, False)  # noqa: FBT003
 
 
+def known_keywords(*of_keras):
+    """A decorator of methods: an unknown keyword is a `TypeError`, as of a constructor.
+
+    Args:
+        *of_keras: Names of the keywords that the method hands to Keras.
+    """
+
+    def decorate(method):
+        known = (*named_parameters(method)[1:], *of_keras)
+
+        @functools.wraps(method)
+        def checked(self, *args, **kwargs):
+            named = [name for name in kwargs if name[0] != "_"]  # some are Keras's own
+            refuse_unknown(f"{type(self).__name__}.{method.__name__}", named, known)
+            return method(self, *args, **kwargs)
+
+        return checked
+
+    return decorate
+
+
+def named_parameters(function):
+    """Names of the parameters that may be given as keywords, a list."""
+    parameters = inspect.signature(function).parameters
+    return [name for name, p in parameters.items() if p.kind in _NAMED]
+
+
 @functools.cache
 def keywords_of(cls):
     """Names of the keywords that a class with `KnownKeywords` takes, a tuple.
@@ -55,9 +82,7 @@ def keywords_of(cls):
     names = {}
     for base in cls.__mro__:
         if "__init__" in vars(base):
-            parameters = inspect.signature(base.__init__).parameters
-            own = [n for n, p in parameters.items() if p.kind in _NAMED]
-            names |= dict.fromkeys(own[1:])
+            names |= dict.fromkeys(named_parameters(base.__init__)[1:])
             if base.__module__.startswith(f"{_PACKAGE}."):
                 break
         elif base is KnownKeywords:

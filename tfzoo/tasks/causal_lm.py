@@ -9,9 +9,12 @@ import tensorflow as tf
 
 from tfzoo.data.corpus import build_corpus
 from tfzoo.data.packing import PackedText, next_tokens
+from tfzoo.data.pipelines import require_flags
 from tfzoo.data.whole_text import TextList
+from tfzoo.errors import refuse_unknown
 from tfzoo.generation.rules import check_ids
 from tfzoo.layers import NextTokenHead
+from tfzoo.layers.keywords import known_keywords, named_parameters
 from tfzoo.serving import causal_lm_signatures, export_saved_model, export_version
 from tfzoo.tasks.feeding import BATCH_SIZE
 from tfzoo.tasks.generating import Generating
@@ -56,6 +59,7 @@ class CausalLM(Generating, Scoring, Task):
     heads = ()
     learns = "classes"
     weighs_positions = True
+    own_targets = "The tokens are their own targets"
 
     def __init__(
         self,
@@ -68,6 +72,7 @@ class CausalLM(Generating, Scoring, Task):
         **kwargs,
     ):
         end_id = tokenizer.required_id("end")
+        require_flags(document_borders=document_borders)
         head = NextTokenHead(backbone.token_embedding, name="next_token_head")
         super().__init__(
             backbone.input,
@@ -85,7 +90,7 @@ class CausalLM(Generating, Scoring, Task):
                 "ends at none. Received: []"
             )
         check_ids("end_token_ids", self.end_token_ids, backbone.vocabulary_size)
-        self.document_borders = document_borders
+        self.document_borders = bool(document_borders)
 
     def task_arguments(self):
         return {
@@ -139,10 +144,9 @@ class CausalLM(Generating, Scoring, Task):
 
         Without `shuffle` every token is a target once, in the documents' order.
         """
-        if y is not None or sample_weight is not None:
-            raise ValueError(
-                "The tokens are their own targets. Received: y or sample_weight"
-            )
+        self.targets_of_raw(x, y)
+        if sample_weight is not None:
+            raise ValueError(f"{self.own_targets}. Received: sample_weight")
         texts = single_texts(x)
         packed = PackedText(
             build_corpus(TextList(texts), self.tokenizer, progress=False),
@@ -161,7 +165,7 @@ class CausalLM(Generating, Scoring, Task):
         """A batched dataset of raw text -> one of (inputs, next tokens, weights)."""
         del seed  # nothing is random here
 
-        refuse_targets(dataset, "The tokens are their own targets", single=True)
+        refuse_targets(dataset, self.own_targets, single=True)
 
         def encode(text):
             ids, lengths = self._rows(text)
@@ -170,7 +174,7 @@ class CausalLM(Generating, Scoring, Task):
         return dataset.map(encode, num_parallel_calls=2).prefetch(2)
 
     def map_to_predict(self, dataset):
-        refuse_targets(dataset, "The tokens are their own targets", single=True)
+        refuse_targets(dataset, self.own_targets, single=True)
         return dataset.map(self.encode_strings)
 
     def input_limits(self, length):
@@ -205,6 +209,7 @@ class CausalLM(Generating, Scoring, Task):
         shape = tf.stack([rows.nrows(), width + 1])
         return rows.to_tensor(self.tokenizer.end_id, shape=shape), lengths
 
+    @known_keywords("verbose", "steps", "callbacks")
     def predict(self, x, batch_size=None, **kwargs):
         """Logits of the token after each, float32 (N, S, V); as in Keras otherwise.
 
@@ -239,7 +244,7 @@ class CausalLM(Generating, Scoring, Task):
                 those of `serving_default`. Of other formats those of Keras.
         """
         if format == "tf_saved_model":
-            export_saved_model(filepath, self._served(options))
+            export_saved_model(filepath, self._served("export", options))
         else:
             super().export(filepath, format, verbose, **options)
 
@@ -253,9 +258,12 @@ class CausalLM(Generating, Scoring, Task):
         Returns:
             `pathlib.Path` of the new version.
         """
-        return export_version(base, self._served(options))
+        return export_version(base, self._served("export_version", options))
 
-    def _served(self, options):
+    def _served(self, method, options):
+        known = named_parameters(causal_lm_signatures)[2:]
+        known.remove("max_sequence_length")  # the task's
+        refuse_unknown(f"{type(self).__name__}.{method}", options, known)
         return causal_lm_signatures(
             self.in_float32().backbone,
             self.tokenizer,

@@ -212,6 +212,11 @@ def _check_shapes(rows, prefix, longest):
                 f"{prefix}{name} must have the rows and columns of token_ids, {shape}. "
                 f"Received: shape {values.shape}"
             )
+    if not shape[1]:
+        raise ValueError(
+            "Inputs must have at least one token. Received: "
+            f"{prefix}token_ids of shape {shape}"
+        )
     if shape[1] > longest:
         raise ValueError(
             f"Inputs must not be longer than {longest}, the backbone's positions. "

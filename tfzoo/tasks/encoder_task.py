@@ -1,7 +1,11 @@
 """What tasks on a bidirectional encoder share: which encoders, and serving."""
 
+from tfzoo.errors import refuse_unknown
+from tfzoo.layers.keywords import named_parameters
 from tfzoo.serving import export_version
 from tfzoo.tasks.task import Task
+
+_OF_TASK = ("max_sequence_length", "vocabulary_size", "num_segments")
 
 
 class EncoderTask(Task):
@@ -28,6 +32,8 @@ class EncoderTask(Task):
         Returns:
             `pathlib.Path` of the new version.
         """
+        known = [n for n in named_parameters(self.signatures)[2:] if n not in _OF_TASK]
+        refuse_unknown(f"{type(self).__name__}.export_version", options, known)
         model = self.in_float32()
         served = self.signatures(
             lambda inputs: model(inputs, training=False),

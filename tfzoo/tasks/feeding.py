@@ -3,7 +3,8 @@
 Shapes: N examples, B batch, S sequence, C classes.
 """
 
-from collections.abc import Callable
+import numbers
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import tensorflow as tf
@@ -19,9 +20,10 @@ from tfzoo.tasks.inputs import (
     num_rows,
     part_of,
     raw_texts,
+    target_column,
     targets_of_table,
 )
-from tfzoo.tasks.numeric import finite_numbers
+from tfzoo.tasks.numeric import example_weights, finite_numbers
 
 BATCH_SIZE = 32
 
@@ -32,10 +34,40 @@ class Feeding:
     Raw text in memory goes through the task's `training_data`, a dataset of it through
     `map_strings`, and prepared ids through `checks`; a generator or `PyDataset` becomes
     a dataset first. A task defines, beside what `Task` says:
+        targets_of_raw(x, y): Targets of raw input, checked; where that holds its own,
+            `own_targets` says so instead.
         targets_of_ids(y, inputs): Targets of prepared ids, checked, and the weights
             that they imply or None.
         target_specs_of_ids(y, x): Their `tf.TensorSpec`s, from those of y and x.
     """
+
+    own_targets = None  # a sentence: why there is no `y` beside raw input
+
+    def targets_of_raw(self, x, y):
+        """Targets of raw input, checked, as `training_data` learns them.
+
+        Args:
+            x: What `raw_input` returns.
+            y: What `fit` was given, or what the table held.
+
+        Raises:
+            ValueError: a target is none of the task's, or there are not as many; the
+                row is named.
+        """
+        if y is not None:
+            raise ValueError(f"{self.own_targets}. Received: y")
+
+    def given_targets(self, x, y):
+        """`y`, or the targets that `x` holds if it is a table."""
+        if y is not None:
+            return y
+        name = target_column(x)
+        if name is not None and self.own_targets is not None:
+            raise ValueError(
+                f"{self.own_targets}; leave such columns out. Received: a table with "
+                f"the column {name!r}"
+            )
+        return targets_of_table(x)
 
     @staticmethod
     def raw_input(x):
@@ -111,13 +143,13 @@ class Feeding:
         seed,
     ):
         """The `Batches` of a `fit`."""
-        x = self.gathered(x)
+        x = self.gathered(_unwrapped(x))
         factors = None if class_weight is None else self.class_factors(class_weight)
         if (raw := self.raw_input(x)) is None:
             return self._epoch_batches(
                 x, y, sample_weight, batch_size, factors, shuffle=shuffle, seed=seed
             )
-        y = targets_of_table(x) if y is None else y
+        y = self.given_targets(x, y)
         options = dict(
             batch_size=batch_size or BATCH_SIZE,
             epochs=max(epochs, 1),
@@ -180,25 +212,34 @@ class Feeding:
         """The weights of the classes, float32 (C,); refused where there are none."""
         raise ValueError(
             "class_weight goes with a classifier of one label a text. Received: "
-            f"class_weight={class_weight!r} for a {type(self).__name__}"
+            f"class_weight={shown(class_weight)} for a {type(self).__name__}"
         )
 
     def split(self, x, y, sample_weight, share):
         """((x, y, weights) to train on, (x, y, weights) to validate on), the last ones.
 
-        Of raw text and prepared arrays, as Keras splits arrays.
+        Of raw text and prepared arrays, as Keras splits arrays. Both are checked before
+        that, so that errors name rows of the whole.
         """
-        if not 0 < share < 1:
-            raise ValueError(
-                f"validation_split must be over 0 and under 1. Received: {share}"
-            )
         if isinstance(x, tf.data.Dataset) or is_batches(x):
             raise ValueError(
                 "validation_split needs all examples in memory; give batches "
                 f"validation_data. Received: {type(x).__name__}"
             )
         raw = self.raw_input(x)
-        y = targets_of_table(x) if y is None else y
+        y, sample_weight = (
+            list(values) if isinstance(values, Iterator) else values
+            for values in (y, sample_weight)
+        )
+        if raw is None:
+            checked(self, x, y, sample_weight)
+        else:
+            y = self.given_targets(x, y)
+            self.targets_of_raw(raw, y)
+            if sample_weight is not None:
+                sample_weight = example_weights(sample_weight, num_rows(raw))
+        if y is not None and not hasattr(y, "__getitem__"):
+            y = list(y)  # dict.values()
         data = (x if raw is None else raw, y, sample_weight)
         count = num_rows(data[0])
         first = int(count * (1 - share))
@@ -215,7 +256,7 @@ class Feeding:
     def batches_to_validate(self, data, batch_size):
         """Batches of `validation_data`."""
         parts = data if isinstance(data, tuple) else (data,)
-        if len(parts) > 3:
+        if not 0 < len(parts) <= 3:
             raise ValueError(
                 "validation_data must be x, (x, y) or (x, y, sample_weight). "
                 f"Received: a tuple of {len(parts)}"
@@ -226,10 +267,10 @@ class Feeding:
 
     def batches_to_evaluate(self, x, y=None, sample_weight=None, *, batch_size=None):
         """Batches of what `evaluate` is given."""
-        x = self.gathered(x)
+        x = self.gathered(_unwrapped(x))
         if (raw := self.raw_input(x)) is None:
             return self._epoch_batches(x, y, sample_weight, batch_size).batches
-        y = targets_of_table(x) if y is None else y
+        y = self.given_targets(x, y)
         data = self.evaluation_data(
             raw, y, sample_weight, batch_size=batch_size or BATCH_SIZE
         )
@@ -260,17 +301,14 @@ class Feeding:
 
     def one_batch(self, x, y, sample_weight, class_weight=None):
         """All of what `train_on_batch` is given: (inputs, targets, ...)."""
-        if is_batches(x) or isinstance(x, tf.data.Dataset):
-            raise ValueError(
-                "One batch is raw text or prepared ids in memory. "
-                f"Received: {type(x).__name__}"
-            )
+        require_in_memory(x)
         factors = None if class_weight is None else self.class_factors(class_weight)
         raw = self.raw_input(x)
         if raw is None:
             rows = num_rows(checked(self, x)[0])
             data = self._epoch_batches(x, y, sample_weight, max(1, rows)).batches
         else:
+            y = self.given_targets(x, y)
             data = self.batches_to_evaluate(
                 raw, y, sample_weight, batch_size=max(1, num_rows(raw))
             )
@@ -297,6 +335,43 @@ def made_by_a_task(dataset):
     """The dataset, whose targets need no check since they were encoded by the task."""
     dataset.made_by_a_task = True
     return dataset
+
+
+def require_share(share):
+    """Raises `ValueError` unless a `validation_split` is 0 or a share of examples."""
+    number = isinstance(share, numbers.Real) and not isinstance(share, bool)
+    if not number or not 0 <= share < 1:
+        raise ValueError(
+            "validation_split must be a number from 0 and under 1. "
+            f"Received: {shown(share)}"
+        )
+
+
+def _unwrapped(x):
+    """`x`, of a dataset of (inputs,) one of inputs."""
+    if not isinstance(x, tf.data.Dataset):
+        return x
+    spec = x.element_spec
+    is_wrapped = isinstance(spec, tuple) and len(spec) == 1
+    return x.map(lambda inputs: inputs) if is_wrapped else x
+
+
+def refuse_steps(options):
+    """Raises `ValueError` if a `predict` of raw input is to end before it is done."""
+    if (steps := options.get("steps")) is not None:
+        raise ValueError(
+            "Raw input in memory is answered whole; steps goes with prepared ids and "
+            f"batches. Received: steps={shown(steps)}"
+        )
+
+
+def require_in_memory(x):
+    """Raises `ValueError` if what should be one batch gives batches."""
+    if is_batches(x) or isinstance(x, tf.data.Dataset):
+        raise ValueError(
+            "One batch is raw text or prepared ids in memory. "
+            f"Received: {type(x).__name__}"
+        )
 
 
 def _weighed(dataset, factors):

@@ -170,11 +170,29 @@ def columns_of(table):
 
 def targets_of_table(x):
     """The targets that a table holds; None if `x` is no table or holds none."""
+    name = target_column(x)
+    return None if name is None else columns_of(x)[name]
+
+
+def target_column(x):
+    """Name of the column of a table that holds the targets, or None.
+
+    Raises:
+        ValueError: it is missing in some rows of a list of dicts.
+    """
     if isinstance(x, Mapping) or not is_table(x):
         return None
-    columns = columns_of(x)
-    found = [name for name in TARGETS if name in columns]
-    return columns[found[0]] if found else None
+    if isinstance(x, list | tuple):
+        for name in TARGETS:
+            has = [name in row for row in x]
+            if any(has) and not all(has):
+                row = has.index(False)
+                raise ValueError(
+                    f"Every row of a table must have the same columns, {name!r} among "
+                    f"them. Received: {', '.join(map(str, x[row]))} in row {row}"
+                )
+    names = columns_of(x)
+    return next((name for name in TARGETS if name in names), None)
 
 
 def column_names(x):

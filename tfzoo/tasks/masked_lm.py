@@ -8,6 +8,8 @@ import numpy as np
 import tensorflow as tf
 
 from tfzoo.data.buckets import padded_batches
+from tfzoo.data.pipelines import require_flags
+from tfzoo.layers.keywords import known_keywords
 from tfzoo.serving import masked_lm_signatures
 from tfzoo.tasks.encoder_task import EncoderTask
 from tfzoo.tasks.feeding import BATCH_SIZE
@@ -45,6 +47,7 @@ class MaskedLM(GapFilling, EncoderTask):
     heads = ("masked_lm_head",)
     learns = "classes"
     weighs_positions = True
+    own_targets = "The words are their own targets"
     signatures = staticmethod(masked_lm_signatures)
 
     def __init__(
@@ -57,6 +60,7 @@ class MaskedLM(GapFilling, EncoderTask):
         **kwargs,
     ):
         tokenizer.required_id("mask")
+        require_flags(whole_word=whole_word)
         inputs, logits = masked_words_head(backbone)
         super().__init__(
             inputs,
@@ -66,7 +70,7 @@ class MaskedLM(GapFilling, EncoderTask):
             max_sequence_length=max_sequence_length,
             **kwargs,
         )
-        self.whole_word = whole_word
+        self.whole_word = bool(whole_word)
 
     def task_arguments(self):
         return {
@@ -100,8 +104,7 @@ class MaskedLM(GapFilling, EncoderTask):
         start_step=0,
     ):
         """Batches of raw text for `fit`, see `Task`, masked anew at every step."""
-        if y is not None:
-            raise ValueError("The words are their own targets. Received: y")
+        self.targets_of_raw(x, y)
         texts = raw_texts(x)
         encoded = self.tokenizer.encode_batch(
             texts.texts, texts.text_pairs, max_length=self.max_sequence_length
@@ -129,7 +132,7 @@ class MaskedLM(GapFilling, EncoderTask):
         """A batched dataset of raw text -> one of (inputs, words, weights)."""
         mask = self._masking(seed)
 
-        refuse_targets(dataset, "The words are their own targets")
+        refuse_targets(dataset, self.own_targets)
 
         def encode(step, text):
             inputs = self.encode_strings(text)
@@ -155,6 +158,7 @@ class MaskedLM(GapFilling, EncoderTask):
             seed=seed,
         )
 
+    @known_keywords("verbose", "steps", "callbacks")
     def predict(self, x, batch_size=None, **kwargs):
         """Logits of the gaps, float32 (N, M, V); as in Keras otherwise.
 

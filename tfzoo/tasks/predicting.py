@@ -9,7 +9,8 @@ import tensorflow as tf
 from tfzoo.data.buckets import ordered_batches
 from tfzoo.data.pipelines import require_whole
 from tfzoo.data.string_batches import dense_batch
-from tfzoo.tasks.feeding import BATCH_SIZE
+from tfzoo.layers.keywords import known_keywords
+from tfzoo.tasks.feeding import BATCH_SIZE, refuse_steps
 from tfzoo.tasks.inputs import raw_texts
 
 
@@ -21,19 +22,21 @@ class RowPerText:
         encode_texts(texts): Ids of `Texts`, an `EncodedBatch`.
     """
 
+    @known_keywords("verbose", "steps", "callbacks")
     def predict(self, x, batch_size=None, **kwargs):
         """Outputs float32 (N, C), in the order of `x`; as in Keras otherwise.
 
         Args:
             x: Raw text or prepared ids, or batches of either.
             batch_size: Texts per batch, 32 by default; None with batches.
-            **kwargs: As in Keras.
+            **kwargs: As in Keras; `steps` with prepared ids and batches alone.
         """
         texts = raw_texts(x)
         if texts is None:
             if isinstance(x, dict) and "token_ids" in x and not len(x["token_ids"]):
                 return self._nothing()
             return self.predict_batches(x, batch_size, **kwargs)
+        refuse_steps(kwargs)
         if not texts.texts:
             return self._nothing()
         require_whole("batch_size", batch_size, 1)

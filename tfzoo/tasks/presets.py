@@ -7,7 +7,7 @@ from tfzoo.checkpoints.presets import model_card, write_preset
 from tfzoo.checkpoints.weights import dtype_fields, save_weights, weight_variables
 from tfzoo.errors import CheckpointError, refuse_unknown
 from tfzoo.layers import MaskedLMHead, NextTokenHead
-from tfzoo.layers.keywords import KnownKeywords, keywords_of
+from tfzoo.layers.keywords import KnownKeywords, keywords_of, known_keywords
 from tfzoo.models import BACKBONES, RobertaEncoder
 from tfzoo.models.encoder import Encoder
 from tfzoo.models.frozen import FIELD, freeze, frozen_config
@@ -193,6 +193,7 @@ class Preset(KnownKeywords, PushToHub):
         """Whether the token embedding is the output layer, too."""
         return any(isinstance(x, MaskedLMHead | NextTokenHead) for x in self.layers)
 
+    @known_keywords()
     def save_to_preset(
         self,
         directory,

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 import keras
 import tensorflow as tf
 
+from tfzoo.data.pipelines import require_flags
 from tfzoo.data.pretraining import open_pretraining_data
 from tfzoo.errors import shown
 from tfzoo.layers.initializers import truncated_normal
@@ -49,6 +50,7 @@ class BertPretrainer(Task):
     heads = ("masked_lm_head", "next_sentence")
     learns = "classes"
     weighs_positions = True
+    own_targets = "The documents hold their own targets"
 
     def __init__(
         self,
@@ -61,6 +63,7 @@ class BertPretrainer(Task):
         **kwargs,
     ):
         tokenizer.required_id("mask")
+        require_flags(next_sentence=next_sentence, whole_word=whole_word)
         inputs, masked_words = masked_words_head(backbone)
         outputs = {"masked_words": masked_words}
         if next_sentence:
@@ -83,8 +86,8 @@ class BertPretrainer(Task):
             max_sequence_length=max_sequence_length,
             **kwargs,
         )
-        self.next_sentence = next_sentence
-        self.whole_word = whole_word
+        self.next_sentence = bool(next_sentence)
+        self.whole_word = bool(whole_word)
 
     @classmethod
     def wants_pooler(cls, backbone_class):
@@ -175,10 +178,9 @@ class BertPretrainer(Task):
         Each epoch pairs and masks them anew. Without `shuffle` each pair comes once,
         in a fixed order, for `evaluate`.
         """
-        if y is not None or sample_weight is not None:
-            raise ValueError(
-                "The documents hold their own targets. Received: y or sample_weight"
-            )
+        self.targets_of_raw(x, y)
+        if sample_weight is not None:
+            raise ValueError(f"{self.own_targets}. Received: sample_weight")
         source = self._source(single_texts(x), seed)
         if not shuffle:
             return source.validation_batches(batch_size)

@@ -11,7 +11,8 @@ from keras import ops
 from tfzoo.checkpoints.fields import read_field
 from tfzoo.data.buckets import padded_batches
 from tfzoo.data.context_windows import answer_targets, encode_windows
-from tfzoo.data.pipelines import require_whole
+from tfzoo.data.pipelines import require_flags, require_whole
+from tfzoo.layers.keywords import known_keywords
 from tfzoo.models import BACKBONES
 from tfzoo.serving import question_answerer_signatures
 from tfzoo.tasks.answering import (
@@ -21,7 +22,7 @@ from tfzoo.tasks.answering import (
     raw_questions,
 )
 from tfzoo.tasks.encoder_task import EncoderTask
-from tfzoo.tasks.feeding import BATCH_SIZE
+from tfzoo.tasks.feeding import BATCH_SIZE, refuse_steps
 from tfzoo.tasks.numeric import example_weights, whole_targets
 from tfzoo.tasks.stored_arguments import stored_task_arguments
 from tfzoo.tasks.tagging import as_rows
@@ -79,6 +80,13 @@ class QuestionAnswerer(EncoderTask):
         answer_dropout=0.0,
         **kwargs,
     ):
+        require_flags(unanswerable=unanswerable)
+        for name, value, least in (
+            ("max_answer_length", max_answer_length, 1),
+            ("max_question_length", max_question_length, 1),
+            ("stride", stride, 0),
+        ):
+            require_whole(name, value, least)
         logits = token_outputs(backbone, 2, answer_dropout, name=self.heads[0])
         is_token = ops.expand_dims(backbone.input["padding_mask"], -1) > 0
         super().__init__(
@@ -95,18 +103,17 @@ class QuestionAnswerer(EncoderTask):
         stride = min(STRIDE, third) if stride is None else stride
         num_special = len(tokenizer.encode("", "").token_ids)
         room = self.max_sequence_length - num_special - max_question_length
-        if max_question_length < 1 or not 0 <= stride < room or max_answer_length < 1:
+        if stride >= room:
             raise ValueError(
-                "max_question_length and max_answer_length must be 1 or more, and "
-                "stride 0 or more and under the room for a context. Received: "
+                "stride must be under the room for a context. Received: "
                 f"max_question_length={max_question_length}, "
-                f"max_answer_length={max_answer_length}, stride={stride}, "
-                f"max_sequence_length={self.max_sequence_length}, which leaves {room}"
+                f"stride={stride}, max_sequence_length={self.max_sequence_length}, "
+                f"which leaves {room}"
             )
-        self.max_answer_length = max_answer_length
-        self.max_question_length = max_question_length
-        self.stride = stride
-        self.unanswerable = unanswerable
+        self.max_answer_length = int(max_answer_length)
+        self.max_question_length = int(max_question_length)
+        self.stride = int(stride)
+        self.unanswerable = bool(unanswerable)
         self.answer_dropout = answer_dropout
 
     def task_arguments(self):
@@ -157,6 +164,9 @@ class QuestionAnswerer(EncoderTask):
     raw_input = staticmethod(raw_questions)
     gathered = staticmethod(gathered_questions)
 
+    def targets_of_raw(self, x, y):
+        return accepted_answers(x.answers if y is None else y, x)
+
     def targets_of_ids(self, y, inputs):
         rows, length = inputs["token_ids"].shape
         return whole_targets(y, length, (rows, 2)), None
@@ -188,7 +198,7 @@ class QuestionAnswerer(EncoderTask):
     ):
         """Batches of windows of raw questions for `fit`, see `Task`."""
         questions = raw_questions(x)
-        accepted = accepted_answers(questions.answers if y is None else y, questions)
+        accepted = self.targets_of_raw(questions, y)
         first = [
             (answers[0][0], answers[0][0] + len(answers[0][1])) if answers else None
             for answers in accepted
@@ -208,6 +218,7 @@ class QuestionAnswerer(EncoderTask):
             shuffle=shuffle,
         )
 
+    @known_keywords("verbose", "steps", "callbacks")
     def evaluate(
         self,
         x=None,
@@ -220,8 +231,8 @@ class QuestionAnswerer(EncoderTask):
     ):
         """Loss and metrics over windows; as in Keras otherwise.
 
-        Of raw questions without weights they include SQuAD's `exact_match` and `f1`, 0
-        to 1, of the answers.
+        Of raw questions without weights or `steps` they include SQuAD's `exact_match`
+        and `f1`, 0 to 1, of the answers.
         """
         found = super().evaluate(
             x,
@@ -232,11 +243,10 @@ class QuestionAnswerer(EncoderTask):
             **kwargs,
         )
         questions = raw_questions(gathered_questions(x))
-        if questions is not None and sample_weight is None:
+        is_whole = sample_weight is None and kwargs.get("steps") is None
+        if questions is not None and is_whole:
             answers = self._answers(questions, 1, batch_size or BATCH_SIZE)
-            accepted = accepted_answers(
-                questions.answers if y is None else y, questions
-            )
+            accepted = self.targets_of_raw(questions, y)
             figures = [
                 exact_match_and_f1(best[0]["answer"], [text for _, text in right])
                 for best, right in zip(answers, accepted, strict=True)
@@ -247,6 +257,7 @@ class QuestionAnswerer(EncoderTask):
         found = {"loss": found.pop("loss"), **found}
         return found if return_dict else list(found.values())
 
+    @known_keywords("verbose", "steps", "callbacks")
     def predict(self, x, batch_size=None, **kwargs):
         """Logits; as in Keras otherwise.
 
@@ -262,6 +273,7 @@ class QuestionAnswerer(EncoderTask):
         questions = raw_questions(gathered_questions(x))
         if questions is None:
             return self.predict_batches(x, batch_size, **kwargs)
+        refuse_steps(kwargs)
         require_whole("batch_size", batch_size, 1)
         encoded = self._windows(questions).encoded
         return as_rows(

@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from tfzoo.errors import shown
 from tfzoo.generation.log_probabilities import log_probabilities
+from tfzoo.layers.keywords import known_keywords
 from tfzoo.tasks.generation_options import check_batch_size
 from tfzoo.tasks.inputs import text_of, texts_or_one
 
@@ -28,6 +29,7 @@ class Scoring:
     "Perplexity of fixed-length models".
     """
 
+    @known_keywords()
     def score(self, texts, *, stride=None, batch_size=BATCH_SIZE):
         """The log-probability of every token, given those before it.
 
@@ -63,6 +65,7 @@ class Scoring:
         ]
         return found[0] if single else found
 
+    @known_keywords()
     def perplexity(self, texts, *, stride=None, batch_size=BATCH_SIZE):
         """How well texts are predicted, all together.
 

@@ -8,7 +8,17 @@ from collections.abc import Mapping
 import numpy as np
 import tensorflow as tf
 
-from tfzoo.tasks.inputs import array_of, is_missing, joined, texts_of
+from tfzoo.errors import shown
+from tfzoo.tasks.inputs import (
+    TARGETS,
+    array_of,
+    column_names,
+    columns_of,
+    is_missing,
+    is_table,
+    joined,
+    texts_of,
+)
 
 
 def raw_sentences(x):
@@ -16,17 +26,31 @@ def raw_sentences(x):
 
     Args:
         x: A column of sentences: lists (tuples, arrays) of words, or strings, which are
-            divided at spaces; or a ragged tensor of words. Anything else is not.
+            divided at spaces; or a ragged tensor of words. A dict with `"text"` and a
+            table with such a column are read as that column. Anything else is not.
 
     Raises:
-        ValueError: a sentence or a word is missing or no text.
+        ValueError: a sentence or a word is missing or no text, or a dict has other
+            keys.
     """
+    if isinstance(x, Mapping):
+        if "text" not in x:
+            return None
+        if others := sorted(map(str, set(x) - {"text"})):
+            raise ValueError(f"Raw words have the key 'text'. Received: {others}")
+        x = x["text"]
+    elif is_table(x):
+        x = columns_of(x)["text"]
+    elif len([name for name in column_names(x) if isinstance(name, str)]) > 1:
+        return None  # columns of which none is `text`
     if isinstance(x, tf.RaggedTensor) and x.dtype == tf.string:
         x = x.to_list()
     if not isinstance(x, list | tuple):
-        array = None if isinstance(x, str | bytes | Mapping) else array_of(x)
+        array = None if isinstance(x, str | bytes) else array_of(x)
         if array is None or array.dtype.kind not in "OUST" or array.ndim == 0:
             return None
+        if array.ndim == 2 and array.shape[1] == 1:
+            array = array[:, 0]
         x = array.tolist()
     if not all(_is_sentence(s) or is_missing(s) for s in x):
         return None
@@ -61,30 +85,50 @@ def _words(sentence, row):
 def raw_word_batches(x):
     """`x` as a dataset of ragged batches of words, None if it is anything else.
 
-    Strings (B,), alone or as `{"text": ...}`, are divided at spaces.
+    Strings (B,) or (B, 1) are divided at spaces; a dict of `text` is read as that
+    column, with `label` beside it as its targets.
 
     Raises:
         ValueError: its strings or its labels have another shape.
     """
     if not isinstance(x, tf.data.Dataset):
         return None
-    parts = x.element_spec if isinstance(x.element_spec, tuple) else (x.element_spec,)
-    first = parts[0].get("text") if isinstance(parts[0], dict) else parts[0]
+    first = _first(x.element_spec)
+    if isinstance(first, dict):
+        if getattr(first.get("text"), "dtype", None) != tf.string:
+            return None
+        x = x.map(_columns)
+        first = _first(x.element_spec)
     if getattr(first, "dtype", None) != tf.string:
         return None
-    if isinstance(first, tf.TensorSpec) and first.shape.rank == 1:
+    if isinstance(first, tf.TensorSpec) and (
+        first.shape.rank == 1 or first.shape[1:] == [1]
+    ):
         x = x.map(_split)
-        parts = (x.element_spec[0], *parts[1:]) if len(parts) > 1 else (x.element_spec,)
+    parts = x.element_spec if isinstance(x.element_spec, tuple) else (x.element_spec,)
     for spec in parts[:2]:
         if not isinstance(spec, tf.RaggedTensorSpec) or spec.ragged_rank != 1:
             raise ValueError(
                 "A tf.data.Dataset of words must hold ragged batches (B, None) of "
                 "words and of their labels, as `ragged_batch` makes them. "
-                f"Received: {spec}"
+                f"Received: {shown(spec)}"
             )
     return x
 
 
+def without_targets(x, *_):
+    """The inputs of a batch of a dataset, without what a row holds beside its text."""
+    return {"text": x["text"]} if isinstance(x, dict) and "text" in x else x
+
+
+def _first(element):
+    return element[0] if isinstance(element, tuple) else element
+
+
+def _columns(x, *rest):
+    return joined(x["text"], rest or [x[name] for name in TARGETS if name in x][:1])
+
+
 def _split(text, *rest):
-    text = text["text"] if isinstance(text, dict) else text
+    text = text[:, 0] if text.shape.rank == 2 else text
     return joined(tf.strings.split(text), rest)

@@ -8,16 +8,19 @@ import numpy as np
 import tensorflow as tf
 
 from tfzoo.data.buckets import ordered_batches
-from tfzoo.data.pipelines import require_whole
+from tfzoo.data.pipelines import is_whole, require_whole
 from tfzoo.data.string_batches import dense_batch
+from tfzoo.errors import shown
+from tfzoo.layers.keywords import known_keywords
 from tfzoo.models import RobertaEncoder
 from tfzoo.models.frozen import frozen_config, with_frozen
 from tfzoo.tasks.batches import (
     to_the_end,
 )
-from tfzoo.tasks.checks import Refusals
+from tfzoo.tasks.checks import Refusals, checked_inputs
 from tfzoo.tasks.compiling import AutoCompile
-from tfzoo.tasks.feeding import BATCH_SIZE, Feeding
+from tfzoo.tasks.feeding import BATCH_SIZE, Feeding, require_in_memory, require_share
+from tfzoo.tasks.inputs import num_rows
 from tfzoo.tasks.presets import Preset
 from tfzoo.tasks.targets import label_names
 from tfzoo.training.finite_updates import FiniteUpdates
@@ -67,11 +70,12 @@ class Task(AutoCompile, Preset, Feeding, FiniteUpdates, keras.Model):
         **kwargs,
     ):
         limit = backbone.max_sequence_length
-        max_sequence_length = max_sequence_length or limit
-        if not 2 < max_sequence_length <= limit:
+        if max_sequence_length is None:
+            max_sequence_length = limit
+        if not is_whole(max_sequence_length) or not 2 < max_sequence_length <= limit:
             raise ValueError(
-                f"max_sequence_length must be 3 to {limit}, the backbone's positions. "
-                f"Received: {max_sequence_length}"
+                f"max_sequence_length must be 3 to {limit}, the backbone's positions, "
+                f"and whole. Received: {shown(max_sequence_length)}"
             )
         if tokenizer.vocabulary_size > backbone.vocabulary_size:
             raise ValueError(
@@ -89,7 +93,7 @@ class Task(AutoCompile, Preset, Feeding, FiniteUpdates, keras.Model):
         object.__setattr__(self, "refusals", Refusals())
         self.tokenizer = tokenizer
         self.labels = None if labels is None else label_names("multi_label", labels)
-        self.max_sequence_length = max_sequence_length
+        self.max_sequence_length = int(max_sequence_length)
 
     @property
     def backbone(self):
@@ -106,6 +110,10 @@ class Task(AutoCompile, Preset, Feeding, FiniteUpdates, keras.Model):
     def length_multiple(self):
         """What lengths are rounded up to: 1, unless XLA compiles every one."""
         return XLA_LENGTH_MULTIPLE if self.jit_compiled else 1
+
+    @known_keywords("inputs", "training", "mask")
+    def __call__(self, *args, **kwargs):
+        return super().__call__(*args, **kwargs)
 
     def call(self, inputs, training=None, mask=None):
         # Tokenizers give `segment_ids` to all, and not every backbone has segments.
@@ -177,6 +185,7 @@ class Task(AutoCompile, Preset, Feeding, FiniteUpdates, keras.Model):
             rows += [row[:n] for row, n in zip(outputs, lengths, strict=True)]
         return [rows[i] for i in order]
 
+    @known_keywords()
     def fit(
         self,
         x=None,
@@ -218,7 +227,8 @@ class Task(AutoCompile, Preset, Feeding, FiniteUpdates, keras.Model):
                 task has no targets, or batches as of `x`.
             shuffle: Whether the order changes from epoch to epoch.
             class_weight: Dict of a label or its index -> the weight of its examples, 1
-                for those that are not in it; of a classifier with one label a text.
+                for those that are not in it, or a weight for each label in order; of a
+                classifier with one label a text.
             sample_weight: (number of examples,) finite numbers from 0, or None.
             initial_epoch: Number of epochs that are done already.
             steps_per_epoch: Batches per epoch, needed with endless data.
@@ -226,7 +236,7 @@ class Task(AutoCompile, Preset, Feeding, FiniteUpdates, keras.Model):
             validation_batch_size: Examples per batch of the validation; None:
                 `batch_size`.
             validation_freq: As in Keras.
-            seed: Of the order of raw texts and of what is masked in them.
+            seed: Of the order of raw texts and of what is masked in them, from 0.
 
         Returns:
             `keras.callbacks.History`.
@@ -244,8 +254,16 @@ class Task(AutoCompile, Preset, Feeding, FiniteUpdates, keras.Model):
             ("steps_per_epoch", steps_per_epoch, 1),
             ("batch_size", batch_size, 1),
             ("validation_batch_size", validation_batch_size, 1),
+            ("validation_steps", validation_steps, 1),
         ):
             require_whole(name, value, least)
+        if not is_whole(seed) or not 0 <= seed < 2**63:
+            raise ValueError(
+                "seed must be a whole number from 0, below 2**63. "
+                f"Received: {shown(seed)}"
+            )
+        _check_frequency(validation_freq)
+        require_share(validation_split)
         if validation_split and validation_data is not None:
             raise ValueError(
                 "validation_split and validation_data exclude each other. Received: "
@@ -292,6 +310,7 @@ class Task(AutoCompile, Preset, Feeding, FiniteUpdates, keras.Model):
                 validation_freq=validation_freq,
             )
 
+    @known_keywords("verbose", "steps", "callbacks", "return_dict")
     def evaluate(
         self, x=None, y=None, batch_size=None, *, sample_weight=None, **kwargs
     ):
@@ -309,11 +328,13 @@ class Task(AutoCompile, Preset, Feeding, FiniteUpdates, keras.Model):
         if not self.compiled:
             self.compile()
         require_whole("batch_size", batch_size, 1)
+        require_whole("steps", kwargs.get("steps"), 1)
         with self.refusals.told(), to_the_end(kwargs.get("steps")):
             data = self.batches_to_evaluate(x, y, sample_weight, batch_size=batch_size)
             _require_end(data, kwargs.get("steps"), "steps")
             return super().evaluate(data, **kwargs)
 
+    @known_keywords("verbose", "steps", "callbacks")
     def predict(self, x, batch_size=None, **kwargs):
         """Outputs for prepared ids, or batches of them; as in Keras otherwise."""
         return self.predict_batches(x, batch_size, **kwargs)
@@ -321,6 +342,7 @@ class Task(AutoCompile, Preset, Feeding, FiniteUpdates, keras.Model):
     def predict_batches(self, x, batch_size=None, **kwargs):
         """Keras's `predict` of prepared ids, or of batches of any kind."""
         require_whole("batch_size", batch_size, 1)
+        require_whole("steps", kwargs.get("steps"), 1)
         with self.refusals.told(), to_the_end(kwargs.get("steps")):
             batches = self.input_batches(x, batch_size)
             _require_end(batches, kwargs.get("steps"), "steps")
@@ -362,6 +384,7 @@ class Task(AutoCompile, Preset, Feeding, FiniteUpdates, keras.Model):
         )
         return tf.nest.map_structure(lambda x: x.numpy(), outputs)
 
+    @known_keywords("return_dict")
     def train_on_batch(
         self, x, y=None, sample_weight=None, class_weight=None, **kwargs
     ):
@@ -370,9 +393,17 @@ class Task(AutoCompile, Preset, Feeding, FiniteUpdates, keras.Model):
         parts = self.one_batch(x, y, sample_weight, class_weight)
         return super().train_on_batch(*parts, **kwargs)
 
+    @known_keywords("return_dict")
     def test_on_batch(self, x, y=None, sample_weight=None, **kwargs):
         """Loss and metrics of one batch of raw text or prepared ids."""
         return super().test_on_batch(*self.one_batch(x, y, sample_weight), **kwargs)
+
+    def predict_on_batch(self, x):
+        """What `predict` answers to raw text or prepared ids, in one batch."""
+        require_in_memory(x)
+        if (raw := self.raw_input(x)) is not None:
+            return self.predict(raw, batch_size=max(1, num_rows(raw)), verbose=0)
+        return super().predict_on_batch(checked_inputs(self, x))
 
 
 def _require_end(batches, steps, name):
@@ -380,6 +411,16 @@ def _require_end(batches, steps, name):
         raise ValueError(
             f"The batches never end, so that {name} must be given. Received: None"
         )
+
+
+def _check_frequency(value):
+    epochs = value if isinstance(value, list | tuple | set) else [value]
+    for number in epochs:
+        if not is_whole(number) or number < 1:
+            raise ValueError(
+                "validation_freq must be a whole number from 1, or a list of epochs. "
+                f"Received: {shown(value)}"
+            )
 
 
 def _check_padding(backbone, tokenizer):

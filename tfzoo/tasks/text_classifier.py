@@ -3,13 +3,17 @@
 Shapes: N texts, B batch, C labels.
 """
 
-from collections.abc import Iterator
+import numbers
+from collections.abc import Iterator, Mapping, Set
 
 import keras
 import numpy as np
 
 from tfzoo.data.buckets import padded_batches
+from tfzoo.data.pipelines import require_flags
+from tfzoo.errors import shown
 from tfzoo.layers import ClassificationHead
+from tfzoo.layers.keywords import known_keywords
 from tfzoo.models import BACKBONES
 from tfzoo.serving import classifier_signatures
 from tfzoo.tasks.checks import weights_in_graph
@@ -21,7 +25,7 @@ from tfzoo.tasks.classifier_config import (
 from tfzoo.tasks.encoder_task import EncoderTask
 from tfzoo.tasks.feeding import BATCH_SIZE, made_by_a_task
 from tfzoo.tasks.inputs import Texts, raw_texts, targets_of_table, texts_or_one
-from tfzoo.tasks.numeric import checked_weights, example_weights
+from tfzoo.tasks.numeric import checked_weights, example_weights, numbers_of, one_column
 from tfzoo.tasks.predicting import RowPerText
 from tfzoo.tasks.targets import Targets
 from tfzoo.training import losses, metrics
@@ -79,6 +83,7 @@ class TextClassifier(RowPerText, EncoderTask):
         **kwargs,
     ):
         targets = Targets(task, labels)
+        require_flags(text_pair=text_pair)
         if self.wants_pooler(type(backbone)) and not backbone.pooler:
             raise ValueError(
                 "A classifier reads pooled_output. Received: a backbone with "
@@ -95,7 +100,7 @@ class TextClassifier(RowPerText, EncoderTask):
             **kwargs,
         )
         self.task = task
-        self.text_pair = text_pair
+        self.text_pair = bool(text_pair)
         self.classifier_dropout = classifier_dropout
         self.targets = targets
 
@@ -190,7 +195,7 @@ class TextClassifier(RowPerText, EncoderTask):
     ):
         """Batches of raw text for `fit`, see `Task`; texts of like length together."""
         texts = raw_texts(x)
-        targets = self.targets.encode(y, len(texts.texts))
+        targets = self.targets_of_raw(texts, y)
         return made_by_a_task(
             padded_batches(
                 self.encode_texts(texts),
@@ -224,6 +229,9 @@ class TextClassifier(RowPerText, EncoderTask):
 
         return dataset.enumerate().map(encode, num_parallel_calls=2).prefetch(2)
 
+    def targets_of_raw(self, x, y):
+        return self.targets.encode(y, len(x.texts))
+
     def targets_of_ids(self, y, inputs):
         return self.targets.encode(y, len(inputs["token_ids"])), None
 
@@ -233,11 +241,24 @@ class TextClassifier(RowPerText, EncoderTask):
     def class_factors(self, class_weight):
         if self.task != "classification":
             return super().class_factors(class_weight)
-        factors = np.ones(len(self.labels), np.float32)
-        for label, weight in class_weight.items():
-            factors[self.targets.index_of(label)] = weight
+        count = len(self.labels)
+        rule = "class_weight must be a dict of a label or its index -> weight, or "
+        rule += f"a weight for each of the {count} labels. Received: "
+        if isinstance(class_weight, Mapping):
+            factors = np.ones(count, np.float32)
+            for label, weight in class_weight.items():
+                if not isinstance(weight, numbers.Real):
+                    raise ValueError(f"{rule}{shown(weight)} for {shown(label)}")
+                factors[self.targets.index_of(label)] = weight
+        else:
+            if isinstance(class_weight, str | Set):
+                raise ValueError(f"{rule}{shown(class_weight)}")
+            factors = one_column(numbers_of(class_weight, "class_weight"))
+            if factors.shape != (count,):
+                raise ValueError(f"{rule}shape {factors.shape}")
         return checked_weights(factors, "class_weight")
 
+    @known_keywords("verbose", "steps", "callbacks")
     def evaluate(
         self,
         x=None,
@@ -250,8 +271,8 @@ class TextClassifier(RowPerText, EncoderTask):
     ):
         """Loss and metrics; as in Keras otherwise.
 
-        Of a regression on raw texts without weights they include `spearman`, the
-        correlation of ranks, which needs all answers at once.
+        Of a regression on raw texts without weights or `steps` they include `spearman`,
+        the correlation of ranks, which needs all answers at once.
         """
         y = list(y) if isinstance(y, Iterator) else y  # it is read twice
         found = super().evaluate(
@@ -263,7 +284,8 @@ class TextClassifier(RowPerText, EncoderTask):
             **kwargs,
         )
         texts = raw_texts(x) if self.task == "regression" else None
-        if texts is not None and sample_weight is None and len(texts.texts) > 1:
+        is_whole = sample_weight is None and kwargs.get("steps") is None
+        if texts is not None and is_whole and len(texts.texts) > 1:
             y = targets_of_table(x) if y is None else y
             scores = self.predict(texts, batch_size=batch_size, verbose=0)
             y = self.targets.encode(y, len(texts.texts))

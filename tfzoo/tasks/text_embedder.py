@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from tfzoo.checkpoints.sentence_transformers import read_modules, write_modules
 from tfzoo.data.buckets import SECOND, padded_batches
+from tfzoo.data.pipelines import require_flags
 from tfzoo.layers import SentencePooling
 from tfzoo.models import BACKBONES
 from tfzoo.serving import text_embedder_signatures
@@ -69,6 +70,7 @@ class TextEmbedder(RowPerText, EncoderTask):
         max_sequence_length=None,
         **kwargs,
     ):
+        require_flags(normalize=normalize)
         pool = SentencePooling(pooling, normalize=normalize, name="pooling")
         vectors = pool(
             backbone.output["sequence_output"], backbone.input["padding_mask"]
@@ -82,7 +84,7 @@ class TextEmbedder(RowPerText, EncoderTask):
             **kwargs,
         )
         self.pooling = pooling
-        self.normalize = normalize
+        self.normalize = bool(normalize)
 
     def call(self, inputs, training=None, mask=None):
         first = super().call(inputs, training=training, mask=mask)
@@ -153,6 +155,16 @@ class TextEmbedder(RowPerText, EncoderTask):
         needed, _ = super().known_inputs()
         return needed, tuple(SECOND + name for name in needed)
 
+    def targets_of_raw(self, x, y):
+        if x.text_pairs is None:
+            raise ValueError(
+                "An embedder is trained on pairs: x={'text': [...], 'text_pair': "
+                "[...]}. Received: single texts"
+            )
+        if y is None:
+            return _names(x.texts, x.text_pairs)
+        return likenesses(y, len(x.texts))
+
     def targets_of_ids(self, y, inputs):
         if SECOND + "token_ids" not in inputs:
             raise ValueError(
@@ -194,15 +206,7 @@ class TextEmbedder(RowPerText, EncoderTask):
     ):
         """Batches of raw pairs for `fit`, see `Task`; pairs of like length together."""
         first, second = raw_texts(x)
-        if second is None:
-            raise ValueError(
-                "An embedder is trained on pairs: x={'text': [...], 'text_pair': "
-                "[...]}. Received: single texts"
-            )
-        if y is None:
-            targets = _names(first, second)
-        else:
-            targets = likenesses(y, len(first))
+        targets = self.targets_of_raw(Texts(first, second), y)
         return padded_batches(
             self.encode_texts(Texts(first)),
             targets,

@@ -8,29 +8,44 @@ import numpy as np
 import tensorflow as tf
 
 from tfzoo.data.buckets import padded_batches
-from tfzoo.data.pipelines import require_whole
+from tfzoo.data.pipelines import is_whole, require_whole
 from tfzoo.data.string_batches import dense_batch
 from tfzoo.data.word_rows import (
     encode_ragged,
     encode_sentences,
     targets_of_tokens,
 )
+from tfzoo.errors import shown
+from tfzoo.layers.keywords import known_keywords
 from tfzoo.models import BACKBONES
 from tfzoo.serving import token_classifier_signatures
 from tfzoo.tasks.batches import dataset_of_batches, is_batches
 from tfzoo.tasks.checks import weights_in_graph
 from tfzoo.tasks.classifier_config import dropout_field, stored_token_classifier
 from tfzoo.tasks.encoder_task import EncoderTask
-from tfzoo.tasks.feeding import BATCH_SIZE, made_by_a_task
+from tfzoo.tasks.feeding import BATCH_SIZE, made_by_a_task, refuse_steps
 from tfzoo.tasks.inputs import texts_of, values_of
 from tfzoo.tasks.numeric import example_weights
-from tfzoo.tasks.sentences import raw_sentences, raw_word_batches
+from tfzoo.tasks.sentences import raw_sentences, raw_word_batches, without_targets
 from tfzoo.tasks.tagging import as_rows, tagged_text, tagged_words
-from tfzoo.tasks.targets import Targets
+from tfzoo.tasks.targets import NOT_LEARNED, Targets
 from tfzoo.tasks.token_outputs import token_outputs
 from tfzoo.text.segments import EncodedBatch
 from tfzoo.training import losses, metrics
 from tfzoo.training.entities import OUTSIDE, EntityMetrics
+
+
+class WordTargets(Targets):
+    """Targets of words, where -1 and -100 stand for none unless they name labels."""
+
+    def _of_word(self, label, row):
+        if is_whole(label) and label in NOT_LEARNED and str(label) in self.labels:
+            raise ValueError(
+                f"Where {str(label)!r} is a label, the number may be that label or a "
+                f"word that is not learned: give the name. Received: {shown(label)} in "
+                f"row {row}"
+            )
+        return super()._of_word(label, row)
 
 
 @keras.saving.register_keras_serializable("tfzoo")
@@ -48,8 +63,9 @@ class TokenClassifier(EncoderTask):
             backbone's.
 
     Raw input `x` is a list of sentences, each a list of words (or a string, which
-    stands for its words between spaces), or a dataset of ragged strings (B, W); `y`
-    holds for each sentence the labels of its words by name or index; -1 and -100 mark
+    stands for its words between spaces), a dict or table with such a column `text`, or
+    a dataset of ragged strings (B, W); `y`, or the table's column `label`, holds for
+    each sentence the labels of its words by name or index; -1 and -100 mark
     words that are not learned. The words beyond `max_sequence_length` are neither
     learned, nor counted, nor answered, and likewise those without a token (of control
     characters alone). Of prepared ids, `y` holds an index for every token (B, S).
@@ -76,7 +92,7 @@ class TokenClassifier(EncoderTask):
         classifier_dropout=None,
         **kwargs,
     ):
-        targets = Targets("classification", labels)
+        targets = WordTargets("classification", labels)
         dropout = backbone.dropout if classifier_dropout is None else classifier_dropout
         super().__init__(
             backbone.input,
@@ -147,7 +163,7 @@ class TokenClassifier(EncoderTask):
     ):
         """Batches of raw sentences for `fit`, see `Task`; like lengths together."""
         sentences = raw_sentences(x)
-        labels = self.targets.encode_words(y, sentences)
+        labels = self.targets_of_raw(sentences, y)
         encoded, first_words = self._encode(sentences)
         splits = np.cumsum([0, *map(len, sentences)])
         targets, weights = targets_of_tokens(labels, splits, first_words)
@@ -214,6 +230,9 @@ class TokenClassifier(EncoderTask):
         spec = tf.TensorSpec([None], tf.int32)
         return self.refusals.call(encode, [number, words.row_lengths(), y], [spec])[0]
 
+    def targets_of_raw(self, x, y):
+        return self.targets.encode_words(y, x)
+
     def targets_of_ids(self, y, inputs):
         found = self.targets.of_tokens(y, inputs["token_ids"].shape)
         return np.maximum(found, 0), (found >= 0).astype(np.float32)
@@ -231,6 +250,7 @@ class TokenClassifier(EncoderTask):
         splits = token_ids.row_splits.numpy()
         return EncodedBatch(ids, np.zeros_like(ids), splits), first_words
 
+    @known_keywords("verbose", "steps", "callbacks")
     def predict(self, x, batch_size=None, **kwargs):
         """Logits; as in Keras otherwise.
 
@@ -246,13 +266,14 @@ class TokenClassifier(EncoderTask):
         """
         if is_batches(x):
             x = dataset_of_batches(x, self.refusals)
-        if isinstance(x, tf.data.Dataset) and isinstance(x.element_spec, tuple):
-            x = x.map(lambda x, *_: x)
+        if isinstance(x, tf.data.Dataset):
+            x = x.map(without_targets)
         if (raw := self.raw_batches(x)) is not None:
             x = [row for batch in raw for row in batch.to_list()]
         sentences = raw_sentences(x)
         if sentences is None:
             return self.predict_batches(x, batch_size, **kwargs)
+        refuse_steps(kwargs)
         require_whole("batch_size", batch_size, 1)
         return as_rows(
             self._word_logits(sentences, batch_size or BATCH_SIZE), len(self.labels)

@@ -1,0 +1,88 @@
+"""Arguments of tasks are refused where they are given, not where they fail."""
+
+import numpy as np
+import pytest
+
+from tfzoo.tasks import (
+    BertPretrainer,
+    CausalLM,
+    MaskedLM,
+    QuestionAnswerer,
+    TextClassifier,
+    TextEmbedder,
+    TokenClassifier,
+)
+
+TASKS = {
+    BertPretrainer: dict(next_sentence="no", whole_word=1),
+    CausalLM: dict(document_borders="no"),
+    MaskedLM: dict(whole_word=None),
+    QuestionAnswerer: dict(unanswerable="no"),
+    TextClassifier: dict(text_pair="no"),
+    TextEmbedder: dict(normalize="no"),
+    TokenClassifier: dict(),
+}
+
+
+@pytest.fixture
+def make(small_encoder, make_gpt, tokenizer, byte_tokenizer):
+    def make(task, **options):
+        if task is CausalLM:
+            return task(make_gpt(), byte_tokenizer, **options)
+        if task in (TextClassifier, TokenClassifier):
+            options["labels"] = ["no", "yes"]
+        return task(small_encoder(), tokenizer, **options)
+
+    return make
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_what_is_no_length_and_no_flag_is_refused(make, task):
+    for length in (0, 2, 8.5, "8", True, 33):
+        with pytest.raises(ValueError, match="max_sequence_length must be 3 to 32"):
+            make(task, max_sequence_length=length)
+    assert make(task, max_sequence_length=8).max_sequence_length == 8
+    for name, value in TASKS[task].items():
+        with pytest.raises(ValueError, match=f"{name} must be True or False"):
+            make(task, **{name: value})
+
+
+@pytest.mark.parametrize(
+    ("task", "method", "keyword", "near"),
+    [
+        (TextClassifier, "fit", "epoch", "epochs"),
+        (TextClassifier, "evaluate", "sample_weights", "sample_weight"),
+        (TextClassifier, "predict", "step", "steps"),
+        (TextClassifier, "train_on_batch", "sample_weights", "sample_weight"),
+        (TextClassifier, "test_on_batch", "return_dicts", "return_dict"),
+        (TextClassifier, "save_to_preset", "max_shard", "max_shard_size"),
+        (TextClassifier, "export_version", "jit_compiled", "jit_compile"),
+        (TokenClassifier, "predict", "callback", "callbacks"),
+        (QuestionAnswerer, "predict", "verbos", "verbose"),
+        (MaskedLM, "predict", "batchsize", "batch_size"),
+        (BertPretrainer, "predict", "batchsize", "batch_size"),
+        (CausalLM, "perplexity", "stide", "stride"),
+        (CausalLM, "score", "stide", "stride"),
+        (CausalLM, "export_version", "max_token", "max_new_tokens"),
+    ],
+)
+def test_an_unknown_keyword_of_a_method_is_named(make, task, method, keyword, near):
+    with pytest.raises(TypeError, match=f"{method} takes no .*{keyword}.*{near}"):
+        getattr(make(task), method)(["a"], **{keyword: 1})
+
+
+def test_an_unknown_keyword_of_a_call_is_named(make):
+    task = make(TextClassifier)
+    ids = {name: np.ones((1, 3), np.int32) for name in task.input}
+    assert task(ids, training=True).shape == (1, 2)
+    with pytest.raises(TypeError, match="takes no argument 'trainning'.*training"):
+        task(ids, trainning=True)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("max_answer_length", 2.5), ("max_question_length", 0), ("stride", True)],
+)
+def test_what_is_no_number_of_tokens_is_refused(make, name, value):
+    with pytest.raises(ValueError, match=f"{name} must be a whole number from"):
+        make(QuestionAnswerer, **{name: value})
