@@ -156,6 +156,7 @@ def test_ids_of_another_kind_are_refused(classifier, ids):
     refused(classifier, (short, y), "rows and columns of token_ids")
     none = {name: values[:, :0] for name, values in ids.items()}
     refused(classifier, (none, y), r"at least one token.*\(4, 0\)")
+    refused(classifier, (slices((none, y)).batch(4),), "at least one token")
     with pytest.raises(ValueError, match="at least one token"):
         classifier.predict(none)
 

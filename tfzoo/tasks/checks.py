@@ -100,6 +100,10 @@ def check_dataset(task, dataset, *, learns=True):
             f"(inputs, targets, weights). Received: {shown(spec)}"
         )
     inputs = _known_inputs(task, spec[0])
+    for name in inputs:
+        shape = spec[0][name].shape
+        if name.endswith("token_ids") and shape.rank == 2:
+            _check_tokens(name, shape)  # no graph is traced of it
     specs = [{n: tf.TensorSpec(spec[0][n].shape, tf.int32) for n in inputs}]
     if learns:
         targets, weights = task.target_specs(spec[1], spec[0])
@@ -212,15 +216,18 @@ def _check_shapes(rows, prefix, longest):
                 f"{prefix}{name} must have the rows and columns of token_ids, {shape}. "
                 f"Received: shape {values.shape}"
             )
-    if not shape[1]:
-        raise ValueError(
-            "Inputs must have at least one token. Received: "
-            f"{prefix}token_ids of shape {shape}"
-        )
+    _check_tokens(f"{prefix}token_ids", shape)
     if shape[1] > longest:
         raise ValueError(
             f"Inputs must not be longer than {longest}, the backbone's positions. "
             f"Received: {prefix}token_ids of shape {shape}"
+        )
+
+
+def _check_tokens(name, shape):
+    if shape[1] == 0:
+        raise ValueError(
+            f"Inputs must have at least one token. Received: {name} of shape {shape}"
         )
 
 

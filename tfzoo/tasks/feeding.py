@@ -338,7 +338,9 @@ def made_by_a_task(dataset):
 
 
 def require_share(share):
-    """Raises `ValueError` unless a `validation_split` is 0 or a share of examples."""
+    """Raises `ValueError` unless a `validation_split` is None, 0 or a share."""
+    if share is None:
+        return
     number = isinstance(share, numbers.Real) and not isinstance(share, bool)
     if not number or not 0 <= share < 1:
         raise ValueError(
