@@ -152,6 +152,32 @@ def test_prepared_ids_train_and_predict(model, tokenizer):
     assert model.predict(ids, verbose=0).shape == (3, 5, 3)
 
 
+@pytest.mark.parametrize("road", ["arrays", "a dataset", "a generator"])
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda y: np.where(y == 2, np.nan, y), "one of the labels.*nan in row 1"),
+        (lambda y: np.where(y == 2, None, y), "Received: None in row 1"),
+        (lambda y: [[0, 0, 0, 0], [0]], "4 tokens and 1 labels in row 1"),
+    ],
+    ids=["nan", "none", "short"],
+)
+def test_targets_of_tokens_are_named_with_their_row(model, road, change, message):
+    model.compile(optimizer="sgd", run_eagerly=True)
+    ids = model.encode_strings(tf.constant(["the cat", "a dog"]))
+    ids = {name: value.numpy() for name, value in ids.items()}
+    data = (ids, change(np.array([[0, 1, 0, 0], [0, 0, 2, 0]])))
+    if road == "a dataset":
+        if not isinstance(data[1], np.ndarray) or data[1].dtype == object:
+            pytest.skip("no tensor holds these")
+        data = (tf.data.Dataset.from_tensors(data),)
+    elif road == "a generator":
+        data = (iter([data]),)
+    with pytest.raises(ValueError, match=message) as error:
+        model.fit(*data, verbose=0)
+    assert "\n" not in str(error.value)
+
+
 def test_predict_gives_the_logits_of_the_words_in_their_order(model, sentences):
     x = [*sentences[0][:6], [], ["cat"] * 60]
     logits = model.predict(x, batch_size=3)

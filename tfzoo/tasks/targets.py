@@ -58,7 +58,7 @@ class Targets:
                 numbers; for multi_label rows of names, or rows of C numbers 0 and 1;
                 for regression numbers. A data frame's columns that are the labels are
                 taken by their names.
-            count: Number of texts N.
+            count: Number of texts N; None: not known.
 
         Returns:
             int32 (N,), float32 (N, C) or float32 (N,).
@@ -74,11 +74,21 @@ class Targets:
             found = _finite(_one_axis(numbers_of(_not_bools(y), "y")))
         else:
             found = self._indices(y)
-        if len(found) != count:
+        if count is not None and len(found) != count:
             raise ValueError(
                 f"x and y must be of one length. Received: {count} and {len(found)}"
             )
         return found
+
+    def in_batch(self, y):
+        """Targets of a batch in a form that all batches have and `encode` takes.
+
+        Returns:
+            Names (N,), float32 (N, C) or float32 (N,).
+        """
+        if self.task != "classification":
+            return self.encode(y, None)
+        return np.array(self.labels)[self.encode(y, None)]
 
     def encode_graph(self, y, number, refusals):
         """The same of a batch within `tf.data`.
@@ -139,17 +149,23 @@ class Targets:
                 `encode_words`.
             shape: (N, S).
         """
-        found = array_of(y) if array_of(y) is not None else np.asarray(y)
+        found = array_of(y)
+        if found is None:
+            found = _of_rows(values_of(y, "y"), shape)
         if found.shape != tuple(shape):
             raise ValueError(
                 f"y must have a label for every token, shape {tuple(shape)}. "
                 f"Received: shape {found.shape}"
             )
-        values, places = np.unique(found, return_inverse=True)
-        rows = [int(np.argwhere(found == value)[0][0]) for value in values]
+        if found.dtype.kind == "O":  # such values cannot be sorted
+            values, first, places = found.ravel(), range(found.size), slice(None)
+        else:
+            values, first, places = np.unique(
+                found, return_index=True, return_inverse=True
+            )
         indices = [
-            self._of_word(value, row)
-            for value, row in zip(values.tolist(), rows, strict=True)
+            self._of_word(value, place // shape[1])
+            for value, place in zip(values.tolist(), first, strict=True)
         ]
         return np.array(indices, np.int32)[places].reshape(shape)
 
@@ -278,6 +294,25 @@ def label_names(task, labels):
     if wrong:
         raise ValueError(f"labels must be strings. Received: {wrong[0]!r}")
     return tuple(map(str, names))
+
+
+def _of_rows(rows, shape):
+    """Rows of labels as an array (N, S) of objects.
+
+    Raises:
+        ValueError: a row is too long or too short.
+    """
+    rows = [values_of(labels, f"y[{row}]") for row, labels in enumerate(rows)]
+    for row, labels in enumerate(rows):
+        if len(labels) != shape[1]:
+            raise ValueError(
+                f"Every token must have one label. Received: {shape[1]} tokens and "
+                f"{len(labels)} labels in row {row}"
+            )
+    found = np.empty((len(rows), shape[1]), object)
+    for row, labels in enumerate(rows):
+        found[row, :] = labels
+    return found
 
 
 def _no_rows(row, number=0):

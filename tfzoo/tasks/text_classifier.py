@@ -210,11 +210,13 @@ class TextClassifier(RowPerText, EncoderTask):
         """A batched dataset of raw text -> one of (inputs, targets, weights)."""
         del seed  # nothing is random here
 
+        spec = dataset.element_spec
+        text = spec[0] if isinstance(spec, tuple) else spec
+        self.check_pairs(isinstance(text, dict))
+
         def encode(number, text, *rest):
             if isinstance(text, tuple):  # `enumerate` gives (i, (text, y, ...))
                 text, *rest = text
-            if isinstance(text, dict) != self.text_pair:
-                self.check_pairs(isinstance(text, dict))
             inputs = self.encode_strings(text)
             if not rest:
                 return inputs
@@ -223,6 +225,9 @@ class TextClassifier(RowPerText, EncoderTask):
             return (inputs, targets, *weights)
 
         return dataset.enumerate().map(encode, num_parallel_calls=2).prefetch(2)
+
+    def targets_of_batch(self, y, *, is_raw):
+        return self.targets.in_batch(y) if is_raw or not self.has_own_loss else y
 
     def targets_of_ids(self, y, inputs):
         return self.targets.encode(y, len(inputs["token_ids"])), None

@@ -244,11 +244,12 @@ class TokenClassifier(EncoderTask):
             prepared ids those of all tokens.
         """
         if is_batches(x):
-            x = dataset_of_batches(x, self.refusals)
+            x = dataset_of_batches(x, self, learns=False)
         if isinstance(x, tf.data.Dataset) and isinstance(x.element_spec, tuple):
             x = x.map(lambda x, *_: x)
         if (raw := self.raw_batches(x)) is not None:
-            x = [row for batch in raw for row in batch.to_list()]
+            with self.refusals.told():
+                x = [row for batch in raw for row in batch.to_list()]
         sentences = raw_sentences(x)
         if sentences is None:
             return self.predict_batches(x, batch_size, **kwargs)
