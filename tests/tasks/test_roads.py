@@ -515,7 +515,7 @@ def test_every_task_takes_a_dataset_of_text_dicts(
 
 def test_questions_may_come_in_a_dataset(small_encoder, tokenizer):
     task = QuestionAnswerer(small_encoder(), tokenizer)
-    task.compile(run_eagerly=True)
+    task.compile(optimizer=keras.optimizers.SGD(0.0), run_eagerly=True)
     context = ["the cat sat", "a dog ran"]
     x = {"question": ["the", "a"], "context": context}
     answers = {"text": ["cat", "dog"], "answer_start": [4, 2]}
@@ -523,9 +523,31 @@ def test_questions_may_come_in_a_dataset(small_encoder, tokenizer):
     want = task.evaluate(x, records, verbose=0)
     found = task.evaluate(slices((x, answers)).batch(1), verbose=0)
     np.testing.assert_allclose(found, want, atol=1e-5)
-    np.testing.assert_allclose(
-        task.predict(slices(x).batch(2), verbose=0), task.predict(x), atol=1e-5
-    )
+    rows = [
+        {"question": question, "context": text, "answers": answer}
+        for question, text, answer in zip(x["question"], context, records, strict=True)
+    ]
+
+    def batches(*batch):
+        yield from batch
+
+    for data in (
+        batches(rows[:1], rows[1:]),
+        batches((x, records)),
+        Rows(lambda s: rows[s.start // 4 : s.start // 4 + 1]),
+    ):
+        np.testing.assert_allclose(task.evaluate(data, verbose=0), want, atol=1e-5)
+    history = task.fit(batches((x, records)), epochs=2, verbose=0).history
+    assert len(history["loss"]) == 2
+    for data in (slices(x).batch(2), batches(x)):
+        np.testing.assert_allclose(
+            task.predict(data, verbose=0), task.predict(x), atol=1e-5
+        )
+    with pytest.raises(ValueError, match=r"\(questions, answers\).*, batch 0"):
+        task.fit(batches((x, records, [1.0, 1.0])), verbose=0)
+    ids = {"token_ids": [[2, 3]], "segment_ids": [[0, 0]], "padding_mask": [[1, 1]]}
+    ids = {name: np.array(value) for name, value in ids.items()}
+    assert task.predict(batches(ids, ids), verbose=0).shape == (2, 2, 2)
 
 
 def test_pandas_is_read_as_its_columns(classifier, x, y, index, want):

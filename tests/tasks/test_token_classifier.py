@@ -231,6 +231,20 @@ def test_labels_that_do_not_fit_the_words_are_named(model, x, y, message):
         model.fit(x, y, verbose=0)
 
 
+@pytest.mark.parametrize(
+    "y",
+    [
+        np.array([["O", "B-pet"], ["O", "O"]]),
+        np.array([[0, 1], [0, 0]]),
+        tf.constant([[0, 1], [0, 0]]),
+    ],
+    ids=["names", "indices", "tensor"],
+)
+def test_labels_of_words_may_be_an_array(model, y):
+    sentences = [["a", "cat"], ["a", "mat"]]
+    assert model.targets.encode_words(y, sentences).tolist() == [0, 1, 0, 0]
+
+
 def test_a_dataset_of_dense_strings_is_refused(model):
     data = tf.data.Dataset.from_tensor_slices((["a"], ["O"])).batch(1)
     with pytest.raises(ValueError, match="ragged batches"):

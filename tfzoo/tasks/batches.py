@@ -68,7 +68,7 @@ def dataset_of_batches(x, task, *, learns=True, each=None, shuffle=False, seed=0
     Raises:
         ValueError: it gives no batch, or what is no batch, or one unlike the first.
     """
-    passes = _passes(x, shuffle, seed)
+    passes = passes_of(x, shuffle, seed)
     first = next(batches := passes(), None)
     if first is None:
         raise ValueError("There must be at least one batch. Received: none")
@@ -121,7 +121,7 @@ def to_the_end(steps):
         yield
 
 
-def _passes(x, shuffle, seed):
+def passes_of(x, shuffle, seed):
     """A function whose every call gives the batches once."""
     if isinstance(x, Iterator):
         return lambda: x

@@ -124,7 +124,7 @@ class Targets:
         """
         if y is None:
             raise ValueError("Raw words are trained on with targets. Received: y=None")
-        rows = values_of(y, "y")
+        rows = _listed(y)
         if len(rows) != len(sentences):
             raise ValueError(
                 f"x and y must be of one length. Received: {len(sentences)} and "
@@ -250,10 +250,7 @@ class Targets:
                     f"The columns of y must be the labels {list(self.labels)[:20]}. "
                     f"Received: {names[:20]}"
                 )
-        array = array_of(y)
-        if array is None or array.ndim == 1:
-            return values_of(y, "y")
-        return array.tolist()
+        return _listed(y)
 
     def answer(self, logits):
         """The answer to one text, a dict, out of its logits (C,)."""
@@ -294,6 +291,18 @@ def label_names(task, labels):
     if wrong:
         raise ValueError(f"labels must be strings. Received: {wrong[0]!r}")
     return tuple(map(str, names))
+
+
+def _listed(y):
+    """Rows of a container (N,) of rows, or of an array (N, M), as a list."""
+    array = None if isinstance(y, tf.RaggedTensor) else array_of(y)
+    if array is None or array.ndim == 1:
+        return values_of(y, "y")
+    if array.shape[1:] == (1,) and array.dtype.kind == "O":
+        rows = array[:, 0].tolist()
+        if all(isinstance(row, list | tuple | np.ndarray) for row in rows):
+            return rows  # a frame's column of rows
+    return array.tolist()
 
 
 def _of_rows(rows, shape):
