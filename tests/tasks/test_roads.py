@@ -280,6 +280,22 @@ def test_several_labels_in_batches(several, x):
         np.testing.assert_allclose(found, want, atol=1e-5)
 
 
+def test_the_columns_of_targets_are_named_with_a_loss_of_ones_own(several, x, ids):
+    pandas = pytest.importorskip("pandas")
+    frame = pandas.DataFrame(HOT, columns=SEVERAL)[["c", "b", "a"]]
+    task = TextClassifier(
+        several.backbone, several.tokenizer, SEVERAL, task="multi_label"
+    )
+    loss = keras.losses.MeanSquaredError()
+    task.compile(loss=loss, weighted_metrics=None, run_eagerly=True)
+    want = task.evaluate(ids, HOT, verbose=0)
+    for data in (
+        (ids, frame),
+        (iter([(ids, frame)]),),
+    ):
+        assert task.evaluate(*data, verbose=0) == pytest.approx(want, abs=1e-5)
+
+
 def test_class_weight_is_the_weight_of_every_example_of_the_class(
     make_classifier, x, y, index, ids
 ):

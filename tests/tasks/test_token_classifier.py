@@ -245,6 +245,17 @@ def test_labels_of_words_may_be_an_array(model, y):
     assert model.targets.encode_words(y, sentences).tolist() == [0, 1, 0, 0]
 
 
+def test_sentences_of_two_words_are_no_pairs_in_batches(model):
+    model.compile(optimizer=keras.optimizers.SGD(0.0), run_eagerly=True)
+    x, y = [["a", "cat"], ["a", "mat"]], [[0, 1], [0, 0]]
+    want = model.evaluate(x, y, verbose=0)
+    for batch in ((x, y), (np.array(x), np.array(y))):
+        found = model.evaluate(iter([batch]), verbose=0)
+        np.testing.assert_allclose(found, want, atol=1e-5)
+    with pytest.raises(ValueError, match="same parts.*int32.*after.*string.*batch 1"):
+        model.evaluate(iter([(x, [["O", "O"]] * 2), (x, y)]), verbose=0)
+
+
 def test_a_dataset_of_dense_strings_is_refused(model):
     data = tf.data.Dataset.from_tensor_slices((["a"], ["O"])).batch(1)
     with pytest.raises(ValueError, match="ragged batches"):

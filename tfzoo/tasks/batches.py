@@ -18,6 +18,7 @@ from tfzoo.errors import shown
 from tfzoo.tasks.inputs import (
     TARGETS,
     array_of,
+    is_table,
     raw_texts,
     refuse_unordered,
     targets_of_table,
@@ -162,7 +163,7 @@ def _tensors(batch, number, task, learns):
         )
     x, y, weights = [*parts, None, None][:3]
     try:
-        inputs = _inputs(x)
+        inputs = _inputs(x, task)
         if not learns:
             return inputs
         y = _targets_within(x) if y is None else y
@@ -204,20 +205,23 @@ def _targets_within(x):
     return found[0] if found else None
 
 
-def _inputs(x):
+def _inputs(x, task):
     if _is_prepared(x):
         arrays = {n: array_of(v) for n, v in x.items()}
         arrays = {n: np.asarray(x[n]) if a is None else a for n, a in arrays.items()}
         return {name: tf.convert_to_tensor(array) for name, array in arrays.items()}
     if isinstance(x, Mapping):
         x = {name: value for name, value in x.items() if name not in TARGETS}
-    texts = raw_texts(x)
+    texts = sentences = None
+    if task.raw_input is raw_sentences and not (isinstance(x, Mapping) or is_table(x)):
+        sentences = raw_sentences(x)  # of two words each they look like pairs
+    else:
+        texts = raw_texts(x)
     if texts is not None:
         text = tf.constant(texts.texts, tf.string)
         if texts.text_pairs is None:
             return text
         return {"text": text, "text_pair": tf.constant(texts.text_pairs, tf.string)}
-    sentences = raw_sentences(x)
     if sentences is None:
         raise ValueError(
             "A batch must hold texts or a dict of prepared ids. "
@@ -328,6 +332,8 @@ def _in_type(values, dtype):
         return values
     if not tf.size(values):
         return tf.zeros(values.shape, dtype)
+    if tf.string in (values.dtype, dtype):
+        raise ValueError("names and numbers")
     cast = tf.cast(values, dtype)
     if dtype.is_integer and not np.array_equal(cast, values):
         raise ValueError("other numbers")

@@ -124,7 +124,7 @@ class Targets:
         """
         if y is None:
             raise ValueError("Raw words are trained on with targets. Received: y=None")
-        rows = _listed(y)
+        rows = listed(y)
         if len(rows) != len(sentences):
             raise ValueError(
                 f"x and y must be of one length. Received: {len(sentences)} and "
@@ -224,7 +224,7 @@ class Targets:
         return int(label)
 
     def _multi_hot(self, y):
-        rows = self._rows(y)
+        rows = listed(self.in_order(y))
         hot = np.zeros((len(rows), self.num_outputs), np.float32)
         for number, row in enumerate(rows):
             if isinstance(row, str | bytes | Mapping | Set) or is_missing(row):
@@ -238,10 +238,10 @@ class Targets:
                 raise ValueError(_no_labels(self.labels, row, number))
         return hot
 
-    def _rows(self, y):
-        """Rows of a container; those of a data frame in the order of the labels."""
+    def in_order(self, y):
+        """`y`, with the columns of a data frame of several labels in their order."""
         columns = getattr(y, "columns", None)
-        if columns is not None:
+        if columns is not None and self.task == "multi_label":
             names = list(columns)
             if sorted(map(str, names)) == sorted(self.labels):
                 y = y[sorted(names, key=lambda name: self.labels.index(str(name)))]
@@ -250,7 +250,7 @@ class Targets:
                     f"The columns of y must be the labels {list(self.labels)[:20]}. "
                     f"Received: {names[:20]}"
                 )
-        return _listed(y)
+        return y
 
     def answer(self, logits):
         """The answer to one text, a dict, out of its logits (C,)."""
@@ -293,7 +293,7 @@ def label_names(task, labels):
     return tuple(map(str, names))
 
 
-def _listed(y):
+def listed(y):
     """Rows of a container (N,) of rows, or of an array (N, M), as a list."""
     array = None if isinstance(y, tf.RaggedTensor) else array_of(y)
     if array is None or array.ndim == 1:

@@ -227,7 +227,12 @@ class TextClassifier(RowPerText, EncoderTask):
         return dataset.enumerate().map(encode, num_parallel_calls=2).prefetch(2)
 
     def targets_of_batch(self, y, *, is_raw):
-        return self.targets.in_batch(y) if is_raw or not self.has_own_loss else y
+        if self.has_own_loss and not is_raw:
+            return self.targets.in_order(y)
+        return self.targets.in_batch(y)
+
+    def checked_targets(self, y, inputs):
+        return super().checked_targets(self.targets.in_order(y), inputs)
 
     def targets_of_ids(self, y, inputs):
         return self.targets.encode(y, len(inputs["token_ids"])), None

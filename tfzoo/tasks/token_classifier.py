@@ -26,7 +26,7 @@ from tfzoo.tasks.inputs import texts_of, values_of
 from tfzoo.tasks.numeric import example_weights
 from tfzoo.tasks.sentences import raw_sentences, raw_word_batches
 from tfzoo.tasks.tagging import as_rows, tagged_text, tagged_words
-from tfzoo.tasks.targets import Targets
+from tfzoo.tasks.targets import Targets, listed
 from tfzoo.tasks.token_outputs import token_outputs
 from tfzoo.text.segments import EncodedBatch
 from tfzoo.training import losses, metrics
@@ -212,6 +212,9 @@ class TokenClassifier(EncoderTask):
 
         spec = tf.TensorSpec([None], tf.int32)
         return self.refusals.call(encode, [number, words.row_lengths(), y], [spec])[0]
+
+    def targets_of_batch(self, y, *, is_raw):
+        return listed(y) if is_raw else y
 
     def targets_of_ids(self, y, inputs):
         found = self.targets.of_tokens(y, inputs["token_ids"].shape)
