@@ -212,6 +212,12 @@ def test_answers_may_be_written_in_three_ways(model, columns, form):
         ([[{"text": "cat", "answer_start": -3}]], "'cat' at -3 in row 0"),
         (None, "y=None"),
         ([], "of one length. Received: 1 and 0"),
+        ([{"text": "cat"}], "dicts of text and answer_start.*in row 0"),
+        (["cat"], "dicts of text and answer_start.*'cat' in row 0"),
+        ([["cat"]], "dicts of text and answer_start.*'cat'. in row 0"),
+        ([{"text": "cat", "answer_start": np.nan}], "whole number.*nan in row 0"),
+        ([{"text": None, "answer_start": 4}], "must be a string.*None in row 0"),
+        ([{"text": ["cat"], "answer_start": []}], "whole number.*None in row 0"),
     ],
 )
 def test_an_answer_that_is_not_in_its_context_is_named(model, answers, message):

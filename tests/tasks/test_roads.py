@@ -14,6 +14,7 @@ from tfzoo.tasks import (
     TextEmbedder,
     TokenClassifier,
 )
+from tfzoo.training import CosineError
 
 LABELS = ["no", "yes"]
 slices = tf.data.Dataset.from_tensor_slices
@@ -134,6 +135,23 @@ RAW = {
     "a dataset of rows": lambda x, y, i: (slices({"text": x, "label": y}).batch(4),),
     "a PyDataset": lambda x, y, i: (Rows(lambda s: (x[s], y[s])),),
     "a generator": lambda x, y, i: (generator(lambda s: (x[s], i[s])),),
+    "a PyDataset of tables": lambda x, y, i: (
+        Rows(lambda s: Table(text=x[s], label=y[s])),
+    ),
+    "a PyDataset of rows": lambda x, y, i: (
+        Rows(
+            lambda s: [
+                {"text": t, "label": label} for t, label in zip(x[s], y[s], strict=True)
+            ]
+        ),
+    ),
+    "a generator of dicts": lambda x, y, i: (
+        generator(lambda s: {"text": x[s], "label": y[s]}),
+    ),
+    "names, then indices": lambda x, y, i: (iter([(x[:4], y[:4]), (x[4:], i[4:])]),),
+    "indices, then names (N, 1)": lambda x, y, i: (
+        iter([(x[:4], i[:4]), (x[4:], np.array(y[4:])[:, None])]),
+    ),
 }
 
 
@@ -156,6 +174,14 @@ PREPARED = {
     ),
     "a generator": lambda ids, y, i: (
         generator(lambda s: ({n: v[s] for n, v in ids.items()}, i[s])),
+    ),
+    "batches of several types": lambda ids, y, i: (
+        iter(
+            [
+                ({n: v[:4] for n, v in ids.items()}, i[:4]),
+                ({n: v[4:].astype(np.int64) for n, v in ids.items()}, i[4:, None]),
+            ]
+        ),
     ),
 }
 
@@ -188,7 +214,15 @@ def test_pairs_may_be_rows_of_two_texts(small_encoder, tokenizer, x):
     task = TextClassifier(small_encoder(), tokenizer, LABELS, text_pair=True)
     pairs = list(zip(x, x[::-1], strict=True))
     want = task.predict((x, x[::-1]), verbose=0)
-    for data in (pairs, np.array(pairs), tf.constant(pairs), slices(pairs).batch(3)):
+    labels = np.zeros(8, int)
+    for data in (
+        pairs,
+        np.array(pairs),
+        tf.constant(pairs),
+        slices(pairs).batch(3),
+        slices(((x, x[::-1]), labels)).batch(3),
+        Rows(lambda s: {"text": x[s], "text_pair": x[::-1][s], "label": labels[s]}),
+    ):
         np.testing.assert_allclose(task.predict(data, verbose=0), want, atol=1e-5)
 
 
@@ -224,6 +258,11 @@ def several(small_encoder, tokenizer):
     return task
 
 
+def table_of_labels(rows):
+    """Some rows of `HOT` with columns in an order of their own."""
+    return Table(**{n: HOT[rows, SEVERAL.index(n)].tolist() for n in "cba"})
+
+
 def test_several_labels_in_batches(several, x):
     want = several.evaluate(x, NAMES, verbose=0)
     for data in (
@@ -231,9 +270,30 @@ def test_several_labels_in_batches(several, x):
         tf.data.Dataset.from_tensors((x, tf.ragged.constant(NAMES))),
         Rows(lambda s: (x[s], NAMES[s])),
         Rows(lambda s: (x[s], HOT[s])),
+        iter([(x[:4], HOT[:4].tolist()), (x[4:], HOT[4:] * 1.0)]),
+        iter([(x[:4], HOT[:4]), (x[4:], NAMES[4:])]),
+        Rows(lambda s: (x[s], table_of_labels(s))),
+        generator(lambda s: (x[s], table_of_labels(s))),
+        generator(lambda s: (several.encode_strings(x[s]), table_of_labels(s))),
     ):
         found = several.evaluate(data, verbose=0)
         np.testing.assert_allclose(found, want, atol=1e-5)
+
+
+def test_the_columns_of_targets_are_named_with_a_loss_of_ones_own(several, x, ids):
+    pandas = pytest.importorskip("pandas")
+    frame = pandas.DataFrame(HOT, columns=SEVERAL)[["c", "b", "a"]]
+    task = TextClassifier(
+        several.backbone, several.tokenizer, SEVERAL, task="multi_label"
+    )
+    loss = keras.losses.MeanSquaredError()
+    task.compile(loss=loss, weighted_metrics=None, run_eagerly=True)
+    want = task.evaluate(ids, HOT, verbose=0)
+    for data in (
+        (ids, frame),
+        (iter([(ids, frame)]),),
+    ):
+        assert task.evaluate(*data, verbose=0) == pytest.approx(want, abs=1e-5)
 
 
 def test_class_weight_is_the_weight_of_every_example_of_the_class(
@@ -353,6 +413,33 @@ def test_more_steps_than_batches_begin_the_texts_again(make_classifier, x, y):
         (lambda x, y: (x, y), dict(validation_data=()), "validation_data.*tuple of 0"),
         (lambda x, y: (x, y), dict(validation_freq=0), "validation_freq .* from 1.* 0"),
         (lambda x, y: (x, y), dict(validation_steps=0), "validation_steps .* from 1"),
+        (
+            lambda x, y: (x, y),
+            dict(sample_weight=dict.fromkeys(range(8), 1.0)),
+            "sample_weight must be a list.*dict",
+        ),
+        (lambda x, y: (x, set(range(8))), {}, "y must be a list.*set"),
+        (
+            lambda x, y: (iter([(x[:4], y[:4]), (x[4:], y[4:], [1, 1, 1, 1])]),),
+            {},
+            r"same parts.*after \(string .*, batch 1",
+        ),
+        (
+            lambda x, y: (iter([(x[:4], y[:4]), ((x[4:], x[4:]), y[4:])]),),
+            {},
+            "same parts.*text_pair.*, batch 1",
+        ),
+        (
+            lambda x, y: (iter([(x[:4], y[:4]), (x[4:], y[4:7])]),),
+            {},
+            "one length.*4 and 3, batch 1",
+        ),
+        (lambda x, y: (iter([(x, None, [1.0] * 8)]),), {}, "Weights go with targets"),
+        (
+            lambda x, y: (slices(((x, x), y)).batch(4),),
+            {},
+            "text_pair=False. Received: pairs",
+        ),
     ],
 )
 def test_what_is_not_taken_is_refused_in_one_line(
@@ -388,6 +475,88 @@ def test_steps_end_what_is_measured_or_are_refused(
             classifier.evaluate(x, y, steps=steps)
         with pytest.raises(ValueError, match="steps must be a whole number from 1"):
             classifier.predict(ids, steps=steps)
+
+
+@pytest.mark.parametrize(
+    "y", [dict.fromkeys(range(8), 0.5), set(range(8))], ids=["dict", "set"]
+)
+def test_numbers_without_an_order_are_no_targets(small_encoder, tokenizer, x, ids, y):
+    number = TextClassifier(small_encoder(), tokenizer, task="regression")
+    number.compile(run_eagerly=True)
+    for data in (x, ids):
+        with pytest.raises(ValueError, match="y must be a list.*(dict|set)"):
+            number.evaluate(data, y, verbose=0)
+    embedder = TextEmbedder(small_encoder(), tokenizer)
+    embedder.compile(loss=CosineError(), run_eagerly=True)
+    pairs = {**ids, **{"second_" + name: v for name, v in ids.items()}}
+    for data in ({"text": x, "text_pair": x}, pairs):
+        with pytest.raises(ValueError, match="y must be a list.*(dict|set)"):
+            embedder.evaluate(data, y, verbose=0)
+
+
+def test_numbers_of_batches_may_be_whole_first(small_encoder, tokenizer, x):
+    task = TextClassifier(small_encoder(), tokenizer, task="regression")
+    task.compile(run_eagerly=True)
+    y = np.array([0, 1, 2, 3, 0.5, 1.5, 2.5, 3.5])
+    batches = iter([(x[:4], [0, 1, 2, 3], [1] * 4), (x[4:], y[4:], np.full(4, 0.5))])
+    found = task.evaluate(batches, return_dict=True, verbose=0)
+    want = task.evaluate(
+        x, y, sample_weight=[1] * 4 + [0.5] * 4, return_dict=True, verbose=0
+    )
+    name = "mean_squared_error"
+    assert found[name] == pytest.approx(want[name], abs=1e-5)
+
+
+@pytest.mark.parametrize("step", ["fit", "validate"])
+@pytest.mark.parametrize("steps", [None, 3])
+def test_a_generator_is_not_read_twice(classifier, x, y, step, steps):
+    batches = generator(lambda s: (x[s], y[s]))
+    if step == "fit":
+        data, options = (batches,), dict(steps_per_epoch=steps)
+    else:
+        data = (x, y)
+        options = dict(validation_data=batches, validation_steps=steps)
+    with pytest.raises(ValueError, match="read once.*Received: 2 batches") as error:
+        classifier.fit(*data, epochs=2, verbose=0, **options)
+    assert "\n" not in str(error.value)
+
+
+def test_a_generator_may_hold_the_batches_of_all_epochs(classifier, x, y):
+    history = classifier.fit(
+        generator(lambda s: (x[s], y[s])),
+        epochs=2,
+        steps_per_epoch=1,
+        validation_data=generator(lambda s: (x[s], y[s])),
+        validation_steps=1,
+        verbose=0,
+    ).history
+    want = [
+        classifier.evaluate(x[s], y[s], verbose=0)[0]
+        for s in (slice(0, 4), slice(4, 8))
+    ]
+    np.testing.assert_allclose(history["loss"], want, atol=1e-5)
+    np.testing.assert_allclose(history["val_loss"], want, atol=1e-5)
+
+
+def test_what_a_users_generator_raises_comes_out(classifier, x, y):
+    def batches():
+        yield x[:4], y[:4]
+        raise RuntimeError("disk is gone")
+
+    with pytest.raises(RuntimeError, match="^disk is gone$"):
+        classifier.fit(batches(), verbose=0)
+    with pytest.raises(RuntimeError, match="^disk is gone$"):
+        classifier.predict(batches(), verbose=0)
+
+
+def test_whole_numbers_say_how_alike_pairs_are(small_encoder, tokenizer, ids):
+    task = TextEmbedder(small_encoder(), tokenizer)
+    task.compile(loss=CosineError(), run_eagerly=True)
+    pairs = {**ids, **{"second_" + name: v[::-1] for name, v in ids.items()}}
+    y = np.array([0, 1] * 4)
+    want = task.evaluate(pairs, y.astype(float), verbose=0)
+    for data in ((pairs, y), (slices((pairs, y)).batch(8),), (iter([(pairs, y)]),)):
+        assert task.evaluate(*data, verbose=0) == pytest.approx(want, abs=1e-5)
 
 
 def test_a_task_without_targets_is_validated_on_texts_alone(make_gpt, byte_tokenizer):
@@ -508,7 +677,7 @@ def test_what_is_no_column_of_sentences_is_refused(tagger, x, data, message):
 
 def test_questions_may_come_in_a_dataset(small_encoder, tokenizer):
     task = QuestionAnswerer(small_encoder(), tokenizer)
-    task.compile(run_eagerly=True)
+    task.compile(optimizer=keras.optimizers.SGD(0.0), run_eagerly=True)
     context = ["the cat sat", "a dog ran"]
     x = {"question": ["the", "a"], "context": context}
     answers = {"text": ["cat", "dog"], "answer_start": [4, 2]}
@@ -516,9 +685,31 @@ def test_questions_may_come_in_a_dataset(small_encoder, tokenizer):
     want = task.evaluate(x, records, verbose=0)
     found = task.evaluate(slices((x, answers)).batch(1), verbose=0)
     np.testing.assert_allclose(found, want, atol=1e-5)
-    np.testing.assert_allclose(
-        task.predict(slices(x).batch(2), verbose=0), task.predict(x), atol=1e-5
-    )
+    rows = [
+        {"question": question, "context": text, "answers": answer}
+        for question, text, answer in zip(x["question"], context, records, strict=True)
+    ]
+
+    def batches(*batch):
+        yield from batch
+
+    for data in (
+        batches(rows[:1], rows[1:]),
+        batches((x, records)),
+        Rows(lambda s: rows[s.start // 4 : s.start // 4 + 1]),
+    ):
+        np.testing.assert_allclose(task.evaluate(data, verbose=0), want, atol=1e-5)
+    history = task.fit(batches((x, records)), epochs=2, verbose=0).history
+    assert len(history["loss"]) == 2
+    for data in (slices(x).batch(2), batches(x)):
+        np.testing.assert_allclose(
+            task.predict(data, verbose=0), task.predict(x), atol=1e-5
+        )
+    with pytest.raises(ValueError, match=r"\(questions, answers\).*, batch 0"):
+        task.fit(batches((x, records, [1.0, 1.0])), verbose=0)
+    ids = {"token_ids": [[2, 3]], "segment_ids": [[0, 0]], "padding_mask": [[1, 1]]}
+    ids = {name: np.array(value) for name, value in ids.items()}
+    assert task.predict(batches(ids, ids), verbose=0).shape == (2, 2, 2)
 
 
 def test_pandas_is_read_as_its_columns(classifier, x, y, index, want):

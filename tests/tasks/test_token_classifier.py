@@ -152,6 +152,32 @@ def test_prepared_ids_train_and_predict(model, tokenizer):
     assert model.predict(ids, verbose=0).shape == (3, 5, 3)
 
 
+@pytest.mark.parametrize("road", ["arrays", "a dataset", "a generator"])
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda y: np.where(y == 2, np.nan, y), "one of the labels.*nan in row 1"),
+        (lambda y: np.where(y == 2, None, y), "Received: None in row 1"),
+        (lambda y: [[0, 0, 0, 0], [0]], "4 tokens and 1 labels in row 1"),
+    ],
+    ids=["nan", "none", "short"],
+)
+def test_targets_of_tokens_are_named_with_their_row(model, road, change, message):
+    model.compile(optimizer="sgd", run_eagerly=True)
+    ids = model.encode_strings(tf.constant(["the cat", "a dog"]))
+    ids = {name: value.numpy() for name, value in ids.items()}
+    data = (ids, change(np.array([[0, 1, 0, 0], [0, 0, 2, 0]])))
+    if road == "a dataset":
+        if not isinstance(data[1], np.ndarray) or data[1].dtype == object:
+            pytest.skip("no tensor holds these")
+        data = (tf.data.Dataset.from_tensors(data),)
+    elif road == "a generator":
+        data = (iter([data]),)
+    with pytest.raises(ValueError, match=message) as error:
+        model.fit(*data, verbose=0)
+    assert "\n" not in str(error.value)
+
+
 def test_predict_gives_the_logits_of_the_words_in_their_order(model, sentences):
     x = [*sentences[0][:6], [], ["cat"] * 60]
     logits = model.predict(x, batch_size=3)
@@ -203,6 +229,31 @@ def test_labels_that_name_no_entities_have_accuracy_alone(make_encoder, tokenize
 def test_labels_that_do_not_fit_the_words_are_named(model, x, y, message):
     with pytest.raises(ValueError, match=message):
         model.fit(x, y, verbose=0)
+
+
+@pytest.mark.parametrize(
+    "y",
+    [
+        np.array([["O", "B-pet"], ["O", "O"]]),
+        np.array([[0, 1], [0, 0]]),
+        tf.constant([[0, 1], [0, 0]]),
+    ],
+    ids=["names", "indices", "tensor"],
+)
+def test_labels_of_words_may_be_an_array(model, y):
+    sentences = [["a", "cat"], ["a", "mat"]]
+    assert model.targets.encode_words(y, sentences).tolist() == [0, 1, 0, 0]
+
+
+def test_sentences_of_two_words_are_no_pairs_in_batches(model):
+    model.compile(optimizer=keras.optimizers.SGD(0.0), run_eagerly=True)
+    x, y = [["a", "cat"], ["a", "mat"]], [[0, 1], [0, 0]]
+    want = model.evaluate(x, y, verbose=0)
+    for batch in ((x, y), (np.array(x), np.array(y))):
+        found = model.evaluate(iter([batch]), verbose=0)
+        np.testing.assert_allclose(found, want, atol=1e-5)
+    with pytest.raises(ValueError, match="same parts.*int32.*after.*string.*batch 1"):
+        model.evaluate(iter([(x, [["O", "O"]] * 2), (x, y)]), verbose=0)
 
 
 def test_a_dataset_of_dense_strings_is_refused(model):

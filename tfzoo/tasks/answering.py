@@ -3,13 +3,16 @@
 Shapes: W windows, S tokens, T tokens of a context, K most tokens of an answer.
 """
 
+import itertools
+from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
 
 from tfzoo.errors import shown
-from tfzoo.tasks.inputs import column_names, texts_of, values_of
+from tfzoo.tasks.batches import is_batches, passes_of
+from tfzoo.tasks.inputs import column_names, is_missing, texts_of, values_of
 
 
 class Questions(NamedTuple):
@@ -60,12 +63,16 @@ def raw_questions(x):
 
 
 def gathered_questions(x):
-    """`x`, or the records of a dataset whose elements are batches of questions.
+    """`x`, or the records of what gives batches of questions.
 
     Args:
         x: Anything; a dataset of dicts (B,) with `question` and `context`, and perhaps
-            `answers`, or of (such a dict, answers), becomes a list of dicts.
+            `answers`, or of (such a dict, answers), becomes a list of dicts, and so
+            does a generator or `PyDataset` of what `raw_questions` takes, alone or
+            with answers. All of it is read.
     """
+    if is_batches(x):
+        return _gathered_batches(x)
     if not isinstance(x, tf.data.Dataset):
         return x
     spec = x.element_spec[0] if isinstance(x.element_spec, tuple) else x.element_spec
@@ -83,6 +90,54 @@ def gathered_questions(x):
         for row in range(len(kept["question"])):
             records.append(tf.nest.map_structure(lambda x, i=row: _plain(x[i]), kept))
     return records
+
+
+def _gathered_batches(x):
+    """The same of a generator or `PyDataset`; `x`, unread, where it is not raw."""
+    batches = passes_of(x, shuffle=False, seed=0)()
+    first = next(batches, None)
+    inputs = first[:1] if isinstance(first, tuple) else [first]
+    if not inputs or raw_questions(inputs[0]) is None:
+        unread = itertools.chain([] if first is None else [first], batches)
+        return unread if isinstance(x, Iterator) else x
+    if not isinstance(x, Iterator) and x.num_batches is None:
+        raise ValueError(
+            "Raw questions are read into memory. Received: an endless PyDataset"
+        )
+    records = []
+    for number, batch in enumerate(itertools.chain([first], batches)):
+        try:
+            records += _records(batch)
+        except ValueError as e:
+            raise ValueError(f"{e}, batch {number}") from None
+    return records
+
+
+def _records(batch):
+    """The questions of a batch as a list of dicts."""
+    inputs, y, *more = [*batch, None] if isinstance(batch, tuple) else (batch, None)
+    questions = raw_questions(inputs)
+    if questions is None or any(part is not None for part in more):
+        raise ValueError(
+            "A batch of raw questions must be (questions,) or (questions, answers). "
+            f"Received: {shown(batch)}"
+        )
+    answers = questions.answers if y is None else values_of(y, "y")
+    records = [
+        {"question": question, "context": context}
+        for question, context in zip(*questions[:2], strict=True)
+    ]
+    if answers is None:
+        return records
+    if len(answers) != len(records):
+        raise ValueError(
+            "x and y must be of one length. Received: "
+            f"{len(records)} and {len(answers)}"
+        )
+    return [
+        {**record, "answers": given}
+        for record, given in zip(records, answers, strict=True)
+    ]
 
 
 def _plain(x):
@@ -105,8 +160,8 @@ def accepted_answers(answers, questions):
         questions: `Questions`.
 
     Raises:
-        ValueError: there are none, or a text does not stand in its context where its
-            `answer_start` says.
+        ValueError: there are none, or one is no such dict, or a text does not stand in
+            its context where its `answer_start` says.
     """
     if answers is None:
         raise ValueError("Raw questions are trained on with answers. Received: y=None")
@@ -119,7 +174,7 @@ def accepted_answers(answers, questions):
     for row, (given, context) in enumerate(
         zip(answers, questions.contexts, strict=True)
     ):
-        pairs = list(_pairs(given))
+        pairs = _pairs(given, row)
         for start, text in pairs:
             if start < 0 or context[start : start + len(text)] != text:
                 raise ValueError(
@@ -131,23 +186,50 @@ def accepted_answers(answers, questions):
     return found
 
 
-def _pairs(given):
-    """(start, text) of each answer."""
-    if isinstance(given, dict):
-        texts, starts = given["text"], given["answer_start"]
-        if isinstance(texts, str | bytes):
-            texts, starts = [texts], [starts]
-        return zip(map(_start, starts), map(_text, texts), strict=True)
-    return ((_start(one["answer_start"]), _text(one["text"])) for one in given or ())
-
-
-def _start(value):
-    whole = isinstance(value, int | np.integer) and not isinstance(value, bool)
-    if not whole:
-        raise ValueError(
-            f"answer_start must be a whole number. Received: {shown(value)}"
+def _pairs(given, row):
+    """(start, text) of each answer to the question of a row."""
+    if _is_answer(given) and _is_many(given["text"]):
+        texts, starts = (
+            values_of(given[name], f"{name} of row {row}")
+            for name in ("text", "answer_start")
         )
-    return int(value)
+        given = [
+            {"text": text, "answer_start": start}
+            for text, start in itertools.zip_longest(texts, starts)
+        ]
+    elif isinstance(given, Mapping):
+        given = [given]
+    elif is_missing(given):
+        given = []
+    known = isinstance(given, Iterable) and not isinstance(given, str | bytes)
+    if not known or not all(map(_is_answer, given)):
+        raise ValueError(
+            "Answers must be dicts of text and answer_start. Received: "
+            f"{shown(given)} in row {row}"
+        )
+    return [_start_and_text(one["answer_start"], one["text"], row) for one in given]
+
+
+def _is_many(text):
+    return not (isinstance(text, str | bytes) or is_missing(text))
+
+
+def _is_answer(x):
+    return isinstance(x, Mapping) and "text" in x and "answer_start" in x
+
+
+def _start_and_text(start, text, row):
+    if not isinstance(text, str | bytes):
+        raise ValueError(
+            f"The text of an answer must be a string. Received: {shown(text)} in row "
+            f"{row}"
+        )
+    if not isinstance(start, int | np.integer) or isinstance(start, bool):
+        raise ValueError(
+            f"answer_start must be a whole number. Received: {shown(start)} in row "
+            f"{row}"
+        )
+    return int(start), _text(text)
 
 
 def likeliest_spans(logits, windows, *, top_k, max_answer_length, unanswerable):

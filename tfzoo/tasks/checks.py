@@ -15,15 +15,14 @@ import tensorflow as tf
 
 from tfzoo.data.buckets import SECOND
 from tfzoo.errors import shown
-from tfzoo.tasks.inputs import array_of
+from tfzoo.tasks.inputs import array_of, refuse_unordered
 from tfzoo.tasks.numeric import checked_weights, example_weights, numbers_of
 
 
 class Refusals:
-    """Python checks inside `tf.data`, whose errors come out as they were raised.
+    """Python inside `tf.data`, whose errors come out as they were raised.
 
-    TensorFlow would wrap a `ValueError` of a function in an `InvalidArgumentError` of
-    many lines.
+    TensorFlow would wrap a function's error in one of its own, of many lines.
     """
 
     def __init__(self):
@@ -47,7 +46,7 @@ class Refusals:
             ]
             try:
                 return check(*parts)
-            except ValueError as e:
+            except Exception as e:
                 self.keep(e)
                 raise
 
@@ -147,6 +146,8 @@ def checked(task, x, y=None, weights=None):
         return [inputs]
     targets, own = task.checked_targets(y, inputs)
     if weights is not None:
+        if not isinstance(targets, Mapping):
+            refuse_unordered(weights, "sample_weight")
         weights = of_each_output(_fitting, weights, _like(weights, targets))
     if own is not None:
         weights = own if weights is None else _spread(weights, own) * own

@@ -104,6 +104,16 @@ class Feeding:
             "mask_positions": length,
         }
 
+    def targets_of_batch(self, y, *, is_raw):
+        """Targets of a batch of a generator, in a form that all its batches have.
+
+        Args:
+            y: As the user gave them.
+            is_raw: Whether the batch holds raw text.
+        """
+        del is_raw
+        return y
+
     def checked_targets(self, y, inputs):
         """Targets of prepared ids, checked.
 
@@ -147,7 +157,14 @@ class Feeding:
         factors = None if class_weight is None else self.class_factors(class_weight)
         if (raw := self.raw_input(x)) is None:
             return self._epoch_batches(
-                x, y, sample_weight, batch_size, factors, shuffle=shuffle, seed=seed
+                x,
+                y,
+                sample_weight,
+                batch_size,
+                factors,
+                each=self._whole_executions(steps_per_epoch, epochs - first_epoch),
+                shuffle=shuffle,
+                seed=seed,
             )
         y = self.given_targets(x, y)
         options = dict(
@@ -172,14 +189,30 @@ class Feeding:
         examples = examples_of_steps(self, data, rows)
         return Batches(data, per_epoch, is_continuous=True, examples=examples)
 
+    def _whole_executions(self, steps, epochs=1):
+        """Batches that Keras takes for so many steps; None where they are not told."""
+        if steps is None:
+            return None
+        at_once = self.steps_per_execution
+        return -(-steps // at_once) * at_once * max(epochs, 1)
+
     def _epoch_batches(
-        self, x, y, sample_weight, batch_size, factors=None, *, shuffle=False, seed=0
+        self,
+        x,
+        y,
+        sample_weight,
+        batch_size,
+        factors=None,
+        *,
+        each=None,
+        shuffle=False,
+        seed=0,
     ):
         """The `Batches` of one epoch of what is no raw text in memory."""
         if is_batches(x) or isinstance(x, tf.data.Dataset):
             _refuse_beside_batches(x, y, sample_weight, batch_size)
             if not isinstance(x, tf.data.Dataset):
-                x = dataset_of_batches(x, self.refusals, shuffle=shuffle, seed=seed)
+                x = dataset_of_batches(x, self, each=each, shuffle=shuffle, seed=seed)
             data = self._checked_batches(x, seed)
         else:
             parts = checked(self, x, y, sample_weight)
@@ -253,8 +286,8 @@ class Feeding:
             tuple(part_of(part, slice(first, None)) for part in data),
         )
 
-    def batches_to_validate(self, data, batch_size):
-        """Batches of `validation_data`."""
+    def batches_to_validate(self, data, batch_size, steps):
+        """Batches of `validation_data`, of which each validation takes so many."""
         parts = data if isinstance(data, tuple) else (data,)
         if not 0 < len(parts) <= 3:
             raise ValueError(
@@ -263,13 +296,19 @@ class Feeding:
             )
         in_memory = not (is_batches(parts[0]) or isinstance(parts[0], tf.data.Dataset))
         batch_size = batch_size if in_memory else None
-        return self.batches_to_evaluate(*parts, batch_size=batch_size)
+        return self.batches_to_evaluate(
+            *parts, batch_size=batch_size, each=self._whole_executions(steps)
+        )
 
-    def batches_to_evaluate(self, x, y=None, sample_weight=None, *, batch_size=None):
+    def batches_to_evaluate(
+        self, x, y=None, sample_weight=None, *, batch_size=None, each=None
+    ):
         """Batches of what `evaluate` is given."""
         x = self.gathered(_unwrapped(x))
         if (raw := self.raw_input(x)) is None:
-            return self._epoch_batches(x, y, sample_weight, batch_size).batches
+            return self._epoch_batches(
+                x, y, sample_weight, batch_size, each=each
+            ).batches
         y = self.given_targets(x, y)
         data = self.evaluation_data(
             raw, y, sample_weight, batch_size=batch_size or BATCH_SIZE
@@ -283,14 +322,15 @@ class Feeding:
         if is_batches(x) or isinstance(x, tf.data.Dataset):
             _refuse_beside_batches(x, None, None, batch_size)
             if not isinstance(x, tf.data.Dataset):
-                x = dataset_of_batches(x, self.refusals)
+                x = dataset_of_batches(x, self, learns=False)
+            raw = self.raw_batches(x)
+            x = x if raw is None else raw
             if isinstance(x.element_spec, tuple):
                 x = x.map(lambda inputs, *_: inputs)
-            raw = self.raw_batches(x)
             if raw is None:
                 data = check_dataset(self, x, learns=False)
             else:
-                data = self.map_to_predict(raw)
+                data = self.map_to_predict(x)
         else:
             data = array_batches(checked(self, x), batch_size or BATCH_SIZE)
         return without_waiting(data)

@@ -39,11 +39,7 @@ def values_of(x, what):
         return list(x)
     if isinstance(x, tf.RaggedTensor):
         return x.to_list()
-    if isinstance(x, str | bytes | Mapping | Set) or not isinstance(x, Iterable):
-        raise ValueError(
-            f"{what} must be a list, an array or a column. Received: "
-            f"{type(x).__name__} {shown(x)}"
-        )
+    refuse_unordered(x, what)
     if isinstance(x, Iterator):
         return list(x)
     array = array_of(x)
@@ -56,6 +52,15 @@ def values_of(x, what):
             f"{what} must have one axis, (N,) or (N, 1). Received: shape {array.shape}"
         )
     return array.tolist()
+
+
+def refuse_unordered(x, what):
+    """Raises `ValueError` if `x` has no order of rows: a dict, a set or one value."""
+    if isinstance(x, str | bytes | Mapping | Set) or not isinstance(x, Iterable):
+        raise ValueError(
+            f"{what} must be a list, an array or a column. Received: "
+            f"{type(x).__name__} {shown(x)}"
+        )
 
 
 def texts_of(x, what="texts"):
@@ -285,13 +290,14 @@ def array_of(x):
 
 
 def is_raw_dataset(x):
-    """Whether `x` is a `tf.data.Dataset` whose first component is text."""
+    """Whether `x` is a `tf.data.Dataset` whose first component is text, or two."""
     if not isinstance(x, tf.data.Dataset):
         return False
     first = _first(x.element_spec)
     if isinstance(first, dict):
         first = first.get("text")
-    return isinstance(first, tf.TensorSpec) and first.dtype == tf.string
+    columns = first if isinstance(first, tuple) and len(first) == 2 else (first,)
+    return all(isinstance(c, tf.TensorSpec) and c.dtype == tf.string for c in columns)
 
 
 def _first(element):
@@ -301,12 +307,16 @@ def _first(element):
 def batched(dataset):
     """A raw dataset as batches of (text, ...) or ({"text", "text_pair"}, ...).
 
-    A table's row, a dict that holds `label` beside `text`, becomes (text, label).
+    Pairs of texts may be tuples. A table's row, a dict that holds `label` beside
+    `text`, becomes (text, label).
 
     Raises:
         ValueError: its elements are not batches.
     """
     first = _first(dataset.element_spec)
+    if isinstance(first, tuple):
+        dataset = dataset.map(_named_pair)
+        first = _first(dataset.element_spec)
     spec = first["text"] if isinstance(first, dict) else first
     pairs = spec.shape.rank == 2 and spec.shape[1] == 2
     if not (spec.shape.rank == 1 or pairs or spec.shape[1:] == [1]):
@@ -316,6 +326,10 @@ def batched(dataset):
         )
     whole = spec.shape.rank == 1 and not isinstance(first, dict)
     return dataset if whole else dataset.map(_columns)
+
+
+def _named_pair(pair, *rest):
+    return joined({"text": pair[0], "text_pair": pair[1]}, rest)
 
 
 def _columns(x, *rest):

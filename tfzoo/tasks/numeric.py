@@ -8,7 +8,7 @@ from collections.abc import Iterable
 import numpy as np
 
 from tfzoo.errors import shown
-from tfzoo.tasks.inputs import array_of
+from tfzoo.tasks.inputs import array_of, refuse_unordered
 
 
 def one_column(x):
@@ -47,11 +47,12 @@ def numbers_of(x, what):
     """Numbers in any container, float32 of any shape.
 
     Raises:
-        ValueError: one is no number.
+        ValueError: it has no order, or one is no number.
     """
+    refuse_unordered(x, what)
     array = array_of(x)
     if array is None:
-        x = list(x) if isinstance(x, Iterable) else x
+        x = list(x)
         array = np.array(x, object) if _is_flat(x) else np.asarray(x)
     if array.dtype.kind == "O":
         for row, value in enumerate(array.ravel()):

@@ -55,8 +55,9 @@ class QuestionAnswerer(EncoderTask):
     such dicts. `y` holds for each question its answers in SQuAD's form, dicts of `text`
     and `answer_start` (in characters); the first is learned. `x` may hold it as
     `answers`. Where a context fills several windows, those without all of the answer
-    are to point at their first token, and so are questions without an answer. A dataset
-    of such dicts is read into memory first, since a context may fill several windows.
+    are to point at their first token, and so are questions without an answer. Batches
+    of such dicts, from a dataset, a `PyDataset` or a generator that ends, are read into
+    memory first, since a context may fill several windows.
 
     Returns:
         (B, S, 2) float32 logits of the start and the end; padding has -1e9.
@@ -234,6 +235,7 @@ class QuestionAnswerer(EncoderTask):
         Of raw questions without weights or `steps` they include SQuAD's `exact_match`
         and `f1`, 0 to 1, of the answers.
         """
+        x = gathered_questions(x)  # once, of a generator
         found = super().evaluate(
             x,
             y,
@@ -242,7 +244,7 @@ class QuestionAnswerer(EncoderTask):
             return_dict=True,
             **kwargs,
         )
-        questions = raw_questions(gathered_questions(x))
+        questions = raw_questions(x)
         is_whole = sample_weight is None and kwargs.get("steps") is None
         if questions is not None and is_whole:
             answers = self._answers(questions, 1, batch_size or BATCH_SIZE)
@@ -262,7 +264,7 @@ class QuestionAnswerer(EncoderTask):
         """Logits; as in Keras otherwise.
 
         Args:
-            x: Raw questions, or prepared ids, or a dataset of the latter.
+            x: Raw questions, or prepared ids, or batches of either.
             batch_size: Windows per batch, 32 by default; None with a dataset.
             **kwargs: As in Keras, with prepared ids.
 
@@ -270,7 +272,8 @@ class QuestionAnswerer(EncoderTask):
             Of raw questions those of all their windows in order, float32 (W, S, 2), S
             the longest, NaN after the shorter ones.
         """
-        questions = raw_questions(gathered_questions(x))
+        x = gathered_questions(x)
+        questions = raw_questions(x)
         if questions is None:
             return self.predict_batches(x, batch_size, **kwargs)
         refuse_steps(kwargs)

@@ -58,7 +58,7 @@ class Targets:
                 numbers; for multi_label rows of names, or rows of C numbers 0 and 1;
                 for regression numbers. A data frame's columns that are the labels are
                 taken by their names.
-            count: Number of texts N.
+            count: Number of texts N; None: not known.
 
         Returns:
             int32 (N,), float32 (N, C) or float32 (N,).
@@ -74,11 +74,21 @@ class Targets:
             found = _finite(_one_axis(numbers_of(_not_bools(y), "y")))
         else:
             found = self._indices(y)
-        if len(found) != count:
+        if count is not None and len(found) != count:
             raise ValueError(
                 f"x and y must be of one length. Received: {count} and {len(found)}"
             )
         return found
+
+    def in_batch(self, y):
+        """Targets of a batch in a form that all batches have and `encode` takes.
+
+        Returns:
+            Names (N,), float32 (N, C) or float32 (N,).
+        """
+        if self.task != "classification":
+            return self.encode(y, None)
+        return np.array(self.labels)[self.encode(y, None)]
 
     def encode_graph(self, y, number, refusals):
         """The same of a batch within `tf.data`.
@@ -114,7 +124,7 @@ class Targets:
         """
         if y is None:
             raise ValueError("Raw words are trained on with targets. Received: y=None")
-        rows = values_of(y, "y")
+        rows = listed(y)
         if len(rows) != len(sentences):
             raise ValueError(
                 f"x and y must be of one length. Received: {len(sentences)} and "
@@ -139,17 +149,23 @@ class Targets:
                 `encode_words`.
             shape: (N, S).
         """
-        found = array_of(y) if array_of(y) is not None else np.asarray(y)
+        found = array_of(y)
+        if found is None:
+            found = _of_rows(values_of(y, "y"), shape)
         if found.shape != tuple(shape):
             raise ValueError(
                 f"y must have a label for every token, shape {tuple(shape)}. "
                 f"Received: shape {found.shape}"
             )
-        values, places = np.unique(found, return_inverse=True)
-        rows = [int(np.argwhere(found == value)[0][0]) for value in values]
+        if found.dtype.kind == "O":  # such values cannot be sorted
+            values, first, places = found.ravel(), range(found.size), slice(None)
+        else:
+            values, first, places = np.unique(
+                found, return_index=True, return_inverse=True
+            )
         indices = [
-            self._of_word(value, row)
-            for value, row in zip(values.tolist(), rows, strict=True)
+            self._of_word(value, place // shape[1])
+            for value, place in zip(values.tolist(), first, strict=True)
         ]
         return np.array(indices, np.int32)[places].reshape(shape)
 
@@ -208,7 +224,7 @@ class Targets:
         return int(label)
 
     def _multi_hot(self, y):
-        rows = self._rows(y)
+        rows = listed(self.in_order(y))
         hot = np.zeros((len(rows), self.num_outputs), np.float32)
         for number, row in enumerate(rows):
             if isinstance(row, str | bytes | Mapping | Set) or is_missing(row):
@@ -222,10 +238,10 @@ class Targets:
                 raise ValueError(_no_labels(self.labels, row, number))
         return hot
 
-    def _rows(self, y):
-        """Rows of a container; those of a data frame in the order of the labels."""
+    def in_order(self, y):
+        """`y`, with the columns of a data frame of several labels in their order."""
         columns = getattr(y, "columns", None)
-        if columns is not None:
+        if columns is not None and self.task == "multi_label":
             names = list(columns)
             if sorted(map(str, names)) == sorted(self.labels):
                 y = y[sorted(names, key=lambda name: self.labels.index(str(name)))]
@@ -234,10 +250,7 @@ class Targets:
                     f"The columns of y must be the labels {list(self.labels)[:20]}. "
                     f"Received: {names[:20]}"
                 )
-        array = array_of(y)
-        if array is None or array.ndim == 1:
-            return values_of(y, "y")
-        return array.tolist()
+        return y
 
     def answer(self, logits):
         """The answer to one text, a dict, out of its logits (C,)."""
@@ -278,6 +291,37 @@ def label_names(task, labels):
     if wrong:
         raise ValueError(f"labels must be strings. Received: {wrong[0]!r}")
     return tuple(map(str, names))
+
+
+def listed(y):
+    """Rows of a container (N,) of rows, or of an array (N, M), as a list."""
+    array = None if isinstance(y, tf.RaggedTensor) else array_of(y)
+    if array is None or array.ndim == 1:
+        return values_of(y, "y")
+    if array.shape[1:] == (1,) and array.dtype.kind == "O":
+        rows = array[:, 0].tolist()
+        if all(isinstance(row, list | tuple | np.ndarray) for row in rows):
+            return rows  # a frame's column of rows
+    return array.tolist()
+
+
+def _of_rows(rows, shape):
+    """Rows of labels as an array (N, S) of objects.
+
+    Raises:
+        ValueError: a row is too long or too short.
+    """
+    rows = [values_of(labels, f"y[{row}]") for row, labels in enumerate(rows)]
+    for row, labels in enumerate(rows):
+        if len(labels) != shape[1]:
+            raise ValueError(
+                f"Every token must have one label. Received: {shape[1]} tokens and "
+                f"{len(labels)} labels in row {row}"
+            )
+    found = np.empty((len(rows), shape[1]), object)
+    for row, labels in enumerate(rows):
+        found[row, :] = labels
+    return found
 
 
 def _no_rows(row, number=0):

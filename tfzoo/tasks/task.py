@@ -288,7 +288,9 @@ class Task(AutoCompile, Preset, Feeding, FiniteUpdates, keras.Model):
             )
             if validation_data is not None:
                 validation_data = self.batches_to_validate(
-                    validation_data, validation_batch_size or batch_size
+                    validation_data,
+                    validation_batch_size or batch_size,
+                    validation_steps,
                 )
             planned = steps_per_epoch or data.steps_per_epoch
             if epochs > initial_epoch:

@@ -215,11 +215,13 @@ class TextClassifier(RowPerText, EncoderTask):
         """A batched dataset of raw text -> one of (inputs, targets, weights)."""
         del seed  # nothing is random here
 
+        spec = dataset.element_spec
+        text = spec[0] if isinstance(spec, tuple) else spec
+        self.check_pairs(isinstance(text, dict))
+
         def encode(number, text, *rest):
             if isinstance(text, tuple):  # `enumerate` gives (i, (text, y, ...))
                 text, *rest = text
-            if isinstance(text, dict) != self.text_pair:
-                self.check_pairs(isinstance(text, dict))
             inputs = self.encode_strings(text)
             if not rest:
                 return inputs
@@ -231,6 +233,14 @@ class TextClassifier(RowPerText, EncoderTask):
 
     def targets_of_raw(self, x, y):
         return self.targets.encode(y, len(x.texts))
+
+    def targets_of_batch(self, y, *, is_raw):
+        if self.has_own_loss and not is_raw:
+            return self.targets.in_order(y)
+        return self.targets.in_batch(y)
+
+    def checked_targets(self, y, inputs):
+        return super().checked_targets(self.targets.in_order(y), inputs)
 
     def targets_of_ids(self, y, inputs):
         return self.targets.encode(y, len(inputs["token_ids"])), None

@@ -16,7 +16,13 @@ from tfzoo.serving import text_embedder_signatures
 from tfzoo.tasks.checks import weights_in_graph
 from tfzoo.tasks.encoder_task import EncoderTask
 from tfzoo.tasks.feeding import BATCH_SIZE
-from tfzoo.tasks.inputs import Texts, array_of, raw_texts, texts_or_one
+from tfzoo.tasks.inputs import (
+    Texts,
+    array_of,
+    raw_texts,
+    refuse_unordered,
+    texts_or_one,
+)
 from tfzoo.tasks.numeric import example_weights, numbers_of, one_column, whole_targets
 from tfzoo.tasks.predicting import RowPerText
 from tfzoo.tasks.stored_arguments import stored_task_arguments
@@ -165,6 +171,9 @@ class TextEmbedder(RowPerText, EncoderTask):
             return _names(x.texts, x.text_pairs)
         return likenesses(y, len(x.texts))
 
+    def targets_of_batch(self, y, *, is_raw):
+        return numbers_of(y, "y") if is_raw else y
+
     def targets_of_ids(self, y, inputs):
         if SECOND + "token_ids" not in inputs:
             raise ValueError(
@@ -172,14 +181,19 @@ class TextEmbedder(RowPerText, EncoderTask):
                 f"the ids of the first texts. Received: {', '.join(inputs)}"
             )
         rows = len(inputs["token_ids"])
+        refuse_unordered(y, "y")
         numbers = array_of(y)
         numbers = np.asarray(y) if numbers is None else numbers
-        if numbers.dtype.kind in "iu":
+        if numbers.dtype.kind in "iu" and not self._learns_likenesses:
             return whole_targets(numbers, 2**31 - 1, (rows, 2)), None
         return likenesses(numbers, rows), None
 
+    @property
+    def _learns_likenesses(self):
+        return isinstance(self.loss, CosineError)
+
     def target_specs_of_ids(self, y, x):
-        if y.dtype.is_integer:
+        if y.dtype.is_integer and not self._learns_likenesses:
             return tf.TensorSpec(y.shape, tf.int32), None
         return tf.TensorSpec(y.shape[:1], tf.float32), None
 

@@ -28,7 +28,7 @@ from tfzoo.tasks.inputs import texts_of, values_of
 from tfzoo.tasks.numeric import example_weights
 from tfzoo.tasks.sentences import raw_sentences, raw_word_batches, without_targets
 from tfzoo.tasks.tagging import as_rows, tagged_text, tagged_words
-from tfzoo.tasks.targets import NOT_LEARNED, Targets
+from tfzoo.tasks.targets import NOT_LEARNED, Targets, listed
 from tfzoo.tasks.token_outputs import token_outputs
 from tfzoo.text.segments import EncodedBatch
 from tfzoo.training import losses, metrics
@@ -233,6 +233,9 @@ class TokenClassifier(EncoderTask):
     def targets_of_raw(self, x, y):
         return self.targets.encode_words(y, x)
 
+    def targets_of_batch(self, y, *, is_raw):
+        return listed(y) if is_raw else y
+
     def targets_of_ids(self, y, inputs):
         found = self.targets.of_tokens(y, inputs["token_ids"].shape)
         return np.maximum(found, 0), (found >= 0).astype(np.float32)
@@ -265,11 +268,12 @@ class TokenClassifier(EncoderTask):
             prepared ids those of all tokens.
         """
         if is_batches(x):
-            x = dataset_of_batches(x, self.refusals)
+            x = dataset_of_batches(x, self, learns=False)
         if isinstance(x, tf.data.Dataset):
             x = x.map(without_targets)
         if (raw := self.raw_batches(x)) is not None:
-            x = [row for batch in raw for row in batch.to_list()]
+            with self.refusals.told():
+                x = [row for batch in raw for row in batch.to_list()]
         sentences = raw_sentences(x)
         if sentences is None:
             return self.predict_batches(x, batch_size, **kwargs)
