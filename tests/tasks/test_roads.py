@@ -701,12 +701,14 @@ def test_questions_may_come_in_a_dataset(small_encoder, tokenizer):
         np.testing.assert_allclose(task.evaluate(data, verbose=0), want, atol=1e-5)
     history = task.fit(batches((x, records)), epochs=2, verbose=0).history
     assert len(history["loss"]) == 2
-    for data in (slices(x).batch(2), batches(x)):
+    for data in (slices(x).batch(2), slices((x,)).batch(2), batches(x)):
         np.testing.assert_allclose(
             task.predict(data, verbose=0), task.predict(x), atol=1e-5
         )
     with pytest.raises(ValueError, match=r"\(questions, answers\).*, batch 0"):
         task.fit(batches((x, records, [1.0, 1.0])), verbose=0)
+    with pytest.raises(ValueError, match=r"\(questions, answers\).*tuples of 3"):
+        task.fit(slices((x, answers, [1.0, 1.0])).batch(2), verbose=0)
     ids = {"token_ids": [[2, 3]], "segment_ids": [[0, 0]], "padding_mask": [[1, 1]]}
     ids = {name: np.array(value) for name, value in ids.items()}
     assert task.predict(batches(ids, ids), verbose=0).shape == (2, 2, 2)

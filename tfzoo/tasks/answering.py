@@ -82,10 +82,16 @@ def gathered_questions(x):
         raise ValueError(
             "Raw questions are read into memory. Received: an endless dataset"
         )
+    if isinstance(x.element_spec, tuple) and len(x.element_spec) > 2:
+        raise ValueError(
+            "Batches of raw questions must be (questions,) or (questions, answers). "
+            f"Received: tuples of {len(x.element_spec)}"
+        )
     records = []
     for batch in x:
         if isinstance(batch, tuple):
-            batch = {**batch[0], "answers": batch[1]}
+            batch, *answers = batch
+            batch = {**batch, **({"answers": answers[0]} if answers else {})}
         kept = {n: batch[n] for n in ("question", "context", "answers") if n in batch}
         for row in range(len(kept["question"])):
             records.append(tf.nest.map_structure(lambda x, i=row: _plain(x[i]), kept))
