@@ -171,9 +171,15 @@ class Targets:
 
     def _of_word(self, label, row):
         number = isinstance(label, int | np.integer) and not isinstance(label, bool)
-        if number and int(label) in NOT_LEARNED:
-            return -1
-        return self._one(label, row)
+        if not number or int(label) not in NOT_LEARNED:
+            return self._one(label, row)
+        if str(label) in self.labels:
+            raise ValueError(
+                f"Where {str(label)!r} is a label, the number may be that label or a "
+                f"word that is not learned: give the name. Received: {label} in "
+                f"row {row}"
+            )
+        return -1
 
     def index_of(self, label):
         """The index of a label by its name or number."""

@@ -8,14 +8,13 @@ import numpy as np
 import tensorflow as tf
 
 from tfzoo.data.buckets import padded_batches
-from tfzoo.data.pipelines import is_whole, require_whole
+from tfzoo.data.pipelines import require_whole
 from tfzoo.data.string_batches import dense_batch
 from tfzoo.data.word_rows import (
     encode_ragged,
     encode_sentences,
     targets_of_tokens,
 )
-from tfzoo.errors import shown
 from tfzoo.layers.keywords import known_keywords
 from tfzoo.models import BACKBONES
 from tfzoo.serving import token_classifier_signatures
@@ -28,24 +27,11 @@ from tfzoo.tasks.inputs import texts_of, values_of
 from tfzoo.tasks.numeric import example_weights
 from tfzoo.tasks.sentences import raw_sentences, raw_word_batches, without_targets
 from tfzoo.tasks.tagging import as_rows, tagged_text, tagged_words
-from tfzoo.tasks.targets import NOT_LEARNED, Targets, listed
+from tfzoo.tasks.targets import Targets, listed
 from tfzoo.tasks.token_outputs import token_outputs
 from tfzoo.text.segments import EncodedBatch
 from tfzoo.training import losses, metrics
 from tfzoo.training.entities import OUTSIDE, EntityMetrics
-
-
-class WordTargets(Targets):
-    """Targets of words, where -1 and -100 stand for none unless they name labels."""
-
-    def _of_word(self, label, row):
-        if is_whole(label) and label in NOT_LEARNED and str(label) in self.labels:
-            raise ValueError(
-                f"Where {str(label)!r} is a label, the number may be that label or a "
-                f"word that is not learned: give the name. Received: {shown(label)} in "
-                f"row {row}"
-            )
-        return super()._of_word(label, row)
 
 
 @keras.saving.register_keras_serializable("tfzoo")
@@ -92,7 +78,7 @@ class TokenClassifier(EncoderTask):
         classifier_dropout=None,
         **kwargs,
     ):
-        targets = WordTargets("classification", labels)
+        targets = Targets("classification", labels)
         dropout = backbone.dropout if classifier_dropout is None else classifier_dropout
         super().__init__(
             backbone.input,
