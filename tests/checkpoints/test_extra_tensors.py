@@ -117,7 +117,6 @@ def test_a_copy_of_the_embedding_may_stand_beside_it(written):
         (lambda n: re.sub(r"^(encoder.layer|h)\.0\.", r"\g<0>_orig_mod.", n), None),
         (lambda n: re.sub(r"^(embeddings|wte)\.", r"\g<0>_orig_mod.", n), None),
     ],
-    ids=str,
 )
 def test_a_wrapper_in_the_names_is_named_and_how_to_take_it_out(
     written, backbones, name, wrap, pieces
