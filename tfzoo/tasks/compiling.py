@@ -1,6 +1,5 @@
 """What `compile()` of a task does when nothing is said."""
 
-import inspect
 import logging
 import math
 import numbers
@@ -8,7 +7,8 @@ import numbers
 import keras
 
 from tfzoo.data.pipelines import require_whole
-from tfzoo.errors import refuse_unknown, shown
+from tfzoo.errors import shown
+from tfzoo.layers.keywords import known_keywords
 from tfzoo.tasks.keras_names import loss_of_logits, metric_of_logits
 from tfzoo.training.distribution import require_supported
 from tfzoo.training.optimizers import AdamW
@@ -47,6 +47,7 @@ class AutoCompile:
     has_own_loss = False  # whether the loss is none of the task's kind
     _schedule = None  # of the automatic optimizer, planned by each `fit`
 
+    @known_keywords(*OF_KERAS)
     def compile(
         self,
         optimizer="auto",
@@ -98,9 +99,6 @@ class AutoCompile:
             "clip_norm": clip_norm,
         }
         given = {name: value for name, value in given.items() if value is not ...}
-        own = inspect.signature(AutoCompile.compile).parameters
-        own = [name for name in own if name not in ("self", "kwargs")]
-        refuse_unknown("compile", kwargs, [*own, *OF_KERAS])
         auto = isinstance(optimizer, str) and optimizer == "auto"
         own_loss = not (isinstance(loss, str) and loss == "auto")
         if given and not auto:

@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from tfzoo.data.string_batches import dense_batch
 from tfzoo.errors import shown
+from tfzoo.layers.keywords import known_keywords
 from tfzoo.tasks.feeding import BATCH_SIZE
 from tfzoo.tasks.inputs import text_of, texts_or_one
 
@@ -20,6 +21,7 @@ MOST_LOGITS = 2**25  # of a batch: 128 MB
 class GapFilling:
     """Adds `fill_mask` to a task whose model scores the words at `mask_positions`."""
 
+    @known_keywords()
     def fill_mask(self, texts, top_k=5):
         """The likeliest words for each mask token, such as `[MASK]` or `<mask>`.
 

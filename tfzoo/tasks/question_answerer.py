@@ -283,6 +283,7 @@ class QuestionAnswerer(EncoderTask):
             self.outputs_of_rows(encoded, batch_size=batch_size or BATCH_SIZE), 2
         )
 
+    @known_keywords()
     def answer(self, questions, contexts, *, top_k=1, batch_size=BATCH_SIZE):
         """The likeliest answers.
 

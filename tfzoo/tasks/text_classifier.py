@@ -303,6 +303,7 @@ class TextClassifier(RowPerText, EncoderTask):
         found = {"loss": found.pop("loss"), **found}
         return found if return_dict else list(found.values())
 
+    @known_keywords()
     def classify(self, texts, text_pairs=None, *, batch_size=BATCH_SIZE):
         """The answer for each text.
 

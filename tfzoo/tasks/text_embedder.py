@@ -11,6 +11,7 @@ from tfzoo.checkpoints.sentence_transformers import read_modules, write_modules
 from tfzoo.data.buckets import SECOND, padded_batches
 from tfzoo.data.pipelines import require_flags
 from tfzoo.layers import SentencePooling
+from tfzoo.layers.keywords import known_keywords
 from tfzoo.models import BACKBONES
 from tfzoo.serving import text_embedder_signatures
 from tfzoo.tasks.checks import weights_in_graph
@@ -269,6 +270,7 @@ class TextEmbedder(RowPerText, EncoderTask):
         spec = tf.TensorSpec(y.shape[:1], tf.float32)
         return self.refusals.call(check, [number, y], [spec])[0]
 
+    @known_keywords()
     def embed(self, texts, *, batch_size=BATCH_SIZE):
         """The vector of each text.
 

@@ -281,6 +281,7 @@ class TokenClassifier(EncoderTask):
             rows.append(found)
         return rows
 
+    @known_keywords()
     def tag(self, texts, *, batch_size=BATCH_SIZE):
         """The labels of words and, where labels name entities, the entities.
 

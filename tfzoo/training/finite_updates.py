@@ -27,15 +27,10 @@ class Guard:
 
     Args:
         model: A built and compiled `keras.Model`.
-
-    Attributes:
-        weights: Those of the model.
-        trained: The identity of each that is trained.
     """
 
     def __init__(self, model):
         self.weights = list(model.weights)
-        self.trained = [id(v) for v in model.trainable_variables]
         self._places = {id(w): i for i, w in enumerate(self.weights)}
         with model.distribute_strategy.scope():
             if not model.optimizer.built:  # no variable can be made in a branch
@@ -281,15 +276,15 @@ class FiniteUpdates:
         super().compile(*arguments, **options)
 
     def make_train_function(self, force=False):
-        trainable = self.trainable_variables
+        optimizer = getattr(self.optimizer, "inner_optimizer", self.optimizer)
+        before, now = optimizer._trainable_variables, self.trainable_variables
+        if optimizer.built and {id(v) for v in before} != {id(v) for v in now}:
+            raise ValueError(
+                "Call compile again after changing what is trainable. Received: "
+                f"{len(now)} trainable weights, before {len(before)}"
+            )
         if self.train_function is None or force:
             vars(self)["guard"] = Guard(self)
-        elif [id(v) for v in trainable] != self.guard.trained:
-            raise ValueError(
-                "What is trainable must not change after the first training step, "
-                "unless compile is called again. Received: "
-                f"{len(trainable)} trainable weights, before {len(self.guard.trained)}"
-            )
         return super().make_train_function(force)
 
     def train_step(self, data):
