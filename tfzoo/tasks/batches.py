@@ -140,7 +140,8 @@ def passes_of(x, shuffle, seed):
             if shuffle:
                 random = np.random.default_rng([seed, next(epochs)])
                 order = random.permutation(x.num_batches).tolist()
-        with concurrent.futures.ThreadPoolExecutor(max(1, x.workers)) as pool:
+        pool = concurrent.futures.ThreadPoolExecutor(max(1, x.workers))
+        try:
             waiting = collections.deque()
             for number in order:
                 waiting.append(pool.submit(x.__getitem__, number))
@@ -148,6 +149,10 @@ def passes_of(x, shuffle, seed):
                     yield waiting.popleft().result()
             while waiting:
                 yield waiting.popleft().result()
+        finally:
+            # Never waited for: a generator that nobody reads to its end is closed by
+            # Python's collector, which may run where another thread is being started.
+            pool.shutdown(wait=False, cancel_futures=True)
         x.on_epoch_end()
 
     return once

@@ -88,8 +88,8 @@ class GapFilling:
             row[: len(gaps)] = gaps
         logits = self.outputs_of({**inputs, "mask_positions": positions})
         # Ids beyond the tokenizer's vocabulary have no string.
-        logits = logits[..., : self.tokenizer.vocabulary_size]
-        scores, best = tf.math.top_k(tf.nn.softmax(logits), top_k)
+        scores = tf.nn.softmax(logits)[..., : self.tokenizer.vocabulary_size]
+        scores, best = tf.math.top_k(scores, top_k)
         return scores.numpy(), best.numpy()
 
     def _words(self, row, scores, ids):

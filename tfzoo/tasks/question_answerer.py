@@ -301,7 +301,9 @@ class QuestionAnswerer(EncoderTask):
             stands at 0. Not a list if `questions` is one question.
         """
         if isinstance(questions, str | bytes):
-            return self.answer([questions], [contexts], top_k=top_k)[0]
+            return self.answer(
+                [questions], [contexts], top_k=top_k, batch_size=batch_size
+            )[0]
         if top_k < 1:
             raise ValueError(f"top_k must be 1 or more. Received: {top_k}")
         raw = raw_questions({"question": questions, "context": contexts})
