@@ -1,5 +1,6 @@
-"""What all tests share: quiet TensorFlow and the optional real data."""
+"""What all tests share: how they run, quiet TensorFlow and the optional real data."""
 
+import gc
 import json
 import os
 import pathlib
@@ -10,8 +11,49 @@ import sys
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")  # as importing tfzoo first does
+if "PYTEST_XDIST_WORKER" in os.environ:  # a core for each worker and its children
+    os.environ["TF_NUM_INTRAOP_THREADS"] = os.environ["TF_NUM_INTEROP_THREADS"] = "1"
+    os.environ["RAYON_NUM_THREADS"] = "1"
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+from loopback_hub import hub  # noqa: F401 - a fixture
+
+for name, examples in {"quick": 25, "thorough": 500}.items():
+    settings.register_profile(
+        name,
+        max_examples=examples,
+        derandomize=name == "quick",  # CI meets no new example; `pytest -m slow` does
+        database=None,
+        deadline=None,
+        suppress_health_check=[
+            HealthCheck.function_scoped_fixture,
+            HealthCheck.too_slow,
+        ],
+    )
+
+
+def asks_for_slow(config):
+    return "slow" in config.option.markexpr.replace("not slow", "")
+
+
+def pytest_configure(config):
+    settings.load_profile("thorough" if asks_for_slow(config) else "quick")
+
+
+def pytest_xdist_auto_num_workers(config):
+    """Slow tests watch the clock and the memory, so that nothing runs beside them."""
+    return 0 if asks_for_slow(config) else min(len(os.sched_getaffinity(0)), 4)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config, items):
+    """What Hypothesis tries with a few examples is slow with many."""
+    for item in items:
+        if asks_for_slow(config) and item.get_closest_marker("hypothesis"):
+            item.add_marker(pytest.mark.slow)
+
 
 # Run in a process of its own, where TensorFlow has two virtual CPU devices.
 STARTER = """
@@ -27,6 +69,38 @@ spec.loader.exec_module(module)
 print(json.dumps(getattr(module, sys.argv[2])()))
 """
 ROOT = pathlib.Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(scope="session", autouse=True)
+def graphs_as_they_were_traced(request):
+    """Without TensorFlow's optimizer, which takes longer than small models.
+
+    The slow tests have it, and so have the processes that tests start.
+    """
+    if not asks_for_slow(request.config):
+        import tensorflow as tf
+
+        options = {"disable_meta_optimizer": True}
+        tf.config.optimizer.set_experimental_options(options)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def what_stays_is_left_to_no_collector():
+    """What outlives a file's tests is not looked through again after each new one.
+
+    Graphs are millions of objects, of which Python's collector would look at all.
+    """
+    yield
+    gc.collect()
+    gc.freeze()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_waiting_for_the_disk():
+    """Only a power cut would show whether it was waited for."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", lambda descriptor: None)
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -194,6 +194,7 @@ print(json.dumps([seconds, sorted(modules)]))
 """
 
 
+@pytest.mark.slow
 def test_the_first_use_of_a_task_imports_nothing_heavy():
     _, modules = fresh(FIRST_USE)
     heavy = {"matplotlib", "keras_hub", "tensorflow_datasets", "sklearn", "pandas"}

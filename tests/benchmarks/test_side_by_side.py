@@ -1,10 +1,11 @@
 """The harness, with contenders that only sleep and count."""
 
-import importlib.util
 import pathlib
 import textwrap
 
 import pytest
+
+from helpers import module
 
 HARNESS = pathlib.Path(__file__).resolve().parents[2] / "benchmarks" / "side_by_side.py"
 SCRIPT = """
@@ -38,16 +39,9 @@ SCRIPT = """
 """
 
 
-def load(path, name):
-    spec = importlib.util.spec_from_file_location(name, path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
 @pytest.fixture(scope="module")
 def harness():
-    return load(HARNESS, "side_by_side_under_test")
+    return module(HARNESS)
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ import keras_hub
 import numpy as np
 import pytest
 
+from helpers import random_weights
 from tfzoo.checkpoints.opening import open_checkpoint
 from tfzoo.errors import CheckpointError, TfzooError
 from tfzoo.models import BertEncoder, DistilBertEncoder, GPTDecoder, RobertaEncoder
@@ -37,10 +38,7 @@ SIZES = dict(
 def make(class_name):
     """A KerasHub backbone with weights that are not all tiny."""
     backbone = getattr(keras_hub.models, class_name)(**SIZES)
-    rng = np.random.default_rng(0)
-    for v in backbone.trainable_variables:
-        v.assign(rng.normal(size=v.shape) * 0.4 + ("gamma" in v.path))
-    return backbone
+    return random_weights(backbone, 0.4)
 
 
 @pytest.fixture(scope="module")
@@ -186,6 +184,7 @@ def test_a_tokenizer_that_is_another_one_is_refused(tmp_path, change, message):
         tokenizer_from_preset(tmp_path)
 
 
+@pytest.mark.slow
 def test_a_preset_that_keras_hub_names_comes_from_the_cache_of_kaggle(
     presets, tmp_path, monkeypatch
 ):

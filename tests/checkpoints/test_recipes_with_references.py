@@ -1,10 +1,10 @@
 """Recipes that take a preset take `hf://ORG/NAME`."""
 
-import importlib.util
 import pathlib
 
 import pytest
 
+from helpers import recipe
 from tfzoo.errors import OutputError
 from tfzoo.models import BertEncoder
 from tfzoo.text import WordPieceTokenizer
@@ -12,20 +12,6 @@ from tfzoo.text import WordPieceTokenizer
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "good", "bad", "film"]
 ROWS = [("good film", "yes"), ("bad film", "no")] * 10
-
-
-@pytest.fixture
-def recipe():
-    """A function of a name: the `main` of a recipe."""
-
-    def load(name):
-        path = ROOT / "recipes" / f"{name}.py"
-        spec = importlib.util.spec_from_file_location(name, path)
-        module = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
-        return module.main
-
-    return load
 
 
 @pytest.fixture
@@ -44,8 +30,9 @@ def on_the_hub(hub, tmp_path):
     return hub.add("org/mini", {p.name: p.read_bytes() for p in folder.iterdir()})
 
 
+@pytest.mark.slow
 def test_a_classifier_is_tuned_from_the_hub_and_its_run_knows_the_commit(
-    hub, on_the_hub, recipe, table, tmp_path, capsys
+    hub, on_the_hub, table, tmp_path, capsys
 ):
     arguments = dict(
         train=str(table),
@@ -58,9 +45,9 @@ def test_a_classifier_is_tuned_from_the_hub_and_its_run_knows_the_commit(
         max_sequence_length=8,
     )
     columns = dict(text_column="text", label_column="label")
-    finetune = recipe("finetune_classifier")
+    finetune = recipe("finetune_classifier").main
     finetune(**arguments)
-    recipe("evaluate_classifier")(str(tmp_path / "run"), str(table), **columns)
+    recipe("evaluate_classifier").main(str(tmp_path / "run"), str(table), **columns)
     assert "accuracy" in capsys.readouterr().out
 
     hub.sent.clear()

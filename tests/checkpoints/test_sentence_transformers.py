@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tfzoo.checkpoints.sentence_transformers import read_modules, write_modules
@@ -235,7 +235,6 @@ _JSON = st.recursive(
 )
 
 
-@settings(max_examples=500, deadline=None)
 @given(data=st.data())
 def test_any_other_content_is_read_or_refused(data, tmp_path_factory):
     files = json.loads(json.dumps(data.draw(st.sampled_from([V2, V6]))))

@@ -11,6 +11,7 @@ import pytest
 import safetensors
 import safetensors.numpy
 
+from helpers import random_weights
 from tfzoo.errors import CheckpointError
 from tfzoo.models import BertEncoder, GPTDecoder
 
@@ -25,10 +26,7 @@ def encoder():
     encoder = BertEncoder(
         20, 1, 2, 8, 24, max_sequence_length=10, activation="gelu", dropout=0.0
     )
-    rng = np.random.default_rng(0)
-    for v in encoder.trainable_variables:
-        v.assign(rng.normal(size=v.shape) * 0.3 + ("gamma" in v.path))
-    return encoder
+    return random_weights(encoder, 0.3)
 
 
 @pytest.fixture

@@ -152,6 +152,7 @@ def test_weights_without_targets_are_refused():
         bucketed_batches([1], 0, seed=0, epoch=0)
 
 
+@pytest.mark.slow
 def test_batches_come_fast(lengths):
     encoded = encoded_of(np.tile(lengths, 10))
     dataset = padded_batches(

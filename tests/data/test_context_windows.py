@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from tokenizers.processors import BertProcessing
 
@@ -35,7 +35,6 @@ def rows_of(encoded):
     st.lists(st.sampled_from(WORDS), max_size=60).map(" ".join),
     st.integers(0, 6),
 )
-@settings(max_examples=60, deadline=None)
 def test_windows_are_those_of_tokenizers(question, context, stride):
     theirs = rust_tokenizer(TOKENIZER)
     theirs.post_processor = BertProcessing(("[SEP]", 3), ("[CLS]", 2))

@@ -1,5 +1,6 @@
 """Sharded TFRecords, written by several processes."""
 
+import inspect
 import json
 import re
 import shutil
@@ -135,26 +136,61 @@ def test_the_files_do_not_depend_on_the_number_of_processes(
     assert done.seconds > 0
 
 
+CHANGES = {
+    "max_sequence_length": 33,
+    "max_predictions": 4,
+    "masked_fraction": 0.1,
+    "short_sequence_fraction": 0.5,
+    "duplicates": 1,
+    "shards": 2,
+    "whole_word": True,
+    "sentences": "punctuation",
+    "documents": "record",
+    "seed": 1,
+}
+
+
 def test_every_argument_changes_the_files(prepared, text_file, tokenizer, tmp_path):
+    options = {
+        name
+        for name, value in inspect.signature(
+            prepare_pretraining_data
+        ).parameters.items()
+        if value.kind is value.KEYWORD_ONLY
+    }
+    # Three that have tests of their own: of the column, the processes and the bar.
+    assert options == {*CHANGES, "text_column", "processes", "progress"}
     seen = {b"".join(contents(prepared[0]).values())}
-    for name, value in {
-        "max_sequence_length": 33,
-        "max_predictions": 4,
-        "masked_fraction": 0.1,
-        "short_sequence_fraction": 0.5,
-        "duplicates": 1,
-        "shards": 2,
-        "whole_word": True,
-        "sentences": "punctuation",
-        "documents": "record",
-        "seed": 1,
-    }.items():
+    for name, value in CHANGES.items():
         directory = tmp_path / name
         prepare(text_file, tokenizer, directory, **{name: value})
         (directory / "run.json").unlink()
         (directory / "manifest.json").unlink()
         seen.add(b"".join(contents(directory).values()))
-    assert len(seen) == 11
+    assert len(seen) == 1 + len(CHANGES)
+
+
+def test_the_column_of_the_text_is_the_one_that_is_named(tokenizer, tmp_path):
+    rows = "".join(f"one a {i}\ttwo b {i}\n" for i in range(40))
+    (tmp_path / "rows.tsv").write_text(f"first\tsecond\n{rows}")
+    files = {
+        column: prepare(
+            tmp_path / "rows.tsv", tokenizer, tmp_path / column, text_column=column
+        )
+        and contents(tmp_path / column)["pretraining-00000-of-00003.tfrecord"]
+        for column in ("first", "second")
+    }
+    assert files["first"] != files["second"]
+    with pytest.raises(DataError, match="no column 'third'"):
+        prepare(tmp_path / "rows.tsv", tokenizer, tmp_path / "c", text_column="third")
+
+
+def test_bars_are_shown_where_they_are_asked_for(text_file, tokenizer, tmp_path, capfd):
+    small = dict(duplicates=1, shards=1)
+    prepare(text_file, tokenizer, tmp_path / "quiet", progress=False, **small)
+    assert capfd.readouterr().err == ""
+    prepare(text_file, tokenizer, tmp_path / "shown", progress=True, **small)
+    assert "pairing" in capfd.readouterr().err
 
 
 def test_a_finished_directory_is_left_as_it_is(prepared, text_file, tokenizer):

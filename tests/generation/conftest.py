@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from helpers import random_weights
 from tfzoo.generation.compiled import CompiledGeneration
 from tfzoo.generation.options import GenerationOptions
 from tfzoo.models import GPTDecoder
@@ -20,10 +21,7 @@ def random_decoder(seed=0, **sizes):
         max_sequence_length=CONTEXT,
     )
     decoder = GPTDecoder(**{**arguments, **sizes})
-    rng = np.random.default_rng(seed)
-    for v in decoder.trainable_variables:
-        v.assign(rng.normal(size=v.shape) * 0.3 + ("gamma" in v.path))
-    return decoder
+    return random_weights(decoder, seed=seed)
 
 
 @pytest.fixture(scope="session")

@@ -40,6 +40,7 @@ def test_equals_numpy(
         assert score is None
 
 
+@pytest.mark.slow
 def test_alpha_0_is_greedy(compiled, generate, prompts):
     greedy = generate(compiled, prompts, max_new_tokens=40)
     found = generate(compiled, prompts, max_new_tokens=40, penalty_alpha=0.0)

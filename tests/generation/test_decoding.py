@@ -53,7 +53,9 @@ def decoded(decoder, prompts, limits, rules=None, *, jit_compile=False, width=NE
     return tokens.numpy()[: len(prompts)], counts.numpy()[: len(prompts)]
 
 
-@pytest.mark.parametrize("jit_compile", [False, True])
+@pytest.mark.parametrize(
+    "jit_compile", [False, pytest.param(True, marks=pytest.mark.slow)]
+)
 def test_a_batch_of_different_prompts_gives_what_each_gives_without_a_cache(
     decoder, prompts, expected, jit_compile
 ):
@@ -151,20 +153,24 @@ def test_graph_and_xla_draw_the_same(decoder, compiled, generate, prompts):
     assert ours == generate(compiled, prompts, **options)
 
 
+def slow(*values):
+    return pytest.param(*values, marks=pytest.mark.slow)
+
+
 @pytest.mark.parametrize(
     "options",
     [
         dict(repetition_penalty=3.0),
-        dict(presence_penalty=4.0),
-        dict(frequency_penalty=2.0),
+        slow(dict(presence_penalty=4.0)),
+        slow(dict(frequency_penalty=2.0)),
         dict(no_repeat_ngram_size=2),
         dict(bad_words_ids=[[3], [4, 5]]),
         dict(min_new_tokens=15),
-        dict(temperature=3.0, seed=1),
-        dict(top_k=3, seed=1),
+        slow(dict(temperature=3.0, seed=1)),
+        slow(dict(top_k=3, seed=1)),
         dict(top_p=0.5, seed=1),
-        dict(min_p=0.3, seed=1),
-        dict(typical_p=0.4, seed=1),
+        slow(dict(min_p=0.3, seed=1)),
+        slow(dict(typical_p=0.4, seed=1)),
     ],
     ids=lambda options: next(iter(options)),
 )
@@ -206,6 +212,7 @@ def test_the_context_can_be_filled_to_its_last_token(decoder, compiled, generate
     assert len(prompt) + len(ids) == decoder.max_sequence_length
 
 
+@pytest.mark.slow
 def test_so_can_one_that_is_no_multiple_of_a_block(make_decoder, generate):
     decoder = make_decoder(max_sequence_length=44)
     compiled = CompiledGeneration(decoder, jit_compile=False)
@@ -257,6 +264,7 @@ def test_writing_adds_columns_and_changes_no_other(jit_compile):
     assert int(result.filled) == 6
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("jit_compile", [False, True])
 def test_a_column_is_written_without_a_copy_of_the_others(jit_compile):
     array = np.zeros((4, 6, 4096, 64), np.float32)  # 25 MB

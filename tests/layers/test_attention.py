@@ -99,3 +99,20 @@ def test_a_saved_copy_agrees(arrays, tmp_path):
     copy = keras.saving.load_model(tmp_path / "a.keras")
     np.testing.assert_array_equal(model(x), copy(x))
     assert copy.layers[-1].dropout == 0.2
+
+
+def test_a_share_of_the_weights_is_dropped_and_the_others_grow():
+    """Alike scores make every weight 1 / S; an identity of values shows them."""
+    size, rate = 64, 0.25
+    layer = Attention(1, dropout=rate)
+    x = np.tile(np.eye(size, dtype=np.float32), (8, 1, 1))
+    layer(x)
+    zero = np.zeros((size, size))
+    kernels = {"query": zero, "key": zero, "value": np.eye(size)}
+    for name, kernel in {**kernels, "output_projection": np.eye(size)}.items():
+        getattr(layer, name).set_weights([kernel, np.zeros(size)])
+    np.testing.assert_allclose(layer(x), 1 / size, rtol=1e-5)
+    weights = np.asarray(layer(x, training=True))
+    dropped = weights == 0
+    assert dropped.mean() == pytest.approx(rate, abs=0.02)
+    np.testing.assert_allclose(weights[~dropped], 1 / size / (1 - rate), rtol=1e-5)

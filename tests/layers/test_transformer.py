@@ -1,3 +1,5 @@
+import inspect
+
 import keras
 import numpy as np
 import pytest
@@ -13,7 +15,7 @@ def normal(*shape, seed=0):
 
 
 def layer_with_weights(x, *args, **options):
-    layer = TransformerLayer(2, 16, **options)
+    layer = TransformerLayer(**{"num_heads": 2, "intermediate_dim": 16, **options})
     layer(x, *args)
     rng = np.random.default_rng(3)
     layer.set_weights(
@@ -91,33 +93,68 @@ def test_cross_attention_without_a_context_is_refused():
         TransformerLayer(2, 16, cross_attention=True)(normal(B, T, D))
 
 
-@pytest.mark.parametrize(
-    "options",
-    [
-        {"activation": "gelu_tanh"},
-        {"norm_first": True},
-        {"causal": True},
-        {"layer_norm_epsilon": 0.1},
-        {"cross_attention": True},
-    ],
-    ids=lambda options: next(iter(options)),
-)
-def test_every_argument_changes_the_output(options):
+# Every argument of the constructor, and whether it shows in training alone.
+CHANGES = {
+    "num_heads": (4, False),
+    "intermediate_dim": (8, False),
+    "dropout": (0.5, True),
+    "attention_dropout": (0.5, True),
+    "activation": ("gelu_tanh", False),
+    "norm_first": (True, False),
+    "causal": (True, False),
+    "cross_attention": (True, False),
+    "layer_norm_epsilon": (0.1, False),
+}
+
+
+def test_the_changes_are_those_of_every_argument_but_the_initial_spread():
+    names = {*inspect.signature(TransformerLayer.__init__).parameters}
+    assert names == {*CHANGES, "output_stddev", "self", "kwargs"}
+
+
+@pytest.mark.parametrize("name", CHANGES)
+def test_every_argument_changes_the_output(name):
     x, context = normal(B, T, D), normal(B, S, D, seed=1)
-    given = (None, context) if "cross_attention" in options else ()
+    value, training = CHANGES[name]
+    given = (None, context) if name == "cross_attention" else ()
     plain = layer_with_weights(x, dropout=0.0)
-    other = layer_with_weights(x, *given, dropout=0.0, **options)
-    assert np.abs(plain(x) - other(x, *given)).max() > 1e-5
+    other = layer_with_weights(x, *given, **{"dropout": 0.0, name: value})
+    change = np.abs(plain(x, training=True) - other(x, *given, training=True)).max()
+    assert change > 1e-5
+    if training:
+        np.testing.assert_array_equal(plain(x), other(x))
 
 
-def test_the_number_of_heads_changes_the_output():
-    x = normal(B, T, D)
-    two, four = TransformerLayer(2, 16), TransformerLayer(4, 16)
-    two(x), four(x)
-    four.set_weights(two.get_weights())
-    weights = [w * 20 for w in two.get_weights()]
-    two.set_weights(weights), four.set_weights(weights)
-    assert np.abs(two(x) - four(x)).max() > 1e-3
+@pytest.mark.parametrize(("dropout", "attention_dropout"), [(0.5, 0.0), (0.0, 0.5)])
+def test_attention_weights_and_sublayers_have_each_their_own_dropout(
+    dropout, attention_dropout
+):
+    x, context = normal(B, T, D), normal(B, S, D, seed=1)
+    layer = layer_with_weights(
+        x,
+        None,
+        context,
+        dropout=dropout,
+        attention_dropout=attention_dropout,
+        cross_attention=True,
+    )
+    for attention, other in (
+        (layer.self_attention, x),
+        (layer.context_attention, context),
+    ):
+        kept, dropped = (attention(x, other, training=t) for t in (False, True))
+        assert (np.abs(kept - dropped).max() > 0.1) == (attention_dropout > 0)
+    trained = layer(x, context=context, training=True)
+    assert np.abs(trained - layer(x, context=context)).max() > 0.1
+
+
+def test_attention_drops_as_it_is_told_or_as_the_other_sublayers():
+    rates = {
+        rate: TransformerLayer(2, 16, dropout=0.3, attention_dropout=rate)
+        for rate in (None, 0.0, 0.1)
+    }
+    found = [layer.self_attention.dropout for layer in rates.values()]
+    assert found == [0.3, 0.0, 0.1]
 
 
 def test_dropout_acts_in_training_alone():

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from helpers import random_weights
 from tfzoo.models import GPTDecoder
 
 GPT_SIZES = dict(
@@ -19,10 +20,7 @@ GPT_SIZES = dict(
 def gpt():
     """A decoder with weights that are not all tiny."""
     decoder = GPTDecoder(**GPT_SIZES)
-    rng = np.random.default_rng(0)
-    for v in decoder.trainable_variables:
-        v.assign(rng.normal(size=v.shape) * 0.2 + ("gamma" in v.path))
-    return decoder
+    return random_weights(decoder, 0.2)
 
 
 @pytest.fixture(scope="session")

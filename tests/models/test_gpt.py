@@ -2,6 +2,7 @@ import keras
 import numpy as np
 import pytest
 
+from helpers import random_weights
 from tfzoo.layers import NextTokenHead
 from tfzoo.models import GPTDecoder
 from tfzoo.models.presets import GPT
@@ -229,3 +230,41 @@ def test_a_decoder_has_as_many_parameters_as_its_sizes_say():
     assert sum(np.prod(w.shape) for w in weights) == (
         (v + p) * d + layers * in_a_layer + 2 * d
     )
+
+
+@pytest.mark.parametrize(
+    ("options", "rates"),
+    [
+        (dict(dropout=0.25), (0.25, 0.25, 0.25)),
+        (dict(dropout=0.25, attention_dropout=0.0), (0.25, 0.25, 0.0)),
+        (dict(dropout=0.25, embeddings_dropout=0.0), (0.0, 0.25, 0.25)),
+        (
+            dict(dropout=0.0, attention_dropout=0.5, embeddings_dropout=0.125),
+            (0.125, 0.0, 0.5),
+        ),
+    ],
+    ids=str,
+)
+def test_embeddings_layers_and_attention_have_each_their_own_dropout(options, rates):
+    decoder = GPTDecoder(50, 2, 2, 16, 32, **options)
+    for layer in decoder.transformer_layers:
+        found = (
+            decoder.get_layer("embeddings_dropout").rate,
+            layer.dropout_layer.rate,
+            layer.self_attention.dropout_layer.rate,
+        )
+        assert found == rates
+    copy = GPTDecoder.from_config(decoder.get_config())
+    assert copy.get_layer("embeddings_dropout").rate == rates[0]
+    assert copy.transformer_layers[1].self_attention.dropout == rates[2]
+
+
+def test_what_the_first_layer_reads_is_the_dropped_sum_of_the_embeddings(gpt_inputs):
+    decoder = random_weights(GPTDecoder(50, 1, 2, 64, 32, 0.0, embeddings_dropout=0.25))
+    first = decoder.transformer_layers[0].input
+    embeddings = keras.Model(decoder.inputs, first[0])
+    x = gpt_inputs(length=40, batch=8)
+    kept, dropped = (np.asarray(embeddings(x, training=t)) for t in (False, True))
+    zero = dropped == 0
+    assert zero.mean() == pytest.approx(0.25, abs=0.02)
+    np.testing.assert_allclose(dropped[~zero], kept[~zero] / 0.75, rtol=1e-5)

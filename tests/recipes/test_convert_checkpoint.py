@@ -1,12 +1,12 @@
 """Checkpoints that are converted open in `transformers` and compute the same."""
 
-import importlib.util
 import json
 import pathlib
 
 import numpy as np
 import pytest
 
+from helpers import recipe
 from tfzoo.errors import CheckpointError, OutputError
 from tfzoo.models import BertEncoder
 from tfzoo.tasks import MaskedLM, TextClassifier
@@ -27,11 +27,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 
 @pytest.fixture(scope="module")
 def convert():
-    path = ROOT / "recipes" / "convert_checkpoint.py"
-    spec = importlib.util.spec_from_file_location("convert_checkpoint", path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module.main
+    return recipe("convert_checkpoint").main
 
 
 @pytest.fixture(scope="module")

@@ -1,6 +1,5 @@
 """A preset becomes a served model, which is asked without this package."""
 
-import importlib.util
 import json
 import pathlib
 import subprocess
@@ -10,6 +9,7 @@ import keras
 import numpy as np
 import pytest
 
+from helpers import random_weights, recipe
 from tfzoo.errors import ExportError, OutputError, TfzooError
 from tfzoo.models import BertEncoder, GPTDecoder
 from tfzoo.tasks import (
@@ -35,26 +35,15 @@ runpy.run_path(sys.argv[0], run_name="__main__")
 """
 
 
-def load(name):
-    spec = importlib.util.spec_from_file_location(name, RECIPES / f"{name}.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
 def backbone(dtype="float32", **sizes):
     encoder = BertEncoder(14, 1, 2, 8, 16, max_sequence_length=40, dtype=dtype, **sizes)
-    rng = np.random.default_rng(5)
-    encoder.set_weights(
-        [rng.normal(0, 0.3, w.shape).astype(w.dtype) for w in encoder.get_weights()]
-    )
-    return encoder
+    return random_weights(encoder, seed=5)
 
 
 def exported(task, folder, name, **options):
     """Folder of the versions of a task, by way of a preset and the recipe."""
     task.save_to_preset(folder / name)
-    load("export_model").main(folder / name, folder / "served" / name, **options)
+    recipe("export_model").main(folder / name, folder / "served" / name, **options)
     return folder / "served" / name
 
 
@@ -87,7 +76,7 @@ def printed(capsys):
 
     def run(**arguments):
         capsys.readouterr()
-        load("predict").main(**arguments)
+        recipe("predict").main(**arguments)
         return capsys.readouterr().out.splitlines()
 
     return run
@@ -118,62 +107,60 @@ def test_json_holds_every_probability_by_its_label(mail, printed):
 def test_an_export_says_where_it_wrote_and_never_overwrites(mail, capsys):
     task, versions = mail
     preset = versions.parents[1] / "mail"
-    load("export_model").main(preset, versions)
+    recipe("export_model").main(preset, versions)
     assert f"wrote {versions / '2'}" in capsys.readouterr().out
     with pytest.raises(OutputError, match="must hold versions of one model only"):
-        load("export_model").main(preset, preset)
+        recipe("export_model").main(preset, preset)
 
 
 @pytest.fixture(scope="module")
 def gpt(tmp_path_factory):
-    """A causal language model and the folder of its versions."""
+    """A causal language model and its preset."""
     words = ByteBPETokenizer.train(["a cat"] * 3, vocabulary_size=260, progress=False)
     decoder = GPTDecoder(words.vocabulary_size, 1, 1, 8, 8, max_sequence_length=32)
-    rng = np.random.default_rng(5)
-    decoder.set_weights(
-        [rng.normal(0, 0.3, w.shape).astype(w.dtype) for w in decoder.get_weights()]
-    )
-    task, folder = CausalLM(decoder, words), tmp_path_factory.mktemp("gpt")
-    options = dict(max_new_tokens=9, temperature=0.9, top_k=7, seed=3)
-    return task, exported(task, folder, "gpt", **options)
+    random_weights(decoder, seed=5)
+    task, preset = CausalLM(decoder, words), tmp_path_factory.mktemp("gpt") / "gpt"
+    task.save_to_preset(preset)
+    return task, preset
 
 
 @pytest.mark.slow
-def test_a_model_that_generates_continues_each_line(gpt, printed):
-    task, versions = gpt
+def test_a_model_that_generates_continues_each_line(gpt, printed, tmp_path):
+    task, preset = gpt
+    options = dict(max_new_tokens=9, temperature=0.9, top_k=7, seed=3)
+    versions = tmp_path / "gpt"
+    recipe("export_model").main(preset, versions, **options)
     texts = ["a cat", "", "cat \u00e9"]
     expected = task.generate(
         texts,
-        max_new_tokens=9,
-        temperature=0.9,
-        top_k=7,
-        seed=3,
         jit_compile=False,
+        **options,
     )
     rows = printed(model=versions, text=texts, as_json=True)
     assert [json.loads(row) for row in rows] == [{"text": text} for text in expected]
-    assert load("predict").line({"text": expected[0]}) == expected[0]
+    assert recipe("predict").line({"text": expected[0]}) == expected[0]
     result = predict("--model", versions, "--json", input=b"a cat\n\xff\n")
     assert result.returncode == 0, result.stderr.decode()
     assert result.stdout.decode().splitlines()[0] == rows[0]
 
 
 def test_an_option_that_a_model_lacks_is_named(gpt, mail, tmp_path):
-    (_, generates), (_, classifies) = gpt, mail
-    export = load("export_model").main
+    (_, preset), (_, classifies) = gpt, mail
+    export = recipe("export_model").main
     with pytest.raises(ExportError, match=r"TextClassifier has no seed, top_k\."):
         export(classifies.parents[1] / "mail", tmp_path / "out", top_k=3, seed=1)
     with pytest.raises(ValueError, match="max_new_tokens must be .*Received: 0"):
-        export(generates.parents[1] / "gpt", tmp_path / "out", max_new_tokens=0)
+        export(preset, tmp_path / "out", max_new_tokens=0)
     assert not (tmp_path / "out").exists()
 
 
 def test_a_missing_preset_is_named(tmp_path):
     with pytest.raises(TfzooError, match="nothing-here"):
-        load("export_model").main(tmp_path / "nothing-here", tmp_path / "out")
+        recipe("export_model").main(tmp_path / "nothing-here", tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.slow
 def test_pairs_are_lines_with_a_tab_between(tmp_path, printed):
     task = classifier(labels=["no", "yes"], text_pair=True)
     versions = exported(task, tmp_path, "pairs")
@@ -186,7 +173,7 @@ def test_pairs_are_lines_with_a_tab_between(tmp_path, printed):
 
 
 def test_texts_come_as_the_model_takes_them(tmp_path):
-    predict = load("predict")
+    predict = recipe("predict")
     pair = ("text", "text_pair")
     with pytest.raises(
         predict.UserError, match=r"takes --text and --text-pair. Received: --text\."
@@ -207,6 +194,7 @@ def test_texts_come_as_the_model_takes_them(tmp_path):
         list(predict.lines_of(str(tmp_path / "absent.txt"), ("text",)))
 
 
+@pytest.mark.slow
 def test_a_tagger_gives_every_word_its_label(tmp_path, printed, capsys):
     labels = ["O", "B-pet", "S-pet"]
     task = TokenClassifier(backbone(pooler=False), TOKENIZER, labels)
@@ -226,7 +214,10 @@ def test_a_tagger_gives_every_word_its_label(tmp_path, printed, capsys):
     ]
 
 
-def test_questions_are_answered_out_of_their_contexts(tmp_path, printed, capsys):
+@pytest.mark.slow
+def test_questions_are_answered_out_of_their_contexts(
+    tmp_path, printed, command, capsys
+):
     task = QuestionAnswerer(backbone(pooler=False), TOKENIZER)
     versions = exported(task, tmp_path, "squad")
     assert '--question "..." --context "..."' in capsys.readouterr().out
@@ -237,16 +228,17 @@ def test_questions_are_answered_out_of_their_contexts(tmp_path, printed, capsys)
         assert row["answer"] == answer["answer"]
         assert row["score"] == pytest.approx(answer["score"], abs=1e-5)
     lines = [f"{q}\t{c}\n" for q, c in zip(questions, contexts, strict=True)]
-    result = predict("--model", versions, input="".join(lines).encode())
-    assert result.returncode == 0, result.stderr.decode()
-    assert [line.split("\t")[0] for line in result.stdout.decode().splitlines()] == [
+    result = command("predict", "--model", versions, input="".join(lines).encode())
+    assert result.returncode == 0, result.stderr
+    assert [line.split("\t")[0] for line in result.stdout.splitlines()] == [
         answer["answer"] for answer in expected
     ]
-    result = predict("--model", versions, "--text", "a")
+    result = command("predict", "--model", versions, "--text", "a")
     assert result.returncode == 1
-    assert "takes --question and --context. Received: --text." in result.stderr.decode()
+    assert "takes --question and --context. Received: --text." in result.stderr
 
 
+@pytest.mark.slow
 def test_several_labels_trained_in_bfloat16_are_served_in_float32(tmp_path, printed):
     task = classifier(
         labels=["a", "b", "c"], task="multi_label", dtype="mixed_bfloat16"
@@ -265,12 +257,13 @@ def test_several_labels_trained_in_bfloat16_are_served_in_float32(tmp_path, prin
 
 
 def test_a_regression_is_a_number_alone():
-    predict = load("predict")
+    predict = recipe("predict")
     answer = predict.described({"score": np.float32(3.25)}, labels=None)
     assert answer == {"score": 3.25}
     assert predict.line(answer) == "3.250000"
 
 
+@pytest.mark.slow
 def test_a_pretraining_preset_is_served_as_one_that_fills_gaps(tmp_path, printed):
     text = "the [MASK] runs [MASK]"
     versions = exported(
@@ -282,26 +275,26 @@ def test_a_pretraining_preset_is_served_as_one_that_fills_gaps(tmp_path, printed
     assert [[word["token"] for word in gap] for gap in gaps] == [
         [word["token"] for word in gap] for gap in expected
     ]
-    best = load("predict").line({"gaps": gaps})
+    best = recipe("predict").line({"gaps": gaps})
     assert best.split("\t")[::2] == [gap[0]["token"] for gap in expected]
 
 
-def test_a_wrong_model_is_one_line(tmp_path):
+def test_a_wrong_model_is_one_line(tmp_path, command):
     for path, message in [
         (tmp_path / "nowhere", "There must be a folder here"),
         (tmp_path, "must hold saved_model.pb or numbered versions"),
     ]:
-        result = predict("--model", path, "--text", "a")
+        result = command("predict", "--model", path, "--text", "a")
         assert result.returncode == 1
-        assert f"error: {path}: " in result.stderr.decode()
-        assert message in result.stderr.decode()
-        assert "Traceback" not in result.stderr.decode()
+        assert f"error: {path}: " in result.stderr
+        assert message in result.stderr
+        assert "Traceback" not in result.stderr
 
 
 def test_a_broken_or_foreign_saved_model_is_one_line(tmp_path):
     import tensorflow as tf
 
-    predict = load("predict")
+    predict = recipe("predict")
     (tmp_path / "saved_model.pb").write_bytes(b"not a model")
     with pytest.raises(predict.UserError, match="cannot be loaded"):
         predict.main(tmp_path, text=["a"])

@@ -1,26 +1,17 @@
 """On real data, small models learn what baselines do; skipped without the data."""
 
 import gzip
-import importlib.util
 import json
-import pathlib
 import time
 
 import pytest
 
+from helpers import recipe
 from tfzoo.data import read_examples
 from tfzoo.tasks import CausalLM
 from tfzoo.text import ByteBPETokenizer, WordPieceTokenizer
 
-RECIPES = pathlib.Path(__file__).resolve().parents[2] / "recipes"
 pytestmark = pytest.mark.slow
-
-
-def recipe(name):
-    spec = importlib.util.spec_from_file_location(name, RECIPES / f"{name}.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 def naive_bayes(learned, held_out):

@@ -1,12 +1,12 @@
 """Numbers that no training can be made of are refused by name, before any work."""
 
-import importlib.util
 import pathlib
 import re
 import sys
 
 import pytest
 
+from helpers import recipe
 from tfzoo import cli
 
 RECIPES = pathlib.Path(__file__).parents[2] / "recipes"
@@ -43,13 +43,6 @@ WRONG = [
     ("train_tokenizer", "vocabulary_size", -5),
     ("train_tokenizer", "min_frequency", 0),
 ]
-
-
-def recipe(name):
-    spec = importlib.util.spec_from_file_location(name, RECIPES / f"{name}.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 @pytest.mark.parametrize(("name", "argument", "wrong"), WRONG)

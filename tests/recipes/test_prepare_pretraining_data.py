@@ -1,6 +1,5 @@
 """The recipe runs as a command, continues, refuses and says why."""
 
-import importlib.util
 import json
 import pathlib
 import subprocess
@@ -8,6 +7,7 @@ import sys
 
 import pytest
 
+import helpers
 from tfzoo.data.pretraining import open_pretraining_data
 from tfzoo.text import WordPieceTokenizer
 
@@ -20,10 +20,7 @@ TEXT = "\n\n".join(
 
 @pytest.fixture(scope="module")
 def recipe():
-    spec = importlib.util.spec_from_file_location("prepare_pretraining_data", RECIPE)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return helpers.recipe("prepare_pretraining_data")
 
 
 @pytest.fixture

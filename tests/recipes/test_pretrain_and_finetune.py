@@ -1,6 +1,5 @@
 """The recipes in one process each way: they run, learn, continue and refuse."""
 
-import importlib.util
 import json
 import pathlib
 import sys
@@ -8,20 +7,13 @@ import sys
 import numpy as np
 import pytest
 
+from helpers import recipe
 from tfzoo.errors import CheckpointError, DataError, OutputError, TokenizerError
 from tfzoo.models import BACKBONES
 from tfzoo.tasks import BertPretrainer, TextClassifier
 from tfzoo.text import ROBERTA_TOKENS, ByteBPETokenizer, WordPieceTokenizer
 
-RECIPES = pathlib.Path(__file__).resolve().parents[2] / "recipes"
 WORDS = "the cat dog sat ran on under mat tree good bad film".split()
-
-
-def recipe(name):
-    spec = importlib.util.spec_from_file_location(name, RECIPES / f"{name}.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 @pytest.fixture(scope="module")
@@ -208,20 +200,6 @@ def test_an_output_that_holds_something_else_is_left_alone(place, tmp_path):
     with pytest.raises(OutputError, match="new, empty, or hold a run"):
         finetune(place, tmp_path / "out")
     assert [p.name for p in (tmp_path / "out").iterdir()] == ["note.txt"]
-
-
-@pytest.mark.parametrize("name", ["pretrain_bert", "finetune_classifier"])
-def test_the_help_explains_every_argument(name, monkeypatch, capsys):
-    from tfzoo import cli
-
-    module = recipe(name)
-    monkeypatch.setattr(sys, "argv", [name, "--help"])
-    with pytest.raises(SystemExit) as exit:
-        cli.run(module.main)
-    assert exit.value.code == 0
-    text = capsys.readouterr().out
-    for argument in ("--output", "--batch-size", "--learning-rate", "--seed"):
-        assert argument in text
 
 
 def test_a_wrong_path_is_one_line_on_stderr(monkeypatch, capsys):

@@ -1,26 +1,17 @@
 """The GPT recipes: they run, learn, continue and refuse."""
 
-import importlib.util
 import json
 import pathlib
-import sys
 
 import numpy as np
 import pytest
 
+from helpers import recipe
 from tfzoo.errors import CheckpointError, DataError, OutputError, TokenizerError
 from tfzoo.tasks import CausalLM
 from tfzoo.text import ByteBPETokenizer
 
-RECIPES = pathlib.Path(__file__).resolve().parents[2] / "recipes"
 WORDS = "the cat dog sat ran on under mat tree good bad film".split()
-
-
-def recipe(name):
-    spec = importlib.util.spec_from_file_location(name, RECIPES / f"{name}.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 @pytest.fixture(scope="module")
@@ -173,17 +164,3 @@ def test_an_empty_text_is_a_loud_error(place, tmp_path):
         options = {wrong: (tmp_path / "empty.txt",)}
         with pytest.raises(DataError, match="empty.txt: The file is empty"):
             recipe("pretrain_gpt").main(**arguments(place, tmp_path / wrong, **options))
-
-
-@pytest.mark.parametrize("name", ["pretrain_gpt", "finetune_gpt"])
-def test_the_help_explains_every_argument(name, monkeypatch, capsys):
-    from tfzoo import cli
-
-    module = recipe(name)
-    monkeypatch.setattr(sys, "argv", [name, "--help"])
-    with pytest.raises(SystemExit) as exit:
-        cli.run(module.main)
-    assert exit.value.code == 0
-    text = capsys.readouterr().out
-    for argument in ("--output", "--batch-size", "--learning-rate", "--documents"):
-        assert argument in text

@@ -1,11 +1,11 @@
 """The quickstart, whole but small."""
 
-import importlib.util
 import json
 import pathlib
 
 import pytest
 
+from helpers import small_quickstart
 from tfzoo.data import installed_docs
 from tfzoo.errors import OutputError
 
@@ -15,25 +15,10 @@ ANSWERS = "answers in a process that imports TensorFlow alone"
 
 @pytest.fixture
 def quickstart(monkeypatch):
-    """The recipe, with a little of the text and a few steps."""
-    path = ROOT / "recipes" / "quickstart.py"
-    spec = importlib.util.spec_from_file_location("quickstart", path)
-    recipe = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(recipe)
-    sizes = dict(num_layers=1, num_heads=2, hidden_dim=8, intermediate_dim=16)
-    monkeypatch.setattr(recipe, "SIZES", sizes)
-    monkeypatch.setattr(recipe, "VOCABULARY_SIZE", 400)
-    monkeypatch.setattr(recipe, "MAX_SEQUENCE_LENGTH", 32)
-    pretraining = dict(steps=5, batch_size=4, learning_rate=1e-3)
-    monkeypatch.setattr(recipe, "PRETRAINING", pretraining)
-    fine_tuning = dict(epochs=2, batch_size=8, learning_rate=1e-3)
-    monkeypatch.setattr(recipe, "FINE_TUNING", fine_tuning)
-    monkeypatch.setattr(recipe, "LABELLED", 8)
-    monkeypatch.setattr(recipe, "HELD_OUT", 8)
-    monkeypatch.setattr(recipe, "QUESTIONS", ["Sums an array.", "", "a\tb"])
+    """The recipe, with little of the text and a few steps."""
     monkeypatch.setattr(installed_docs, "_AREA_OF", {"json": "internet"})
     monkeypatch.setattr(installed_docs, "_LIBRARIES", {"numpy": ["lib"]})
-    return recipe
+    return small_quickstart()
 
 
 @pytest.mark.slow

@@ -1,7 +1,6 @@
 """The recipe runs as a command, and says in one line what is wrong."""
 
 import gzip
-import importlib.util
 import json
 import os
 import pathlib
@@ -10,6 +9,7 @@ import sys
 
 import pytest
 
+import helpers
 from tfzoo.errors import DataError, OutputError, TokenizerError
 from tfzoo.text import ByteBPETokenizer, WordPieceTokenizer
 
@@ -19,10 +19,7 @@ TEXT = "The zookeeper walks.\nWalking caf\u00e9s!\n\nwalked to the zoo\n" * 5
 
 @pytest.fixture(scope="module")
 def recipe():
-    spec = importlib.util.spec_from_file_location("train_tokenizer", RECIPE)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return helpers.recipe("train_tokenizer")
 
 
 @pytest.fixture
@@ -31,16 +28,11 @@ def text(tmp_path):
     return tmp_path / "a.txt"
 
 
-def command(*arguments):
-    return subprocess.run(
-        [sys.executable, RECIPE, *map(str, arguments)], capture_output=True, text=True
-    )
-
-
 def test_it_writes_a_tokenizer_and_metrics_and_says_where(text, tmp_path):
     output = tmp_path / "runs" / "tokenizer"
     flags = ["--vocabulary-size", 60, "--output", output]
-    result = command("--input", text, text, *flags)
+    arguments = [sys.executable, RECIPE, "--input", text, text, *flags]
+    result = subprocess.run(map(str, arguments), capture_output=True, text=True)
     assert result.returncode == 0, result.stderr
     assert str(output) in result.stdout
     assert "characters" in result.stderr
@@ -115,14 +107,14 @@ def test_bad_input_leaves_nothing_behind(recipe, text, tmp_path):
     assert not (tmp_path / "out").exists()
 
 
-def test_an_error_is_one_line_and_the_help_explains(tmp_path):
+def test_an_error_is_one_line_and_the_help_explains(command, tmp_path):
     flags = ["--vocabulary-size", 60, "--output", tmp_path / "out"]
-    result = command("--input", tmp_path / "absent.txt", *flags)
+    result = command("train_tokenizer", "--input", tmp_path / "absent.txt", *flags)
     assert result.returncode == 1
     assert result.stderr.splitlines()[-1].startswith("error: ")
     assert "absent.txt: The file does not exist" in result.stderr
     assert "Traceback" not in result.stderr
-    shown = command("--help").stdout
+    shown = command("train_tokenizer", "--help").stdout
     for flag in ("--input", "--vocabulary-size", "--output", "--cased"):
         assert flag in shown
     assert "must not exist, or be empty" in " ".join(shown.split())
@@ -163,8 +155,11 @@ def test_options_of_the_other_kind_are_refused(recipe, text, tmp_path, options):
     assert not (tmp_path / "out").exists()
 
 
-def test_options_of_the_other_kind_are_one_line_on_the_command_line(text, tmp_path):
-    flags = ["--vocabulary-size", 300, "--output", tmp_path / "out", "--cased"]
-    result = command("--kind", "byte_bpe", "--input", text, *flags)
+def test_options_of_the_other_kind_are_one_line_on_the_command_line(
+    command, text, tmp_path
+):
+    flags = ["--kind", "byte_bpe", "--vocabulary-size", 300, "--cased"]
+    output = tmp_path / "out"
+    result = command("train_tokenizer", "--input", text, *flags, "--output", output)
     assert result.returncode == 2
     assert result.stderr.splitlines()[-1].startswith("error: cased and alphabet_size")

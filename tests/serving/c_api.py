@@ -1,12 +1,12 @@
-"""Asks a SavedModel through TensorFlow's C library, without Python's TensorFlow.
+"""Asks SavedModels through TensorFlow's C library, without Python's TensorFlow.
 
-Usage: python c_api.py TENSORFLOW_FOLDER SAVED_MODEL < REQUESTS
+Usage: python c_api.py TENSORFLOW_FOLDER
 
-REQUESTS is a JSON list of [signature, {input: [dtype, shape, flat values]}] with dtype
-"int32", "int64", "float32" or "string". Prints one JSON object: `methods` (signature
--> method name), `answers` (for each request {output: [shape, flat values]} or the
-error's text), `ops` (all that the library knows) and `modules` (all that Python
-imported).
+Each line of the standard input is a JSON list of a SavedModel's path and of requests,
+[signature, {input: [dtype, shape, flat values]}] with dtype "int32", "int64", "float32"
+or "string". It is answered by a line, one JSON object: `methods` (signature -> method
+name), `answers` (for each request {output: [shape, flat values]} or the error's text),
+`ops` (all that the library knows) and `modules` (all that Python imported).
 """
 
 import ctypes
@@ -217,23 +217,28 @@ def load_library(folder):
     return library
 
 
-def main(folder, path):
+def main(folder):
     library = load_library(folder)
-    model = SavedModel(library, path)
-    answers = []
-    for name, inputs in json.load(sys.stdin):
-        try:
-            answers.append(model.run(name, inputs))
-        except RuntimeError as e:
-            answers.append(str(e))
     ops = fields(content(POINTER(library.TF_GetAllOpList())))[1]
-    result = {
-        "methods": {name: known["method"] for name, known in model.signatures.items()},
-        "answers": answers,
-        "ops": [fields(op)[1][0].decode() for op in ops],
-        "modules": sorted(sys.modules),
-    }
-    print(json.dumps(result))
+    for line in sys.stdin:
+        path, requests = json.loads(line)
+        model = SavedModel(library, path)
+        result = {
+            "methods": {
+                name: known["method"] for name, known in model.signatures.items()
+            },
+            "answers": [answer(model, *request) for request in requests],
+            "ops": [fields(op)[1][0].decode() for op in ops],
+            "modules": sorted(sys.modules),
+        }
+        print(json.dumps(result), flush=True)
+
+
+def answer(model, name, inputs):
+    try:
+        return model.run(name, inputs)
+    except RuntimeError as e:
+        return str(e)
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """A small classifier, masked and causal language model, each exported once."""
 
+import json
 import pathlib
 import subprocess
 import sys
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from helpers import random_weights
 from tfzoo.layers import MaskedLMHead
 from tfzoo.models import BertEncoder, GPTDecoder
 from tfzoo.serving import (
@@ -36,11 +38,7 @@ def encoder():
     encoder = BertEncoder(
         len(VOCABULARY), 1, 2, 16, 32, dropout=0.1, max_sequence_length=MAX_LENGTH
     )
-    rng = np.random.default_rng(7)
-    encoder.set_weights(
-        [rng.normal(0, 0.5, w.shape).astype("float32") for w in encoder.get_weights()]
-    )
-    return encoder
+    return random_weights(encoder, 0.5, seed=7)
 
 
 @pytest.fixture(scope="session")
@@ -120,10 +118,7 @@ def causal_lm():
     decoder = GPTDecoder(
         tokenizer.vocabulary_size, 1, 2, 16, 32, max_sequence_length=MAX_LENGTH
     )
-    rng = np.random.default_rng(7)
-    for v in decoder.trainable_variables:
-        v.assign(rng.normal(size=v.shape) * 0.3 + ("gamma" in v.path))
-    return CausalLM(decoder, tokenizer)
+    return CausalLM(random_weights(decoder, seed=7), tokenizer)
 
 
 @pytest.fixture(scope="session")
@@ -137,6 +132,22 @@ def exported_causal_lm(causal_lm, tmp_path_factory):
 def served_causal_lm(exported_causal_lm):
     """Its signatures, loaded."""
     return tf.saved_model.load(exported_causal_lm).signatures
+
+
+@pytest.fixture(scope="session")
+def c_library(here):
+    """What TensorFlow's C library says of a SavedModel's path and requests: `c_api`."""
+    command = [sys.executable, here / "c_api.py", tf.sysconfig.get_lib()]
+    pipes = dict(stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    with subprocess.Popen(command, **pipes) as process:
+
+        def ask(path, requests):
+            process.stdin.write(json.dumps([str(path), requests]) + "\n")
+            process.stdin.flush()
+            return json.loads(process.stdout.readline())
+
+        yield ask
+        process.stdin.close()
 
 
 @pytest.fixture

@@ -1,6 +1,5 @@
 """What the signatures of a model that answers questions answer."""
 
-import json
 import re
 
 import keras
@@ -92,8 +91,11 @@ def ask(served, questions, contexts):
 
 
 @pytest.mark.parametrize("unanswerable", [False, True])
-def test_the_best_span_of_all_windows_is_the_answer(serve, expected, unanswerable):
-    answer = ask(serve(unanswerable=unanswerable), QUESTIONS, CONTEXTS)
+def test_the_best_span_of_all_windows_is_the_answer(
+    served, serve, expected, unanswerable
+):
+    served = serve(unanswerable=True) if unanswerable else served
+    answer = ask(served, QUESTIONS, CONTEXTS)
     assert sorted(answer) == ["answer", "end", "score", "start"]
     for row, texts in enumerate(zip(QUESTIONS, CONTEXTS, strict=True)):
         text, score, start, end = expected(*texts, unanswerable)
@@ -146,9 +148,14 @@ def test_token_ids_get_the_models_logits(served, model):
         served.functions["token_ids"](**wrong)
 
 
-def test_the_saved_model_answers_its_own_warm_up(served, tmp_path):
-    version = export_version(tmp_path / "answers", served)
-    signatures = tf.saved_model.load(str(version)).signatures
+@pytest.fixture(scope="module")
+def exported(served, tmp_path_factory):
+    return export_version(tmp_path_factory.mktemp("saved_models") / "answers", served)
+
+
+@pytest.mark.slow
+def test_the_saved_model_answers_its_own_warm_up(served, exported):
+    signatures = tf.saved_model.load(str(exported)).signatures
     lengths = set()
     for request in served.warmup:
         inputs = {k: tf.constant(v) for k, v in request.inputs.items()}
@@ -159,16 +166,13 @@ def test_the_saved_model_answers_its_own_warm_up(served, tmp_path):
     assert lengths == {32, 64, 72}
 
 
-def test_the_c_library_answers_strings(served, tmp_path, python, here):
-    version = export_version(tmp_path / "answers", served)
+@pytest.mark.slow
+def test_the_c_library_answers_strings(served, exported, c_library):
     inputs = {
         "question": ["string", [len(QUESTIONS)], QUESTIONS],
         "context": ["string", [len(CONTEXTS)], CONTEXTS],
     }
-    sent = json.dumps([["serving_default", inputs]])
-    library = tf.sysconfig.get_lib()
-    printed = python(here / "c_api.py", library, version, input=sent)
-    (answer,) = json.loads(printed)["answers"]
+    (answer,) = c_library(exported, [["serving_default", inputs]])["answers"]
     expected = ask(served, QUESTIONS, CONTEXTS)
     assert answer["answer"][1] == [text.decode() for text in expected["answer"]]
     for name in ("start", "end"):

@@ -59,6 +59,7 @@ def check_answers(answers, served):
     assert "token_ids must be at least 0 and below] [16] [Received:] [99]" in bad_id
 
 
+@pytest.mark.slow
 def test_tensorflow_without_keras_answers_strings(exported, served, python, here):
     script = here / "tensorflow_alone.py"
     printed = json.loads(python(script, exported, input=json.dumps(requests())))
@@ -66,10 +67,9 @@ def test_tensorflow_without_keras_answers_strings(exported, served, python, here
 
 
 def test_the_c_library_without_pythons_tensorflow_answers_strings(
-    exported, served, python, here
+    exported, served, c_library
 ):
-    script = here / "c_api.py"
-    printed = json.loads(python(script, FOLDER, exported, input=json.dumps(requests())))
+    printed = c_library(exported, requests())
     check_answers(printed["answers"], served)
     assert not [name for name in printed["modules"] if "tensorflow" in name]
     assert printed["methods"]["examples"] == "tensorflow/serving/classify"
@@ -78,12 +78,11 @@ def test_the_c_library_without_pythons_tensorflow_answers_strings(
     assert stored <= set(printed["ops"])
 
 
-def test_the_c_library_fills_gaps(exported_masked_lm, served_masked_lm, python, here):
+@pytest.mark.slow
+def test_the_c_library_fills_gaps(exported_masked_lm, served_masked_lm, c_library):
     text = "the [MASK] runs [MASK]"
     sent = [["serving_default", {"text": ["string", [2], [text, "dog"]]}]]
-    script = here / "c_api.py"
-    printed = python(script, FOLDER, exported_masked_lm, input=json.dumps(sent))
-    (answer,) = json.loads(printed)["answers"]
+    (answer,) = c_library(exported_masked_lm, sent)["answers"]
     expected = served_masked_lm.functions["serving_default"](text=tf.constant([text]))
     assert answer["tokens"][0] == answer["scores"][0] == [2, 2, 3]
     words = [word.decode() for word in expected["tokens"].numpy().ravel()]
@@ -149,12 +148,10 @@ def test_tensorflow_without_keras_generates(
     check_generation(json.loads(printed)["answers"], served_causal_lm)
 
 
-def test_the_c_library_generates(exported_causal_lm, served_causal_lm, python, here):
+@pytest.mark.slow
+def test_the_c_library_generates(exported_causal_lm, served_causal_lm, c_library):
     matrix = ["serving_default", {"prompt": ["string", [2, 1], ["a", "b"]]}]
-    sent = json.dumps([matrix, *generation_requests()])
-    printed = json.loads(
-        python(here / "c_api.py", FOLDER, exported_causal_lm, input=sent)
-    )
+    printed = c_library(exported_causal_lm, [matrix, *generation_requests()])
     refused, *answers = printed["answers"]
     assert "prompt must be a vector. Received the shape:] [2 1]" in refused
     check_generation(answers, served_causal_lm)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from helpers import random_weights
 from tfzoo.models import BertEncoder
 from tfzoo.serving import core, text_parts
 from tfzoo.tasks import (
@@ -35,10 +36,7 @@ def task_of(kind, tokenizer):
     encoder = BertEncoder(
         tokenizer.vocabulary_size, 1, 2, 16, 32, max_sequence_length=40
     )
-    rng = np.random.default_rng(7)
-    encoder.set_weights(
-        [rng.normal(0, 0.5, w.shape).astype("float32") for w in encoder.get_weights()]
-    )
+    random_weights(encoder, 0.5, seed=7)
     labels = [["a", "b", "O"]] if kind in (TextClassifier, TokenClassifier) else []
     return kind(encoder, tokenizer, *labels)
 
@@ -104,6 +102,7 @@ def byte_bpe():
     )
 
 
+@pytest.mark.slow
 def test_a_classifier_answers_in_parts_what_it_answers_at_once(wordpiece, monkeypatch):
     check_parts(task_of(TextClassifier, wordpiece), monkeypatch)
 

@@ -213,6 +213,7 @@ def test_pairs_are_two_segments(serve, reference):
     np.testing.assert_allclose(scores, expected, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_several_labels_each_have_a_probability_of_their_own(serve, reference):
     served = serve(task="multi_label")
     answer = ask(served, "serving_default", text=texts_of(*TEXTS))
@@ -224,6 +225,7 @@ def test_several_labels_each_have_a_probability_of_their_own(serve, reference):
     assert served.methods["examples"] == "classify"
 
 
+@pytest.mark.slow
 def test_a_regression_answers_a_score_alone(serve, reference):
     served = serve(task="regression", labels=None)
     answer = ask(served, "serving_default", text=texts_of(*TEXTS))

@@ -1,6 +1,5 @@
 """What the signatures of a model that labels words answer."""
 
-import json
 import re
 
 import keras
@@ -159,23 +158,27 @@ def test_an_id_outside_the_range_is_named(served):
         )
 
 
-def test_the_saved_model_answers_its_own_warm_up(served, tmp_path):
-    version = export_version(tmp_path / "tags", served)
-    signatures = tf.saved_model.load(str(version)).signatures
+@pytest.fixture(scope="module")
+def exported(served, tmp_path_factory):
+    return export_version(tmp_path_factory.mktemp("saved_models") / "tags", served)
+
+
+@pytest.mark.slow
+def test_the_saved_model_answers_its_own_warm_up(served, exported):
+    signatures = tf.saved_model.load(str(exported)).signatures
     for request in served.warmup:
         inputs = {k: tf.constant(v) for k, v in request.inputs.items()}
         answer = signatures[request.signature](**inputs)
         if request.signature == "serving_default":
             assert answer["num_words"].numpy() == len(request.inputs["text"][0].split())
-    assert (version / "assets.extra" / "labels.txt").read_text().split() == list(LABELS)
+    assert (exported / "assets.extra" / "labels.txt").read_text().split() == list(
+        LABELS
+    )
 
 
-def test_the_c_library_labels_words(served, tmp_path, python, here):
-    version = export_version(tmp_path / "tags", served)
+def test_the_c_library_labels_words(served, exported, c_library):
     sent = [["serving_default", {"text": ["string", [len(TEXTS)], TEXTS]}]]
-    library = tf.sysconfig.get_lib()
-    printed = python(here / "c_api.py", library, version, input=json.dumps(sent))
-    (answer,) = json.loads(printed)["answers"]
+    (answer,) = c_library(exported, sent)["answers"]
     expected = ask(served, *TEXTS)
     for name in ("words", "labels"):
         assert answer[name][1] == [text.decode() for text in expected[name].ravel()]

@@ -244,26 +244,28 @@ def test_rows_of_ids_keep_their_end_or_their_beginning():
     assert dense.shape == (0, 1) and counts.shape == (0,)
 
 
-def test_rows_that_are_computed_in_parts_get_what_they_get_alone(
-    causal_lm, monkeypatch
+@pytest.mark.slow
+def test_rows_that_are_computed_in_parts_get_what_they_get_at_once(
+    causal_lm, served_causal_lm, monkeypatch
 ):
-    prompts = [p for p in PROMPTS for _ in range(3)] + ["dog"] * 5
+    prompts = tf.constant([p for p in PROMPTS for _ in range(3)] + ["dog"] * 5)
 
-    def answers():
-        functions = causal_lm_signatures(
-            causal_lm.backbone, causal_lm.tokenizer, max_new_tokens=9
-        ).functions
+    def answers(signatures):
         return (
-            texts_of(functions["serving_default"](prompt=tf.constant(prompts))["text"]),
-            functions["score"](text=tf.constant(prompts)),
+            texts_of(signatures["serving_default"](prompt=prompts)["text"]),
+            signatures["score"](text=prompts),
         )
 
-    together, scores = answers()
+    together, scores = answers(served_causal_lm)
     monkeypatch.setattr(text_generation, "PART_BYTES", 1 << 16)
     monkeypatch.setattr(text_scoring, "PART", 100)
     monkeypatch.setattr(text_scoring, "TOKENS_AT_ONCE", 7)
     monkeypatch.setattr(text_parts, "TEXT_PART", 100)
-    in_parts, their_scores = answers()
+    in_parts, their_scores = answers(
+        causal_lm_signatures(
+            causal_lm.backbone, causal_lm.tokenizer, max_new_tokens=NEW
+        ).functions
+    )
     assert in_parts == together
     assert len({*together}) == len(PROMPTS) + 1
     np.testing.assert_array_equal(scores["token_count"], their_scores["token_count"])

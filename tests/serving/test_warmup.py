@@ -60,6 +60,7 @@ def test_every_signature_answers_a_record_of_every_length(exported, tokenizer):
     }
 
 
+@pytest.mark.slow
 def test_a_masked_language_model_is_warmed_with_a_gap(exported_masked_lm):
     signatures = tf.saved_model.load(exported_masked_lm).signatures
     shapes = collections.Counter()
@@ -70,6 +71,7 @@ def test_a_masked_language_model_is_warmed_with_a_gap(exported_masked_lm):
     assert shapes == {("serving_default", 1, 1, 3): 3, ("token_ids", 1, 1, 16): 3}
 
 
+@pytest.mark.slow
 def test_a_model_that_generates_answers_its_records(
     exported_causal_lm, served_causal_lm
 ):
@@ -109,6 +111,7 @@ def test_a_compiled_model_that_generates_is_warmed_at_every_shape(causal_lm):
     }
 
 
+@pytest.mark.slow
 def test_a_regression_is_warmed_through_the_regress_api(serve, tmp_path):
     served = serve(task="regression", labels=None)
     requests = [request for request in served.warmup if request.method == "regress"]

@@ -1,10 +1,15 @@
 """A small vocabulary and backbone that the tests of tasks share."""
 
+import functools
+
 import numpy as np
 import pytest
+import tensorflow as tf
 
+from helpers import random_weights
 from tfzoo.models import BertEncoder, GPTDecoder
 from tfzoo.text import ByteBPETokenizer, WordPieceTokenizer
+from tfzoo.text.graph_engine import GraphEngine
 
 WORDS = "the a cat dog sat ran on under mat tree good bad very not was film".split()
 
@@ -15,6 +20,36 @@ def tokenizer():
     special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
     pieces = [*letters, *(f"##{c}" for c in letters[:26])]
     return WordPieceTokenizer([*special, *pieces, *[w for w in WORDS if len(w) > 1]])
+
+
+class WholeWords(WordPieceTokenizer):
+    """Reads known words with spaces between as `WordPieceTokenizer` does, no others.
+
+    Its graph has few operations, for tests of what is done with ids: data sets trace
+    and instantiate the graph of a tokenizer anew in every call of `fit`.
+    """
+
+    @functools.cached_property
+    def graph(self):
+        return _WholeWordsGraph(self, "whole_words")
+
+
+class _WholeWordsGraph(GraphEngine):
+    def __call__(self, texts):
+        words = tf.strings.split(texts)
+        known = tf.equal(words.flat_values[:, None], self._tokenizer.vocabulary)
+        ids = tf.argmax(known, axis=1, output_type=tf.int32)
+        are_known = tf.debugging.Assert(tf.reduce_all(ids > 0), [words.flat_values])
+        with tf.control_dependencies([are_known]):
+            return words.with_flat_values(tf.identity(ids))
+
+    def in_bounds(self, texts, token=None):
+        return self(texts)
+
+
+@pytest.fixture(scope="session")
+def whole_words(tokenizer):
+    return WholeWords(tokenizer.vocabulary)
 
 
 @pytest.fixture
@@ -31,10 +66,7 @@ def make_encoder(tokenizer):
             max_sequence_length=32,
         )
         encoder = BertEncoder(**{**sizes, **options})
-        rng = np.random.default_rng(0)
-        for v in encoder.trainable_variables:
-            v.assign(rng.normal(size=v.shape) * 0.2 + ("gamma" in v.path))
-        return encoder
+        return random_weights(encoder, 0.2)
 
     return make
 
@@ -58,10 +90,7 @@ def make_gpt(byte_tokenizer):
             max_sequence_length=32,
         )
         decoder = GPTDecoder(**{**sizes, **options})
-        rng = np.random.default_rng(0)
-        for v in decoder.trainable_variables:
-            v.assign(rng.normal(size=v.shape) * 0.2 + ("gamma" in v.path))
-        return decoder
+        return random_weights(decoder, 0.2)
 
     return make
 
@@ -87,9 +116,6 @@ def small_encoder(tokenizer):
         encoder = BertEncoder(
             tokenizer.vocabulary_size, 1, 2, 16, 32, dropout=0.0, max_sequence_length=32
         )
-        rng = np.random.default_rng(0)
-        for v in encoder.trainable_variables:
-            v.assign(rng.normal(size=v.shape) * 0.2 + ("gamma" in v.path))
-        return encoder
+        return random_weights(encoder, 0.2)
 
     return make

@@ -42,6 +42,7 @@ def test_masked_words_train_on_text_and_gaps_get_readable_answers(masked_lm, tex
         masked_lm.fill_mask(["a [MASK]"])
 
 
+@pytest.mark.slow
 def test_a_served_gap_gets_the_answers_of_fill_mask(masked_lm, tmp_path):
     version = masked_lm.export_version(tmp_path / "gaps", top_k=4)
     served = tf.saved_model.load(version).signatures["serving_default"]

@@ -22,15 +22,15 @@ slices = tf.data.Dataset.from_tensor_slices
 
 
 @pytest.fixture(scope="module")
-def classifier(small_encoder, tokenizer):
-    task = TextClassifier(small_encoder(), tokenizer, LABELS)
+def classifier(small_encoder, whole_words):
+    task = TextClassifier(small_encoder(), whole_words, LABELS)
     task.compile(optimizer=keras.optimizers.SGD(0.1), run_eagerly=True)
     return task
 
 
 @pytest.fixture(scope="module")
-def regression(small_encoder, tokenizer):
-    task = TextClassifier(small_encoder(), tokenizer, task="regression")
+def regression(small_encoder, whole_words):
+    task = TextClassifier(small_encoder(), whole_words, task="regression")
     task.compile(optimizer=keras.optimizers.SGD(0.1), run_eagerly=True)
     return task
 
@@ -112,7 +112,9 @@ def test_a_number_or_weight_that_is_not_finite_is_refused(regression, ids, road)
     ],
     ids=["negative", "too large", "segment", "mask"],
 )
-@pytest.mark.parametrize("mode", ["eager", "graph", "xla"])
+@pytest.mark.parametrize(
+    "mode", ["eager", "graph", pytest.param("xla", marks=pytest.mark.slow)]
+)
 def test_an_id_out_of_range_is_refused_in_all_modes(classifier, ids, change, mode):
     changes, message = change
     wrong = {name: values.copy() for name, values in ids.items()}
@@ -162,21 +164,21 @@ def test_ids_of_another_kind_are_refused(classifier, ids):
 
 
 def test_targets_of_the_other_tasks_are_checked(
-    small_encoder, make_gpt, tokenizer, byte_tokenizer, ids
+    small_encoder, make_gpt, whole_words, byte_tokenizer, ids
 ):
-    size, rows = tokenizer.vocabulary_size, np.ones((4, 2), np.int32)
+    size, rows = whole_words.vocabulary_size, np.ones((4, 2), np.int32)
     encoder = small_encoder()
     masked = {**ids, "mask_positions": rows}
     two = {f"second_{name}": values for name, values in ids.items()} | ids
     length = ids["token_ids"].shape[1]
     gpt_ids = {"token_ids": rows, "padding_mask": rows}
-    pretrainer = BertPretrainer(encoder, tokenizer)
+    pretrainer = BertPretrainer(encoder, whole_words)
     both = {"masked_words": rows, "next_sentence": [0, 1, 0, 1]}
     for task, x, y, message in (
-        (MaskedLM(encoder, tokenizer), masked, rows * size, f"0 to {size - 1}"),
-        (MaskedLM(encoder, tokenizer), masked, rows[:, :1], "shape"),
+        (MaskedLM(encoder, whole_words), masked, rows * size, f"0 to {size - 1}"),
+        (MaskedLM(encoder, whole_words), masked, rows[:, :1], "shape"),
         (
-            MaskedLM(encoder, tokenizer),
+            MaskedLM(encoder, whole_words),
             {**masked, "mask_positions": rows * length},
             rows,
             "mask_positions must be 0",
@@ -184,10 +186,10 @@ def test_targets_of_the_other_tasks_are_checked(
         (CausalLM(make_gpt(), byte_tokenizer), gpt_ids, -rows, "Received: -1"),
         (pretrainer, masked, {**both, "next_sentence": [0, 1, 2, 0]}, "0 to 1.*2"),
         (pretrainer, masked, rows, "dict of masked_words, next_sentence"),
-        (QuestionAnswerer(encoder, tokenizer), ids, rows * length, "0 to"),
-        (TextEmbedder(encoder, tokenizer), two, [0.0, 1.0, 5.0, 0.0], "-1 to 1.*5.0"),
+        (QuestionAnswerer(encoder, whole_words), ids, rows * length, "0 to"),
+        (TextEmbedder(encoder, whole_words), two, [0.0, 1.0, 5.0, 0.0], "-1 to 1.*5.0"),
         (
-            TokenClassifier(encoder, tokenizer, LABELS),
+            TokenClassifier(encoder, whole_words, LABELS),
             ids,
             ids["token_ids"] * 0 + 2,
             "Received: 2",
@@ -199,8 +201,8 @@ def test_targets_of_the_other_tasks_are_checked(
         refused(task, (slices((x, y)).batch(4),), message)
 
 
-def test_an_embedder_wants_the_ids_of_both_texts(small_encoder, tokenizer, ids):
-    task = TextEmbedder(small_encoder(), tokenizer)
+def test_an_embedder_wants_the_ids_of_both_texts(small_encoder, whole_words, ids):
+    task = TextEmbedder(small_encoder(), whole_words)
     task.compile(keras.optimizers.SGD(0.1), run_eagerly=True)
     pairs = np.arange(8).reshape(4, 2)
     refused(task, (ids, pairs), "trained on pairs: second_token_ids")
@@ -208,8 +210,8 @@ def test_an_embedder_wants_the_ids_of_both_texts(small_encoder, tokenizer, ids):
     refused(task, (part, pairs), "takes raw text.*second_token_ids")
 
 
-def test_words_marked_as_not_learned_count_for_nothing(small_encoder, tokenizer):
-    task = TokenClassifier(small_encoder(), tokenizer, ["O", "B-pet", "I-pet"])
+def test_words_marked_as_not_learned_count_for_nothing(small_encoder, whole_words):
+    task = TokenClassifier(small_encoder(), whole_words, ["O", "B-pet", "I-pet"])
     task.compile(optimizer=keras.optimizers.SGD(0.0), run_eagerly=True)
     x = [["the", "cat", "sat"], ["a", "dog"]]
     want = task.evaluate([["the", "cat", "sat"]], [["O", "B-pet", "O"]], verbose=0)
@@ -222,8 +224,8 @@ def test_words_marked_as_not_learned_count_for_nothing(small_encoder, tokenizer)
     assert task.evaluate(ragged, verbose=0) == pytest.approx(want, abs=1e-5)
 
 
-def test_labels_that_are_numbers_go_by_their_names(small_encoder, tokenizer):
-    task = TextClassifier(small_encoder(), tokenizer, ["1", "2", "3"])
+def test_labels_that_are_numbers_go_by_their_names(small_encoder, whole_words):
+    task = TextClassifier(small_encoder(), whole_words, ["1", "2", "3"])
     task.compile(optimizer=keras.optimizers.SGD(0.0))
     names = ["1", "3", "2", "1"]
     want = task.evaluate(X, names, verbose=0)
@@ -233,17 +235,17 @@ def test_labels_that_are_numbers_go_by_their_names(small_encoder, tokenizer):
             task.evaluate(*data, verbose=0)
     for data in ((slices((X, names)).batch(4),), (task.training_data(X, names),)):
         np.testing.assert_allclose(task.evaluate(*data, verbose=0), want, atol=1e-5)
-    counted = TextClassifier(small_encoder(), tokenizer, ["0", "1"])
+    counted = TextClassifier(small_encoder(), whole_words, ["0", "1"])
     np.testing.assert_array_equal(counted.targets.encode([0, 1], 2), [0, 1])
 
 
 @pytest.mark.parametrize(
     "labels", [{"a", "b"}, {"a": 0, "b": 1}, "ab", (x for x in "ab"), None, ["a", 1]]
 )
-def test_labels_have_an_order(small_encoder, tokenizer, labels):
+def test_labels_have_an_order(small_encoder, whole_words, labels):
     for task in (TextClassifier, TokenClassifier):
         with pytest.raises(ValueError, match="labels must be"):
-            task(small_encoder(), tokenizer, labels)
+            task(small_encoder(), whole_words, labels)
 
 
 def test_train_on_batch_checks_what_it_is_given(classifier, ids):

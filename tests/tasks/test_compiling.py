@@ -383,6 +383,7 @@ def test_a_loss_of_the_users_own_has_targets_of_its_own(classifier):
         classifier.fit(ids, y, verbose=0)
 
 
+@pytest.mark.slow
 def test_a_gpt_keeps_its_optimizer_too(make_gpt, byte_tokenizer):
     task = CausalLM(make_gpt(), byte_tokenizer)
     for _ in range(2):

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from helpers import random_weights
 from tfzoo.models import DistilBertEncoder, RobertaEncoder
 from tfzoo.tasks import (
     MaskedLM,
@@ -39,10 +40,7 @@ def parts(request, texts, tokenizer):
         encoder = DistilBertEncoder(
             tokenizer.vocabulary_size, max_sequence_length=48, **SIZES
         )
-    rng = np.random.default_rng(0)
-    for v in encoder.trainable_variables:
-        v.assign(rng.normal(size=v.shape) * 0.2 + ("gamma" in v.path))
-    return encoder, tokenizer
+    return random_weights(encoder, 0.2), tokenizer
 
 
 def trained(task, *data, epochs=3):
@@ -93,6 +91,7 @@ def test_gaps_are_filled(parts, texts, served):
                 assert score == pytest.approx(word["score"], abs=1e-5)
 
 
+@pytest.mark.slow
 def test_words_are_labelled(parts, texts, served):
     words = [text.split() for text in texts[0]]
     labels = [["B-pet" if w in ("cat", "dog") else "O" for w in row] for row in words]

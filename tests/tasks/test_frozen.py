@@ -105,8 +105,16 @@ def test_a_frozen_layer_in_a_model_of_ones_own_is_frozen_after_loading(tmp_path)
     assert not trained(keras.saving.load_model(tmp_path / "a.keras"))
 
 
-@pytest.mark.parametrize("options", [{}, {"run_eagerly": True}], ids=str)
-@pytest.mark.parametrize("before", [True, False])
+@pytest.mark.parametrize(
+    ("before", "options"),
+    [
+        (True, {}),
+        (False, {"run_eagerly": True}),
+        pytest.param(False, {}, marks=pytest.mark.slow),
+        pytest.param(True, {"run_eagerly": True}, marks=pytest.mark.slow),
+    ],
+    ids=str,
+)
 def test_what_is_trained_changes_with_compile_alone(task, before, options, tmp_path):
     task.backbone.trainable = before
     task.compile(keras.optimizers.SGD(0.1), **options)

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from helpers import random_weights
 from tfzoo.generation.neutral import NEUTRAL
 from tfzoo.models import GPTDecoder
 from tfzoo.tasks import CausalLM
@@ -25,10 +26,7 @@ def decoder_for(tokenizer, seed=0, **sizes):
         max_sequence_length=64,
     )
     decoder = GPTDecoder(**{**arguments, **sizes})
-    rng = np.random.default_rng(seed)
-    for v in decoder.trainable_variables:
-        v.assign(rng.normal(size=v.shape) * 0.3 + ("gamma" in v.path))
-    return decoder
+    return random_weights(decoder, seed=seed)
 
 
 @pytest.fixture(scope="module")
@@ -59,6 +57,7 @@ def test_the_full_text_begins_with_the_prompt(generate, plain):
     assert full == [p + text for p, text in zip(PROMPTS, plain, strict=True)]
 
 
+@pytest.mark.slow
 def test_xla_gives_the_same(model, plain):
     assert model.generate(PROMPTS, max_new_tokens=20) == plain
 
@@ -307,7 +306,10 @@ def test_a_column_of_a_data_frame_is_read_and_a_missing_text_is_told(model, gene
     ],
     ids=str,
 )
-@pytest.mark.parametrize("place", ["token_embedding", "position_embedding"])
+@pytest.mark.parametrize(
+    "place",
+    ["position_embedding", pytest.param("token_embedding", marks=pytest.mark.slow)],
+)
 def test_a_model_that_is_not_finite_is_told_instead_of_garbage(
     byte_tokenizer, model, options, place
 ):

@@ -3,6 +3,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from helpers import random_weights
 from tfzoo.data.pretraining import pretraining_dataset
 from tfzoo.tasks import BertPretrainer
 
@@ -101,9 +102,7 @@ def test_transformers_computes_the_same(make_encoder, tokenizer, tmp_path, name)
 
     options = {"labels": ["a", "b", "c"]} if name == "TextClassifier" else {}
     task = getattr(tasks, name)(make_encoder(), tokenizer, **options)
-    rng = np.random.default_rng(1)
-    for v in task.trainable_variables:
-        v.assign(rng.normal(size=v.shape) * 0.2 + ("gamma" in v.path))
+    random_weights(task, 0.2, seed=1)
     task.save_to_preset(tmp_path / "task")
     theirs, info = getattr(transformers, task.architecture).from_pretrained(
         tmp_path / "task", output_loading_info=True

@@ -163,6 +163,7 @@ def test_no_answer_competes_with_the_least_of_its_logits():
         assert all(span[1] is not None for span in without)
 
 
+@pytest.mark.slow
 def test_a_question_without_an_answer_is_learned_and_answered(make_encoder, tokenizer):
     keras.utils.set_random_seed(0)
     model = QuestionAnswerer(
@@ -287,7 +288,9 @@ def test_another_checkpoint_gives_the_backbone(
     assert "New, random weights: answer_span/bias, answer_span/kernel" in caplog.text
 
 
-@pytest.mark.parametrize("unanswerable", [False, True])
+@pytest.mark.parametrize(
+    "unanswerable", [False, pytest.param(True, marks=pytest.mark.slow)]
+)
 def test_the_saved_model_gives_the_same_answers(
     trained, tokenizer, columns, tmp_path, unanswerable
 ):

@@ -1,5 +1,7 @@
 """Every container of raw text, ids and targets gives the numbers of plain lists."""
 
+import threading
+
 import keras
 import numpy as np
 import pytest
@@ -14,6 +16,7 @@ from tfzoo.tasks import (
     TextEmbedder,
     TokenClassifier,
 )
+from tfzoo.tasks.batches import passes_of
 from tfzoo.training import CosineError
 
 LABELS = ["no", "yes"]
@@ -83,6 +86,27 @@ def generator(of):
     return (of(slice(4 * i, 4 * i + 4)) for i in range(2))
 
 
+def test_a_reading_that_is_given_up_waits_for_no_batch():
+    """Python's collector may close it, anywhere: waiting there held `fit` for ever."""
+    asked, released = threading.Event(), threading.Event()
+
+    def of(part):
+        if part.start:
+            asked.set()
+            released.wait(60)
+        return part
+
+    batches = passes_of(Rows(of, workers=2), shuffle=False, seed=0)()
+    assert next(batches) == slice(0, 4)
+    asked.wait(60)
+    closing = threading.Thread(target=batches.close)
+    closing.start()
+    closing.join(10)
+    held = closing.is_alive()
+    released.set()
+    assert not held
+
+
 @pytest.fixture(scope="module")
 def x(texts):
     return texts[0][:8]
@@ -99,8 +123,8 @@ def index(y):
 
 
 @pytest.fixture(scope="module")
-def classifier(small_encoder, tokenizer):
-    task = TextClassifier(small_encoder(), tokenizer, LABELS)
+def classifier(small_encoder, whole_words):
+    task = TextClassifier(small_encoder(), whole_words, LABELS)
     task.compile(optimizer=keras.optimizers.SGD(0.0), run_eagerly=True)
     return task
 
@@ -210,8 +234,8 @@ def test_predict_takes_what_fit_takes_and_needs_no_labels(classifier, x, ids):
         np.testing.assert_allclose(found, want, atol=1e-5)
 
 
-def test_pairs_may_be_rows_of_two_texts(small_encoder, tokenizer, x):
-    task = TextClassifier(small_encoder(), tokenizer, LABELS, text_pair=True)
+def test_pairs_may_be_rows_of_two_texts(small_encoder, whole_words, x):
+    task = TextClassifier(small_encoder(), whole_words, LABELS, text_pair=True)
     pairs = list(zip(x, x[::-1], strict=True))
     want = task.predict((x, x[::-1]), verbose=0)
     labels = np.zeros(8, int)
@@ -252,8 +276,8 @@ def test_several_labels_are_rows_of_0_and_1_or_of_names(several, x, rows):
 
 
 @pytest.fixture(scope="module")
-def several(small_encoder, tokenizer):
-    task = TextClassifier(small_encoder(), tokenizer, SEVERAL, task="multi_label")
+def several(small_encoder, whole_words):
+    task = TextClassifier(small_encoder(), whole_words, SEVERAL, task="multi_label")
     task.compile(optimizer=keras.optimizers.SGD(0.0), run_eagerly=True)
     return task
 
@@ -319,9 +343,9 @@ def test_class_weight_is_the_weight_of_every_example_of_the_class(
 
 
 @pytest.fixture
-def make_classifier(small_encoder, tokenizer):
+def make_classifier(small_encoder, whole_words):
     def make():
-        task = TextClassifier(small_encoder(), tokenizer, LABELS)
+        task = TextClassifier(small_encoder(), whole_words, LABELS)
         for v in task.trainable_variables[-2:]:
             v.assign(np.linspace(-0.1, 0.1, v.shape.num_elements()).reshape(v.shape))
         return task
@@ -451,14 +475,14 @@ def test_what_is_not_taken_is_refused_in_one_line(
 
 
 def test_steps_end_what_is_measured_or_are_refused(
-    classifier, small_encoder, tokenizer, x, y, ids
+    classifier, small_encoder, whole_words, x, y, ids
 ):
-    number = TextClassifier(small_encoder(), tokenizer, task="regression")
+    number = TextClassifier(small_encoder(), whole_words, task="regression")
     number.compile(optimizer=keras.optimizers.SGD(0.0), run_eagerly=True)
     options = dict(batch_size=4, return_dict=True, verbose=0)
     assert "spearman" in number.evaluate(x, np.arange(8.0), **options)
     assert "spearman" not in number.evaluate(x, np.arange(8.0), steps=1, **options)
-    answerer = QuestionAnswerer(small_encoder(), tokenizer)
+    answerer = QuestionAnswerer(small_encoder(), whole_words)
     answerer.compile(optimizer=keras.optimizers.SGD(0.0), run_eagerly=True)
     questions = {"question": ["the", "a"], "context": ["the cat sat", "a dog ran"]}
     answers = [{"text": "cat", "answer_start": 4}, {"text": "dog", "answer_start": 2}]
@@ -466,7 +490,7 @@ def test_steps_end_what_is_measured_or_are_refused(
     assert "f1" in answerer.evaluate(questions, answers, **options)
     assert "f1" not in answerer.evaluate(questions, answers, steps=1, **options)
     assert len(classifier.predict(ids, batch_size=4, steps=1, verbose=0)) == 4
-    tagger = TokenClassifier(small_encoder(), tokenizer, LABELS)
+    tagger = TokenClassifier(small_encoder(), whole_words, LABELS)
     for task, data in ((classifier, x), (tagger, x), (answerer, questions)):
         with pytest.raises(ValueError, match="answered whole.*steps=1"):
             task.predict(data, batch_size=4, steps=1)
@@ -480,13 +504,13 @@ def test_steps_end_what_is_measured_or_are_refused(
 @pytest.mark.parametrize(
     "y", [dict.fromkeys(range(8), 0.5), set(range(8))], ids=["dict", "set"]
 )
-def test_numbers_without_an_order_are_no_targets(small_encoder, tokenizer, x, ids, y):
-    number = TextClassifier(small_encoder(), tokenizer, task="regression")
+def test_numbers_without_an_order_are_no_targets(small_encoder, whole_words, x, ids, y):
+    number = TextClassifier(small_encoder(), whole_words, task="regression")
     number.compile(run_eagerly=True)
     for data in (x, ids):
         with pytest.raises(ValueError, match="y must be a list.*(dict|set)"):
             number.evaluate(data, y, verbose=0)
-    embedder = TextEmbedder(small_encoder(), tokenizer)
+    embedder = TextEmbedder(small_encoder(), whole_words)
     embedder.compile(loss=CosineError(), run_eagerly=True)
     pairs = {**ids, **{"second_" + name: v for name, v in ids.items()}}
     for data in ({"text": x, "text_pair": x}, pairs):
@@ -494,8 +518,8 @@ def test_numbers_without_an_order_are_no_targets(small_encoder, tokenizer, x, id
             embedder.evaluate(data, y, verbose=0)
 
 
-def test_numbers_of_batches_may_be_whole_first(small_encoder, tokenizer, x):
-    task = TextClassifier(small_encoder(), tokenizer, task="regression")
+def test_numbers_of_batches_may_be_whole_first(small_encoder, whole_words, x):
+    task = TextClassifier(small_encoder(), whole_words, task="regression")
     task.compile(run_eagerly=True)
     y = np.array([0, 1, 2, 3, 0.5, 1.5, 2.5, 3.5])
     batches = iter([(x[:4], [0, 1, 2, 3], [1] * 4), (x[4:], y[4:], np.full(4, 0.5))])
@@ -549,8 +573,8 @@ def test_what_a_users_generator_raises_comes_out(classifier, x, y):
         classifier.predict(batches(), verbose=0)
 
 
-def test_whole_numbers_say_how_alike_pairs_are(small_encoder, tokenizer, ids):
-    task = TextEmbedder(small_encoder(), tokenizer)
+def test_whole_numbers_say_how_alike_pairs_are(small_encoder, whole_words, ids):
+    task = TextEmbedder(small_encoder(), whole_words)
     task.compile(loss=CosineError(), run_eagerly=True)
     pairs = {**ids, **{"second_" + name: v[::-1] for name, v in ids.items()}}
     y = np.array([0, 1] * 4)
@@ -568,12 +592,12 @@ def test_a_task_without_targets_is_validated_on_texts_alone(make_gpt, byte_token
 
 
 def test_targets_beside_texts_that_hold_their_own_are_named(
-    small_encoder, make_gpt, tokenizer, byte_tokenizer, x, y
+    small_encoder, make_gpt, whole_words, byte_tokenizer, x, y
 ):
     for task in (
         CausalLM(make_gpt(), byte_tokenizer),
-        MaskedLM(small_encoder(), tokenizer),
-        BertPretrainer(small_encoder(), tokenizer),
+        MaskedLM(small_encoder(), whole_words),
+        BertPretrainer(small_encoder(), whole_words),
     ):
         task.compile(run_eagerly=True)
         for method in task.fit, task.evaluate, task.test_on_batch:
@@ -594,32 +618,32 @@ def test_one_batch_may_be_a_table(classifier, x, y):
 
 
 def test_every_task_takes_a_dataset_of_text_dicts(
-    small_encoder, make_gpt, tokenizer, byte_tokenizer, x
+    small_encoder, make_gpt, whole_words, byte_tokenizer, x
 ):
     data = slices({"text": x}).batch(3)
     pairs = slices({"text": x, "text_pair": x[::-1]}).batch(4)
     gpt = CausalLM(make_gpt(), byte_tokenizer)
     for task, batches in (
         (gpt, data),
-        (MaskedLM(small_encoder(), tokenizer), data),
+        (MaskedLM(small_encoder(), whole_words), data),
         (
-            BertPretrainer(small_encoder(), tokenizer),
+            BertPretrainer(small_encoder(), whole_words),
             slices({"text": [*x, *x]}).batch(5),
         ),
-        (TextEmbedder(small_encoder(), tokenizer), pairs),
+        (TextEmbedder(small_encoder(), whole_words), pairs),
     ):
         task.compile(run_eagerly=True)
         assert np.isfinite(task.fit(batches, verbose=0).history["loss"]).all()
     assert len(gpt.predict(data, verbose=0)) == len(x)
-    tagger = TokenClassifier(small_encoder(), tokenizer, ["O", "B-x"])
+    tagger = TokenClassifier(small_encoder(), whole_words, ["O", "B-x"])
     np.testing.assert_allclose(
         tagger.predict(data, verbose=0), tagger.predict(x, verbose=0), atol=1e-5
     )
 
 
 @pytest.fixture(scope="module")
-def tagger(small_encoder, tokenizer):
-    task = TokenClassifier(small_encoder(), tokenizer, LABELS)
+def tagger(small_encoder, whole_words):
+    task = TokenClassifier(small_encoder(), whole_words, LABELS)
     task.compile(optimizer=keras.optimizers.SGD(0.0), run_eagerly=True)
     return task
 
@@ -643,8 +667,8 @@ TAGGED = {
 }
 
 
-def test_a_number_that_may_be_a_label_or_none_is_refused(small_encoder, tokenizer):
-    task = TokenClassifier(small_encoder(), tokenizer, ["-1", "0", "1"])
+def test_a_number_that_may_be_a_label_or_none_is_refused(small_encoder, whole_words):
+    task = TokenClassifier(small_encoder(), whole_words, ["-1", "0", "1"])
     task.compile(optimizer=keras.optimizers.SGD(0.0), run_eagerly=True)
     task.fit(["the cat"], [["-1", -100]], verbose=0)
     ids = dict(token_ids=[[2, 3]], segment_ids=[[0, 0]], padding_mask=[[1, 1]])
@@ -675,8 +699,8 @@ def test_what_is_no_column_of_sentences_is_refused(tagger, x, data, message):
         tagger.predict(data(x))
 
 
-def test_questions_may_come_in_a_dataset(small_encoder, tokenizer):
-    task = QuestionAnswerer(small_encoder(), tokenizer)
+def test_questions_may_come_in_a_dataset(small_encoder, whole_words):
+    task = QuestionAnswerer(small_encoder(), whole_words)
     task.compile(optimizer=keras.optimizers.SGD(0.0), run_eagerly=True)
     context = ["the cat sat", "a dog ran"]
     x = {"question": ["the", "a"], "context": context}

@@ -301,6 +301,7 @@ def test_the_saved_model_gives_the_same_answers(classifier, texts, tmp_path):
     assert answers["label"].numpy().tolist() == names
 
 
+@pytest.mark.slow
 def test_half_precision_is_served_in_float32(make_encoder, tokenizer, texts, tmp_path):
     half = TextClassifier(make_encoder(dtype="mixed_bfloat16"), tokenizer, LABELS)
     path = half.export_version(tmp_path / "served")

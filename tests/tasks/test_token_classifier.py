@@ -135,6 +135,7 @@ def test_lists_and_ragged_datasets_give_the_same_batches(model, sentences):
             np.testing.assert_array_equal(a.numpy()[np.array(order)], b)
 
 
+@pytest.mark.slow
 def test_datasets_train_evaluate_and_predict(model, sentences):
     x, y = sentences
     data = tf.data.Dataset.from_tensor_slices(
@@ -312,6 +313,7 @@ def test_broken_labels_in_a_config_are_named(model, tmp_path):
         TokenClassifier.from_preset(tmp_path / "pets")
 
 
+@pytest.mark.slow
 def test_the_saved_model_gives_the_same_answers(trained, tmp_path):
     path = trained.export_version(tmp_path / "served")
     served = tf.saved_model.load(str(path)).signatures["serving_default"]

@@ -13,7 +13,7 @@ import sys
 import keras
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tfzoo.errors import TokenizerError
@@ -172,7 +172,6 @@ def test_the_alphabet_is_openais():
     ]
 
 
-@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(data=st.data())
 def test_a_stream_gives_the_text_bit_by_bit_and_cuts_no_character(byte_bpe, data):
     size = byte_bpe.vocabulary_size

@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from tokenizers import Tokenizer
 
@@ -313,7 +313,6 @@ FIELDS = ["model", "pre_tokenizer", "added_tokens", "normalizer", "decoder"]
 FIELDS += ["model__vocab", "model__merges", "model__dropout", "post_processor"]
 
 
-@settings(max_examples=150, deadline=None)
 @given(field=st.sampled_from(FIELDS), value=json_values)
 def test_any_value_in_any_field_is_read_or_refused_on_one_line(
     tmp_path_factory, field, value
@@ -328,7 +327,6 @@ def test_any_value_in_any_field_is_read_or_refused_on_one_line(
         assert "tokenizer.json: " in str(error)
 
 
-@settings(max_examples=150, deadline=None)
 @given(
     data=st.binary(max_size=40),
     place=st.integers(0, len(MERGE_LINES.encode())),

@@ -10,7 +10,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tfzoo.text import ROBERTA_TOKENS, ByteBPETokenizer
@@ -58,7 +58,6 @@ def test_every_code_point_gets_the_ids_of_the_rust_engine(byte_bpe):
     assert_equal_ids(byte_bpe, [f"a{c}1{c}!{c} {c}'{c}" for c in characters])
 
 
-@settings(max_examples=200, deadline=None, derandomize=True)
 @given(texts=st.lists(st.text() | st.binary(), max_size=4))
 def test_any_text_gets_the_ids_of_the_rust_engine(byte_bpe, texts):
     assert_equal_ids(byte_bpe, texts)
@@ -95,7 +94,6 @@ def test_tokens_stand_where_the_rust_engine_says(spaced, hostile):
         assert_equal_places(ByteBPETokenizer(**config), [*texts, *hostile])
 
 
-@settings(max_examples=100, deadline=None, derandomize=True)
 @given(texts=st.lists(st.text(" a\n\u00e9\U0001f468") | st.text() | st.binary()))
 def test_tokens_of_any_text_stand_where_the_rust_engine_says(roberta, texts):
     assert_equal_places(roberta, texts)
@@ -150,6 +148,7 @@ def test_the_end_token_is_read_only_where_it_is_asked_for(end):
     assert tokenizer.end_id in tokenizer.graph(texts[:1], end_token=True)[0].numpy()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("text", ["a", "lions", "\u52d5\u7269", None])
 def test_a_megabyte_without_a_space_takes_time_in_proportion(byte_bpe, text):
     letters = "".join(random.Random(0).choices("etaoinshrdlu", k=1_000_000))

@@ -1,6 +1,7 @@
 """Training: the same merges every time, and what they are."""
 
 import gzip
+import inspect
 import subprocess
 import sys
 
@@ -93,6 +94,14 @@ def test_every_option_changes_what_is_learned():
     assert rare.vocabulary_size < train(vocabulary_size=10_000).vocabulary_size
     other = train(end_token="</s>")
     assert other.end_token == other.vocabulary[-1] == "</s>"
+    special = [f"{name}_token" for name in ("pad", "unknown", "cls", "sep", "mask")]
+    for name in special:
+        other = train(**{name: "<x>"})
+        assert getattr(other, name) == "<x>"
+        assert "<x>" in other.vocabulary and "<x>" not in train().vocabulary
+    names = inspect.getfullargspec(ByteBPETokenizer.train).kwonlyargs
+    sizes = {"vocabulary_size", "min_frequency"}
+    assert {*names} == {*sizes, "end_token", *special, "progress"}
 
 
 def test_progress_is_shown_where_it_is_asked_for(capfd):

@@ -4,7 +4,7 @@ import random
 
 import pytest
 import tensorflow as tf
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tfzoo.text.double_array_trie import ROOT, double_array_trie
@@ -25,7 +25,6 @@ def walk(trie, text):
     return trie.value[node], trie.length[node]
 
 
-@settings(deadline=None)
 @given(st.sets(keys, min_size=1, max_size=60), st.lists(keys, max_size=30))
 def test_the_longest_key_of_a_text_is_found(known, texts):
     known = sorted(known, key=hash)
@@ -39,7 +38,6 @@ def test_the_longest_key_of_a_text_is_found(known, texts):
             assert walk(trie, text) == (known.index(longest), len(longest))
 
 
-@settings(deadline=None)
 @given(st.sets(keys, min_size=1, max_size=60))
 def test_no_sum_of_base_and_symbol_leaves_the_arrays(known):
     trie = double_array_trie(list(known), range(len(known)), NUM_SYMBOLS)
@@ -84,7 +82,6 @@ words = st.lists(letters, min_size=1, max_size=9)
 
 
 @pytest.mark.parametrize("longest", [3, 100])
-@settings(deadline=None, max_examples=60)
 @given(
     st.lists(words, max_size=8), st.lists(st.tuples(words, st.booleans()), max_size=20)
 )

@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 import pytest
 import tensorflow as tf
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from tokenizers import pre_tokenizers
 
@@ -57,7 +57,6 @@ def test_every_short_text_of_telling_characters_is_split_as_the_engine_does(entr
     assert starts_of(entries, texts) == expected_starts(texts)
 
 
-@settings(deadline=None, max_examples=300)
 @given(
     st.lists(
         st.text(st.sampled_from(TELLING), max_size=12)

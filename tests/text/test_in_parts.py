@@ -2,7 +2,7 @@
 
 import pytest
 import tensorflow as tf
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tfzoo.text import ByteBPETokenizer, WordPieceTokenizer, in_parts
@@ -42,7 +42,13 @@ def byte_bpe(**options):
 
 
 @pytest.fixture(
-    scope="module", params=["wordpiece", "byte_bpe", "with_space", "lstrip"]
+    scope="module",
+    params=[
+        "wordpiece",
+        "byte_bpe",
+        pytest.param("with_space", marks=pytest.mark.slow),
+        pytest.param("lstrip", marks=pytest.mark.slow),
+    ],
 )
 def engine(request):
     """The functions of a graph engine, and the same in pieces of 8 bytes."""
@@ -74,7 +80,6 @@ def engine(request):
     return whole, traced
 
 
-@settings(deadline=None, max_examples=60)
 @given(text=TEXTS)
 def test_pieces_have_the_ids_and_places_of_the_whole(engine, text):
     whole, pieces = engine

@@ -5,7 +5,7 @@ import random
 import numpy as np
 import pytest
 import tensorflow as tf
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tfzoo.errors import TokenizerError
@@ -65,7 +65,6 @@ words = st.lists(
 )
 
 
-@settings(deadline=None, max_examples=40)
 @given(seed=st.integers(0, 10**6), words=words)
 def test_words_are_merged_as_bpe_is_defined(seed, words):
     ranks = random_merges(random.Random(seed), 30)
@@ -78,7 +77,6 @@ def test_words_are_merged_as_bpe_is_defined(seed, words):
 
 
 @pytest.mark.parametrize(("piece", "window"), [(1, 1), (2, 1), (5, 2), (64, 16)])
-@settings(deadline=None, max_examples=25)
 @given(seed=st.integers(0, 10**6), words=words)
 def test_cutting_words_into_pieces_changes_nothing(piece, window, seed, words):
     ranks = random_merges(random.Random(seed), 40)

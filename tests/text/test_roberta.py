@@ -7,7 +7,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from tokenizers import AddedToken, Tokenizer, models, pre_tokenizers, processors
 
@@ -146,7 +146,6 @@ pieces = st.lists(
 ).map("".join)
 
 
-@settings(max_examples=150, deadline=None, derandomize=True)
 @given(texts=st.lists(pieces, min_size=1, max_size=4), prefix=st.booleans())
 def test_any_text_with_masks_gets_the_ids_of_tokenizers(roberta, texts, prefix):
     tokenizer = tokenizer_with_prefix(roberta, prefix)

@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from tokenizers import AddedToken, Tokenizer, models, pre_tokenizers, processors
 
@@ -275,7 +275,6 @@ FIELDS = [
 ]
 
 
-@settings(max_examples=200, deadline=None)
 @given(field=st.sampled_from(FIELDS), value=json_values, whole=st.booleans())
 def test_any_value_in_any_field_is_read_or_refused_on_one_line(
     tmp_path_factory, field, value, whole

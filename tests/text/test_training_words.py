@@ -7,7 +7,7 @@ import sys
 import time
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from tokenizers import normalizers, pre_tokenizers
 
@@ -63,7 +63,6 @@ TEXTS = st.lists(
 ).map("".join)
 
 
-@settings(deadline=None)
 @given(TEXTS)
 def test_words_up_to_the_limit_are_those_of_the_whole_text(text):
     with pytest.MonkeyPatch.context() as patch:

@@ -10,7 +10,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tfzoo.text import WordPieceTokenizer, codepoint_tables
@@ -135,7 +135,6 @@ def test_marks_are_put_in_canonical_order(make_vocabulary):
     assert tokenizer.graph(["a\u1b44\u1baa"]).to_list() != [[]]
 
 
-@settings(max_examples=200, deadline=None, derandomize=True)
 @given(texts=st.lists(st.text() | st.binary(), max_size=4))
 def test_any_text_gets_the_ids_of_the_rust_engine(cased_and_uncased, texts):
     assert_equal_ids(cased_and_uncased["uncased"], texts)
@@ -159,6 +158,7 @@ def test_a_word_of_over_a_hundred_characters_is_unknown(cased_and_uncased):
     assert len(tokenizer.graph(["a" * 100])[0]) > 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "text", ["a" * 1_000_000, "the" * 33 + " ", "!", "\u1112\u1161"]
 )
@@ -302,6 +302,7 @@ def test_the_oddest_vocabularies_work(vocabulary):
     assert_equal_ids(tokenizer, ["", "a ## b", "a" * 101, "a" + "b" * 99, "b" * 100])
 
 
+@pytest.mark.slow
 def test_a_vocabulary_of_thirty_thousand_is_ready_quickly():
     letters = "abcdefghijklmnopqrstuvwxyz\u00e9\u4e00\u4e8c"
     tokens = ["".join(letters) for letters in itertools.product(letters, repeat=3)]

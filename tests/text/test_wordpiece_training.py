@@ -1,6 +1,7 @@
 """Training: the same vocabulary every time, and what it holds."""
 
 import gzip
+import inspect
 import subprocess
 import sys
 
@@ -67,6 +68,9 @@ def test_texts_an_iterator_and_files_give_the_same_vocabulary(tmp_path):
 
 
 def test_every_option_changes_the_vocabulary():
+    names = inspect.getfullargspec(WordPieceTokenizer.train).kwonlyargs
+    told = "lowercase strip_accents split_cjk vocabulary_size min_frequency".split()
+    assert {*names} == {*told, "alphabet_size", "progress"}
     default = set(train().vocabulary)
     assert "T" in train(lowercase=False).vocabulary
     assert "\u00e9" in train(strip_accents=False).vocabulary

@@ -1,4 +1,3 @@
-import importlib.util
 import math
 import pathlib
 
@@ -6,13 +5,12 @@ import keras
 import numpy as np
 import pytest
 
+from helpers import module
 from tfzoo.errors import TfzooError
 from tfzoo.training import AdamW
 
 SCRIPT = pathlib.Path(__file__).with_name("marked_model.py")
-spec = importlib.util.spec_from_file_location("marked_model", SCRIPT)
-marked = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(marked)
+marked = module(SCRIPT)
 
 STEPS, BAD = 5, (3,)
 slow = pytest.mark.slow

@@ -1,18 +1,16 @@
 """One bit of a run's files flips while the run is at rest."""
 
-import importlib.util
 import pathlib
 import random
 import shutil
 
 import pytest
 
+from helpers import module
 from tfzoo.errors import TfzooError
 
 SCRIPT = pathlib.Path(__file__).with_name("marked_run.py")
-spec = importlib.util.spec_from_file_location("marked_run", SCRIPT)
-marked_run = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(marked_run)
+marked_run = module(SCRIPT)
 
 FLIPS = 60
 RESULTS = ("last.npy", "best.npy", "metrics.json")

@@ -1,7 +1,7 @@
 import keras
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 from sklearn import metrics as sklearn_metrics
@@ -105,7 +105,6 @@ def test_regression_gives_the_figures_of_numpy(weighted):
     assert results(metric) == pytest.approx(expected, rel=1e-4)
 
 
-@settings(deadline=None, max_examples=100)
 @given(st.lists(st.tuples(st.integers(-5, 5), st.floats(-1e3, 1e3)), min_size=3))
 def test_correlations_are_those_of_scipy(pairs):
     x, y = np.array(pairs, "float64").T

@@ -50,7 +50,7 @@ CLIPPED = {"global_clipnorm": 2.0, "epsilon": 1e-6, "beta_1": 0.8, "beta_2": 0.9
     ("options", "jit_compile"),
     [
         (PLAIN, False),
-        (PLAIN, True),
+        pytest.param(PLAIN, True, marks=pytest.mark.slow),
         (CLIPPED, False),
         (CLIPPED, True),
         ({"global_clipnorm": 40.0}, False),  # of norms of 4 to 330

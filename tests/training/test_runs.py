@@ -1,5 +1,4 @@
 import functools
-import importlib.util
 import json
 import pathlib
 import random
@@ -11,13 +10,12 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from helpers import module
 from tfzoo.errors import OutputError, TfzooError
 from tfzoo.training import KeepBest, Run
 
 SCRIPT = pathlib.Path(__file__).with_name("tiny_run.py")
-spec = importlib.util.spec_from_file_location("tiny_run", SCRIPT)
-tiny_run = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(tiny_run)
+tiny_run = module(SCRIPT)
 
 STEPS = tiny_run.STEPS_PER_EPOCH * tiny_run.EPOCHS
 RESULTS = ("last.npy", "best.npy", "metrics.json")
@@ -52,9 +50,9 @@ def assert_same_results(output, expected):
 @pytest.mark.parametrize(
     ("step", "jit_compile"),
     [
-        pytest.param(2, False, id="before-a-checkpoint"),
+        pytest.param(2, False, id="before-a-checkpoint", marks=pytest.mark.slow),
         pytest.param(5, False, id="inside-an-epoch"),
-        pytest.param(8, False, id="at-an-epochs-end"),
+        pytest.param(8, False, id="at-an-epochs-end", marks=pytest.mark.slow),
         pytest.param(21, True, id="with-xla", marks=pytest.mark.slow),
     ],
 )
@@ -107,6 +105,7 @@ def test_five_kills_at_random_points_change_no_bit(tmp_path, options):
     assert_same_results(tmp_path / "run", expected)
 
 
+@pytest.mark.slow
 def test_sigterm_saves_and_ends(tmp_path):
     ended = start(tmp_path / "run", "--terminate-at", "5")
     assert ended.returncode == 128 + 15, ended.stderr

@@ -1,7 +1,6 @@
 """Runs that meet a gradient, a loss or a weight that is not finite."""
 
 import hashlib
-import importlib.util
 import json
 import math
 import os
@@ -16,13 +15,12 @@ import pytest
 import safetensors.numpy
 import tensorflow as tf
 
+from helpers import module
 from tfzoo.errors import OutputError, TfzooError
 from tfzoo.training import KeepBest, Run
 
 SCRIPT = pathlib.Path(__file__).with_name("marked_run.py")
-spec = importlib.util.spec_from_file_location("marked_run", SCRIPT)
-marked_run = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(marked_run)
+marked_run = module(SCRIPT)
 train, STEPS, BAD = marked_run.train, marked_run.STEPS, marked_run.BAD
 
 
@@ -32,7 +30,13 @@ def newest(output):
     return safetensors.numpy.load_file(path / "state.safetensors"), path.name
 
 
-@pytest.mark.parametrize("cls", [marked_run.marked.FiniteModel, keras.Model])
+@pytest.mark.parametrize(
+    "cls",
+    [
+        marked_run.marked.FiniteModel,
+        pytest.param(keras.Model, marks=pytest.mark.slow),
+    ],
+)
 def test_a_step_that_is_saved_and_not_finite_stops_and_can_be_skipped(tmp_path, cls):
     lines = []
     for _ in range(2):
@@ -75,6 +79,7 @@ def test_an_update_that_overflows_is_never_saved(tmp_path, policy):
     assert not list((tmp_path / "checkpoints").glob("step-*"))
 
 
+@pytest.mark.slow
 def test_a_rewind_leaves_out_the_update_that_overflowed(tmp_path):
     class Once(keras.optimizers.SGD):
         def apply(self, grads, trainable_variables=None):

@@ -1,0 +1,52 @@
+"""What tests of several folders make: modules of files, and weights that tell."""
+
+import importlib.util
+import pathlib
+
+import numpy as np
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+
+
+def module(path):
+    """A file's module, made anew at each call."""
+    path = pathlib.Path(path)
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    loaded = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(loaded)
+    return loaded
+
+
+def recipe(name):
+    """The module of a recipe."""
+    return module(ROOT / "recipes" / f"{name}.py")
+
+
+def small_quickstart():
+    """The quickstart with a narrow network, a few steps and little text."""
+    quickstart = recipe("quickstart")
+    for name, value in dict(
+        SIZES=dict(num_layers=1, num_heads=2, hidden_dim=8, intermediate_dim=16),
+        VOCABULARY_SIZE=400,
+        MAX_SEQUENCE_LENGTH=32,
+        PRETRAINING=dict(steps=5, batch_size=4, learning_rate=1e-3),
+        FINE_TUNING=dict(epochs=2, batch_size=8, learning_rate=1e-3),
+        LABELLED=8,
+        HELD_OUT=8,
+        QUESTIONS=["Sums an array.", "", "a\tb"],
+    ).items():
+        assert hasattr(quickstart, name)
+        setattr(quickstart, name, value)
+    return quickstart
+
+
+def random_weights(model, scale=0.3, seed=0):
+    """The model, its weights drawn anew so large that every part of it shows.
+
+    The initial ones, of N(0, 0.02), hide in the tolerance of a comparison what a layer
+    does with a mask, a segment or a position.
+    """
+    rng = np.random.default_rng(seed)
+    for v in model.trainable_variables:
+        v.assign(rng.normal(size=v.shape) * scale + ("gamma" in v.path))
+    return model

@@ -1,0 +1,55 @@
+"""`--help` of every recipe says what each argument of its `main` is."""
+
+import inspect
+import re
+import sys
+
+import pytest
+
+from helpers import ROOT, recipe
+from tfzoo import cli
+
+NAMES = sorted({path.stem for path in (ROOT / "recipes").glob("*.py")} - {"predict"})
+
+
+def explanations(main):
+    """Dict of argument -> what the docstring says of it, by hand."""
+    docstring = inspect.getdoc(main)
+    section = re.search(r"^Args:\n((?:    .*\n?|\n)+)", docstring, re.M)[1]
+    entries = re.split(r"^    (?=\w+: )", section, flags=re.M)[1:]
+    return dict(entry.split(": ", 1) for entry in entries)
+
+
+def letters(text):
+    """Without white space and frames, as a terminal's width decides on these."""
+    return re.sub(r"[\s\u2500-\u257f]+", "", text)
+
+
+def help_of(call, name, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", [name, "--help"])
+    with pytest.raises(SystemExit) as exit:
+        call()
+    assert exit.value.code == 0
+    return capsys.readouterr().out
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_help_explains_every_argument(name, monkeypatch, capsys):
+    main = recipe(name).main
+    text = help_of(lambda: cli.run(main), name, monkeypatch, capsys)
+    arguments = {*inspect.signature(main).parameters}
+    assert arguments and explanations(main).keys() == arguments
+    for argument, explanation in explanations(main).items():
+        flag = f"--{argument.replace('_', '-')}"
+        assert re.search(rf"{flag}\b", text), flag
+        assert letters(explanation) in letters(text), argument
+
+
+def test_so_does_the_one_that_runs_without_the_package(monkeypatch, capsys):
+    predict = recipe("predict")
+    text = help_of(predict.arguments, "predict", monkeypatch, capsys)
+    arguments = {*inspect.signature(predict.main).parameters}
+    assert explanations(predict.main).keys() == arguments
+    for argument in arguments:
+        flag = "json" if argument == "as_json" else argument.replace("_", "-")
+        assert re.search(rf"^  --{flag}\b.*\s{{2,}}\w", text, re.M), flag

@@ -1,0 +1,158 @@
+"""The README's code runs, in its order and without a network, with small sizes.
+
+Its commands for Docker and curl are those of saved_models/README.md and not run here.
+"""
+
+import re
+import shlex
+import sys
+
+import pytest
+
+from helpers import ROOT, random_weights, recipe
+from tfzoo import cli, tasks
+from tfzoo.models import BertEncoder, DistilBertEncoder, GPTDecoder
+from tfzoo.text import ByteBPETokenizer, WordPieceTokenizer
+
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+PYTHON, SHELL = (
+    re.findall(rf"^```{language}\n(.*?)^```$", README, re.M | re.S)
+    for language in ("python", "")
+)
+# Each stands in the README, so that a change of it shows here.
+SMALL = {
+    "num_layers=4": "num_layers=1",
+    "num_heads=4": "num_heads=2",
+    "hidden_dim=256": "hidden_dim=16",
+    "intermediate_dim=1024": "intermediate_dim=32",
+    "vocabulary_size=8000": "vocabulary_size=300",
+    "total_steps=10_000": "total_steps=4",
+    "batch_size=32": "batch_size=4",
+    "steps_per_epoch=1000, epochs=10": "steps_per_epoch=2, epochs=2",
+    "epochs=3": "epochs=1",
+    "max_new_tokens=50": "max_new_tokens=5",
+    "max_new_tokens=200": "max_new_tokens=20",
+    "--vocabulary-size 8000": "--vocabulary-size 300",
+    "--steps 10000": "--steps 2",
+    "--steps 5000": "--steps 2",
+    "--preset bert_mini": "--preset bert_tiny",
+    "--preset gpt_mini": "--preset gpt_tiny",
+    "--max-new-tokens 200": "--max-new-tokens 20",
+}
+WORDS = "the a cat dog sat ran on under mat tree who met ada alan in london".split()
+LINES = [f"The {a} {b} the {c}." for a in WORDS for b in WORDS for c in WORDS[:4]]
+
+
+def small(block):
+    for large, replacement in SMALL.items():
+        block = block.replace(large, replacement)
+    return block
+
+
+@pytest.fixture
+def place(tmp_path, monkeypatch):
+    """The folder in which a newcomer has text and tables of their own."""
+    monkeypatch.chdir(tmp_path)
+    documents = ["\n".join(LINES[i : i + 8]) for i in range(0, 320, 8)]
+    for name in ("corpus.txt", "text.txt", "letters.txt"):
+        (tmp_path / name).write_text("\n\n".join(documents))
+    rows = [(line, ("ham", "spam")["cat" in line]) for line in LINES[:60]]
+    table = "".join(f"{text}\t{label}\n" for text, label in [("text", "label"), *rows])
+    for name in ("mail.tsv", "test.tsv"):
+        (tmp_path / name).write_text(table)
+    return tmp_path
+
+
+def test_what_is_made_smaller_stands_in_the_readme():
+    for large in SMALL:
+        assert large in README, large
+
+
+@pytest.mark.slow
+def test_the_blocks_of_python_before_the_last_run_in_their_order(place, capsys):
+    *blocks, _ = PYTHON
+    names = {}
+    for block in blocks:
+        exec(compile(small(block), "README.md", "exec"), names)
+    assert (place / "saved_models" / "mail" / "1" / "saved_model.pb").exists()
+    assert (place / "saved_models" / "gpt" / "1" / "saved_model.pb").exists()
+    assert (place / "runs" / "gpt" / "model.safetensors").exists()
+    assert names["classifier"].labels == ("ham", "spam")
+    assert "{'label': " in capsys.readouterr().out
+
+
+@pytest.fixture
+def models_on_the_hub(hub, tmp_path):
+    """A small model under each name of the hub that the README opens."""
+    sizes = dict(num_layers=1, num_heads=2, hidden_dim=16, intermediate_dim=32)
+    sizes["max_sequence_length"] = 64
+    special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "."]
+    words = WordPieceTokenizer([*special, *WORDS])
+    byte_bpe = ByteBPETokenizer.train(LINES, vocabulary_size=300, progress=False)
+
+    def encoder(kind, **options):
+        return random_weights(kind(words.vocabulary_size, **sizes, **options))
+
+    decoder = GPTDecoder(byte_bpe.vocabulary_size, **sizes)
+    bert = encoder(BertEncoder)
+    for name, task in {
+        "google-bert/bert-base-uncased": tasks.MaskedLM(bert, words),
+        "openai-community/gpt2": tasks.CausalLM(random_weights(decoder), byte_bpe),
+        "distilbert/distilbert-base-uncased": tasks.MaskedLM(
+            encoder(DistilBertEncoder), words
+        ),
+        "dslim/bert-base-NER": tasks.TokenClassifier(bert, words, ["O", "B-PER"]),
+        "distilbert/distilbert-base-cased-distilled-squad": tasks.QuestionAnswerer(
+            bert, words
+        ),
+        "sentence-transformers/all-MiniLM-L6-v2": tasks.TextEmbedder(bert, words),
+    }.items():
+        folder = tmp_path / "models" / name
+        task.save_to_preset(folder)
+        files = (path for path in folder.rglob("*") if path.is_file())
+        hub.add(name, {str(p.relative_to(folder)): p.read_bytes() for p in files})
+
+
+@pytest.mark.slow
+def test_the_block_that_opens_models_of_the_hub_runs(models_on_the_hub, capsys):
+    names = {}
+    imports = "import tfzoo, tfzoo.tasks\n"
+    exec(compile(imports + small(PYTHON[-1]), "README.md", "exec"), names)
+    assert len(names["texts"]) == 100 and names["vectors"].shape == (3, 16)
+    assert names["indices"][0, 0] == 0
+
+
+def commands():
+    """The recipes' commands of the README: lists of words."""
+    text = "\n".join(SHELL).replace("\\\n", " ")
+    lines = [line for line in text.splitlines() if line.startswith("python recipes/")]
+    return [shlex.split(small(line), comments=True)[1:] for line in lines]
+
+
+@pytest.mark.slow
+def test_the_commands_run_in_their_order(place, monkeypatch, capsys):
+    done = []
+    for path, *arguments in commands():
+        name = path.removeprefix("recipes/").removesuffix(".py")
+        if name == "convert_checkpoint":  # of a directory that Google publishes
+            continue
+        module = recipe(name)
+        monkeypatch.setattr(sys, "argv", [path, *arguments])
+        if name == "predict":
+            capsys.readouterr()
+            module.main(**vars(module.arguments()))
+            assert capsys.readouterr().out.strip()
+        else:
+            cli.run(module.main)  # exits where anything is wrong
+        done.append(name)
+    assert {*done} == {
+        "train_tokenizer",
+        "pretrain_bert",
+        "finetune_classifier",
+        "evaluate_classifier",
+        "export_model",
+        "predict",
+        "pretrain_gpt",
+        "finetune_gpt",
+        "generate_text",
+    }
