@@ -66,7 +66,7 @@ def test_contenders_take_turns_in_a_rotating_order(harness, script):
 def test_the_faster_one_wins_by_the_ratio_of_their_times(harness, script):
     results = compare(harness, script, ["slow", "fast"], rounds=3)
     assert list(results) == ["slow", "fast"]
-    assert 10 / 0.08 < results["slow"].rate() <= 10 / 0.04
+    assert 0 < results["slow"].rate() <= 10 / 0.04  # no sleep is shorter
     assert results["fast"].rate() / results["slow"].rate() > 1.5
     assert [m.notes["rounds"] for m in results["slow"].rounds] == [2, 3, 4]
 
