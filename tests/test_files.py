@@ -1,0 +1,14 @@
+"""Reads of somebody else's files have an end."""
+
+import pytest
+
+from tfzoo import files
+from tfzoo.errors import TfzooError
+
+
+def test_a_file_may_have_as_many_bytes_as_the_limit_and_no_more(tmp_path):
+    path = tmp_path / "a"
+    path.write_bytes(b"12345")
+    assert files.read_bytes(path, 5) == b"12345"
+    with pytest.raises(TfzooError, match="a: The file must hold at most 4 bytes"):
+        files.read_bytes(path, 4)
