@@ -15,10 +15,12 @@ from tfzoo.models import BertEncoder, DistilBertEncoder, GPTDecoder
 from tfzoo.text import ByteBPETokenizer, WordPieceTokenizer
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+BLOCKS = re.findall(r"^```(\w*)\n(.*?)^```$", README, re.M | re.S)
 PYTHON, SHELL = (
-    re.findall(rf"^```{language}\n(.*?)^```$", README, re.M | re.S)
-    for language in ("python", "")
+    [block for language, block in BLOCKS if language == wanted]
+    for wanted in ("python", "")
 )
+RECIPES = [block for block in SHELL if block.startswith("python recipes/")]
 # Each stands in the README, so that a change of it shows here.
 SMALL = {
     "num_layers=4": "num_layers=1",
@@ -38,8 +40,10 @@ SMALL = {
     "--preset bert_mini": "--preset bert_tiny",
     "--preset gpt_mini": "--preset gpt_tiny",
     "--max-new-tokens 200": "--max-new-tokens 20",
+    '--prompt "Dear"': '--prompt "Dear" --max-new-tokens 5 --no-jit-compile',
 }
 WORDS = "the a cat dog sat ran on under mat tree who met ada alan in london".split()
+SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 LINES = [f"The {a} {b} the {c}." for a in WORDS for b in WORDS for c in WORDS[:4]]
 
 
@@ -60,6 +64,11 @@ def place(tmp_path, monkeypatch):
     table = "".join(f"{text}\t{label}\n" for text, label in [("text", "label"), *rows])
     for name in ("mail.tsv", "test.tsv"):
         (tmp_path / name).write_text(table)
+    # In the place of a checkpoint that Google publishes.
+    words = WordPieceTokenizer([*SPECIAL, *WORDS])
+    checkpoint = BertEncoder(words.vocabulary_size, 1, 1, 8, 8)
+    path = tmp_path / "uncased_L-12_H-768_A-12"
+    checkpoint.save_to_preset(path, tokenizer=words)
     return tmp_path
 
 
@@ -86,8 +95,7 @@ def models_on_the_hub(hub, tmp_path):
     """A small model under each name of the hub that the README opens."""
     sizes = dict(num_layers=1, num_heads=2, hidden_dim=16, intermediate_dim=32)
     sizes["max_sequence_length"] = 64
-    special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "."]
-    words = WordPieceTokenizer([*special, *WORDS])
+    words = WordPieceTokenizer([*SPECIAL, ".", *WORDS])
     byte_bpe = ByteBPETokenizer.train(LINES, vocabulary_size=300, progress=False)
 
     def encoder(kind, **options):
@@ -122,37 +130,44 @@ def test_the_block_that_opens_models_of_the_hub_runs(models_on_the_hub, capsys):
     assert names["indices"][0, 0] == 0
 
 
-def commands():
-    """The recipes' commands of the README: lists of words."""
-    text = "\n".join(SHELL).replace("\\\n", " ")
-    lines = [line for line in text.splitlines() if line.startswith("python recipes/")]
-    return [shlex.split(small(line), comments=True)[1:] for line in lines]
+def commands(block):
+    """The recipes' commands of a block: lists of words."""
+    lines = small(block).replace("\\\n", " ").splitlines()
+    return [shlex.split(line, comments=True)[1:] for line in lines]
+
+
+def test_there_are_commands_for_a_bert_for_a_gpt_and_for_a_checkpoint():
+    names = [[path.split("/")[1] for path, *_ in commands(block)] for block in RECIPES]
+    assert names == [
+        [
+            "train_tokenizer.py",
+            "pretrain_bert.py",
+            "finetune_classifier.py",
+            "evaluate_classifier.py",
+            "export_model.py",
+            "predict.py",
+        ],
+        [
+            "train_tokenizer.py",
+            "pretrain_gpt.py",
+            "finetune_gpt.py",
+            "generate_text.py",
+            "export_model.py",
+            "predict.py",
+        ],
+        ["convert_checkpoint.py"],
+    ]
 
 
 @pytest.mark.slow
-def test_the_commands_run_in_their_order(place, monkeypatch, capsys):
-    done = []
-    for path, *arguments in commands():
-        name = path.removeprefix("recipes/").removesuffix(".py")
-        if name == "convert_checkpoint":  # of a directory that Google publishes
-            continue
-        module = recipe(name)
+@pytest.mark.parametrize("block", RECIPES, ids=["bert", "gpt", "checkpoint"])
+def test_the_commands_run_in_their_order(block, place, monkeypatch, capsys):
+    for path, *arguments in commands(block):
+        module = recipe(path.removeprefix("recipes/").removesuffix(".py"))
         monkeypatch.setattr(sys, "argv", [path, *arguments])
-        if name == "predict":
+        if path == "recipes/predict.py":
             capsys.readouterr()
             module.main(**vars(module.arguments()))
             assert capsys.readouterr().out.strip()
         else:
             cli.run(module.main)  # exits where anything is wrong
-        done.append(name)
-    assert {*done} == {
-        "train_tokenizer",
-        "pretrain_bert",
-        "finetune_classifier",
-        "evaluate_classifier",
-        "export_model",
-        "predict",
-        "pretrain_gpt",
-        "finetune_gpt",
-        "generate_text",
-    }
