@@ -11,7 +11,7 @@ def log_softmax(x):
     return x - np.log(np.exp(x).sum())
 
 
-def by_numpy(next_logits, prompt, *, num_beams, num_new, end, length_penalty):
+def by_numpy(next_logits, prompt, *, num_beams, num_new, ends, length_penalty):
     """Beam search that goes on to the last token, as `early_stopping="never"` may."""
     running, finished = [([], 0.0)], []
     for length in range(1, num_new + 1):
@@ -21,9 +21,9 @@ def by_numpy(next_logits, prompt, *, num_beams, num_new, end, length_penalty):
             scores += [([*ids, t], score + s) for t, s in enumerate(logits)]
         scores = sorted(scores, key=lambda pair: -pair[1])[: 2 * num_beams]
         for ids, score in scores[:num_beams]:
-            if ids[-1] == end or length == num_new:
+            if ids[-1] in ends or length == num_new:
                 finished.append((ids, score / length**length_penalty))
-        running = [pair for pair in scores if pair[0][-1] != end][:num_beams]
+        running = [pair for pair in scores if pair[0][-1] not in ends][:num_beams]
     return sorted(finished, key=lambda pair: -pair[1])[:num_beams]
 
 
@@ -40,11 +40,34 @@ def test_equals_numpy(compiled, generate, next_logits, prompts, length_penalty):
         **options,
     )
     for prompt, found in zip(prompts, results, strict=True):
-        expected = by_numpy(next_logits, prompt, num_new=6, end=7, **options)
+        expected = by_numpy(next_logits, prompt, num_new=6, ends=[7], **options)
         assert [ids for ids, _ in found] == [ids for ids, _ in expected]
         np.testing.assert_allclose(
             [score for _, score in found], [score for _, score in expected], atol=1e-4
         )
+
+
+@pytest.mark.parametrize("length_penalty", [1.0, 3.0])
+def test_a_longer_text_may_win_over_all_that_are_finished(
+    compiled, generate, next_logits, prompts, length_penalty
+):
+    """Where length is rewarded, what is still running may become better than them."""
+    options = dict(num_beams=2, length_penalty=length_penalty)
+    ends = list(range(25))
+    found = generate(
+        compiled,
+        prompts,
+        end_ids=ends,
+        max_new_tokens=10,
+        early_stopping="never",
+        **options,
+    )
+    lengths = []
+    for prompt, [(ids, score)] in zip(prompts, found, strict=True):
+        expected, *_ = by_numpy(next_logits, prompt, num_new=10, ends=ends, **options)
+        assert (ids, score) == (expected[0], pytest.approx(expected[1], abs=1e-4))
+        lengths.append(len(ids))
+    assert min(lengths) < 10 or length_penalty > 1
 
 
 def test_a_wide_beam_finds_the_best_of_all_sequences(generate, make_decoder):

@@ -70,6 +70,19 @@ def test_classification_gives_the_figures_of_sklearn(num_classes, occurring, wei
     assert results(metric) == pytest.approx(expected, abs=1e-6)
 
 
+def test_a_class_that_is_only_predicted_counts_in_the_means_and_an_absent_one_not():
+    truth, found = np.array([0, 0, 1, 1, 1]), np.array([0, 2, 1, 1, 0])
+    metric = ClassificationMetrics(4)
+    update_by_halves(metric, truth, np.eye(4, dtype="float32")[found], None)
+    precision, recall, f1, _ = sklearn_metrics.precision_recall_fscore_support(
+        truth, found, average="macro", zero_division=0
+    )
+    figures = results(metric)
+    assert figures["precision"] == pytest.approx(precision, abs=1e-6)
+    assert figures["recall"] == pytest.approx(recall, abs=1e-6)
+    assert figures["f1"] == pytest.approx(f1, abs=1e-6)
+
+
 @pytest.mark.parametrize("weighted", [False, True])
 def test_several_labels_give_the_figures_of_sklearn(weighted):
     rng = np.random.default_rng(0)
