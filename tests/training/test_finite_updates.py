@@ -151,6 +151,13 @@ def test_many_skipped_updates_in_a_row_are_an_error():
         model.fit(data, shuffle=False, verbose=0)
 
 
+def test_as_many_skipped_updates_with_good_ones_between_are_none():
+    model = marked.make_model(adamw(), run_eagerly=True, on_non_finite="skip")
+    data = marked.batches(24, range(2, 25, 2))
+    model.fit(data, shuffle=False, verbose=0)
+    assert int(model.optimizer.iterations) == 12
+
+
 def test_an_epoch_without_an_update_has_no_loss():
     model = marked.make_model(adamw(), run_eagerly=True, on_non_finite="skip")
     history = model.fit(marked.batches(2, (1, 2)), shuffle=False, verbose=0).history
