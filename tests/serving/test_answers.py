@@ -23,10 +23,27 @@ def model(encoder):
 
 
 @pytest.fixture(scope="module")
-def serve(model, tokenizer):
+def nothing():
+    """What every window adds to its logits of no answer."""
+    return tf.Variable(0.0, trainable=False)
+
+
+@pytest.fixture(scope="module")
+def core(model, nothing):
+    """The model, which finds no answer the likelier the larger `nothing` is."""
+
+    def logits(inputs):
+        is_first = tf.one_hot(0, tf.shape(inputs["token_ids"])[1])[:, tf.newaxis]
+        return model(inputs, training=False) + nothing * is_first
+
+    return logits
+
+
+@pytest.fixture(scope="module")
+def serve(core, tokenizer):
     def signatures(**options):
         return question_answerer_signatures(
-            lambda inputs: model(inputs, training=False),
+            core,
             tokenizer,
             max_sequence_length=MAX_LENGTH,
             max_answer_length=MAX_ANSWER,
@@ -44,7 +61,7 @@ def served(serve):
 
 
 @pytest.fixture(scope="module")
-def expected(model, tokenizer):
+def expected(core, tokenizer):
     """Answer, score, start and end of one question, window by window, span by span."""
 
     def best(question, context, unanswerable):
@@ -62,7 +79,7 @@ def expected(model, tokenizer):
                 token_ids=[row], segment_ids=[segments], padding_mask=[[1] * len(row)]
             )
             inputs = {k: tf.constant(v, tf.int32) for k, v in inputs.items()}
-            logits = model(inputs, training=False)[0].numpy().astype(np.float64)
+            logits = core(inputs)[0].numpy().astype(np.float64)
             own = logits[len(head) : len(head) + len(part)]
             mass += np.exp(np.vstack([logits[:1], own])).sum(axis=0)
             nothing = min(nothing, logits[0].sum())
@@ -90,19 +107,30 @@ def ask(served, questions, contexts):
     return {name: value.numpy() for name, value in answer.items()}
 
 
-@pytest.mark.parametrize("unanswerable", [False, True])
-def test_the_best_span_of_all_windows_is_the_answer(
-    served, serve, expected, unanswerable
-):
-    served = serve(unanswerable=True) if unanswerable else served
-    answer = ask(served, QUESTIONS, CONTEXTS)
+def check_answers(answer, expected, unanswerable):
     assert sorted(answer) == ["answer", "end", "score", "start"]
     for row, texts in enumerate(zip(QUESTIONS, CONTEXTS, strict=True)):
         text, score, start, end = expected(*texts, unanswerable)
         assert answer["answer"][row].decode() == text
         assert (answer["start"][row], answer["end"][row]) == (start, end)
         assert answer["score"][row] == pytest.approx(score, rel=1e-3, abs=1e-6)
+
+
+def test_the_best_span_of_all_windows_is_the_answer(served, expected):
+    answer = ask(served, QUESTIONS, CONTEXTS)
+    check_answers(answer, expected, unanswerable=False)
     assert (answer["answer"] != b"").sum() >= 1
+
+
+def test_no_answer_must_be_likelier_than_any_in_every_window(serve, expected, nothing):
+    served, counts = serve(unanswerable=True), []
+    for value in np.linspace(-10, 60, 29):
+        nothing.assign(value)
+        answer = ask(served, QUESTIONS, CONTEXTS)
+        check_answers(answer, expected, unanswerable=True)
+        counts.append((answer["answer"] != b"").sum())
+    nothing.assign(0.0)
+    assert counts[0] > 1 and counts[-1] == 0
 
 
 def test_a_question_alone_and_among_others_gets_the_same_answer(served):
