@@ -44,15 +44,16 @@ def pytest_configure(config):
 
 def pytest_xdist_auto_num_workers(config):
     """Slow tests watch the clock and the memory, so that nothing runs beside them."""
-    return 0 if asks_for_slow(config) else min(len(os.sched_getaffinity(0)), 4)
+    return 0 if asks_for_slow(config) else min(os.cpu_count() or 1, 4)
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config, items):
     """What Hypothesis tries with a few examples is slow with many."""
-    for item in items:
-        if asks_for_slow(config) and item.get_closest_marker("hypothesis"):
-            item.add_marker(pytest.mark.slow)
+    if asks_for_slow(config):
+        for item in items:
+            if item.get_closest_marker("hypothesis"):
+                item.add_marker(pytest.mark.slow)
 
 
 # Run in a process of its own, where TensorFlow has two virtual CPU devices.

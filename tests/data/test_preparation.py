@@ -151,13 +151,7 @@ CHANGES = {
 
 
 def test_every_argument_changes_the_files(prepared, text_file, tokenizer, tmp_path):
-    options = {
-        name
-        for name, value in inspect.signature(
-            prepare_pretraining_data
-        ).parameters.items()
-        if value.kind is value.KEYWORD_ONLY
-    }
+    options = {*inspect.getfullargspec(prepare_pretraining_data).kwonlyargs}
     # Three that have tests of their own: of the column, the processes and the bar.
     assert options == {*CHANGES, "text_column", "processes", "progress"}
     seen = {b"".join(contents(prepared[0]).values())}

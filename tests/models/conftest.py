@@ -3,23 +3,14 @@
 import numpy as np
 import pytest
 
-from helpers import random_weights
+from helpers import SMALL, random_weights
 from tfzoo.models import GPTDecoder
-
-GPT_SIZES = dict(
-    vocabulary_size=50,
-    num_layers=2,
-    num_heads=2,
-    hidden_dim=16,
-    intermediate_dim=32,
-    max_sequence_length=12,
-)
 
 
 @pytest.fixture(scope="session")
 def gpt():
     """A decoder with weights that are not all tiny."""
-    decoder = GPTDecoder(**GPT_SIZES)
+    decoder = GPTDecoder(**SMALL)
     return random_weights(decoder, 0.2)
 
 

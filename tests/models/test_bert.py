@@ -4,24 +4,15 @@ import numpy as np
 import pytest
 import safetensors.numpy
 
-from helpers import random_weights
+from helpers import SMALL, random_weights
 from tfzoo.errors import CheckpointError, OutputError
 from tfzoo.models import BertEncoder
 from tfzoo.models.presets import BERT
 
-SIZES = dict(
-    vocabulary_size=50,
-    num_layers=2,
-    num_heads=2,
-    hidden_dim=16,
-    intermediate_dim=32,
-    max_sequence_length=12,
-)
-
 
 @pytest.fixture(scope="module")
 def encoder():
-    encoder = BertEncoder(**SIZES)
+    encoder = BertEncoder(**SMALL)
     return random_weights(encoder, 0.2)
 
 

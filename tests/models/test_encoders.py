@@ -6,17 +6,9 @@ import pytest
 import tensorflow as tf
 from scipy.special import erf, softmax
 
-from helpers import random_weights
+from helpers import SMALL, random_weights
 from tfzoo.models import BertEncoder, DistilBertEncoder, RobertaEncoder
 
-SIZES = dict(
-    vocabulary_size=50,
-    num_layers=2,
-    num_heads=2,
-    hidden_dim=16,
-    intermediate_dim=32,
-    max_sequence_length=12,
-)
 EPSILON = {BertEncoder: 1e-12, RobertaEncoder: 1e-5, DistilBertEncoder: 1e-12}
 PADDING = 1  # RoBERTa's; no other position is the same in all three
 CLASSES = pytest.mark.parametrize("kind", EPSILON, ids=lambda kind: kind.__name__)
@@ -24,7 +16,7 @@ CLASSES = pytest.mark.parametrize("kind", EPSILON, ids=lambda kind: kind.__name_
 
 def encoder_of(kind, **options):
     """With embeddings so small that the epsilon of their normalisation shows."""
-    encoder = random_weights(kind(**{**SIZES, **options}))
+    encoder = random_weights(kind(**{**SMALL, **options}))
     for layer in encoder.layers:
         if layer.name in {"token_embedding", "position_embedding", "segment_embedding"}:
             layer.set_weights([w * 0.02 for w in layer.get_weights()])
@@ -49,7 +41,7 @@ def inputs_of(encoder, length=9, batch=3):
 def by_numpy(encoder, inputs):
     """Devlin et al. 2019 and Vaswani et al. 2017, written out."""
     weights = {v.path: np.asarray(v.value, np.float64) for v in encoder.variables}
-    epsilon, heads = EPSILON[type(encoder)], SIZES["num_heads"]
+    epsilon, heads = EPSILON[type(encoder)], SMALL["num_heads"]
     ids, mask = inputs["token_ids"], inputs["padding_mask"]
 
     def dense(x, name):
@@ -72,7 +64,7 @@ def by_numpy(encoder, inputs):
         segments = inputs.get("segment_ids", np.zeros_like(ids))
         x = x + weights["segment_embedding/embeddings"][segments]
     x = norm(x, "embeddings_norm")
-    for i in range(SIZES["num_layers"]):
+    for i in range(SMALL["num_layers"]):
         at = f"transformer_layer_{i}"
         query, key, value = (
             split(dense(x, f"{at}/self_attention/{name}"))
@@ -131,7 +123,7 @@ def test_padding_before_a_text_moves_none_of_robertas_positions(encoders):
 @CLASSES
 def test_the_longest_input_has_a_position_for_every_token(encoders, kind):
     encoder = encoders[kind]
-    inputs = inputs_of(encoder, length=SIZES["max_sequence_length"])
+    inputs = inputs_of(encoder, length=SMALL["max_sequence_length"])
     ours = encoder(inputs)["sequence_output"]
     np.testing.assert_allclose(
         ours, by_numpy(encoder, inputs)["sequence_output"], atol=2e-5
@@ -160,7 +152,7 @@ def test_a_keras_file_and_a_preset_give_the_same_outputs(encoders, kind, tmp_pat
 @CLASSES
 def test_bfloat16_agrees(encoders, kind):
     encoder = encoders[kind]
-    half = kind(**SIZES, dropout=0.0, dtype="mixed_bfloat16")
+    half = kind(**SMALL, dropout=0.0, dtype="mixed_bfloat16")
     half.set_weights(encoder.get_weights())
     ours = half(inputs_of(encoder))["sequence_output"]
     assert ours.dtype == "bfloat16"
@@ -170,9 +162,9 @@ def test_bfloat16_agrees(encoders, kind):
 
 @CLASSES
 def test_the_share_of_dropout_is_that_of_its_argument(kind):
-    encoder = kind(**SIZES, dropout=0.25, attention_dropout=0.5)
+    encoder = kind(**SMALL, dropout=0.25, attention_dropout=0.5)
     rates = {"embeddings_dropout": encoder.get_layer("embeddings_dropout").rate}
-    for i in range(SIZES["num_layers"]):
+    for i in range(SMALL["num_layers"]):
         layer = encoder.get_layer(f"transformer_layer_{i}")
         rates[f"layer {i}"] = layer.dropout_layer.rate
         rates[f"attention {i}"] = layer.self_attention.dropout_layer.rate
