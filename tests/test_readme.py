@@ -1,6 +1,6 @@
 """The README's code runs, in its order and without a network, with small sizes.
 
-Its commands for Docker and curl are those of saved_models/README.md and not run here.
+Those for Docker and curl need a server and are not run.
 """
 
 import re

@@ -62,12 +62,9 @@ def test_a_longer_text_may_win_over_all_that_are_finished(
         early_stopping="never",
         **options,
     )
-    lengths = []
     for prompt, [(ids, score)] in zip(prompts, found, strict=True):
         expected, *_ = by_numpy(next_logits, prompt, num_new=10, ends=ends, **options)
         assert (ids, score) == (expected[0], pytest.approx(expected[1], abs=1e-4))
-        lengths.append(len(ids))
-    assert min(lengths) < 10 or length_penalty > 1
 
 
 def test_a_wide_beam_finds_the_best_of_all_sequences(generate, make_decoder):
