@@ -85,6 +85,23 @@ def graphs_as_they_were_traced(request):
         tf.config.optimizer.set_experimental_options(options)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def no_notes_of_who_made_an_operation(request):
+    """Without Python's stack, which TensorFlow notes for its messages.
+
+    pytest's is deep, and every operation of every graph has one.
+    """
+    if not asks_for_slow(request.config):
+        from tensorflow.python.util import tf_stack
+
+        stack = tf_stack.extract_stack()
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(tf_stack, "extract_stack", lambda stacklevel=1: stack)
+            yield
+    else:
+        yield
+
+
 @pytest.fixture(scope="module", autouse=True)
 def what_stays_is_left_to_no_collector():
     """What outlives a file's tests is not looked through again after each new one.

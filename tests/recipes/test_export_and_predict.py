@@ -82,6 +82,7 @@ def printed(capsys):
     return run
 
 
+@pytest.mark.slow
 def test_lines_are_answered_where_only_tensorflow_can_be_imported(mail):
     task, versions = mail
     texts = ["the dog runs", "", "cat ! !", "a\tcat"]

@@ -3,9 +3,6 @@
 import gzip
 import json
 import os
-import pathlib
-import subprocess
-import sys
 
 import pytest
 
@@ -13,7 +10,6 @@ import helpers
 from tfzoo.errors import DataError, OutputError, TokenizerError
 from tfzoo.text import ByteBPETokenizer, WordPieceTokenizer
 
-RECIPE = pathlib.Path(__file__).parents[2] / "recipes" / "train_tokenizer.py"
 TEXT = "The zookeeper walks.\nWalking caf\u00e9s!\n\nwalked to the zoo\n" * 5
 
 
@@ -28,11 +24,10 @@ def text(tmp_path):
     return tmp_path / "a.txt"
 
 
-def test_it_writes_a_tokenizer_and_metrics_and_says_where(text, tmp_path):
+def test_it_writes_a_tokenizer_and_metrics_and_says_where(command, text, tmp_path):
     output = tmp_path / "runs" / "tokenizer"
     flags = ["--vocabulary-size", 60, "--output", output]
-    arguments = [sys.executable, RECIPE, "--input", text, text, *flags]
-    result = subprocess.run(map(str, arguments), capture_output=True, text=True)
+    result = command("train_tokenizer", "--input", text, text, *flags)
     assert result.returncode == 0, result.stderr
     assert str(output) in result.stdout
     assert "characters" in result.stderr

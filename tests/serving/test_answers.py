@@ -1,5 +1,6 @@
 """What the signatures of a model that answers questions answer."""
 
+import functools
 import re
 
 import keras
@@ -61,16 +62,17 @@ def served(serve):
 
 
 @pytest.fixture(scope="module")
-def expected(core, tokenizer):
-    """Answer, score, start and end of one question, window by window, span by span."""
+def windows(model, tokenizer):
+    """Offsets of a context's tokens; of each window, first token and logits (S, 2)."""
 
-    def best(question, context, unanswerable):
+    @functools.cache
+    def read(question, context):
         head = tokenizer.tokenize(question)[:MAX_QUESTION]
         tokens = tokenizer.encode(context)
         ids, offsets = tokens.token_ids[1:-1], tokens.offsets[1:-1]
         head = [tokenizer.cls_id, *head, tokenizer.sep_id]
         room = MAX_LENGTH - len(head) - 1
-        spans, mass, nothing, first = [], np.zeros(2), np.inf, 0
+        found, first = [], 0
         while True:
             part = ids[first : first + room]
             row = [*head, *part, tokenizer.sep_id]
@@ -79,19 +81,33 @@ def expected(core, tokenizer):
                 token_ids=[row], segment_ids=[segments], padding_mask=[[1] * len(row)]
             )
             inputs = {k: tf.constant(v, tf.int32) for k, v in inputs.items()}
-            logits = core(inputs)[0].numpy().astype(np.float64)
-            own = logits[len(head) : len(head) + len(part)]
-            mass += np.exp(np.vstack([logits[:1], own])).sum(axis=0)
-            nothing = min(nothing, logits[0].sum())
-            for i in range(len(part)):
-                for j in range(i, min(i + MAX_ANSWER, len(part))):
-                    spans.append((own[i, 0] + own[j, 1], first + i, first + j))
+            logits = model(inputs, training=False)[0].numpy().astype(np.float64)
+            kept = [0, *range(len(head), len(head) + len(part))]
+            found.append((first, logits[kept]))
             if first + room >= len(ids):
-                break
+                return offsets, found
             first += room - STRIDE
+
+    return read
+
+
+@pytest.fixture(scope="module")
+def expected(windows, nothing):
+    """Answer, score, start and end of one question, window by window, span by span."""
+
+    def best(question, context, unanswerable):
+        offsets, found = windows(question, context)
+        spans, mass, least = [], np.zeros(2), np.inf
+        for first, logits in found:
+            none, own = logits[0] + float(nothing), logits[1:]
+            mass += np.exp(np.vstack([none, own])).sum(axis=0)
+            least = min(least, none.sum())
+            for i in range(len(own)):
+                for j in range(i, min(i + MAX_ANSWER, len(own))):
+                    spans.append((own[i, 0] + own[j, 1], first + i, first + j))
         score, *span = max(spans, default=(-np.inf, 0, 0))
-        if not spans or (unanswerable and nothing > score):
-            score = nothing if unanswerable else -np.inf
+        if not spans or (unanswerable and least > score):
+            score = least if unanswerable else -np.inf
             return "", np.exp(score) / mass.prod(), 0, 0
         start, end = offsets[span[0]][0], offsets[span[1]][1]
         return context[start:end], np.exp(score) / mass.prod(), start, end

@@ -176,6 +176,7 @@ def test_the_saved_model_answers_its_own_warm_up(served, exported):
     )
 
 
+@pytest.mark.slow
 def test_the_c_library_labels_words(served, exported, c_library):
     sent = [["serving_default", {"text": ["string", [len(TEXTS)], TEXTS]}]]
     (answer,) = c_library(exported, sent)["answers"]

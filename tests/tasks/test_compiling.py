@@ -78,7 +78,7 @@ def test_the_nearest_argument_is_named(classifier):
 
 
 def test_a_second_compile_forgets_the_metrics_of_the_first(classifier, tmp_path):
-    classifier.compile(metrics=["sparse_categorical_crossentropy"])
+    classifier.compile(metrics=["sparse_categorical_crossentropy"], run_eagerly=True)
     classifier.fit(X, Y, verbose=0)
     classifier.save(tmp_path / "task.keras")
     found = classifier.evaluate(X, Y, verbose=0, return_dict=True)
@@ -86,16 +86,18 @@ def test_a_second_compile_forgets_the_metrics_of_the_first(classifier, tmp_path)
     assert other.evaluate(X, Y, verbose=0, return_dict=True) == pytest.approx(found)
     assert int(other.optimizer.iterations) == 1
     for task in (classifier, other):
-        task.compile()
+        task.compile(run_eagerly=True)
         names = {*task.fit(X, Y, verbose=0).history}
         assert names == {*found} - {"sparse_categorical_crossentropy"}
-        task.compile(weighted_metrics=None)
+        task.compile(weighted_metrics=None, run_eagerly=True)
         assert {*task.evaluate(X, Y, verbose=0, return_dict=True)} == {"loss"}
 
 
 def test_a_metric_keeps_its_name_beside_a_default_figure(classifier):
     own = keras.metrics.MeanMetricWrapper(lambda y, logits: logits[:, 0], "precision")
-    classifier.compile(keras.optimizers.SGD(0.0), metrics=["accuracy", own])
+    classifier.compile(
+        keras.optimizers.SGD(0.0), metrics=["accuracy", own], run_eagerly=True
+    )
     weights = np.where(np.arange(8) % 2, 0.1, 1.0)
     logits = classifier.predict(X)
     for evaluate in (
@@ -122,10 +124,10 @@ def test_metrics_by_name_leave_out_padding_and_unlearned_words(
     task = TokenClassifier(small_encoder(), tokenizer, ["O", "X"])
     x = [["the", "cat"], ["a", "good", "dog", "film"], ["bad"]]
     y = [["X", "X"], ["X"] * 4, ["X"]]
-    task.compile(keras.optimizers.SGD(0.0))
+    task.compile(keras.optimizers.SGD(0.0), run_eagerly=True)
     want = task.evaluate(x, y, verbose=0, return_dict=True)
     names = ["sparse_categorical_accuracy", "sparse_categorical_crossentropy"]
-    task.compile(keras.optimizers.SGD(0.0), metrics=names)
+    task.compile(keras.optimizers.SGD(0.0), metrics=names, run_eagerly=True)
     found = task.evaluate(x, y, verbose=0, return_dict=True)
     assert found[names[0]] == pytest.approx(want["accuracy"])
     assert found[names[1]] == pytest.approx(want["loss"], rel=1e-5)
@@ -257,18 +259,19 @@ def test_names_of_keras_are_read_for_logits(classifier, several, number):
 
 
 def test_metrics_by_name_are_those_of_logits(classifier, several, number):
-    classifier.compile(keras.optimizers.SGD(0.0), metrics=["accuracy"])
+    options = dict(optimizer=keras.optimizers.SGD(0.0), run_eagerly=True)
+    classifier.compile(**options, metrics=["accuracy"])
     found = classifier.evaluate(X, Y, verbose=0, return_dict=True)
     hits = np.argmax(classifier.predict(X), -1) == np.array([0, 1] * 4)
     assert found["accuracy"] == pytest.approx(hits.mean())
     names = ["binary_accuracy", "precision", "recall", "auc", "binary_crossentropy"]
-    several.compile(keras.optimizers.SGD(0.0), metrics=names)
+    several.compile(**options, metrics=names)
     y = np.array([[1, 0], [1, 1]] * 4)
     found = several.evaluate(X, y, verbose=0, return_dict=True)
     right = (several.predict(X) > 0) == y
     assert found["binary_accuracy"] == pytest.approx(right.mean())
     assert found["binary_crossentropy"] == pytest.approx(found["loss"], rel=1e-5)
-    number.compile(keras.optimizers.SGD(0.0), metrics=["mae"])
+    number.compile(**options, metrics=["mae"])
     found = number.evaluate(X, np.ones(8), verbose=0, return_dict=True)
     assert found["mae"] == pytest.approx(np.abs(number.predict(X) - 1).mean(), rel=1e-5)
 
@@ -294,11 +297,12 @@ def rates(task, **options):
 
 
 def test_initial_epoch_continues_the_schedule(classifier, caplog):
+    classifier.compile(run_eagerly=True)
     whole = rates(classifier, epochs=4)
     assert max(whole) == pytest.approx(5e-5) and whole[-1] > 0
-    classifier.compile()
+    classifier.compile(run_eagerly=True)
     np.testing.assert_allclose(rates(classifier, epochs=4, initial_epoch=2), whole[4:])
-    classifier.compile()
+    classifier.compile(run_eagerly=True)
     first = rates(classifier, epochs=2)
     np.testing.assert_allclose(rates(classifier, epochs=4, initial_epoch=2), whole[4:])
     assert first != whole[:4] and "new schedule" not in caplog.text

@@ -102,6 +102,7 @@ def test_odd_texts_are_answered(classifier):
 def test_pairs_differ_from_single_texts(make_encoder, tokenizer):
     task = TextClassifier(make_encoder(), tokenizer, LABELS, text_pair=True)
     a, b = ["the cat", "a dog"], ["sat on a mat", "ran"]
+    task.compile(run_eagerly=True)
     task.fit((a, b), [0, 1], verbose=0)
     logits = task.predict({"text": a, "text_pair": b}, verbose=0)
     turned = task.predict({"text": b, "text_pair": a}, verbose=0)
@@ -216,7 +217,7 @@ def test_a_dataset_of_unknown_size_asks_for_the_steps(classifier, texts):
 
 
 def test_a_keras_file_is_whole(classifier, texts, tmp_path):
-    classifier.compile(learning_rate=1e-3, label_smoothing=0.1)
+    classifier.compile(learning_rate=1e-3, label_smoothing=0.1, run_eagerly=True)
     classifier.fit(*texts, verbose=0)
     classifier.save(tmp_path / "task.keras")
     copy = keras.saving.load_model(tmp_path / "task.keras")

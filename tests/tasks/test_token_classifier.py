@@ -149,6 +149,7 @@ def test_datasets_train_evaluate_and_predict(model, sentences):
 def test_prepared_ids_train_and_predict(model, tokenizer):
     ids = {"token_ids": np.ones((3, 5), np.int32)}
     ids |= {"padding_mask": ids["token_ids"], "segment_ids": 0 * ids["token_ids"]}
+    model.compile(run_eagerly=True)
     model.fit(ids, np.zeros((3, 5), np.int32), verbose=0)
     assert model.predict(ids, verbose=0).shape == (3, 5, 3)
 
@@ -202,7 +203,7 @@ def test_words_beyond_the_maximum_are_neither_counted_nor_answered(model):
 
 def test_a_weight_of_zero_leaves_a_sentence_out(model, sentences):
     x, y = sentences[0][:4], sentences[1][:4]
-    model.compile(loss="auto")
+    model.compile(loss="auto", run_eagerly=True)
     with_all = model.evaluate(
         x, y, sample_weight=[1, 1, 0, 0], verbose=0, return_dict=True
     )

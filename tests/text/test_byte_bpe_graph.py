@@ -130,7 +130,15 @@ def test_empty_texts_and_batches_keep_their_rows(byte_bpe, texts, end_token):
     assert received.nrows() == len(texts)
 
 
-@pytest.mark.parametrize("end", [END, "(?:.*)", "\u2593\u2593", "aa"])
+@pytest.mark.parametrize(
+    "end",
+    [
+        END,
+        "aa",
+        pytest.param("(?:.*)", marks=pytest.mark.slow),
+        pytest.param("\u2593\u2593", marks=pytest.mark.slow),
+    ],
+)
 def test_the_end_token_is_read_only_where_it_is_asked_for(end):
     tokenizer = ByteBPETokenizer([*CHARACTERS, end], [], end_token=end)
     texts = [

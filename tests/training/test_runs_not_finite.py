@@ -114,7 +114,9 @@ def spoil(output, name, part):
     (path / "state.json").write_text(json.dumps(content))
 
 
-@pytest.mark.parametrize("part", ["model", "optimizer"])
+@pytest.mark.parametrize(
+    "part", ["model", pytest.param("optimizer", marks=pytest.mark.slow)]
+)
 def test_a_checkpoint_that_is_not_finite_is_passed_over(tmp_path, capsys, part):
     with pytest.raises(TfzooError):
         train(tmp_path)
