@@ -94,9 +94,9 @@ def rounds_of(generate, rows):
 
 def our_start(rows, length, jit_compile):
     """Function of a number of new tokens that begins to generate them."""
+    from tfzoo.families import GPTDecoder
     from tfzoo.generation.compiled import CompiledGeneration
     from tfzoo.generation.options import GenerationOptions
-    from tfzoo.models import GPTDecoder
     from tfzoo.training.host_memory import keep_freed_memory
 
     keep_freed_memory()  # as `generate` does

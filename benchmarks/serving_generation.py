@@ -75,7 +75,7 @@ def documentation():
 
 def make_models(folder):
     """A preset, both exports of it, and the prompts' text cut into tokens."""
-    from tfzoo.models import GPTDecoder
+    from tfzoo.families import GPTDecoder
     from tfzoo.tasks import CausalLM
     from tfzoo.text import ByteBPETokenizer
 

@@ -54,7 +54,7 @@ def lines():
 
 def make_models(folder):
     """A preset and both exports of one model."""
-    from tfzoo.models import BertEncoder
+    from tfzoo.families import BertEncoder
     from tfzoo.tasks import TextClassifier
     from tfzoo.text import WordPieceTokenizer
 

@@ -44,9 +44,9 @@ def main(
         dtype: Number format of the weights; by default float32.
         max_shard_size: Bytes of weights in one file; by default there is one file.
     """
-    from tfzoo import models, tasks
-    from tfzoo.checkpoints.opening import open_checkpoint
+    from tfzoo import families, tasks
     from tfzoo.checkpoints.references import local_directory
+    from tfzoo.families.opening import open_checkpoint
     from tfzoo.files import refuse_existing
     from tfzoo.text import tokenizer_from_preset
 
@@ -59,7 +59,7 @@ def main(
     model_class = model_class or tasks.class_of(found.config)
     options = {"dtype": dtype, "max_shard_size": max_shard_size}
     if model_class is None:
-        model = models.class_of(found.config, found.path).from_preset(directory)
+        model = families.class_of(found.config, found.path).from_preset(directory)
         backbone, tokenizer = model, tokenizer_from_preset(directory)
         options["tokenizer"] = tokenizer
     else:

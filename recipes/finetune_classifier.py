@@ -77,7 +77,7 @@ def main(
     from tfzoo.checkpoints.references import local_directory
     from tfzoo.data.examples import known_labels, label_list, read_examples
     from tfzoo.data.readers import files_and_data_sets
-    from tfzoo.models.presets import named_size
+    from tfzoo.families.preset_backbone import named_size
     from tfzoo.tasks import TextClassifier
     from tfzoo.text import tokenizer_from_preset
     from tfzoo.training.callbacks import KeepBest

@@ -81,14 +81,15 @@ def main(
     from tfzoo.checkpoints.references import local_directory
     from tfzoo.data.pretraining import open_pretraining_data
     from tfzoo.data.readers import files_and_data_sets
-    from tfzoo.models.presets import BERT, named_size
+    from tfzoo.families.bert import BERT
+    from tfzoo.families.preset_backbone import named_size
     from tfzoo.tasks import BertPretrainer
     from tfzoo.text import WordPieceTokenizer
     from tfzoo.training.distribution import strategy as named_strategy
     from tfzoo.training.fingerprints import fingerprint
     from tfzoo.training.runs import Run
 
-    at_random = named_size(preset, BERT) is not None
+    at_random = named_size(preset, BERT.sizes) is not None
     model = preset if at_random else local_directory(preset)
     vocabulary = local_directory(tokenizer, weights=False)
     words = WordPieceTokenizer.from_preset(vocabulary)

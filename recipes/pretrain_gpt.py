@@ -71,13 +71,14 @@ def main(
     cli.check_numbers(arguments)
     from tfzoo.checkpoints.references import local_directory
     from tfzoo.data.readers import files_and_data_sets
-    from tfzoo.models.presets import GPT, named_size
+    from tfzoo.families.gpt2 import GPT2
+    from tfzoo.families.preset_backbone import named_size
     from tfzoo.tasks.text_runs import train_on_text
     from tfzoo.text import ByteBPETokenizer
     from tfzoo.training.fingerprints import fingerprint
     from tfzoo.training.runs import Run
 
-    at_random = named_size(preset, GPT) is not None
+    at_random = named_size(preset, GPT2.sizes) is not None
     model = preset if at_random else local_directory(preset)
     vocabulary = local_directory(tokenizer, weights=False)
     words = ByteBPETokenizer.from_preset(vocabulary)

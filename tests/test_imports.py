@@ -24,12 +24,14 @@ MAY_IMPORT = {
     "generation": CORE,
     "text": CORE | {"checkpoints"},
     "models": CORE | {"layers", "checkpoints"},
+    "families": CORE | {"models", "layers", "checkpoints", "text"},
     "data": CORE | {"text"},
     "serving": CORE | {"text", "generation"},
 }
 MAY_IMPORT["tasks"] = {*MAY_IMPORT} - {"cli"}
 MAY_IMPORT["__init__"] = {*MAY_IMPORT} - {"cli"}
 WITHOUT_TENSORFLOW = {"__init__", "errors", "files", "cli", "layers", "models"}
+WITHOUT_TENSORFLOW |= {"families"}
 UNSAFE = {"pickle", "dill", "cloudpickle", "marshal", "shelve", "joblib"}
 SHARED_BY_BENCHMARKS = {"side_by_side", "training_rounds"}
 
@@ -159,9 +161,9 @@ finders = sys.meta_path
 sys.meta_path = [
     WithoutTensorflow if f is importlib.machinery.PathFinder else f for f in finders
 ]
-import keras, numpy, tfzoo.layers, tfzoo.models
+import keras, numpy, tfzoo.families, tfzoo.layers, tfzoo.models
 
-encoder = tfzoo.models.BertEncoder(
+encoder = tfzoo.families.BertEncoder(
     11, num_layers=1, num_heads=2, hidden_dim=4, intermediate_dim=8
 )
 ids = numpy.ones((2, 3), "int32")

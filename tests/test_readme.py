@@ -11,7 +11,7 @@ import pytest
 
 from helpers import ROOT, random_weights, recipe
 from tfzoo import cli, tasks
-from tfzoo.models import BertEncoder, DistilBertEncoder, GPTDecoder
+from tfzoo.families import BertEncoder, DistilBertEncoder, GPTDecoder
 from tfzoo.text import ByteBPETokenizer, WordPieceTokenizer
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")

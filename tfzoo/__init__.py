@@ -9,10 +9,10 @@ import os
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 
 _HOMES = {
-    "BertEncoder": "tfzoo.models",
-    "DistilBertEncoder": "tfzoo.models",
-    "GPTDecoder": "tfzoo.models",
-    "RobertaEncoder": "tfzoo.models",
+    "BertEncoder": "tfzoo.families",
+    "DistilBertEncoder": "tfzoo.families",
+    "GPTDecoder": "tfzoo.families",
+    "RobertaEncoder": "tfzoo.families",
     "TransformerLayer": "tfzoo.layers",
     "MaskedLMHead": "tfzoo.layers",
     "ByteBPETokenizer": "tfzoo.text",

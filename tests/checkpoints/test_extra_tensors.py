@@ -9,7 +9,7 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 from tfzoo.errors import CheckpointError
-from tfzoo.models import BertEncoder, GPTDecoder
+from tfzoo.families import BertEncoder, GPTDecoder
 
 SIZES = dict(num_layers=1, num_heads=2, hidden_dim=8, intermediate_dim=16)
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from scipy.special import erf
 
+from tfzoo.families import BertEncoder, DistilBertEncoder
 from tfzoo.layers import gelu, gelu_tanh
-from tfzoo.models import BertEncoder, DistilBertEncoder
 from tfzoo.tasks import TextClassifier
 from tfzoo.text import WordPieceTokenizer
 

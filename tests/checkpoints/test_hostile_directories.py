@@ -9,7 +9,7 @@ import sys
 import pytest
 
 from tfzoo.errors import TfzooError
-from tfzoo.models import BertEncoder, RobertaEncoder
+from tfzoo.families import BertEncoder, RobertaEncoder
 from tfzoo.tasks import MaskedLM
 from tfzoo.text import (
     ROBERTA_TOKENS,

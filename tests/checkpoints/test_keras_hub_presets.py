@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 from helpers import random_weights
-from tfzoo.checkpoints.opening import open_checkpoint
 from tfzoo.errors import CheckpointError, TfzooError
-from tfzoo.models import BertEncoder, DistilBertEncoder, GPTDecoder, RobertaEncoder
+from tfzoo.families import BertEncoder, DistilBertEncoder, GPTDecoder, RobertaEncoder
+from tfzoo.families.opening import open_checkpoint
 from tfzoo.tasks import CausalLM, MaskedLM
 from tfzoo.text import tokenizer_from_preset
 

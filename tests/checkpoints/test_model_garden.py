@@ -9,7 +9,7 @@ import zipfile
 import numpy as np
 import pytest
 
-from tfzoo.models import BertEncoder
+from tfzoo.families import BertEncoder
 from tfzoo.tasks import BertPretrainer
 from tfzoo.text import WordPieceTokenizer
 

@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 
 from tfzoo.errors import TfzooError
-from tfzoo.models import GPTDecoder
+from tfzoo.families import GPTDecoder
 from tfzoo.tasks import BertPretrainer, CausalLM
 from tfzoo.text import WordPieceTokenizer, tokenizer_from_preset
 

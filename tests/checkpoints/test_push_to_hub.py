@@ -5,7 +5,7 @@ import pytest
 
 from tfzoo import tasks
 from tfzoo.errors import CheckpointError
-from tfzoo.models import BertEncoder
+from tfzoo.families import BertEncoder
 from tfzoo.tasks import TextClassifier
 from tfzoo.text import WordPieceTokenizer, tokenizer_from_preset
 

@@ -6,7 +6,7 @@ import pytest
 
 from helpers import recipe
 from tfzoo.errors import OutputError
-from tfzoo.models import BertEncoder
+from tfzoo.families import BertEncoder
 from tfzoo.text import WordPieceTokenizer
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]

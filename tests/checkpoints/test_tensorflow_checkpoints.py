@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 
 from tfzoo.errors import CheckpointError
-from tfzoo.models import BertEncoder, GPTDecoder
+from tfzoo.families import BertEncoder, GPTDecoder
 from tfzoo.tasks import BertPretrainer, QuestionAnswerer, TextClassifier
 
 WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *"abcdefghijk"]

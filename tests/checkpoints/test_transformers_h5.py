@@ -60,7 +60,7 @@ def test_outputs_are_those_of_the_class_that_saved_it(class_name, directories, c
     }
     kept = saved["mask"] > 0
     if head == "CausalLM":  # whose tokenizer needs more than 30 ids
-        from tfzoo.models import GPTDecoder
+        from tfzoo.families import GPTDecoder
 
         decoder = GPTDecoder.from_preset(directory)
         hidden = decoder({k: fed[k] for k in ("token_ids", "padding_mask")})

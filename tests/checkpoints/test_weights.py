@@ -13,7 +13,7 @@ import safetensors.numpy
 
 from helpers import random_weights
 from tfzoo.errors import CheckpointError
-from tfzoo.models import BertEncoder, GPTDecoder
+from tfzoo.families import BertEncoder, GPTDecoder
 
 WEIGHTS = "model.safetensors"
 NORM = "embeddings.LayerNorm"

@@ -3,9 +3,9 @@ import pytest
 import tensorflow as tf
 
 from helpers import random_weights
+from tfzoo.families import GPTDecoder
 from tfzoo.generation.compiled import CompiledGeneration
 from tfzoo.generation.options import GenerationOptions
-from tfzoo.models import GPTDecoder
 
 V, CONTEXT = 53, 128
 

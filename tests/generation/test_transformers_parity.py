@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
+from tfzoo.families import GPTDecoder
 from tfzoo.generation.compiled import CompiledGeneration
-from tfzoo.models import GPTDecoder
 
 V, CONTEXT, END = 61, 128, 5
 

@@ -2,7 +2,7 @@ import keras
 import numpy as np
 import pytest
 
-from tfzoo import layers, models
+from tfzoo import families, layers
 from tfzoo.errors import refuse_unknown
 from tfzoo.layers.keywords import KnownKeywords, LayerKeywords, keywords_of
 
@@ -15,7 +15,7 @@ LAYERS = [
     if isinstance(layer := getattr(layers, name), type)
     and issubclass(layer, keras.layers.Layer)
 ]
-BACKBONES = [*models.BACKBONES.values()]
+BACKBONES = [*families.BACKBONES.values()]
 
 
 def test_every_layer_and_backbone_knows_its_keywords():
@@ -38,7 +38,7 @@ def test_an_unknown_keyword_of_a_layer_is_a_type_error(layer):
 def test_an_unknown_keyword_of_a_backbone_is_a_type_error(backbone, keyword, near):
     with pytest.raises(TypeError, match=f"no argument '{keyword}'.* {near}"):
         backbone(**SIZES, **{keyword: 4})
-    size = next(iter(backbone.sizes))
+    size = next(iter(backbone.family.sizes))
     name = f"{backbone.__name__}.from_preset"
     with pytest.raises(TypeError, match=f"{name} takes no argument '{keyword}'"):
         backbone.from_preset(size, **{keyword: 4})
@@ -47,7 +47,7 @@ def test_an_unknown_keyword_of_a_backbone_is_a_type_error(backbone, keyword, nea
 def test_a_misspelt_keyword_is_named_before_the_one_that_is_missing():
     sizes = {name: n for name, n in SIZES.items() if name != "vocabulary_size"}
     with pytest.raises(TypeError, match="'vocab_size'. Did you mean vocabulary_size?"):
-        models.BertEncoder(vocab_size=11, **sizes)
+        families.BertEncoder(vocab_size=11, **sizes)
 
 
 def test_keywords_that_resemble_none_are_answered_with_all():
@@ -60,7 +60,7 @@ def test_keras_own_keywords_are_taken():
     layer = layers.LayerNorm(name="norm", trainable=False, dtype="float16")
     assert (layer.name, layer.trainable) == ("norm", False)
     assert layer.compute_dtype == "float16"
-    encoder = models.DistilBertEncoder(**SIZES, name="small", trainable=False)
+    encoder = families.DistilBertEncoder(**SIZES, name="small", trainable=False)
     assert (encoder.name, encoder.trainable) == ("small", False)
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from helpers import SMALL, random_weights
-from tfzoo.models import GPTDecoder
+from tfzoo.families import GPTDecoder
 
 
 @pytest.fixture(scope="session")

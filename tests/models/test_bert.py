@@ -6,8 +6,8 @@ import safetensors.numpy
 
 from helpers import SMALL, random_weights
 from tfzoo.errors import CheckpointError, OutputError
-from tfzoo.models import BertEncoder
-from tfzoo.models.presets import BERT
+from tfzoo.families import BertEncoder
+from tfzoo.families.bert import BERT
 
 
 @pytest.fixture(scope="module")
@@ -61,7 +61,7 @@ def test_named_sizes_have_the_published_number_of_parameters(name):
 
 
 def test_the_table_has_the_published_sizes():
-    layers = {name: size["num_layers"] for name, size in BERT.items()}
+    layers = {name: size["num_layers"] for name, size in BERT.sizes.items()}
     assert layers == {
         "bert_tiny": 2,
         "bert_mini": 4,

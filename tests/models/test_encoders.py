@@ -7,7 +7,7 @@ import tensorflow as tf
 from scipy.special import erf, softmax
 
 from helpers import SMALL, random_weights
-from tfzoo.models import BertEncoder, DistilBertEncoder, RobertaEncoder
+from tfzoo.families import BertEncoder, DistilBertEncoder, RobertaEncoder
 
 EPSILON = {BertEncoder: 1e-12, RobertaEncoder: 1e-5, DistilBertEncoder: 1e-12}
 PADDING = 1  # RoBERTa's; no other position is the same in all three

@@ -3,9 +3,9 @@ import numpy as np
 import pytest
 
 from helpers import random_weights
+from tfzoo.families import GPTDecoder
+from tfzoo.families.gpt2 import GPT2
 from tfzoo.layers import NextTokenHead
-from tfzoo.models import GPTDecoder
-from tfzoo.models.presets import GPT
 
 B, S, N, H = 3, 9, 2, 8
 
@@ -209,7 +209,7 @@ def test_a_keras_file_gives_the_same_outputs(gpt, gpt_inputs, tmp_path):
 )
 def test_named_sizes_have_the_published_number_of_parameters(name, published):
     v, p, layers, d, f = (
-        GPT[name][size]
+        GPT2.sizes[name][size]
         for size in (
             "vocabulary_size",
             "max_sequence_length",
@@ -223,7 +223,7 @@ def test_named_sizes_have_the_published_number_of_parameters(name, published):
 
 
 def test_a_decoder_has_as_many_parameters_as_its_sizes_say():
-    sizes = GPT["gpt_mini"]
+    sizes = GPT2.sizes["gpt_mini"]
     v, p, layers, d, f = 8192, 512, 4, 256, 1024
     in_a_layer = 4 * (d * d + d) + (d * f + f) + (f * d + d) + 4 * d
     weights = GPTDecoder(**sizes).trainable_variables

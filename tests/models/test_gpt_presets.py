@@ -5,7 +5,7 @@ import pytest
 import safetensors.numpy
 
 from tfzoo.errors import CheckpointError
-from tfzoo.models import BertEncoder, GPTDecoder
+from tfzoo.families import BertEncoder, GPTDecoder
 
 
 def outputs(decoder, inputs):

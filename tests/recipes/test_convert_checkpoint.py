@@ -8,7 +8,7 @@ import pytest
 
 from helpers import recipe
 from tfzoo.errors import CheckpointError, OutputError
-from tfzoo.models import BertEncoder
+from tfzoo.families import BertEncoder
 from tfzoo.tasks import MaskedLM, TextClassifier
 from tfzoo.text import WordPieceTokenizer, tokenizer_from_preset
 

@@ -11,7 +11,7 @@ import pytest
 
 from helpers import random_weights, recipe
 from tfzoo.errors import ExportError, OutputError, TfzooError
-from tfzoo.models import BertEncoder, GPTDecoder
+from tfzoo.families import BertEncoder, GPTDecoder
 from tfzoo.tasks import (
     BertPretrainer,
     CausalLM,

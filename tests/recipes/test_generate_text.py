@@ -3,7 +3,7 @@
 import pytest
 
 from helpers import random_weights
-from tfzoo.models import GPTDecoder
+from tfzoo.families import GPTDecoder
 from tfzoo.tasks import CausalLM
 from tfzoo.text import ByteBPETokenizer
 

@@ -9,7 +9,7 @@ import pytest
 
 from helpers import recipe
 from tfzoo.errors import CheckpointError, DataError, OutputError, TokenizerError
-from tfzoo.models import BACKBONES
+from tfzoo.families import BACKBONES
 from tfzoo.tasks import BertPretrainer, TextClassifier
 from tfzoo.text import ROBERTA_TOKENS, ByteBPETokenizer, WordPieceTokenizer
 
@@ -136,7 +136,7 @@ def test_a_size_of_every_encoder_is_fine_tuned(
     place, tmp_path, monkeypatch, size, model_type
 ):
     small = dict(num_layers=1, num_heads=2, hidden_dim=16, intermediate_dim=32)
-    sizes = BACKBONES[model_type].sizes
+    sizes = BACKBONES[model_type].family.sizes
     monkeypatch.setitem(sizes, size, {**sizes[size], **small})
     words = place / "words"
     if model_type == "roberta":

@@ -11,8 +11,8 @@ import pytest
 import tensorflow as tf
 
 from helpers import random_weights
+from tfzoo.families import BertEncoder, GPTDecoder
 from tfzoo.layers import MaskedLMHead
-from tfzoo.models import BertEncoder, GPTDecoder
 from tfzoo.serving import (
     classifier_signatures,
     export_version,

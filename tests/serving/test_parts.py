@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 
 from helpers import random_weights
-from tfzoo.models import BertEncoder
+from tfzoo.families import BertEncoder
 from tfzoo.serving import core, text_parts
 from tfzoo.tasks import (
     MaskedLM,

@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 
 from helpers import random_weights
-from tfzoo.models import BertEncoder, GPTDecoder
+from tfzoo.families import BertEncoder, GPTDecoder
 from tfzoo.text import ByteBPETokenizer, WordPieceTokenizer
 from tfzoo.text.graph_engine import GraphEngine
 

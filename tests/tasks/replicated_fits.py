@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tfzoo.models import BertEncoder
+from tfzoo.families import BertEncoder
 from tfzoo.tasks import TextClassifier
 from tfzoo.text import WordPieceTokenizer
 from tfzoo.training.distribution import strategy

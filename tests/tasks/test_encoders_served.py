@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 
 from helpers import random_weights
-from tfzoo.models import DistilBertEncoder, RobertaEncoder
+from tfzoo.families import DistilBertEncoder, RobertaEncoder
 from tfzoo.tasks import (
     MaskedLM,
     QuestionAnswerer,

@@ -11,7 +11,7 @@ from safetensors import safe_open
 from safetensors.numpy import load_file, save_file
 
 from tfzoo.errors import CheckpointError, TfzooError
-from tfzoo.models import BertEncoder
+from tfzoo.families import BertEncoder
 from tfzoo.tasks import CausalLM, TextClassifier, TextEmbedder, TokenClassifier
 
 TASKS = ["classifier", "tagger", "embedder", "gpt"]

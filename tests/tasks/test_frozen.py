@@ -8,8 +8,8 @@ import pytest
 
 from tfzoo.checkpoints.weights import weight_variables
 from tfzoo.errors import CheckpointError
+from tfzoo.families import BertEncoder, GPTDecoder
 from tfzoo.layers import TransformerLayer
-from tfzoo.models import BertEncoder, GPTDecoder
 from tfzoo.tasks import CausalLM, MaskedLM, TextClassifier, TextEmbedder
 
 

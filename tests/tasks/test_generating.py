@@ -3,8 +3,8 @@ import pytest
 import tensorflow as tf
 
 from helpers import random_weights
+from tfzoo.families import GPTDecoder
 from tfzoo.generation.neutral import NEUTRAL
-from tfzoo.models import GPTDecoder
 from tfzoo.tasks import CausalLM
 from tfzoo.tasks.generation_options import OPTIONS, OURS
 

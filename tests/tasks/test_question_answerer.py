@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfzoo.models import BertEncoder
+from tfzoo.families import BertEncoder
 from tfzoo.tasks import MaskedLM, QuestionAnswerer, from_preset
 from tfzoo.tasks.answering import likeliest_spans
 

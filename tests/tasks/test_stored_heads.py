@@ -8,7 +8,7 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 from tfzoo.errors import CheckpointError
-from tfzoo.models import DistilBertEncoder, RobertaEncoder
+from tfzoo.families import DistilBertEncoder, RobertaEncoder
 from tfzoo.tasks import (
     MaskedLM,
     QuestionAnswerer,

@@ -38,7 +38,7 @@ def sentences():
 
 @pytest.fixture(scope="module")
 def trained(tokenizer, sentences):
-    from tfzoo.models import BertEncoder
+    from tfzoo.families import BertEncoder
 
     keras.utils.set_random_seed(0)
     encoder = BertEncoder(

@@ -34,16 +34,16 @@ class KerasHubTensors:
     Args:
         path: The file that they came from.
         model: The backbone, filled.
-        module: Module of `tfzoo.checkpoints` that knows the names.
+        family: Knows the names.
         padding_id: Of RoBERTa, None otherwise. Hugging Face's has rows of positions up
             to it, and one segment; both add nothing here.
     """
 
-    def __init__(self, path, model, module, padding_id=None):
+    def __init__(self, path, model, family, padding_id=None):
         self.path = path
         variables = {_our_path(v): v for v in _weights(model)}
         self._parts = {}  # name -> [(how it is stored, variable)], side by side
-        for ours, stored in module.backbone_names(model.num_layers, ()).items():
+        for ours, stored in family.backbone_names(model.num_layers, ()).items():
             if ours in variables:
                 parts = self._parts.setdefault(stored.name, [])
                 parts.append((stored, variables[ours]))

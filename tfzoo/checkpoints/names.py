@@ -49,6 +49,17 @@ def norm(path, name):
     }
 
 
+def of_layers(names, num_layers):
+    """The names with those that have `{i}` repeated for every layer, 0 and up."""
+    once = {path: stored for path, stored in names.items() if "{i}" not in path}
+    each = [item for item in names.items() if "{i}" in item[0]]
+    return once | {
+        path.format(i=i): stored._replace(name=stored.name.format(i=i))
+        for i in range(num_layers)
+        for path, stored in each
+    }
+
+
 def prefixed(names, prefix, present):
     """The names with a prefix, where a file has it.
 

@@ -2,12 +2,12 @@
 
 import pathlib
 
-from tfzoo.checkpoints import hub, keras_hub_presets
+from tfzoo.checkpoints import hub, keras_hub
 from tfzoo.errors import CheckpointError
 
 _REMOTE = {
     hub.SCHEME: hub.download,
-    keras_hub_presets.SCHEME: keras_hub_presets.download,
+    keras_hub.SCHEME: keras_hub.download,
 }
 
 

@@ -10,7 +10,6 @@ from tfzoo.layers import Dropout, LayerNorm, TokenEmbedding, TransformerLayer
 from tfzoo.layers.initializers import truncated_normal
 from tfzoo.models.frozen import frozen_config, with_frozen
 from tfzoo.models.precision import policy_with_float32_weights
-from tfzoo.models.presets import BackbonePreset
 
 
 def id_inputs(*names):
@@ -18,14 +17,14 @@ def id_inputs(*names):
     return {name: keras.Input((None,), dtype="int32", name=name) for name in names}
 
 
-class Encoder(BackbonePreset, keras.Model):
+class Encoder(keras.Model):
     """Base of the bidirectional encoders, each of which has its own embeddings.
 
-    A class defines, beside what `BackbonePreset` asks for:
+    A class defines:
         sentence_transform: What its classifiers do with the vector of the first token
             before they score it, as of `ClassificationHead`; None scores
             `pooled_output`.
-        may_pool: Whether `pooler` is among its arguments.
+        word_transform: Activation of its masked-word head; None is that of its layers.
 
     Args:
         arguments: Dict of the constructor arguments of the class, which become its
@@ -40,7 +39,7 @@ class Encoder(BackbonePreset, keras.Model):
     """
 
     sentence_transform = None
-    may_pool = True
+    word_transform = None
     layer_norm_epsilon = 1e-12
     pooler = False
 

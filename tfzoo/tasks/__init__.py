@@ -1,9 +1,9 @@
 """Tasks: what one trains, saves and serves."""
 
-from tfzoo.checkpoints.opening import open_checkpoint
 from tfzoo.checkpoints.references import local_directory
 from tfzoo.checkpoints.sentence_transformers import MODULES
 from tfzoo.errors import CheckpointError
+from tfzoo.families.opening import open_checkpoint
 from tfzoo.tasks.causal_lm import CausalLM
 from tfzoo.tasks.masked_lm import MaskedLM
 from tfzoo.tasks.nearest import nearest

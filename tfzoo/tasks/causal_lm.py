@@ -55,7 +55,7 @@ class CausalLM(Generating, Scoring, Task):
     Source: Radford et al. 2018 (GPT), section 3.1; Radford et al. 2019 (GPT-2)
     """
 
-    model_types = ("gpt2",)
+    capability = "CausalLM"
     heads = ()
     learns = "classes"
     weighs_positions = True
@@ -102,7 +102,7 @@ class CausalLM(Generating, Scoring, Task):
     @classmethod
     def stored_arguments(cls, config, path):
         known = {"max_sequence_length": int, "document_borders": bool}
-        stored = stored_task_arguments(config, path, cls.__name__, known)
+        stored = stored_task_arguments(config, path, cls.capability, known)
         return stored | {"end_token_ids": stored_end_ids(config, path)}
 
     def token_fields(self):

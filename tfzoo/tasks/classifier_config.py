@@ -21,14 +21,14 @@ PROBLEM_TYPES = {
 }
 
 
-def stored_classifier(config, path, class_name, checkpoint):
+def stored_classifier(config, path, class_name, head):
     """Constructor arguments of a classifier, as far as a `config.json` has them.
 
     Args:
         config: The content of the file.
         path: The file, for the errors.
         class_name: Of the task, in our block of the file.
-        checkpoint: Module of `tfzoo.checkpoints` for the architecture.
+        head: The `Head` that the architecture has for it.
 
     Raises:
         CheckpointError: a field has a value that makes no sense.
@@ -47,8 +47,8 @@ def stored_classifier(config, path, class_name, checkpoint):
             path=path,
             tensor="tfzoo.task",
         )
-    if checkpoint.ARCHITECTURES[class_name] in (config.get("architectures") or []):
-        _read_dropout(stored, config, path, checkpoint.CLASSIFIER_DROPOUT)
+    if head.class_name in (config.get("architectures") or []):
+        _read_dropout(stored, config, path, head.dropout)
         labels = stored_labels(config, path, stored.get("labels"))
         stored["task"] = _task_of(config, path, stored.get("task"), labels)
         if stored["task"] == "regression":
@@ -58,12 +58,12 @@ def stored_classifier(config, path, class_name, checkpoint):
     return stored
 
 
-def stored_token_classifier(config, path, class_name, checkpoint):
+def stored_token_classifier(config, path, class_name, head):
     """As `stored_classifier`, of a classifier of tokens."""
     known = {"labels": list, "max_sequence_length": int, "classifier_dropout": float}
     stored = stored_task_arguments(config, path, class_name, known)
-    if checkpoint.ARCHITECTURES[class_name] in (config.get("architectures") or []):
-        _read_dropout(stored, config, path, checkpoint.TOKEN_DROPOUT)
+    if head.class_name in (config.get("architectures") or []):
+        _read_dropout(stored, config, path, head.dropout)
         stored["labels"] = stored_labels(config, path, stored.get("labels"))
     stored.setdefault("labels", None)  # which the task refuses, saying what they are
     return stored

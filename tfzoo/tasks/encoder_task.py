@@ -16,8 +16,6 @@ class EncoderTask(Task):
         served_arguments(): What this function takes of the task alone, a dict.
     """
 
-    model_types = ("bert", "roberta", "distilbert")
-
     def served_arguments(self):
         return {}
 

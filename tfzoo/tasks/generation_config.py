@@ -6,7 +6,7 @@
 import json
 import logging
 
-from tfzoo.checkpoints.presets import MAX_CONFIG_BYTES
+from tfzoo.checkpoints.preset_files import MAX_CONFIG_BYTES
 from tfzoo.errors import CheckpointError, shown
 from tfzoo.files import read_json
 from tfzoo.generation.neutral import NEUTRAL, is_neutral

@@ -44,6 +44,7 @@ class MaskedLM(GapFilling, EncoderTask):
     Source: Devlin et al. 2018, section 3.1, https://arxiv.org/abs/1810.04805
     """
 
+    capability = "MaskedLM"
     heads = ("masked_lm_head",)
     learns = "classes"
     weighs_positions = True
@@ -81,7 +82,7 @@ class MaskedLM(GapFilling, EncoderTask):
     @classmethod
     def stored_arguments(cls, config, path):
         known = {"max_sequence_length": int, "whole_word": bool}
-        return stored_task_arguments(config, path, cls.__name__, known)
+        return stored_task_arguments(config, path, cls.capability, known)
 
     def default_loss(self, label_smoothing):
         return losses.SparseCategoricalCrossentropy(

@@ -8,7 +8,6 @@ import tensorflow as tf
 
 from tfzoo.data.masking import WordMasking
 from tfzoo.layers import MaskedLMHead
-from tfzoo.models import RobertaEncoder
 
 MASKED_FRACTION = 0.15
 
@@ -18,17 +17,12 @@ def masked_words_head(backbone):
     positions = keras.Input((None,), dtype="int32", name="mask_positions")
     logits = MaskedLMHead(
         backbone.token_embedding,
-        activation=_activation(backbone),
+        activation=backbone.word_transform or backbone.activation,
         layer_norm_epsilon=backbone.layer_norm_epsilon,
         dtype=backbone.token_embedding.dtype_policy,
         name="masked_lm_head",
     )(backbone.output["sequence_output"], positions)
     return {**backbone.input, "mask_positions": positions}, logits
-
-
-def _activation(backbone):
-    """Of the head: BERT's is that of its layers, RoBERTa's is always the first."""
-    return "gelu" if isinstance(backbone, RobertaEncoder) else backbone.activation
 
 
 def max_predictions(max_sequence_length):

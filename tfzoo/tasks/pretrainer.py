@@ -46,7 +46,7 @@ class BertPretrainer(Task):
     Source: Devlin et al. 2018, section 3.1, https://arxiv.org/abs/1810.04805
     """
 
-    model_types = ("bert",)
+    capability = "BertPretrainer"
     heads = ("masked_lm_head", "next_sentence")
     learns = "classes"
     weighs_positions = True
@@ -107,7 +107,7 @@ class BertPretrainer(Task):
             "max_sequence_length": int,
             "whole_word": bool,
         }
-        return stored_task_arguments(config, path, cls.__name__, known)
+        return stored_task_arguments(config, path, cls.capability, known)
 
     def default_loss(self, label_smoothing):
         def loss():

@@ -12,8 +12,8 @@ from tfzoo.checkpoints.fields import read_field
 from tfzoo.data.buckets import padded_batches
 from tfzoo.data.context_windows import answer_targets, encode_windows
 from tfzoo.data.pipelines import require_flags, require_whole
+from tfzoo.families import BACKBONES
 from tfzoo.layers.keywords import known_keywords
-from tfzoo.models import BACKBONES
 from tfzoo.serving import question_answerer_signatures
 from tfzoo.tasks.answering import (
     accepted_answers,
@@ -65,6 +65,7 @@ class QuestionAnswerer(EncoderTask):
     Source: Devlin et al. 2018, sections 4.2 and 4.3, https://arxiv.org/abs/1810.04805
     """
 
+    capability = "QuestionAnswerer"
     heads = ("answer_span",)
     signatures = staticmethod(question_answerer_signatures)
 
@@ -137,14 +138,14 @@ class QuestionAnswerer(EncoderTask):
             "unanswerable": bool,
             "answer_dropout": float,
         }
-        stored = stored_task_arguments(config, path, cls.__name__, known)
-        dropout = BACKBONES[config["model_type"]].checkpoint.ANSWER_DROPOUT
+        stored = stored_task_arguments(config, path, cls.capability, known)
+        dropout = BACKBONES[config["model_type"]].family.heads[cls.capability].dropout
         if dropout is not None:
             stored["answer_dropout"] = read_field(config, path, dropout)
         return stored
 
     def label_fields(self):
-        field = self.backbone.checkpoint.ANSWER_DROPOUT
+        field = self.backbone.family.heads[self.capability].dropout
         return {} if field is None else {field.name: self.answer_dropout}
 
     def served_arguments(self):

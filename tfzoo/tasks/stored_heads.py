@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from tfzoo.checkpoints.head_rows import RowsInOrder
 from tfzoo.errors import CheckpointError
-from tfzoo.models import BACKBONES
+from tfzoo.families import BACKBONES
 from tfzoo.tasks.classifier_config import LABEL_FIELDS, are_placeholders
 
 logger = logging.getLogger("tfzoo")
@@ -46,12 +46,13 @@ def stored_head(task_class, found):
         CheckpointError: the head is this task's, and a part of it is missing.
     """
     config, tensors = dict(found.config), found.tensors
-    checkpoint = BACKBONES[config["model_type"]].checkpoint
-    own, needed, outputs = _head_tensors(task_class, checkpoint, tensors)
+    backbone_class = BACKBONES[config["model_type"]]
+    own, needed, outputs = _head_tensors(task_class, backbone_class, tensors)
     names = tuple(sorted(own & tensors.names))
     whole = needed <= tensors.names
-    named = _named_class(config, checkpoint)
-    is_named = named == task_class.__name__
+    heads = backbone_class.family.heads
+    named = _named_class(config, heads)
+    is_named = named == task_class.capability
     if is_named and names and not whole:
         raise CheckpointError(
             f"A head must be whole. Received: {', '.join(names)} without "
@@ -62,7 +63,7 @@ def stored_head(task_class, found):
     rows = tensors.shape(outputs[0])[0] if is_ours else 0
     config["architectures"] = []
     if is_ours or is_named:
-        config["architectures"] = [checkpoint.ARCHITECTURES[task_class.__name__]]
+        config["architectures"] = [heads[task_class.capability].class_name]
     if is_ours and all(config.get(name) is None for name in LABEL_FIELDS):
         config["num_labels"] = rows
     if not is_named:
@@ -70,28 +71,24 @@ def stored_head(task_class, found):
     return StoredHead(config, names, outputs, rows, is_ours, is_named)
 
 
-def _head_tensors(task_class, checkpoint, tensors):
+def _head_tensors(task_class, backbone_class, tensors):
     """Names of the tensors of a head, of those and what it reads, of its outputs."""
-    backbone = BACKBONES[checkpoint.MODEL_TYPE]
-    head = task_class.heads[0]
-    places = {
-        path: stored.name
-        for path, stored in checkpoint.head_names().items()
-        if path.split("/")[0] == head
-    }
+    family, head = backbone_class.family, task_class.heads[0]
+    stored = family.heads[task_class.capability].names
+    places = {path: tensor.name for path, tensor in stored.items()}
     last = f"{head}/output" if f"{head}/output/kernel" in places else head
     needed = own = {*places.values()}
-    if backbone.may_pool and task_class.wants_pooler(backbone):
-        stored = checkpoint.backbone_names(0, tensors.names)
+    if "pooler/kernel" in family.names and task_class.wants_pooler(backbone_class):
+        stored = family.backbone_names(0, tensors.names)
         needed = own | {stored[f"pooler/{part}"].name for part in ("kernel", "bias")}
     return own, needed, (places[f"{last}/kernel"], places[f"{last}/bias"])
 
 
-def _named_class(config, checkpoint):
+def _named_class(config, heads):
     """Name of the class of tasks that a configuration names, None if it names none."""
-    classes = {theirs: ours for ours, theirs in checkpoint.ARCHITECTURES.items()}
+    classes = {head.class_name: task for task, head in heads.items()}
     for name in config.get("architectures") or []:
-        if classes.get(name, "backbone") != "backbone":
+        if name in classes:
             return classes[name]
     block = config.get("tfzoo")
     named = block.get("class_name") if isinstance(block, dict) else None

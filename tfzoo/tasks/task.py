@@ -12,7 +12,6 @@ from tfzoo.data.pipelines import is_whole, require_whole
 from tfzoo.data.string_batches import dense_batch
 from tfzoo.errors import shown
 from tfzoo.layers.keywords import known_keywords
-from tfzoo.models import RobertaEncoder
 from tfzoo.models.frozen import frozen_config, with_frozen
 from tfzoo.tasks.batches import (
     to_the_end,
@@ -21,7 +20,7 @@ from tfzoo.tasks.checks import Refusals, checked_inputs
 from tfzoo.tasks.compiling import AutoCompile
 from tfzoo.tasks.feeding import BATCH_SIZE, Feeding, require_in_memory, require_share
 from tfzoo.tasks.inputs import num_rows
-from tfzoo.tasks.presets import Preset
+from tfzoo.tasks.preset_task import Preset
 from tfzoo.tasks.targets import label_names
 from tfzoo.training.finite_updates import FiniteUpdates
 from tfzoo.training.host_memory import keep_freed_memory
@@ -83,7 +82,7 @@ class Task(AutoCompile, Preset, Feeding, FiniteUpdates, keras.Model):
                 f"Received: tokenizer.vocabulary_size={tokenizer.vocabulary_size}, "
                 f"backbone.vocabulary_size={backbone.vocabulary_size}"
             )
-        if isinstance(backbone, RobertaEncoder):
+        if "padding_id" in backbone.family.fields:
             _check_padding(backbone, tokenizer)
         super().__init__(inputs, outputs, **kwargs)
         # Not tracked by Keras: the graph above holds its layers already, and only those

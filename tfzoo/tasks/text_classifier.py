@@ -12,9 +12,9 @@ import numpy as np
 from tfzoo.data.buckets import padded_batches
 from tfzoo.data.pipelines import require_flags
 from tfzoo.errors import shown
+from tfzoo.families import BACKBONES
 from tfzoo.layers import ClassificationHead
 from tfzoo.layers.keywords import known_keywords
-from tfzoo.models import BACKBONES
 from tfzoo.serving import classifier_signatures
 from tfzoo.tasks.checks import weights_in_graph
 from tfzoo.tasks.classifier_config import (
@@ -66,6 +66,7 @@ class TextClassifier(RowPerText, EncoderTask):
     Source: Devlin et al. 2018, section 4.1, https://arxiv.org/abs/1810.04805
     """
 
+    capability = "TextClassifier"
     heads = ("classifier",)
     head_arguments = ("labels", "task")
     signatures = staticmethod(classifier_signatures)
@@ -119,8 +120,8 @@ class TextClassifier(RowPerText, EncoderTask):
 
     @classmethod
     def stored_arguments(cls, config, path):
-        checkpoint = BACKBONES[config["model_type"]].checkpoint
-        return stored_classifier(config, path, cls.__name__, checkpoint)
+        head = BACKBONES[config["model_type"]].family.heads[cls.capability]
+        return stored_classifier(config, path, cls.capability, head)
 
     def label_fields(self):
         labels = self.labels or ("LABEL_0",)
@@ -129,7 +130,7 @@ class TextClassifier(RowPerText, EncoderTask):
             "label2id": {label: i for i, label in enumerate(labels)},
             "problem_type": PROBLEM_TYPES[self.task],
             **dropout_field(
-                self.backbone.checkpoint.CLASSIFIER_DROPOUT,
+                self.backbone.family.heads[self.capability].dropout,
                 self.backbone.dropout,
                 self.classifier_dropout,
             ),

@@ -10,9 +10,10 @@ import tensorflow as tf
 from tfzoo.checkpoints.sentence_transformers import read_modules, write_modules
 from tfzoo.data.buckets import SECOND, padded_batches
 from tfzoo.data.pipelines import require_flags
+from tfzoo.families import BACKBONES
 from tfzoo.layers import SentencePooling
 from tfzoo.layers.keywords import known_keywords
-from tfzoo.models import BACKBONES
+from tfzoo.models import Encoder
 from tfzoo.serving import text_embedder_signatures
 from tfzoo.tasks.checks import weights_in_graph
 from tfzoo.tasks.encoder_task import EncoderTask
@@ -63,6 +64,7 @@ class TextEmbedder(RowPerText, EncoderTask):
         pairs: Henderson et al. 2017, section 4, https://arxiv.org/abs/1705.00652
     """
 
+    capability = "TextEmbedder"
     heads = ()
     other_losses = (CosineError,)
     signatures = staticmethod(text_embedder_signatures)
@@ -117,6 +119,10 @@ class TextEmbedder(RowPerText, EncoderTask):
         """Width D of a vector."""
         return self.backbone.hidden_dim
 
+    @classmethod
+    def stands_on(cls, backbone_class):
+        return issubclass(backbone_class, Encoder)
+
     def get_config(self):
         config = super().get_config()
         if "pooler" in config["backbone"]["config"]:
@@ -134,13 +140,13 @@ class TextEmbedder(RowPerText, EncoderTask):
     @classmethod
     def stored_arguments(cls, config, path):
         known = {"pooling": str, "normalize": bool, "max_sequence_length": int}
-        sizes = BACKBONES[config["model_type"]].checkpoint.from_config(config, path)
+        sizes = BACKBONES[config["model_type"]].family.from_config(config, path)
         found = read_modules(
             path.parent,
             hidden_dim=sizes["hidden_dim"],
             num_positions=sizes["max_sequence_length"],
         )
-        return {**stored_task_arguments(config, path, cls.__name__, known), **found}
+        return {**stored_task_arguments(config, path, cls.capability, known), **found}
 
     def save_more(self, directory):
         write_modules(

@@ -6,8 +6,7 @@ What `pretrain_gpt.py` and `finetune_gpt.py` share.
 import keras
 
 from tfzoo.data.packing import open_packed_text
-from tfzoo.models import GPTDecoder
-from tfzoo.models.presets import named_size
+from tfzoo.families.preset_backbone import named_size
 from tfzoo.tasks.causal_lm import CausalLM
 from tfzoo.training.distribution import strategy as named_strategy
 
@@ -119,11 +118,12 @@ def train_on_text(
 
 def _task(preset, tokenizer, max_sequence_length, document_borders, dtype):
     options = dict(document_borders=document_borders)
-    if named_size(preset, GPTDecoder.sizes) is None:
+    if named_size(preset, CausalLM.named_sizes()) is None:
         options["max_sequence_length"] = max_sequence_length
         return CausalLM.from_preset(preset, tokenizer=tokenizer, dtype=dtype, **options)
     # Positions that no window reaches would stay random.
-    sizes = dict(vocabulary_size=tokenizer.vocabulary_size, dtype=dtype)
+    sizes = dict(dtype=dtype)
     if max_sequence_length is not None:
         sizes["max_sequence_length"] = max_sequence_length
-    return CausalLM(GPTDecoder.from_preset(preset, **sizes), tokenizer, **options)
+    backbone = CausalLM.backbone_of_size(preset, tokenizer, **sizes)
+    return CausalLM(backbone, tokenizer, **options)

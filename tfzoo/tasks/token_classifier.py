@@ -15,8 +15,8 @@ from tfzoo.data.word_rows import (
     encode_sentences,
     targets_of_tokens,
 )
+from tfzoo.families import BACKBONES
 from tfzoo.layers.keywords import known_keywords
-from tfzoo.models import BACKBONES
 from tfzoo.serving import token_classifier_signatures
 from tfzoo.tasks.batches import dataset_of_batches, is_batches
 from tfzoo.tasks.checks import weights_in_graph
@@ -62,6 +62,7 @@ class TokenClassifier(EncoderTask):
     Source: Devlin et al. 2018, section 5.3, https://arxiv.org/abs/1810.04805
     """
 
+    capability = "TokenClassifier"
     heads = ("token_classifier",)
     learns = "classes"
     weighs_positions = True
@@ -101,15 +102,15 @@ class TokenClassifier(EncoderTask):
 
     @classmethod
     def stored_arguments(cls, config, path):
-        checkpoint = BACKBONES[config["model_type"]].checkpoint
-        return stored_token_classifier(config, path, cls.__name__, checkpoint)
+        head = BACKBONES[config["model_type"]].family.heads[cls.capability]
+        return stored_token_classifier(config, path, cls.capability, head)
 
     def label_fields(self):
         return {
             "id2label": {str(i): label for i, label in enumerate(self.labels)},
             "label2id": {label: i for i, label in enumerate(self.labels)},
             **dropout_field(
-                self.backbone.checkpoint.TOKEN_DROPOUT,
+                self.backbone.family.heads[self.capability].dropout,
                 self.backbone.dropout,
                 self.classifier_dropout,
             ),

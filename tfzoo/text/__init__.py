@@ -8,7 +8,7 @@ _HOMES = {
     "ROBERTA_TOKENS": "tfzoo.text.byte_bpe_files",
     "TokenizedTexts": "tfzoo.text.byte_bpe_rust",
     "TextStream": "tfzoo.text.text_stream",
-    "tokenizer_from_preset": "tfzoo.text.presets",
+    "tokenizer_from_preset": "tfzoo.text.preset_tokenizer",
     "WordPieceTokenizer": "tfzoo.text.wordpiece",
     "WordPieceGraph": "tfzoo.text.wordpiece_graph",
     "EncodedBatch": "tfzoo.text.segments",

@@ -12,10 +12,10 @@ Shapes: D hidden_dim, N num_heads, H = D / N head size.
 import math
 import re
 
-from tfzoo.checkpoints import google_bert
 from tfzoo.checkpoints.renamed import Renamed, Source
+from tfzoo.families import bert_google
 
-GRAPH = "_CHECKPOINTABLE_OBJECT_GRAPH"  # what every checkpoint of objects has
+_GRAPH = "_CHECKPOINTABLE_OBJECT_GRAPH"  # what every checkpoint of objects has
 _VALUE = "/.ATTRIBUTES/VARIABLE_VALUE"
 _NUMBERED = re.compile(r"layer_with_weights-(\d+)/(.*)")
 _STATE = re.compile(r".*\.OPTIMIZER_SLOT|(.*/)?optimizer/|(save_counter|global_step)/")
@@ -60,12 +60,17 @@ _WHOLE = {
 }
 
 
+def made(tensors):
+    """Whether `Tensors` of a TensorFlow checkpoint are of the Model Garden."""
+    return _GRAPH in tensors.names
+
+
 def to_hugging_face(config, tensors):
     """The fields of `config.json` of those of `bert_config.json`.
 
     What the Model Garden calls gelu is its tanh approximation.
     """
-    found = google_bert.to_hugging_face(config, tensors)
+    found = bert_google.to_hugging_face(config, tensors)
     if found.get("hidden_act") == "gelu":
         found["hidden_act"] = "gelu_new"
     return found
@@ -76,7 +81,7 @@ def rename(tensors):
     paths = {
         name: re.sub(r"^((model|encoder)/)+", "", name.removesuffix(_VALUE))
         for name in tensors.names
-        if name != GRAPH and not _STATE.match(name)
+        if name != _GRAPH and not _STATE.match(name)
     }
     numbers = [int(m[1]) for p in paths.values() if (m := _NUMBERED.match(p))]
     last = max(numbers, default=0)

@@ -1,21 +1,13 @@
 """Any published checkpoint, recognised by its files."""
 
+import functools
 import pathlib
 from typing import NamedTuple
 
-from tfzoo.checkpoints import (
-    bert,
-    distilbert,
-    google_bert,
-    gpt2,
-    keras_hub_presets,
-    model_garden,
-    openai_gpt2,
-    roberta,
-)
+from tfzoo.checkpoints import keras_hub
 from tfzoo.checkpoints import safetensors_files as safetensors
 from tfzoo.checkpoints.extra_tensors import refuse_wrapped
-from tfzoo.checkpoints.presets import CONFIG, read_config
+from tfzoo.checkpoints.preset_files import CONFIG, read_config
 from tfzoo.checkpoints.references import local_directory
 from tfzoo.checkpoints.renamed import in_todays_names
 from tfzoo.checkpoints.tensorflow_files import TensorFlowCheckpoint
@@ -23,8 +15,7 @@ from tfzoo.checkpoints.tensors import Tensors
 from tfzoo.checkpoints.transformers_h5 import WEIGHTS as H5
 from tfzoo.checkpoints.transformers_h5 import open_transformers_h5
 from tfzoo.errors import CheckpointError
-
-_LAYOUTS = {layout.MODEL_TYPE: layout for layout in (bert, roberta, distilbert, gpt2)}
+from tfzoo.families.family import BACKBONES
 
 
 class Checkpoint(NamedTuple):
@@ -63,10 +54,10 @@ def _hugging_face(directory, tensors):
     config = read_config(directory)
     model_type = config.get("model_type")
     prefix = f"{model_type}."
-    if isinstance(model_type, str) and model_type in _LAYOUTS:
-        layout = _LAYOUTS[model_type]
-        prefix, names = layout.PREFIX, layout.backbone_names(0)
-        refuse_wrapped(tensors, prefix, names["token_embedding/embeddings"].name)
+    if isinstance(model_type, str) and model_type in BACKBONES:
+        family = BACKBONES[model_type].family
+        prefix, anchor = family.prefix, family.names["token_embedding/embeddings"]
+        refuse_wrapped(tensors, prefix, anchor.name)
     return Checkpoint(
         path=directory / CONFIG,
         config=config,
@@ -77,24 +68,15 @@ def _hugging_face(directory, tensors):
 
 
 def _open_keras_hub(directory):
-    config, tensors = keras_hub_presets.read_preset(directory)
+    config, tensors = keras_hub.read_preset(directory, _families())
     return Checkpoint(
         path=directory / CONFIG, config=config, tensors=tensors, directory=directory
     )
 
 
-def _open_bert(directory):
+def _open_foreign(directory, name, layout_of):
     tensors = TensorFlowCheckpoint(directory)
-    layout = model_garden if model_garden.GRAPH in tensors.names else google_bert
-    return _tensorflow(directory, google_bert.CONFIG, layout, tensors)
-
-
-def _open_gpt2(directory):
-    tensors = TensorFlowCheckpoint(directory)
-    return _tensorflow(directory, openai_gpt2.CONFIG, openai_gpt2, tensors)
-
-
-def _tensorflow(directory, name, layout, tensors):
+    layout = layout_of(tensors)
     return Checkpoint(
         path=directory / name,
         config=layout.to_hugging_face(read_config(directory, name), tensors),
@@ -111,18 +93,28 @@ def _refuse_pytorch(directory):
     )
 
 
-# File that tells a format -> function that opens such a directory; the first that is
-# there decides.
-_FORMATS = {
-    safetensors.WEIGHTS: _open_safetensors,
-    safetensors.INDEX: _open_shards,
-    H5: _open_h5,
-    keras_hub_presets.WEIGHTS: _open_keras_hub,
-    google_bert.CONFIG: _open_bert,  # of Google and of the Model Garden
-    openai_gpt2.CONFIG: _open_gpt2,
-    "pytorch_model.bin": _refuse_pytorch,
-    "pytorch_model.bin.index.json": _refuse_pytorch,
-}
+def _families():
+    return [backbone.family for backbone in BACKBONES.values()]
+
+
+def _formats():
+    """File that tells a format -> function that opens such a directory.
+
+    The first that is there decides.
+    """
+    return {
+        safetensors.WEIGHTS: _open_safetensors,
+        safetensors.INDEX: _open_shards,
+        H5: _open_h5,
+        keras_hub.WEIGHTS: _open_keras_hub,
+        **{
+            name: functools.partial(_open_foreign, name=name, layout_of=layout_of)
+            for family in _families()
+            for name, layout_of in family.foreign.items()
+        },
+        "pytorch_model.bin": _refuse_pytorch,
+        "pytorch_model.bin.index.json": _refuse_pytorch,
+    }
 
 
 def open_checkpoint(reference):
@@ -141,10 +133,11 @@ def open_checkpoint(reference):
     directory = local_directory(reference)
     if not directory.is_dir():
         raise CheckpointError("The preset directory does not exist.", path=directory)
-    for name, open_directory in _FORMATS.items():
+    formats = _formats()
+    for name, open_directory in formats.items():
         if (directory / name).exists():
             return open_directory(directory)
     raise CheckpointError(
-        f"A checkpoint's directory must hold one of {', '.join([*_FORMATS][:-2])}.",
+        f"A checkpoint's directory must hold one of {', '.join([*formats][:-2])}.",
         path=directory,
     )

@@ -1,4 +1,4 @@
-"""GPT: a decoder that predicts the next token.
+"""Decoders: embed, causal layers, norm; and what decoding calls, step by step.
 
 Shapes: B batch, S sequence, T new positions, P earlier positions, D hidden_dim,
 N num_heads, H = D / N head size, V vocabulary_size.
@@ -7,7 +7,6 @@ N num_heads, H = D / N head size, V vocabulary_size.
 import keras
 from keras import ops
 
-from tfzoo.checkpoints import gpt2
 from tfzoo.layers import (
     CausalMask,
     Dropout,
@@ -18,91 +17,58 @@ from tfzoo.layers import (
 )
 from tfzoo.models.frozen import frozen_config, with_frozen
 from tfzoo.models.precision import policy_with_float32_weights
-from tfzoo.models.presets import GPT, BackbonePreset
 
 
-@keras.saving.register_keras_serializable("tfzoo")
-class GPTDecoder(BackbonePreset, keras.Model):
-    """Decoder of token ids as GPT-2 has it: one vector per position.
+class Decoder(keras.Model):
+    """Base of the decoders: embeddings, pre-norm causal layers, a norm.
 
     Args:
-        vocabulary_size: Number of token ids V.
-        num_layers: Number of `TransformerLayer`s.
-        num_heads: Attention heads N per layer; must divide `hidden_dim`.
-        hidden_dim: Width D.
-        intermediate_dim: Width of the feed-forward networks.
-        dropout: Share zeroed while training, 0 to 1.
-        max_sequence_length: Number of learned positions, the longest input.
-        activation: Of the feed-forward networks, as of `FeedForward`.
-        layer_norm_epsilon: Added to the variance.
-        attention_dropout: Share zeroed of the attention weights; None: as `dropout`.
-        embeddings_dropout: Share zeroed of the embeddings; None: as `dropout`.
-
-    Inputs (a dict of int32):
-        token_ids: (B, S).
-        padding_mask: (B, S), 1 for a token and 0 for padding. Where a row holds
-            several documents, it is the number of each token's document, from 1: a
-            token sees its own document alone, and positions count from its beginning.
-
-    Returns:
-        (B, S, D). `logits` makes scores of it.
-
-    Source: Radford et al. 2019, section 2.3,
-        https://cdn.openai.com/better-language-models/language_models_are_unsupervised_multitask_learners.pdf
+        arguments: Dict of the constructor arguments of the class, which become its
+            attributes and its config. Among them are `vocabulary_size`, `num_layers`,
+            `num_heads`, `hidden_dim`, `intermediate_dim`, `dropout`,
+            `max_sequence_length`, `activation`, `layer_norm_epsilon`,
+            `attention_dropout` and `embeddings_dropout`.
+        dtype: Keras dtype policy.
     """
 
-    sizes = GPT
-    checkpoint = gpt2
-    ties_output = True
-
-    def __init__(
-        self,
-        vocabulary_size,
-        num_layers,
-        num_heads,
-        hidden_dim,
-        intermediate_dim,
-        dropout=0.1,
-        max_sequence_length=1024,
-        *,
-        activation="gelu_tanh",
-        layer_norm_epsilon=1e-5,
-        attention_dropout=None,
-        embeddings_dropout=None,
-        dtype=None,
-        **kwargs,
-    ):
+    def __init__(self, arguments, *, dtype=None, **kwargs):
+        size = arguments.__getitem__
+        epsilon, dropout = size("layer_norm_epsilon"), size("dropout")
+        dropped = size("embeddings_dropout")
         policy = policy_with_float32_weights(dtype)
         dtype = policy.name  # of which Keras writes a layer's config by itself
 
         # Layers
         token_embedding = TokenEmbedding(
-            vocabulary_size, hidden_dim, dtype=dtype, name="token_embedding"
+            size("vocabulary_size"),
+            size("hidden_dim"),
+            dtype=dtype,
+            name="token_embedding",
         )
         position_embedding = PositionEmbedding(
-            max_sequence_length, dtype=dtype, name="position_embedding"
+            size("max_sequence_length"), dtype=dtype, name="position_embedding"
         )
         drop_embeddings = Dropout(
-            dropout if embeddings_dropout is None else embeddings_dropout,
+            dropout if dropped is None else dropped,
             dtype=dtype,
             name="embeddings_dropout",
         )
         transformer_layers = [
             TransformerLayer(
-                num_heads,
-                intermediate_dim,
+                size("num_heads"),
+                size("intermediate_dim"),
                 dropout=dropout,
-                attention_dropout=attention_dropout,
-                activation=activation,
+                attention_dropout=size("attention_dropout"),
+                activation=size("activation"),
                 norm_first=True,
-                layer_norm_epsilon=layer_norm_epsilon,
-                output_stddev=0.02 * (2 * num_layers) ** -0.5,
+                layer_norm_epsilon=epsilon,
+                output_stddev=0.02 * (2 * size("num_layers")) ** -0.5,
                 dtype=dtype,
                 name=f"transformer_layer_{i}",
             )
-            for i in range(num_layers)
+            for i in range(size("num_layers"))
         ]
-        final_norm = LayerNorm(layer_norm_epsilon, dtype=dtype, name="final_norm")
+        final_norm = LayerNorm(epsilon, dtype=dtype, name="final_norm")
 
         # Graph
         inputs = {
@@ -125,17 +91,9 @@ class GPTDecoder(BackbonePreset, keras.Model):
         self.position_embedding = position_embedding
         self.transformer_layers = transformer_layers
         self.final_norm = final_norm
-        self.vocabulary_size = vocabulary_size
-        self.num_layers = num_layers
-        self.num_heads = num_heads
-        self.hidden_dim = hidden_dim
-        self.intermediate_dim = intermediate_dim
-        self.dropout = dropout
-        self.max_sequence_length = max_sequence_length
-        self.activation = activation
-        self.layer_norm_epsilon = layer_norm_epsilon
-        self.attention_dropout = attention_dropout
-        self.embeddings_dropout = embeddings_dropout
+        self.argument_names = tuple(arguments)
+        for name, value in arguments.items():
+            setattr(self, name, value)
         self.dtype_name = policy.name
 
     def call(self, inputs, training=None, mask=None):
@@ -213,17 +171,7 @@ class GPTDecoder(BackbonePreset, keras.Model):
 
     def get_config(self):
         return {
-            "vocabulary_size": self.vocabulary_size,
-            "num_layers": self.num_layers,
-            "num_heads": self.num_heads,
-            "hidden_dim": self.hidden_dim,
-            "intermediate_dim": self.intermediate_dim,
-            "dropout": self.dropout,
-            "max_sequence_length": self.max_sequence_length,
-            "activation": self.activation,
-            "layer_norm_epsilon": self.layer_norm_epsilon,
-            "attention_dropout": self.attention_dropout,
-            "embeddings_dropout": self.embeddings_dropout,
+            **{name: getattr(self, name) for name in self.argument_names},
             "dtype": self.dtype_name,
             "name": self.name,
             "trainable": self.trainable,

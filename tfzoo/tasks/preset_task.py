@@ -2,20 +2,19 @@
 
 from tfzoo.checkpoints.fields import refuse_untied
 from tfzoo.checkpoints.hub import PushToHub
-from tfzoo.checkpoints.opening import open_checkpoint
-from tfzoo.checkpoints.presets import model_card, write_preset
+from tfzoo.checkpoints.preset_files import model_card, write_preset
 from tfzoo.checkpoints.weights import dtype_fields, save_weights, weight_variables
 from tfzoo.errors import CheckpointError, refuse_unknown
+from tfzoo.families import BACKBONES
+from tfzoo.families.opening import open_checkpoint
+from tfzoo.families.preset_backbone import named_size
 from tfzoo.layers import MaskedLMHead, NextTokenHead
 from tfzoo.layers.keywords import KnownKeywords, keywords_of, known_keywords
-from tfzoo.models import BACKBONES, RobertaEncoder
-from tfzoo.models.encoder import Encoder
 from tfzoo.models.frozen import FIELD, freeze, frozen_config
-from tfzoo.models.presets import named_size
 from tfzoo.tasks.classifier_config import with_asked
 from tfzoo.tasks.stored_arguments import stored_task_arguments
 from tfzoo.tasks.stored_heads import fitted, stored_head
-from tfzoo.text.presets import tokenizer_from_preset
+from tfzoo.text.preset_tokenizer import tokenizer_from_preset
 
 _OF_BACKBONE = ("dropout", "activation")  # arguments of a task's `from_preset`
 
@@ -24,11 +23,14 @@ class Preset(KnownKeywords, PushToHub):
     """A mix-in: reading and writing the directory of a task.
 
     A task defines:
-        model_types: Of the backbones that it can stand on, as in `config.json`.
+        capability: What it does, by which a `Family` has its head and a directory names
+            it.
         heads: First parts of the variable paths that stand on the backbone; where
             there are none, the directory is that of the backbone.
         head_arguments: Names of those arguments that must fit the directory's for its
             head to be read, `labels` among them; by default none.
+        stands_on(backbone_class): Whether it can have such a backbone; by default
+            where the family has a head for it.
         wants_pooler(backbone_class): Whether it reads `pooled_output`; by default not.
         task_arguments(): Its constructor arguments but backbone and tokenizer, as
             JSON values.
@@ -36,6 +38,10 @@ class Preset(KnownKeywords, PushToHub):
     """
 
     head_arguments = ()
+
+    @classmethod
+    def stands_on(cls, backbone_class):
+        return cls.capability in backbone_class.family.heads
 
     @classmethod
     def wants_pooler(cls, backbone_class):
@@ -94,13 +100,13 @@ class Preset(KnownKeywords, PushToHub):
                 raise
             raise CheckpointError(str(e), path=path) from e
         if task._is_tied:
-            copies = task.backbone.checkpoint.copies(found.tensors.names)
+            copies = task.backbone.family.copies(found.tensors.names)
             refuse_untied(config, path, copies)
         tensors, keep_head = found.tensors, True
         if head:
             tensors, keep_head = fitted(head, found, task, stored, arguments)
         task.load_from(tensors, keep_head=keep_head)
-        names = stored_task_arguments(config, path, cls.__name__, {FIELD: list})
+        names = stored_task_arguments(config, path, cls.capability, {FIELD: list})
         if unknown := freeze(task, names.get(FIELD, [])):
             raise CheckpointError(
                 f"Must be names of layers. Received: {sorted(unknown)[0]!r:.80}.",
@@ -117,48 +123,64 @@ class Preset(KnownKeywords, PushToHub):
                 "A size name has random weights and needs a tokenizer. "
                 f"Received: preset={preset!r}, tokenizer=None"
             )
-        backbone_class = next(c for c in cls._backbones() if preset in c.sizes)
-        given |= {"vocabulary_size": tokenizer.vocabulary_size}
-        given |= cls._backbone_options(backbone_class)
-        if backbone_class is RobertaEncoder:
-            given["padding_id"] = tokenizer.required_id("pad")
-        backbone = backbone_class.from_preset(preset, **given)
-        return cls(backbone, tokenizer, **arguments)
+        return cls(
+            cls.backbone_of_size(preset, tokenizer, **given), tokenizer, **arguments
+        )
+
+    @classmethod
+    def backbone_of_size(cls, name, tokenizer, **arguments):
+        """The backbone of a named size with random weights, for a tokenizer.
+
+        Args:
+            name: Of the size.
+            tokenizer: Says how large the vocabulary is, and which id is the padding's.
+            **arguments: Constructor arguments that differ from the size's.
+        """
+        backbone_class = next(c for c in cls._backbones() if name in c.family.sizes)
+        arguments["vocabulary_size"] = tokenizer.vocabulary_size
+        arguments |= cls._backbone_options(backbone_class)
+        if "padding_id" in backbone_class.family.fields:
+            arguments["padding_id"] = tokenizer.required_id("pad")
+        return backbone_class.from_preset(name, **arguments)
 
     @classmethod
     def _backbones(cls):
-        return [BACKBONES[model_type] for model_type in cls.model_types]
+        return [c for c in BACKBONES.values() if cls.stands_on(c)]
 
     @classmethod
     def named_sizes(cls):
         """Arguments by the name of a size, of every backbone that it can stand on."""
-        return {name: size for c in cls._backbones() for name, size in c.sizes.items()}
+        return {
+            name: size
+            for c in cls._backbones()
+            for name, size in c.family.sizes.items()
+        }
 
     @classmethod
     def _backbone_class(cls, config, path):
+        known = {c.family.model_type: c for c in cls._backbones()}
         model_type = config.get("model_type")
-        if model_type not in cls.model_types:
+        if not isinstance(model_type, str) or model_type not in known:
             raise CheckpointError(
-                f"{cls.__name__} opens {', '.join(cls.model_types)}. "
-                f"Received: {model_type!r}.",
+                f"{cls.__name__} opens {', '.join(known)}. Received: {model_type!r}.",
                 path=path,
                 tensor="model_type",
             )
-        return BACKBONES[model_type]
+        return known[model_type]
 
     @classmethod
     def _backbone_options(cls, backbone_class):
-        if not issubclass(backbone_class, Encoder) or not backbone_class.may_pool:
+        if "pooler" not in keywords_of(backbone_class):
             return {}
         return {"pooler": cls.wants_pooler(backbone_class)}
 
     @property
     def architecture(self):
         """Name of `transformers`' class for it."""
-        architectures = self.backbone.checkpoint.ARCHITECTURES
+        family = self.backbone.family
         if self.stored_model() is not self:
-            return architectures["backbone"]
-        return architectures[type(self).__name__]
+            return family.class_name
+        return family.heads[self.capability].class_name
 
     @classmethod
     def architecture_of(cls, config):
@@ -166,7 +188,8 @@ class Preset(KnownKeywords, PushToHub):
         model_type = config.get("model_type")
         if not isinstance(model_type, str) or model_type not in BACKBONES:
             return None
-        return BACKBONES[model_type].checkpoint.ARCHITECTURES.get(cls.__name__)
+        head = BACKBONES[model_type].family.heads.get(cls.capability)
+        return head and head.class_name
 
     def load_from(self, tensors, *, keep_head=True):
         """Assigns the weights of a checkpoint; those it lacks stay and are logged.
@@ -175,10 +198,10 @@ class Preset(KnownKeywords, PushToHub):
             tensors: Its `Tensors`.
             keep_head: Whether the head is read, where the checkpoint has one.
         """
-        checkpoint, present = self.backbone.checkpoint, tensors.names
+        family, present = self.backbone.family, tensors.names
         names = {
-            **checkpoint.backbone_names(self.backbone.num_layers, present),
-            **checkpoint.head_names(),
+            **family.backbone_names(self.backbone.num_layers, present),
+            **self._head_names(),
         }
         variables, new = weight_variables(self.stored_model()), []
         if not keep_head:
@@ -187,6 +210,11 @@ class Preset(KnownKeywords, PushToHub):
         self.backbone.read(
             tensors, variables, names, heads=self.heads, new=new, tied=self._is_tied
         )
+
+    def _head_names(self):
+        """Variable path of its head -> `Stored`."""
+        head = self.backbone.family.heads.get(self.capability)
+        return head.names if head else {}
 
     @property
     def _is_tied(self):
@@ -213,8 +241,8 @@ class Preset(KnownKeywords, PushToHub):
                 None keeps theirs.
             max_shard_size: Bytes of weights in one file; None writes a single one.
         """
-        checkpoint = self.backbone.checkpoint
-        config = checkpoint.to_config(
+        family = self.backbone.family
+        config = family.to_config(
             self.backbone.get_config(),
             self.architecture,
             self._config_fields() | dtype_fields(self, dtype),
@@ -222,17 +250,17 @@ class Preset(KnownKeywords, PushToHub):
         # Without a head the file is the backbone's, whose names have no prefix.
         present = None if self.stored_model() is self else ()
         names = {
-            **checkpoint.backbone_names(self.backbone.num_layers, present),
-            **checkpoint.head_names(),
+            **family.backbone_names(self.backbone.num_layers, present),
+            **self._head_names(),
         }
         tokenizer = self.tokenizer
-        facts = {f.name: config[f.name] for f in checkpoint.ARGUMENTS.values()}
+        facts = {f.name: config[f.name] for f in family.fields.values()}
         if self.labels:
             facts["labels"] = ", ".join(self.labels)
         facts["training data"] = training_data or "not stated"
         card = model_card(
             type(self).__name__,
-            model_type=checkpoint.MODEL_TYPE,
+            model_type=family.model_type,
             facts=facts,
             tokenizer=tokenizer.description,
             metrics=metrics,
@@ -270,7 +298,7 @@ class Preset(KnownKeywords, PushToHub):
             **self.label_fields(),
             # Labels and kind stand in public fields, which other tools change.
             "tfzoo": {
-                "class_name": type(self).__name__,
+                "class_name": self.capability,
                 **frozen_config(self),
                 **{n: v for n, v in arguments.items() if n not in self.head_arguments},
             },
@@ -278,14 +306,8 @@ class Preset(KnownKeywords, PushToHub):
 
     def token_fields(self):
         """Fields by which `transformers` knows the special tokens."""
-        tokenizer = self.tokenizer
-        fields = {"pad_token_id": tokenizer.pad_id}
-        if isinstance(self.backbone, RobertaEncoder):
-            fields |= {
-                "bos_token_id": tokenizer.cls_id,
-                "eos_token_id": tokenizer.sep_id,
-            }
-        return fields
+        roles = {"pad_token_id": "pad", **self.backbone.family.token_fields}
+        return {f: getattr(self.tokenizer, f"{role}_id") for f, role in roles.items()}
 
     def label_fields(self):
         """Fields by which `transformers` knows the labels; none by default."""

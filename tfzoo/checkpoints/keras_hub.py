@@ -11,15 +11,16 @@ gives KerasHub's numbers.
 """
 
 import pathlib
-import re
+from typing import Any, NamedTuple
 
-from tfzoo.checkpoints import bert, distilbert, fields, gpt2, roberta
+from tfzoo.checkpoints import fields
 from tfzoo.checkpoints.keras_hub_weights import KerasHubTensors, fill, stored_sizes
 from tfzoo.errors import CheckpointError
 from tfzoo.files import read_json
 
 SCHEME = "keras_hub://"
 CONFIG, WEIGHTS = "config.json", "model.weights.h5"
+TOKENIZER = "tokenizer.json"
 _TOKENS = ("assets/tokenizer/vocabulary.txt",)
 _PAIR = ("assets/tokenizer/vocabulary.json", "assets/tokenizer/merges.txt")
 
@@ -35,26 +36,25 @@ _SIZES = {
         "max_sequence_length",
     )
 } | {"dropout": fields.share("dropout", 0.1)}
-# Class in KerasHub -> module that knows Hugging Face's names, what such a model always
-# is, and the files of its vocabulary.
-_CLASSES = {
-    "BertBackbone": (
-        bert,
-        dict(activation="gelu", layer_norm_epsilon=1e-12),
-        _TOKENS,
-    ),
-    "RobertaBackbone": (
-        roberta,
-        dict(activation="gelu", layer_norm_epsilon=1e-5, num_segments=1),
-        _PAIR,
-    ),
-    "DistilBertBackbone": (distilbert, dict(activation="gelu"), _TOKENS),
-    "GPT2Backbone": (
-        gpt2,
-        dict(activation="gelu_tanh", layer_norm_epsilon=1e-5, embeddings_dropout=None),
-        _PAIR,
-    ),
-}
+
+
+class KerasHubClass(NamedTuple):
+    """How KerasHub has an architecture.
+
+    Args:
+        name: Of its class.
+        constant: Constructor arguments of our backbone that such a model always has.
+        has_segments: Whether it has a table of segments.
+        has_pooler: Whether it has a pooler.
+        pads_positions: Whether Hugging Face's table of positions, unlike this, has rows
+            up to the padding's id, and a table of one segment; both add nothing here.
+    """
+
+    name: str
+    constant: dict[str, Any]
+    has_segments: bool = False
+    has_pooler: bool = False
+    pads_positions: bool = False
 
 
 def download(reference, *, weights=True):
@@ -68,17 +68,23 @@ def download(reference, *, weights=True):
         The `pathlib.Path` of the directory.
 
     Raises:
-        CheckpointError: KerasHub has no such preset of these classes or is not
-            installed, or the download failed.
+        CheckpointError: KerasHub has no such preset or is not installed, or the
+            download failed.
     """
-    handle, vocabulary = _find(reference)
+    handle = _find(reference)
     import kagglehub
 
-    names = [CONFIG, "tokenizer.json", *vocabulary]
+    def fetch(name):
+        path = kagglehub.model_download(handle, name)
+        return pathlib.Path(path.removesuffix(name))
+
     try:
-        for name in [*names, *([WEIGHTS] if weights else [])]:
-            path = kagglehub.model_download(handle, name)
-            directory = pathlib.Path(path.removesuffix(name))
+        directory = fetch(CONFIG)
+        fetch(TOKENIZER)
+        for name in [*_vocabulary(directory), *([WEIGHTS] if weights else [])]:
+            fetch(name)
+    except CheckpointError:
+        raise
     except Exception as e:  # of whichever HTTP library kagglehub stands on
         raise CheckpointError(
             f"The download from Kaggle failed. {type(e).__name__}: {str(e)[:300]}",
@@ -88,11 +94,31 @@ def download(reference, *, weights=True):
     return directory
 
 
-def read_preset(directory):
+def _vocabulary(directory):
+    """The files of the vocabulary, by the class of the tokenizer."""
+    path = directory / TOKENIZER
+    name = read_json(path, CheckpointError).get("class_name")
+    keras_hub = _keras_hub(path)
+    made = getattr(keras_hub.models, name, None) if isinstance(name, str) else None
+    kinds = keras_hub.tokenizers
+    if isinstance(made, type) and issubclass(made, kinds.WordPieceTokenizer):
+        return _TOKENS
+    if isinstance(made, type) and issubclass(made, kinds.BytePairTokenizer):
+        return _PAIR
+    raise CheckpointError(
+        "The tokenizer must be one of word pieces or of byte pairs. "
+        f"Received: {name!r:.80}.",
+        path=path,
+        tensor="class_name",
+    )
+
+
+def read_preset(directory, families):
     """Configuration and weights of the directory of a preset.
 
     Args:
         directory: Its `pathlib.Path`.
+        families: Those whose `keras_hub` says what may be read.
 
     Returns:
         (The fields of Hugging Face's `config.json`, a dict; the weights, `Tensors`).
@@ -103,31 +129,31 @@ def read_preset(directory):
     """
     path, weights = directory / CONFIG, directory / WEIGHTS
     content = read_json(path, CheckpointError)
-    class_name = _class_name(content, path)
-    module, constant, _ = _CLASSES[class_name]
-    sizes = _sizes(class_name, content.get("config"), path)
-    arguments = {**sizes, **constant, "attention_dropout": None}
+    family = _family(content, path, families)
+    theirs = family.keras_hub
+    sizes = _sizes(theirs, content.get("config"), path)
+    arguments = {**sizes, **theirs.constant, "attention_dropout": None}
     padding_id = None
-    if module is roberta:
+    if theirs.pads_positions:
         padding_id = arguments["padding_id"] = _padding_id(directory)
-    config = module.to_config(arguments, module.ARCHITECTURES["backbone"])
-    module.from_config(config, path)  # heads divide the width, and the like
-    _check_count(sizes, class_name == "BertBackbone", weights)
-    model = getattr(_keras_hub(directory).models, class_name)(**sizes, dtype="float32")
+    config = family.to_config(arguments)
+    family.from_config(config, path)  # heads divide the width, and the like
+    _check_count(sizes, theirs.has_pooler, weights)
+    model = getattr(_keras_hub(directory).models, theirs.name)(**sizes, dtype="float32")
     fill(model, weights)
-    return config, KerasHubTensors(weights, model, module, padding_id)
+    return config, KerasHubTensors(weights, model, family, padding_id)
 
 
-def _sizes(class_name, config, path):
+def _sizes(theirs, config, path):
     """Constructor arguments of the class, each a number that makes sense."""
     if not isinstance(config, dict):
         raise CheckpointError("Must be an object.", path=path, tensor="config")
     known = dict(_SIZES)
-    if class_name == "BertBackbone":
+    if theirs.has_segments:
         known["num_segments"] = fields.size("num_segments", 2)
     if unknown := sorted({*config} - {*known} - {"name", "trainable", "dtype"}):
         raise CheckpointError(
-            f"{class_name} has no such option.",
+            f"{theirs.name} has no such option.",
             path=path,
             tensor=f"config.{unknown[0]}",
         )
@@ -157,14 +183,15 @@ def _check_count(sizes, has_pooler, path):
 
 
 def _find(reference):
-    """Where Kaggle has a preset, and the files of its vocabulary."""
+    """Where Kaggle has a preset."""
     models, name = _keras_hub(reference).models, reference.removeprefix(SCHEME)
-    for class_name, (*_, vocabulary) in _CLASSES.items():
-        found = getattr(models, class_name).presets.get(name)
-        if found is not None:
-            return found["kaggle_handle"].removeprefix("kaggle://"), vocabulary
+    for class_name in dir(models):
+        if class_name.endswith("Backbone"):
+            found = getattr(models, class_name).presets.get(name)
+            if found is not None:
+                return found["kaggle_handle"].removeprefix("kaggle://")
     raise CheckpointError(
-        f"KerasHub has no such preset of {', '.join(_CLASSES)}.",
+        "KerasHub has no such preset.",
         path=reference,
         fix="Look at keras_hub.models.BertBackbone.presets, and so on.",
     )
@@ -182,18 +209,19 @@ def _keras_hub(path):
     return keras_hub
 
 
-def _class_name(content, path):
-    """The class that `config.json` names, if it is one of the table."""
+def _family(content, path, families):
+    """The one whose class `config.json` names."""
+    classes = {f"keras_hub>{f.keras_hub.name}": f for f in families if f.keras_hub}
     name = content.get("registered_name")
-    found = re.fullmatch(r"keras_(?:hub|nlp)>(\w+)", name if type(name) is str else "")
-    if not found or found[1] not in _CLASSES:
-        known = ", ".join(f"keras_hub>{name}" for name in _CLASSES)
+    found = name.replace("keras_nlp>", "keras_hub>") if type(name) is str else None
+    if found not in classes:
         raise CheckpointError(
-            f"The class must be one of {known}. Received: {str(name)[:80]!r}.",
+            f"The class must be one of {', '.join(classes)}. "
+            f"Received: {str(name)[:80]!r}.",
             path=path,
             tensor="registered_name",
         )
-    return found[1]
+    return classes[found]
 
 
 def _padding_id(directory):

@@ -1,14 +1,12 @@
-"""Sizes by name, one row each with every argument; models as directories."""
+"""Backbones as directories of Hugging Face's format, and sizes by name."""
 
 import logging
 import pathlib
 
 from tfzoo.checkpoints.checksums import tell_changes
-from tfzoo.checkpoints.extra_tensors import NO_WEIGHTS
 from tfzoo.checkpoints.fields import refuse_untied
 from tfzoo.checkpoints.hub import PushToHub
-from tfzoo.checkpoints.opening import open_checkpoint
-from tfzoo.checkpoints.presets import model_card, write_preset
+from tfzoo.checkpoints.preset_files import model_card, write_preset
 from tfzoo.checkpoints.references import is_remote
 from tfzoo.checkpoints.renamed import Renamed, Source
 from tfzoo.checkpoints.sizes import refuse_larger_than
@@ -19,88 +17,11 @@ from tfzoo.checkpoints.weights import (
     weight_variables,
 )
 from tfzoo.errors import CheckpointError, refuse_unknown
+from tfzoo.families.opening import open_checkpoint
 from tfzoo.layers.initializers import at_random, left_at_zero
 from tfzoo.layers.keywords import KnownKeywords, keywords_of
 
 logger = logging.getLogger("tfzoo")
-
-# Devlin et al. 2018, section 3 (base, large), https://arxiv.org/abs/1810.04805;
-# Turc et al. 2019, table 1 (tiny to medium), https://arxiv.org/abs/1908.08962
-_BERT = dict(
-    vocabulary_size=30522, max_sequence_length=512, num_segments=2, dropout=0.1
-)
-BERT = {
-    "bert_tiny": dict(
-        num_layers=2, num_heads=2, hidden_dim=128, intermediate_dim=512, **_BERT
-    ),
-    "bert_mini": dict(
-        num_layers=4, num_heads=4, hidden_dim=256, intermediate_dim=1024, **_BERT
-    ),
-    "bert_small": dict(
-        num_layers=4, num_heads=8, hidden_dim=512, intermediate_dim=2048, **_BERT
-    ),
-    "bert_medium": dict(
-        num_layers=8, num_heads=8, hidden_dim=512, intermediate_dim=2048, **_BERT
-    ),
-    "bert_base": dict(
-        num_layers=12, num_heads=12, hidden_dim=768, intermediate_dim=3072, **_BERT
-    ),
-    "bert_large": dict(
-        num_layers=24, num_heads=16, hidden_dim=1024, intermediate_dim=4096, **_BERT
-    ),
-}
-
-# Liu et al. 2019, section 2.1, https://arxiv.org/abs/1907.11692
-_ROBERTA = dict(vocabulary_size=50265, max_sequence_length=512, dropout=0.1)
-ROBERTA = {
-    "roberta_base": dict(
-        num_layers=12, num_heads=12, hidden_dim=768, intermediate_dim=3072, **_ROBERTA
-    ),
-    "roberta_large": dict(
-        num_layers=24, num_heads=16, hidden_dim=1024, intermediate_dim=4096, **_ROBERTA
-    ),
-}
-
-# Sanh et al. 2019, section 3, https://arxiv.org/abs/1910.01108
-DISTILBERT = {
-    "distilbert_base": dict(
-        vocabulary_size=30522,
-        num_layers=6,
-        num_heads=12,
-        hidden_dim=768,
-        intermediate_dim=3072,
-        max_sequence_length=512,
-        dropout=0.1,
-    ),
-}
-
-# Radford et al. 2019, table 2
-_GPT2 = dict(vocabulary_size=50257, max_sequence_length=1024, dropout=0.1)
-# Ours, for training on a CPU; the tokenizer says how large the vocabulary is
-_GPT = dict(vocabulary_size=8192, max_sequence_length=512, dropout=0.1)
-GPT = {
-    "gpt_tiny": dict(
-        num_layers=2, num_heads=2, hidden_dim=128, intermediate_dim=512, **_GPT
-    ),
-    "gpt_mini": dict(
-        num_layers=4, num_heads=4, hidden_dim=256, intermediate_dim=1024, **_GPT
-    ),
-    "gpt_small": dict(
-        num_layers=6, num_heads=6, hidden_dim=384, intermediate_dim=1536, **_GPT
-    ),
-    "gpt2": dict(
-        num_layers=12, num_heads=12, hidden_dim=768, intermediate_dim=3072, **_GPT2
-    ),
-    "gpt2_medium": dict(
-        num_layers=24, num_heads=16, hidden_dim=1024, intermediate_dim=4096, **_GPT2
-    ),
-    "gpt2_large": dict(
-        num_layers=36, num_heads=20, hidden_dim=1280, intermediate_dim=5120, **_GPT2
-    ),
-    "gpt2_xl": dict(
-        num_layers=48, num_heads=25, hidden_dim=1600, intermediate_dim=6400, **_GPT2
-    ),
-}
 
 
 def named_size(preset, sizes):
@@ -125,16 +46,11 @@ def named_size(preset, sizes):
     return None
 
 
-class BackbonePreset(KnownKeywords, PushToHub):
+class PresetBackbone(KnownKeywords, PushToHub):
     """A mix-in: reading and writing the directory of a backbone.
 
-    A backbone defines:
-        sizes: Dict of name -> constructor arguments.
-        checkpoint: Module of `tfzoo.checkpoints` that knows the foreign names.
-        ties_output: Whether its own output layer is its embedding; by default no.
+    `declared` gives its class the `family`.
     """
-
-    ties_output = False
 
     @classmethod
     def from_preset(cls, preset, **arguments):
@@ -152,15 +68,16 @@ class BackbonePreset(KnownKeywords, PushToHub):
             TypeError: there is no such argument; it is named, and what is near it.
         """
         refuse_unknown(f"{cls.__name__}.from_preset", arguments, keywords_of(cls))
-        size = named_size(preset, cls.sizes)
+        size = named_size(preset, cls.family.sizes)
         if size is not None:
+            logger.warning("%s is the name of a size: its weights are random.", preset)
             return cls(**{**size, **arguments})
         found = open_checkpoint(preset)
         backbone = cls.before_reading(found, **arguments)
         backbone.read(
             found.tensors,
             weight_variables(backbone),
-            cls.checkpoint.backbone_names(backbone.num_layers, found.tensors.names),
+            cls.family.backbone_names(backbone.num_layers, found.tensors.names),
         )
         return backbone
 
@@ -173,10 +90,10 @@ class BackbonePreset(KnownKeywords, PushToHub):
             **arguments: As in `from_preset`.
         """
         tell_changes(found.config, found.path, is_ours=found.has_checksums)
-        sizes = cls.checkpoint.from_config(found.config, found.path)
-        refuse_larger_than(found.tensors, sizes, cls.checkpoint.ARGUMENTS, found.path)
-        if cls.ties_output:
-            copies = cls.checkpoint.copies(found.tensors.names)
+        sizes = cls.family.from_config(found.config, found.path)
+        refuse_larger_than(found.tensors, sizes, cls.family.fields, found.path)
+        if cls.family.ties_output:
+            copies = cls.family.copies(found.tensors.names)
             refuse_untied(found.config, found.path, copies)
         with left_at_zero():
             return cls(**{**sizes, **arguments})
@@ -196,8 +113,8 @@ class BackbonePreset(KnownKeywords, PushToHub):
             tied: Whether the embedding is the output layer of a task, too, so that a
                 tensor for that must be its copy.
         """
-        tied = tied or self.ties_output
-        copies = self.checkpoint.copies(tensors.names) if tied else {}
+        tied = tied or self.family.ties_output
+        copies = self.family.copies(tensors.names) if tied else {}
         alone = {n: copy for copy, n in copies.items() if n not in tensors.names}
         if alone:  # a file may hold either of two equal tensors
             copies = {copy: n for copy, n in copies.items() if n not in alone}
@@ -209,7 +126,7 @@ class BackbonePreset(KnownKeywords, PushToHub):
             variables,
             names,
             new=("pooler/", *(f"{head}/" for head in heads)),
-            unused=f"{self.checkpoint.UNUSED}|{NO_WEIGHTS}",
+            unused=self.family.may_be_left_out,
             copies=copies,
         )
         read = {*copies, *(names[variable.path].name for variable in variables)}
@@ -232,17 +149,13 @@ class BackbonePreset(KnownKeywords, PushToHub):
                 None keeps theirs.
             max_shard_size: Bytes of weights in one file; None writes a single one.
         """
-        checkpoint = self.checkpoint
-        config = checkpoint.to_config(
-            self.get_config(),
-            checkpoint.ARCHITECTURES["backbone"],
-            dtype_fields(self, dtype),
-        )
-        names = checkpoint.backbone_names(self.num_layers, present=())
+        family = self.family
+        config = family.to_config(self.get_config(), extra=dtype_fields(self, dtype))
+        names = family.backbone_names(self.num_layers, present=())
         card = model_card(
             type(self).__name__,
-            model_type=checkpoint.MODEL_TYPE,
-            facts={f.name: config[f.name] for f in checkpoint.ARGUMENTS.values()},
+            model_type=family.model_type,
+            facts={f.name: config[f.name] for f in family.fields.values()},
             tokenizer=tokenizer and tokenizer.description,
         )
 

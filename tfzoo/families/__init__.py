@@ -1,0 +1,16 @@
+"""Architectures: one file each, with everything that the package knows of it."""
+
+from tfzoo.families.bert import BertEncoder
+from tfzoo.families.distilbert import DistilBertEncoder
+from tfzoo.families.family import BACKBONES, class_of
+from tfzoo.families.gpt2 import GPTDecoder
+from tfzoo.families.roberta import RobertaEncoder
+
+__all__ = [
+    "BACKBONES",
+    "BertEncoder",
+    "DistilBertEncoder",
+    "GPTDecoder",
+    "RobertaEncoder",
+    "class_of",
+]
