@@ -64,7 +64,7 @@ def main(
     cli.check_numbers(arguments)
     from tfzoo.checkpoints.references import local_directory
     from tfzoo.data.readers import files_and_data_sets
-    from tfzoo.tasks.text_runs import train_on_text
+    from tfzoo.tasks.causal_lm.text_runs import train_on_text
     from tfzoo.text import ByteBPETokenizer
     from tfzoo.training.fingerprints import fingerprint
     from tfzoo.training.runs import Run

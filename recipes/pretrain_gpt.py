@@ -73,7 +73,7 @@ def main(
     from tfzoo.data.readers import files_and_data_sets
     from tfzoo.families.gpt2 import GPT2
     from tfzoo.families.preset_backbone import named_size
-    from tfzoo.tasks.text_runs import train_on_text
+    from tfzoo.tasks.causal_lm.text_runs import train_on_text
     from tfzoo.text import ByteBPETokenizer
     from tfzoo.training.fingerprints import fingerprint
     from tfzoo.training.runs import Run

@@ -161,7 +161,7 @@ def test_roberta_reads_text_as_its_files_say(tmp_path):
 
 
 def byte_letters():
-    from tfzoo.text.byte_alphabet import CHARACTERS
+    from tfzoo.text.byte_bpe.byte_alphabet import CHARACTERS
 
     return CHARACTERS
 

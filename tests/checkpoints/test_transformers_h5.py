@@ -14,7 +14,7 @@ from tfzoo import tasks
 from tfzoo.checkpoints.transformers_h5 import open_transformers_h5
 from tfzoo.errors import CheckpointError, TfzooError
 from tfzoo.text import ByteBPETokenizer, WordPieceTokenizer
-from tfzoo.text.byte_alphabet import CHARACTERS
+from tfzoo.text.byte_bpe.byte_alphabet import CHARACTERS
 
 ARCHIVE = pathlib.Path(__file__).with_name("transformers_h5.zip")
 HEADS = {

@@ -6,7 +6,7 @@ from tokenizers.processors import BertProcessing
 
 from tfzoo.data.context_windows import answer_targets, encode_windows
 from tfzoo.text import WordPieceTokenizer
-from tfzoo.text.wordpiece_rust import rust_tokenizer
+from tfzoo.text.wordpiece.rust import rust_tokenizer
 
 WORDS = "ab cd ef gh ij kl".split()
 TOKENIZER = WordPieceTokenizer(

@@ -7,7 +7,8 @@ import keras
 import numpy as np
 import pytest
 
-from tfzoo.tasks import TextEmbedder, from_preset, nearest
+from tfzoo.tasks import TextEmbedder, from_preset
+from tfzoo.tasks.embedding import nearest
 
 pytestmark = [pytest.mark.slow, pytest.mark.parity]
 TEXTS = [

@@ -13,12 +13,10 @@ import tensorflow as tf
 from helpers import random_weights
 from tfzoo.families import BertEncoder, GPTDecoder
 from tfzoo.layers import MaskedLMHead
-from tfzoo.serving import (
-    classifier_signatures,
-    export_version,
-    masked_lm_signatures,
-)
+from tfzoo.serving import export_version
 from tfzoo.tasks import CausalLM
+from tfzoo.tasks.classification.served_classes import classifier_signatures
+from tfzoo.tasks.masked_words.served_gaps import masked_lm_signatures
 from tfzoo.text import ByteBPETokenizer, WordPieceTokenizer
 
 WORDS = "the a dog cat runs sleeps ##s fast . ! unused".split()

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfzoo.serving import export_version, question_answerer_signatures
+from tfzoo.serving import export_version
+from tfzoo.tasks.answering.served_answers import question_answerer_signatures
 
 MAX_LENGTH, MAX_QUESTION, STRIDE, MAX_ANSWER = 72, 8, 16, 5
 QUESTIONS = ["the dog?", "", "a " * 40, "what", "cat"]

@@ -13,14 +13,9 @@ import pytest
 import tensorflow as tf
 
 from tfzoo.errors import ExportError, OutputError
-from tfzoo.serving import (
-    ServedModel,
-    classifier_signatures,
-    export,
-    export_saved_model,
-    export_version,
-)
+from tfzoo.serving import ServedModel, export, export_saved_model, export_version
 from tfzoo.serving.versions import add_version
+from tfzoo.tasks.classification.served_classes import classifier_signatures
 
 
 def mark(text):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfzoo.serving import masked_lm_signatures
+from tfzoo.tasks.masked_words.served_gaps import masked_lm_signatures
 
 
 def fill(served, *texts):

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfzoo.serving import export_version, token_classifier_signatures
+from tfzoo.serving import export_version
+from tfzoo.tasks.tagging.served_tags import token_classifier_signatures
 
 LABELS = ("O", "B-pet", "na\u00efve")
 TEXTS = ["the Dogs run!", "", "a cat. " * 40, "\u200bna\u00efve cat", "dog"]

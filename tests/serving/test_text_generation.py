@@ -4,13 +4,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfzoo.serving import (
-    causal_lm_signatures,
-    text_generation,
-    text_parts,
-    text_scoring,
-)
+from tfzoo.serving import text_parts
 from tfzoo.serving.request_rows import first_ids, last_ids
+from tfzoo.tasks.causal_lm import served_scores, served_texts
+from tfzoo.tasks.causal_lm.served_texts import causal_lm_signatures
 
 NEW = 40  # as exported
 PROMPTS = [
@@ -257,9 +254,9 @@ def test_rows_that_are_computed_in_parts_get_what_they_get_at_once(
         )
 
     together, scores = answers(served_causal_lm)
-    monkeypatch.setattr(text_generation, "PART_BYTES", 1 << 16)
-    monkeypatch.setattr(text_scoring, "PART", 100)
-    monkeypatch.setattr(text_scoring, "TOKENS_AT_ONCE", 7)
+    monkeypatch.setattr(served_texts, "PART_BYTES", 1 << 16)
+    monkeypatch.setattr(served_scores, "PART", 100)
+    monkeypatch.setattr(served_scores, "TOKENS_AT_ONCE", 7)
     monkeypatch.setattr(text_parts, "TEXT_PART", 100)
     in_parts, their_scores = answers(
         causal_lm_signatures(

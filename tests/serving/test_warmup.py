@@ -5,9 +5,9 @@ import collections
 import pytest
 import tensorflow as tf
 
-from tfzoo.serving import classifier_signatures
 from tfzoo.serving.core import XLA_BATCH_SIZES, few_lengths
 from tfzoo.serving.warmup import generation_requests
+from tfzoo.tasks.classification.served_classes import classifier_signatures
 
 
 def logs_of(version):

@@ -6,7 +6,7 @@ from helpers import random_weights
 from tfzoo.families import GPTDecoder
 from tfzoo.generation.neutral import NEUTRAL
 from tfzoo.tasks import CausalLM
-from tfzoo.tasks.generation_options import OPTIONS, OURS
+from tfzoo.tasks.causal_lm.generation_options import OPTIONS, OURS
 
 PROMPTS = ["the cat", "a dog ran on the mat and sat", "x"]
 

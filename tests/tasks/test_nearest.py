@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from tfzoo.tasks import nearest
-from tfzoo.tasks.nearest import QUERIES, VECTORS
+from tfzoo.tasks.embedding import nearest
+from tfzoo.tasks.embedding.nearest import QUERIES, VECTORS
 
 
 def sorted_fully(queries, corpus, k):

@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from tfzoo.families import BertEncoder
 from tfzoo.tasks import MaskedLM, QuestionAnswerer, from_preset
-from tfzoo.tasks.answering import likeliest_spans
+from tfzoo.tasks.answering.answers import likeliest_spans
 
 ANIMALS = ["cat", "dog", "zebra", "bird"]
 

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tfzoo.tasks import CausalLM
-from tfzoo.tasks.scoring import windows
+from tfzoo.tasks.causal_lm.scoring import windows
 
 
 @pytest.fixture

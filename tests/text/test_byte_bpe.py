@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from tfzoo.errors import TokenizerError
 from tfzoo.text import ByteBPETokenizer, TokenizedTexts
-from tfzoo.text.byte_alphabet import CHARACTERS, bytes_of
+from tfzoo.text.byte_bpe.byte_alphabet import CHARACTERS, bytes_of
 
 VECTORS = json.loads(
     pathlib.Path(__file__).with_name("byte_bpe_vectors.json").read_text()

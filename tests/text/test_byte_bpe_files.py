@@ -9,7 +9,7 @@ from tokenizers import Tokenizer
 
 from tfzoo.errors import OutputError, TokenizerError
 from tfzoo.text import ByteBPETokenizer, WordPieceTokenizer, tokenizer_from_preset
-from tfzoo.text.byte_alphabet import CHARACTERS
+from tfzoo.text.byte_bpe.byte_alphabet import CHARACTERS
 
 END = "<|endoftext|>"
 LETTERS = sorted(CHARACTERS)

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tfzoo.text import ROBERTA_TOKENS, ByteBPETokenizer
-from tfzoo.text.byte_alphabet import CHARACTERS
+from tfzoo.text.byte_bpe.byte_alphabet import CHARACTERS
 
 CORE_OPS = set(
     """AddV2 All Any BitwiseAnd BitwiseOr Cast ConcatV2 Const Cumsum DecodeRaw

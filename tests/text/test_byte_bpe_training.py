@@ -10,7 +10,7 @@ from tokenizers import pre_tokenizers
 
 from tfzoo.errors import TokenizerError
 from tfzoo.text import ByteBPETokenizer
-from tfzoo.text.byte_alphabet import CHARACTERS
+from tfzoo.text.byte_bpe.byte_alphabet import CHARACTERS
 from tfzoo.text.training_text import passages
 
 TEXTS = [

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from tokenizers import normalizers, pre_tokenizers
 
-from tfzoo.text import codepoint_tables
+from tfzoo.text.wordpiece import codepoint_tables
 
 ALL = [c for c in range(codepoint_tables.NUM_CODE_POINTS) if not 0xD800 <= c < 0xE000]
 SOME = [*range(0x3000), *ALL[0x3000::37], 0x2028, 0xFDFA, 0xFFFD, 0x1D15E, 0x2F800]

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tfzoo.text.double_array_trie import ROOT, double_array_trie
-from tfzoo.text.longest_match import LongestMatch
+from tfzoo.text.wordpiece.longest_match import LongestMatch
 
 NUM_SYMBOLS = 12
 keys = st.lists(st.integers(0, NUM_SYMBOLS - 1), min_size=1, max_size=6).map(tuple)

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tokenizers import pre_tokenizers
 
-from tfzoo.text import codepoint_tables
-from tfzoo.text.byte_bpe_tables import (
+from tfzoo.text.byte_bpe.gpt2_words import word_starts
+from tfzoo.text.byte_bpe.tables import (
     CLASS,
     KIND,
     LENGTH_SHIFT,
@@ -20,8 +20,8 @@ from tfzoo.text.byte_bpe_tables import (
     SPACE,
     code_point_entries,
 )
-from tfzoo.text.codepoint_lookup import CodePointTable
-from tfzoo.text.gpt2_words import word_starts
+from tfzoo.text.wordpiece import codepoint_tables
+from tfzoo.text.wordpiece.codepoint_lookup import CodePointTable
 
 SPLIT = pre_tokenizers.ByteLevel(add_prefix_space=False).pre_tokenize_str
 TELLING = "a s t m d r e v l 1 ' ! \n \u00a0 \u4e00 \u00bd".split(" ") + [" ", "'"]

@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tfzoo.errors import TokenizerError
-from tfzoo.text import long_words, merge_table
-from tfzoo.text.long_words import NO_TOKEN, LongWords
-from tfzoo.text.merging import Merging
+from tfzoo.text.byte_bpe import long_words, merge_table
+from tfzoo.text.byte_bpe.long_words import NO_TOKEN, LongWords
+from tfzoo.text.byte_bpe.merging import Merging
 
 LETTERS = 4  # the bytes of the random words
 

@@ -13,7 +13,7 @@ from tokenizers import AddedToken, Tokenizer, models, pre_tokenizers, processors
 
 from tfzoo.errors import TokenizerError
 from tfzoo.text import ROBERTA_TOKENS, ByteBPETokenizer, EncodedBatch
-from tfzoo.text.byte_alphabet import CHARACTERS
+from tfzoo.text.byte_bpe.byte_alphabet import CHARACTERS
 
 SPACES = "\t\n\x0b\x0c\r\x1c\x1f \x85\xa0\u1680\u180e\u2000\u200a\u200b\u2028\u2029"
 SPACES += "\u202f\u205f\u2060\u3000\ufeff"

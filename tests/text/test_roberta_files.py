@@ -9,7 +9,7 @@ from tokenizers import AddedToken, Tokenizer, models, pre_tokenizers, processors
 
 from tfzoo.errors import TokenizerError
 from tfzoo.text import ROBERTA_TOKENS, ByteBPETokenizer, tokenizer_from_preset
-from tfzoo.text.byte_alphabet import CHARACTERS
+from tfzoo.text.byte_bpe.byte_alphabet import CHARACTERS
 
 LETTERS = sorted(CHARACTERS)
 MERGES = [("a", "b"), ("\u0120", "ab"), ("ab", "c")]

@@ -13,7 +13,8 @@ import tensorflow as tf
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tfzoo.text import WordPieceTokenizer, codepoint_tables
+from tfzoo.text import WordPieceTokenizer
+from tfzoo.text.wordpiece import codepoint_tables
 
 CORE_OPS = set(
     """AddV2 Any BitwiseAnd BitwiseOr BroadcastTo Cast ConcatV2 Const Cumsum DecodeRaw

@@ -1,6 +1,6 @@
-"""The signatures of a served classifier: strings or ids in, answers out.
+"""What the signatures of all served models have in common.
 
-Shapes: B rows, S tokens, C labels.
+Shapes: B rows, S tokens.
 """
 
 import dataclasses
@@ -9,8 +9,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from tfzoo.serving.core import PaddedCore, checked_ids, of_width
-from tfzoo.serving.request_rows import of_one_size
+from tfzoo.serving.core import checked_ids, of_width
 from tfzoo.serving.text_parts import flat_rows, ragged_rows, text_in_parts
 from tfzoo.serving.warmup import warmup_requests
 
@@ -34,113 +33,6 @@ class ServedModel:
     methods: Mapping[str, str]
     warmup: tuple
     labels: tuple[str, ...] | None = None
-
-
-def classifier_signatures(
-    core,
-    tokenizer,
-    *,
-    max_sequence_length,
-    labels=None,
-    task="classification",
-    text_pair=False,
-    vocabulary_size=None,
-    num_segments=2,
-    jit_compile=False,
-):
-    """The signatures of a classifier of texts or of pairs of texts.
-
-    `serving_default` takes `text` string (B,), and `text_pair` for pairs, and returns
-
-    - classification: `label` string (B,), `score` float32 (B,) of that label,
-      `probabilities` float32 (B, C);
-    - multi_label: `probabilities` float32 (B, C), each label for itself;
-    - regression: `score` float32 (B,).
-
-    `token_ids` takes `token_ids`, `segment_ids` (where the core has segments) and
-    `padding_mask` int32 (B, S), with S from 1 to `max_sequence_length`, and returns
-    `logits` float32 (B, C).
-
-    `examples` takes `inputs` string (B,), serialised `tf.train.Example` with the
-    features `text` (and `text_pair`), for the two APIs of TF Serving that speak it:
-    Classify with `classes` string (B, C) and `scores` float32 (B, C), or, for
-    regression, Regress with `outputs` float32 (B, 1).
-
-    Args:
-        core: A dictionary of int32 `token_ids`, `segment_ids`, `padding_mask` (B, S)
-            -> logits (B, C), in inference mode.
-        tokenizer: With the special tokens of an encoder.
-        max_sequence_length: Tokens, special ones included; longer text is truncated.
-        labels: The C class names in order; None for regression.
-        task: "classification", "multi_label" or "regression".
-        text_pair: Whether an input is a pair of texts.
-        vocabulary_size: Ids the core knows; the tokenizer's vocabulary by default.
-        num_segments: Segments the core knows; None where it takes no `segment_ids`.
-        jit_compile: Whether XLA compiles the core in the served model.
-
-    Returns:
-        ServedModel.
-
-    Raises:
-        TokenizerError: the vocabulary lacks a special token that is needed.
-    """
-    answers = {
-        "classification": _classification,
-        "multi_label": _multi_label,
-        "regression": _regression,
-    }
-    if task not in answers:
-        raise ValueError(f"task must be one of {sorted(answers)}. Received: {task!r}")
-    if (labels is None) != (task == "regression"):
-        raise ValueError(
-            "labels must be given for classification and multi_label, and only then. "
-            f"Received: task={task!r}, labels={labels!r}"
-        )
-    padded = PaddedCore(
-        core,
-        max_sequence_length=max_sequence_length,
-        pad_id=tokenizer.required_id("pad"),
-        segment_ids=bool(num_segments),
-        jit_compile=jit_compile,
-    )
-    names = ("text", "text_pair") if text_pair else ("text",)
-
-    @traced(**dict.fromkeys(names, STRINGS))
-    def logits_of_text(**texts):
-        texts = of_one_size(texts)
-        return logits_of(padded, encoded(tokenizer, texts, max_sequence_length))
-
-    answer, answer_examples, method = answers[task](labels)
-
-    @traced(**dict.fromkeys(names, STRINGS))
-    def serving_default(**texts):
-        return answer(logits_of_text(**texts))
-
-    @traced(inputs=STRINGS)
-    def examples(inputs):
-        return answer_examples(logits_of_text(**parsed(inputs, names)))
-
-    functions = {
-        "serving_default": serving_default,
-        "token_ids": signature_of_ids(
-            padded,
-            "logits",
-            vocabulary_size=vocabulary_size or tokenizer.vocabulary_size,
-            num_segments=num_segments,
-        ),
-        "examples": examples,
-    }
-    methods = {
-        "serving_default": "predict",
-        "token_ids": "predict",
-        "examples": method,
-    }
-    return ServedModel(
-        functions=functions,
-        methods=methods,
-        warmup=warmup_requests(functions, methods, tokenizer, padded),
-        labels=None if labels is None else tuple(labels),
-    )
 
 
 def strings_and_ids(
@@ -279,47 +171,3 @@ def parsed(serialised, names):
     with tf.device("/CPU:0"):
         features = {name: tf.io.FixedLenFeature([], tf.string) for name in names}
         return tf.io.parse_example(serialised, features)
-
-
-def _classification(labels):
-    def answer(logits):
-        probabilities = tf.nn.softmax(logits)
-        with tf.device("/CPU:0"):
-            label = tf.gather(tf.constant(labels), tf.argmax(logits, axis=-1))
-        return {
-            "label": label,
-            "score": tf.reduce_max(probabilities, axis=-1),
-            "probabilities": probabilities,
-        }
-
-    def answer_examples(logits):
-        return _classes(labels, tf.nn.softmax(logits))
-
-    return answer, answer_examples, "classify"
-
-
-def _multi_label(labels):
-    def answer(logits):
-        return {"probabilities": tf.sigmoid(logits)}
-
-    def answer_examples(logits):
-        return _classes(labels, tf.sigmoid(logits))
-
-    return answer, answer_examples, "classify"
-
-
-def _regression(labels):
-    def answer(logits):
-        return {"score": logits[:, 0]}
-
-    def answer_examples(logits):
-        return {"outputs": logits[:, :1]}
-
-    return answer, answer_examples, "regress"
-
-
-def _classes(labels, scores):
-    with tf.device("/CPU:0"):
-        rows = tf.shape(scores)[0]
-        classes = tf.tile(tf.constant([labels]), [rows, 1])
-    return {"classes": classes, "scores": scores}

@@ -4,14 +4,14 @@ from tfzoo.checkpoints.references import local_directory
 from tfzoo.checkpoints.sentence_transformers import MODULES
 from tfzoo.errors import CheckpointError
 from tfzoo.families.opening import open_checkpoint
-from tfzoo.tasks.causal_lm import CausalLM
-from tfzoo.tasks.masked_lm import MaskedLM
-from tfzoo.tasks.nearest import nearest
-from tfzoo.tasks.pretrainer import BertPretrainer
-from tfzoo.tasks.question_answerer import QuestionAnswerer
-from tfzoo.tasks.text_classifier import TextClassifier
-from tfzoo.tasks.text_embedder import TextEmbedder
-from tfzoo.tasks.token_classifier import TokenClassifier
+from tfzoo.tasks.answering.question_answerer import QuestionAnswerer
+from tfzoo.tasks.causal_lm.causal_lm import CausalLM
+from tfzoo.tasks.classification.text_classifier import TextClassifier
+from tfzoo.tasks.embedding.nearest import nearest
+from tfzoo.tasks.embedding.text_embedder import TextEmbedder
+from tfzoo.tasks.masked_words.masked_lm import MaskedLM
+from tfzoo.tasks.masked_words.pretrainer import BertPretrainer
+from tfzoo.tasks.tagging.token_classifier import TokenClassifier
 
 __all__ = [
     "BertPretrainer",

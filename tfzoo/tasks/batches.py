@@ -24,7 +24,7 @@ from tfzoo.tasks.inputs import (
     targets_of_table,
 )
 from tfzoo.tasks.numeric import numbers_of
-from tfzoo.tasks.sentences import raw_sentences
+from tfzoo.tasks.tagging.sentences import raw_sentences
 
 
 def is_batches(x):

@@ -3,14 +3,14 @@
 import importlib
 
 _HOMES = {
-    "ByteBPETokenizer": "tfzoo.text.byte_bpe",
-    "ByteBPEGraph": "tfzoo.text.byte_bpe_graph",
-    "ROBERTA_TOKENS": "tfzoo.text.byte_bpe_files",
-    "TokenizedTexts": "tfzoo.text.byte_bpe_rust",
+    "ByteBPETokenizer": "tfzoo.text.byte_bpe.tokenizer",
+    "ByteBPEGraph": "tfzoo.text.byte_bpe.graph",
+    "ROBERTA_TOKENS": "tfzoo.text.byte_bpe.asset_files",
+    "TokenizedTexts": "tfzoo.text.byte_bpe.rust",
     "TextStream": "tfzoo.text.text_stream",
     "tokenizer_from_preset": "tfzoo.text.preset_tokenizer",
-    "WordPieceTokenizer": "tfzoo.text.wordpiece",
-    "WordPieceGraph": "tfzoo.text.wordpiece_graph",
+    "WordPieceTokenizer": "tfzoo.text.wordpiece.tokenizer",
+    "WordPieceGraph": "tfzoo.text.wordpiece.graph",
     "EncodedBatch": "tfzoo.text.segments",
     "Encoding": "tfzoo.text.segments",
 }

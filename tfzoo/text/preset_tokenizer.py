@@ -4,10 +4,10 @@ from tfzoo import files
 from tfzoo.checkpoints.references import local_directory
 from tfzoo.errors import TokenizerError
 from tfzoo.text import keras_hub_files
-from tfzoo.text.byte_bpe import ByteBPETokenizer
-from tfzoo.text.byte_bpe_files import PAIRS_OF_FILES
+from tfzoo.text.byte_bpe.asset_files import PAIRS_OF_FILES
+from tfzoo.text.byte_bpe.tokenizer import ByteBPETokenizer
 from tfzoo.text.tokenizer_files import JSON, parts
-from tfzoo.text.wordpiece import WordPieceTokenizer
+from tfzoo.text.wordpiece.tokenizer import WordPieceTokenizer
 
 
 def tokenizer_from_preset(preset):

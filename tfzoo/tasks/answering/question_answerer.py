@@ -1,0 +1,341 @@
+"""Answers to questions that stand in a text.
+
+Shapes: N questions, W windows, B batch, S sequence.
+"""
+
+import keras
+import numpy as np
+import tensorflow as tf
+from keras import ops
+
+from tfzoo.checkpoints.fields import read_field
+from tfzoo.data.buckets import padded_batches
+from tfzoo.data.context_windows import answer_targets, encode_windows
+from tfzoo.data.pipelines import require_flags, require_whole
+from tfzoo.families import BACKBONES
+from tfzoo.layers.keywords import known_keywords
+from tfzoo.tasks.answering.answers import (
+    accepted_answers,
+    gathered_questions,
+    likeliest_spans,
+    raw_questions,
+)
+from tfzoo.tasks.answering.served_answers import question_answerer_signatures
+from tfzoo.tasks.encoder_task import EncoderTask
+from tfzoo.tasks.feeding import BATCH_SIZE, refuse_steps
+from tfzoo.tasks.numeric import example_weights, whole_targets
+from tfzoo.tasks.stored_arguments import stored_task_arguments
+from tfzoo.tasks.tagging.tags import as_rows
+from tfzoo.tasks.token_outputs import token_outputs
+from tfzoo.training.answers import AnswerSpanLoss, AnswerSpanMetrics, exact_match_and_f1
+
+MAX_QUESTION_LENGTH = 64  # in tokens; google-research/bert run_squad.py
+STRIDE = 128
+_NEVER = -1e9  # logit of padding
+
+
+@keras.saving.register_keras_serializable("tfzoo")
+class QuestionAnswerer(EncoderTask):
+    """Where in a context the answer to a question starts and ends.
+
+    Args:
+        backbone: A `BertEncoder`, a `RobertaEncoder` or a `DistilBertEncoder`.
+        tokenizer: A `WordPieceTokenizer` or a `ByteBPETokenizer` with the special
+            tokens of an encoder.
+        max_sequence_length: Longest window in tokens; None takes the backbone's.
+        max_answer_length: Most tokens of an answer.
+        max_question_length: Most tokens of a question, longer ones are cut; None is 64,
+            or a third of `max_sequence_length` if that is less.
+        stride: Tokens that a window of a long context shares with the one before it;
+            None is 128, or a third of `max_sequence_length` if that is less.
+        unanswerable: Whether the answer may be that there is none, as in SQuAD 2.0.
+        answer_dropout: Share zeroed in the head while training; BERT has none.
+
+    Raw input `x` is a dict of `question` and `context`, lists of texts, or a list of
+    such dicts. `y` holds for each question its answers in SQuAD's form, dicts of `text`
+    and `answer_start` (in characters); the first is learned. `x` may hold it as
+    `answers`. Where a context fills several windows, those without all of the answer
+    are to point at their first token, and so are questions without an answer. Batches
+    of such dicts, from a dataset, a `PyDataset` or a generator that ends, are read into
+    memory first, since a context may fill several windows.
+
+    Returns:
+        (B, S, 2) float32 logits of the start and the end; padding has -1e9.
+
+    Source: Devlin et al. 2018, sections 4.2 and 4.3, https://arxiv.org/abs/1810.04805
+    """
+
+    capability = "QuestionAnswerer"
+    heads = ("answer_span",)
+    signatures = staticmethod(question_answerer_signatures)
+
+    def __init__(
+        self,
+        backbone,
+        tokenizer,
+        *,
+        max_sequence_length=None,
+        max_answer_length=30,
+        max_question_length=None,
+        stride=None,
+        unanswerable=False,
+        answer_dropout=0.0,
+        **kwargs,
+    ):
+        require_flags(unanswerable=unanswerable)
+        for name, value, least in (
+            ("max_answer_length", max_answer_length, 1),
+            ("max_question_length", max_question_length, 1),
+            ("stride", stride, 0),
+        ):
+            require_whole(name, value, least)
+        logits = token_outputs(backbone, 2, answer_dropout, name=self.heads[0])
+        is_token = ops.expand_dims(backbone.input["padding_mask"], -1) > 0
+        super().__init__(
+            backbone.input,
+            ops.where(is_token, logits, _NEVER),
+            backbone=backbone,
+            tokenizer=tokenizer,
+            max_sequence_length=max_sequence_length,
+            **kwargs,
+        )
+        third = self.max_sequence_length // 3
+        if max_question_length is None:
+            max_question_length = min(MAX_QUESTION_LENGTH, third)
+        stride = min(STRIDE, third) if stride is None else stride
+        num_special = len(tokenizer.encode("", "").token_ids)
+        room = self.max_sequence_length - num_special - max_question_length
+        if stride >= room:
+            raise ValueError(
+                "stride must be under the room for a context. Received: "
+                f"max_question_length={max_question_length}, "
+                f"stride={stride}, max_sequence_length={self.max_sequence_length}, "
+                f"which leaves {room}"
+            )
+        self.max_answer_length = int(max_answer_length)
+        self.max_question_length = int(max_question_length)
+        self.stride = int(stride)
+        self.unanswerable = bool(unanswerable)
+        self.answer_dropout = answer_dropout
+
+    def task_arguments(self):
+        return {
+            "max_sequence_length": self.max_sequence_length,
+            "max_answer_length": self.max_answer_length,
+            "max_question_length": self.max_question_length,
+            "stride": self.stride,
+            "unanswerable": self.unanswerable,
+            "answer_dropout": float(self.answer_dropout),
+        }
+
+    @classmethod
+    def stored_arguments(cls, config, path):
+        known = {
+            "max_sequence_length": int,
+            "max_answer_length": int,
+            "max_question_length": int,
+            "stride": int,
+            "unanswerable": bool,
+            "answer_dropout": float,
+        }
+        stored = stored_task_arguments(config, path, cls.capability, known)
+        dropout = BACKBONES[config["model_type"]].family.heads[cls.capability].dropout
+        if dropout is not None:
+            stored["answer_dropout"] = read_field(config, path, dropout)
+        return stored
+
+    def label_fields(self):
+        field = self.backbone.family.heads[self.capability].dropout
+        return {} if field is None else {field.name: self.answer_dropout}
+
+    def served_arguments(self):
+        names = ("max_answer_length", "max_question_length", "stride", "unanswerable")
+        return {name: getattr(self, name) for name in names}
+
+    def default_loss(self, label_smoothing):
+        if label_smoothing:
+            raise ValueError(
+                "The start and the end of an answer are not smoothed. "
+                f"Received: label_smoothing={label_smoothing}"
+            )
+        return AnswerSpanLoss()
+
+    def default_metrics(self):
+        return [AnswerSpanMetrics()]
+
+    raw_input = staticmethod(raw_questions)
+    gathered = staticmethod(gathered_questions)
+
+    def targets_of_raw(self, x, y):
+        return accepted_answers(x.answers if y is None else y, x)
+
+    def targets_of_ids(self, y, inputs):
+        rows, length = inputs["token_ids"].shape
+        return whole_targets(y, length, (rows, 2)), None
+
+    def target_specs_of_ids(self, y, x):
+        return tf.TensorSpec(y.shape, tf.int32), None
+
+    def _windows(self, questions):
+        return encode_windows(
+            questions.questions,
+            questions.contexts,
+            self.tokenizer,
+            max_length=self.max_sequence_length,
+            max_question_length=self.max_question_length,
+            stride=self.stride,
+        )
+
+    def training_data(
+        self,
+        x,
+        y=None,
+        sample_weight=None,
+        *,
+        batch_size=BATCH_SIZE,
+        epochs=1,
+        shuffle=True,
+        seed=0,
+        start_step=0,
+    ):
+        """Batches of windows of raw questions for `fit`, see `Task`."""
+        questions = raw_questions(x)
+        accepted = self.targets_of_raw(questions, y)
+        first = [
+            (answers[0][0], answers[0][0] + len(answers[0][1])) if answers else None
+            for answers in accepted
+        ]
+        windows = self._windows(questions)
+        weight = example_weights(sample_weight, len(accepted))
+        return padded_batches(
+            windows.encoded,
+            answer_targets(windows, first),
+            weight[windows.question],
+            batch_size=batch_size,
+            pad_id=self.tokenizer.pad_id,
+            multiple=self.length_multiple,
+            seed=seed,
+            start_step=start_step,
+            epochs=epochs,
+            shuffle=shuffle,
+        )
+
+    @known_keywords("verbose", "steps", "callbacks")
+    def evaluate(
+        self,
+        x=None,
+        y=None,
+        batch_size=None,
+        *,
+        sample_weight=None,
+        return_dict=False,
+        **kwargs,
+    ):
+        """Loss and metrics over windows; as in Keras otherwise.
+
+        Of raw questions without weights or `steps` they include SQuAD's `exact_match`
+        and `f1`, 0 to 1, of the answers.
+        """
+        x = gathered_questions(x)  # once, of a generator
+        found = super().evaluate(
+            x,
+            y,
+            batch_size,
+            sample_weight=sample_weight,
+            return_dict=True,
+            **kwargs,
+        )
+        questions = raw_questions(x)
+        is_whole = sample_weight is None and kwargs.get("steps") is None
+        if questions is not None and is_whole:
+            answers = self._answers(questions, 1, batch_size or BATCH_SIZE)
+            accepted = self.targets_of_raw(questions, y)
+            figures = [
+                exact_match_and_f1(best[0]["answer"], [text for _, text in right])
+                for best, right in zip(answers, accepted, strict=True)
+            ]
+            if figures:
+                exact_match, f1 = np.mean(figures, axis=0)
+                found |= {"exact_match": float(exact_match), "f1": float(f1)}
+        found = {"loss": found.pop("loss"), **found}
+        return found if return_dict else list(found.values())
+
+    @known_keywords("verbose", "steps", "callbacks")
+    def predict(self, x, batch_size=None, **kwargs):
+        """Logits; as in Keras otherwise.
+
+        Args:
+            x: Raw questions, or prepared ids, or batches of either.
+            batch_size: Windows per batch, 32 by default; None with a dataset.
+            **kwargs: As in Keras, with prepared ids.
+
+        Returns:
+            Of raw questions those of all their windows in order, float32 (W, S, 2), S
+            the longest, NaN after the shorter ones.
+        """
+        x = gathered_questions(x)
+        questions = raw_questions(x)
+        if questions is None:
+            return self.predict_batches(x, batch_size, **kwargs)
+        refuse_steps(kwargs)
+        require_whole("batch_size", batch_size, 1)
+        encoded = self._windows(questions).encoded
+        return as_rows(
+            self.outputs_of_rows(encoded, batch_size=batch_size or BATCH_SIZE), 2
+        )
+
+    @known_keywords()
+    def answer(self, questions, contexts, *, top_k=1, batch_size=BATCH_SIZE):
+        """The likeliest answers.
+
+        Args:
+            questions: A question, or a list of them.
+            contexts: The text that holds the answer, or a list of as many.
+            top_k: Number of answers to each.
+            batch_size: Windows per batch.
+
+        Returns:
+            For each question a dict: `answer`, its probability `score`, and where it
+            stands in the context, the characters `start` to `end`; with `top_k` over 1
+            a list of them, likeliest first (fewer where the context has fewer spans).
+            An empty answer, of an empty context or of an `unanswerable` question,
+            stands at 0. Not a list if `questions` is one question.
+        """
+        if isinstance(questions, str | bytes):
+            return self.answer(
+                [questions], [contexts], top_k=top_k, batch_size=batch_size
+            )[0]
+        if top_k < 1:
+            raise ValueError(f"top_k must be 1 or more. Received: {top_k}")
+        raw = raw_questions({"question": questions, "context": contexts})
+        answers = self._answers(raw, top_k, batch_size)
+        return [found[0] for found in answers] if top_k == 1 else answers
+
+    def _answers(self, questions, top_k, batch_size):
+        """For each of `Questions` a list of at most `top_k` answers, at least one."""
+        windows = self._windows(questions)
+        logits = self.outputs_of_rows(windows.encoded, batch_size=batch_size)
+        bounds = np.searchsorted(windows.question, range(len(questions.contexts) + 1))
+        places = np.stack([windows.offset, windows.first, windows.count], axis=1)
+        answers = []
+        for number, context in enumerate(questions.contexts):
+            own = slice(bounds[number], bounds[number + 1])
+            spans = likeliest_spans(
+                logits[own],
+                places[own],
+                top_k=top_k,
+                max_answer_length=self.max_answer_length,
+                unanswerable=self.unanswerable,
+            )
+            tokens = windows.contexts[number]
+            found = [_answer(context, tokens, *span) for span in spans]
+            answers.append(found or [_answer(context, tokens, 0.0, None, None)])
+        return answers
+
+
+def _answer(context, tokens, score, first, last):
+    """The dict of a span of tokens, or of no answer where they are None."""
+    if first is None:
+        return {"answer": "", "score": score, "start": 0, "end": 0}
+    start, end = int(tokens.starts[first]), int(tokens.ends[last])
+    return {"answer": context[start:end], "score": score, "start": start, "end": end}

@@ -1,0 +1,242 @@
+"""The signatures of a served model that answers questions out of contexts.
+
+Shapes: B questions, W windows, S tokens, L tokens after padding, K most tokens of an
+answer.
+"""
+
+import tensorflow as tf
+
+from tfzoo.serving.core import PaddedCore
+from tfzoo.serving.passages import passages
+from tfzoo.serving.request_rows import of_one_size
+from tfzoo.serving.signatures import STRINGS, dense_inputs, strings_and_ids, traced
+from tfzoo.serving.text_parts import text_in_parts
+
+_NEVER = -1e9  # the logit of what cannot be
+
+
+def question_answerer_signatures(
+    core,
+    tokenizer,
+    *,
+    max_sequence_length,
+    max_answer_length,
+    max_question_length,
+    stride,
+    unanswerable=False,
+    vocabulary_size=None,
+    num_segments=2,
+    jit_compile=False,
+):
+    """The signatures of a model that finds answers.
+
+    `serving_default` takes `question` and `context` string (B,) and returns
+
+    - `answer` string (B,), a part of the context, empty for none;
+    - `score` float32 (B,), its probability;
+    - `start` and `end` int32 (B,), where it stands in the context, in characters
+      (Unicode code points; what is not UTF-8 counts as U+FFFD, as in Python's
+      `decode("utf-8", "replace")`).
+
+    A long context is read in windows.
+
+    `token_ids` takes `token_ids`, `segment_ids` (where the core has segments) and
+    `padding_mask` int32 (B, S), with S from 1 to `max_sequence_length`, and returns
+    `logits` float32 (B, S, 2) of the start and the end.
+
+    Args:
+        core: A dictionary of int32 `token_ids`, `segment_ids`, `padding_mask` (B, S)
+            -> logits (B, S, 2), in inference mode.
+        tokenizer: With the special tokens of an encoder.
+        max_sequence_length: Tokens of a window.
+        max_answer_length: Most tokens of an answer.
+        max_question_length: Most tokens of a question; longer ones are cut.
+        stride: Tokens that a window shares with the one before it.
+        unanswerable: Whether the answer may be that there is none.
+        vocabulary_size: Ids the core knows; the tokenizer's vocabulary by default.
+        num_segments: Segments the core knows; None where it takes no `segment_ids`.
+        jit_compile: Whether XLA compiles the core in the served model.
+
+    Returns:
+        ServedModel.
+
+    Raises:
+        TokenizerError: the vocabulary lacks a special token that is needed.
+    """
+    padded = PaddedCore(
+        core,
+        max_sequence_length=max_sequence_length,
+        pad_id=tokenizer.required_id("pad"),
+        segment_ids=bool(num_segments),
+        jit_compile=jit_compile,
+    )
+    windows = _Windows(tokenizer, max_sequence_length, max_question_length, stride)
+
+    def answer(texts):
+        places = tokenizer.graph.places_in_bounds(texts["context"])
+        inputs, where = windows(texts["question"], places["token_ids"])
+
+        def best_of(logits, rows):
+            there = {name: tf.gather(value, rows) for name, value in where.items()}
+            return _window_spans(logits, there, max_answer_length)
+
+        with tf.device(None):  # only texts are bound to the CPU
+            lengths = tf.reduce_sum(inputs["padding_mask"], axis=1)
+            spans = padded(inputs, best_of, lengths)
+        num_questions = tf.size(texts["question"])
+        best = _best_spans(spans, where, num_questions, max_answer_length, unanswerable)
+        return _answer(texts["context"], places, *best)
+
+    @traced(question=STRINGS, context=STRINGS)
+    def serving_default(question, context):
+        texts = of_one_size({"question": question, "context": context})
+        with tf.device("/CPU:0"):
+            return text_in_parts(answer, texts)
+
+    return strings_and_ids(
+        serving_default,
+        "logits",
+        padded,
+        tokenizer,
+        vocabulary_size=vocabulary_size,
+        num_segments=num_segments,
+        by_token=True,
+    )
+
+
+class _Windows:
+    """Questions (B,) and ids of contexts (B, None) -> inputs of all windows (W, S).
+
+    They are those of `tfzoo.data.context_windows`. The second result says of each
+    window: `question`, which one it belongs to; `offset`, the token with which its part
+    of the context begins; `first`, the number of that token in the context; `count`,
+    how many there are; all int32 (W,).
+    """
+
+    def __init__(self, tokenizer, max_length, max_question_length, stride):
+        nothing = tokenizer.encode("", "")
+        self._tokenizer = tokenizer
+        self._before, *self._between, self._after = nothing.token_ids
+        self._segment = nothing.segment_ids[-1]
+        self._max_question_length, self._stride = max_question_length, stride
+        self._room = max_length - len(nothing.token_ids)
+
+    def __call__(self, questions, contexts):
+        ids = self._tokenizer.graph.in_bounds(questions)[:, : self._max_question_length]
+        one = tf.ones([ids.nrows(), 1], tf.int32)
+        between = [index * one for index in self._between]
+        heads = tf.concat([self._before * one, ids, *between], axis=1)
+        lengths = tf.cast(contexts.row_lengths(), tf.int32)
+        room = self._room - tf.cast(ids.row_lengths(), tf.int32)
+        step = room - self._stride
+        counts = tf.maximum(-(-(lengths - self._stride) // step), 1)
+        number = tf.ragged.range(counts)
+        question = tf.cast(number.value_rowids(), tf.int32)
+        first = number.flat_values * tf.gather(step, question)
+        left = tf.gather(lengths, question) - first
+        where = {
+            "question": question,
+            "offset": tf.gather(tf.cast(heads.row_lengths(), tf.int32), question),
+            "first": first,
+            "count": tf.minimum(left, tf.gather(room, question)),
+        }
+        starts = first + tf.gather(tf.cast(contexts.row_starts(), tf.int32), question)
+        places = tf.ragged.range(
+            starts, starts + where["count"], row_splits_dtype=heads.row_splits.dtype
+        )
+        parts = places.with_flat_values(
+            tf.gather(contexts.flat_values, places.flat_values)
+        )
+        heads = tf.gather(heads, question)
+        last = tf.fill([tf.size(question), 1], self._after)
+        tails = tf.concat([parts, last], axis=1)
+        ids = {
+            "token_ids": tf.concat([heads, tails], axis=1),
+            "segment_ids": tf.concat(
+                [tf.zeros_like(heads), self._segment * tf.ones_like(tails)], axis=1
+            ),
+        }
+        return dense_inputs(ids, self._tokenizer.required_id("pad")), where
+
+
+def _window_spans(logits, where, max_answer_length):
+    """What the best span of each question needs to know of some windows (W,).
+
+    The sum `score` of the logits of a window's best span and its `place`, start times
+    the most tokens plus length; `nothing`, the logit of no answer; and of the logits of
+    start and of end (W, 2) the `largest`, and the `sum` of exponentials relative to it.
+    """
+    position = tf.range(tf.shape(logits)[1])
+    columns = position - where["offset"][:, tf.newaxis]
+    in_context = (columns >= 0) & (columns < where["count"][:, tf.newaxis])
+    may_count = in_context | (position == 0)
+    counted = tf.where(may_count[..., tf.newaxis], logits, _NEVER)
+    largest = tf.reduce_max(counted, axis=1)
+    starts, ends = tf.unstack(
+        tf.where(in_context[..., tf.newaxis], logits, 2 * _NEVER), axis=-1
+    )
+    after = tf.fill([tf.shape(ends)[0], max_answer_length - 1], 2 * _NEVER)
+    ends = tf.signal.frame(tf.concat([ends, after], 1), max_answer_length, 1)
+    sums = tf.reshape(starts[..., tf.newaxis] + ends, [tf.shape(logits)[0], -1])
+    return {
+        "score": tf.reduce_max(sums, axis=1),
+        "place": tf.argmax(sums, axis=1, output_type=tf.int32),
+        "nothing": tf.reduce_sum(logits[:, 0], axis=-1),
+        "largest": largest,
+        "sum": tf.reduce_sum(tf.exp(counted - largest[:, tf.newaxis]), axis=1),
+    }
+
+
+def _best_spans(spans, where, num_questions, max_answer_length, unanswerable):
+    """Probability, first and last token in the context of the best span: (B,) each.
+
+    They are those of `answers.py`. The tokens are -1 where there is none.
+    """
+    question, score = where["question"], spans["score"]
+    whole = _log_sum_exp(spans["largest"], spans["sum"], question, num_questions)
+    best = tf.math.unsorted_segment_max(score, question, num_questions)
+    is_best = tf.equal(score, tf.gather(best, question))
+    window = tf.where(is_best, tf.range(tf.size(score)), tf.size(score))
+    window = tf.math.unsorted_segment_min(window, question, num_questions)
+    place, offset, first = (
+        tf.gather(x, window) for x in (spans["place"], where["offset"], where["first"])
+    )
+    start = first - offset + place // max_answer_length
+    end = start + place % max_answer_length
+    exists = best > _NEVER
+    if unanswerable:
+        nothing = tf.math.unsorted_segment_min(
+            spans["nothing"], question, num_questions
+        )
+        exists &= best >= nothing
+        best = tf.maximum(best, nothing)
+    score = tf.exp(best - whole)
+    return score, tf.where(exists, start, -1), tf.where(exists, end, -1)
+
+
+def _log_sum_exp(largest, sums, question, num_questions):
+    """Sum over start and end of the logarithm of the sum over all tokens: (B,)."""
+    most = tf.math.unsorted_segment_max(largest, question, num_questions)
+    sums = sums * tf.exp(largest - tf.gather(most, question))
+    sums = tf.math.unsorted_segment_sum(sums, question, num_questions)
+    return tf.reduce_sum(tf.math.log(sums) + most, axis=-1)
+
+
+def _answer(context, places, score, first, last):
+    rows = tf.range(tf.size(first, tf.int64), dtype=tf.int64)
+    starts, ends = places["starts"], places["ends"]
+    row_starts = tf.cast(starts.row_starts(), tf.int32)
+
+    def at(ragged, token):
+        # One value more, for the token -1 of a context without any.
+        values = tf.concat([ragged.flat_values, [0]], 0)
+        place = tf.where(token < 0, tf.size(values) - 1, row_starts + token)
+        return tf.gather(values, place)
+
+    start, end = at(starts, first), at(ends, last)
+    return {
+        "answer": passages(context, rows, start, end),
+        "score": score,
+        "start": start,
+        "end": end,
+    }

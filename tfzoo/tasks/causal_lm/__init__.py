@@ -1,0 +1,1 @@
+"""The next token: training, generating, scoring."""

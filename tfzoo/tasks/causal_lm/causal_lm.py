@@ -1,0 +1,277 @@
+"""The next token of a text: what a GPT is trained for.
+
+Shapes: N texts, B batch, S sequence, V vocabulary_size.
+"""
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from tfzoo.data.corpus import build_corpus
+from tfzoo.data.packing import PackedText, next_tokens
+from tfzoo.data.pipelines import require_flags
+from tfzoo.data.whole_text import TextList
+from tfzoo.errors import refuse_unknown
+from tfzoo.generation.rules import check_ids
+from tfzoo.layers import NextTokenHead
+from tfzoo.layers.keywords import known_keywords, named_parameters
+from tfzoo.serving import export_saved_model, export_version
+from tfzoo.tasks.causal_lm.generating import Generating
+from tfzoo.tasks.causal_lm.generation_config import (
+    as_field,
+    stored_end_ids,
+    write_end_ids,
+)
+from tfzoo.tasks.causal_lm.scoring import Scoring
+from tfzoo.tasks.causal_lm.served_texts import causal_lm_signatures
+from tfzoo.tasks.feeding import BATCH_SIZE
+from tfzoo.tasks.inputs import raw_texts, refuse_targets, single_texts
+from tfzoo.tasks.numeric import whole_targets
+from tfzoo.tasks.stored_arguments import stored_task_arguments
+from tfzoo.tasks.task import Task
+from tfzoo.training import losses
+from tfzoo.training.perplexity import NextTokenMetrics
+
+
+@keras.saving.register_keras_serializable("tfzoo")
+class CausalLM(Generating, Scoring, Task):
+    """Next tokens: trains on raw text, scores and continues texts.
+
+    Args:
+        backbone: A `GPTDecoder`.
+        tokenizer: A `ByteBPETokenizer` with an end token, which stands before every
+            text: it is what the first token is predicted from, and what the last one
+            is followed by.
+        max_sequence_length: Longest input in tokens; None takes the backbone's.
+        end_token_ids: The id, or a list of the ids, at which a generated text ends;
+            None takes the tokenizer's end token alone.
+        document_borders: Whether, in training windows that hold several texts, a token
+            sees its own text alone and positions restart with it.
+
+    Raw texts in `fit` and `evaluate` are documents, and there is no `y`. Lists are
+    packed into windows of `max_sequence_length`, nothing is cut off; a `tf.data` batch
+    keeps its rows, whose tokens beyond that length are cut. The loss is the mean over
+    all tokens, in nats. `fit` and `evaluate` hold all logits of a batch, 4 B S V bytes
+    (for a GPT-2 and 16 windows of 1024 tokens 3.3 GB); `perplexity` does not.
+
+    Returns:
+        (B, S, V) float32 logits of the token after each.
+
+    Source: Radford et al. 2018 (GPT), section 3.1; Radford et al. 2019 (GPT-2)
+    """
+
+    capability = "CausalLM"
+    heads = ()
+    learns = "classes"
+    weighs_positions = True
+    own_targets = "The tokens are their own targets"
+
+    def __init__(
+        self,
+        backbone,
+        tokenizer,
+        *,
+        max_sequence_length=None,
+        end_token_ids=None,
+        document_borders=True,
+        **kwargs,
+    ):
+        end_id = tokenizer.required_id("end")
+        require_flags(document_borders=document_borders)
+        head = NextTokenHead(backbone.token_embedding, name="next_token_head")
+        super().__init__(
+            backbone.input,
+            head(backbone.output),
+            backbone=backbone,
+            tokenizer=tokenizer,
+            max_sequence_length=max_sequence_length,
+            **kwargs,
+        )
+        ids = end_id if end_token_ids is None else end_token_ids
+        self.end_token_ids = np.atleast_1d(ids).tolist()
+        if not self.end_token_ids:
+            raise ValueError(
+                "end_token_ids must hold at least one id; generate(eos_token_id=[]) "
+                "ends at none. Received: []"
+            )
+        check_ids("end_token_ids", self.end_token_ids, backbone.vocabulary_size)
+        self.document_borders = bool(document_borders)
+
+    def task_arguments(self):
+        return {
+            "max_sequence_length": self.max_sequence_length,
+            "end_token_ids": list(self.end_token_ids),
+            "document_borders": self.document_borders,
+        }
+
+    @classmethod
+    def stored_arguments(cls, config, path):
+        known = {"max_sequence_length": int, "document_borders": bool}
+        stored = stored_task_arguments(config, path, cls.capability, known)
+        return stored | {"end_token_ids": stored_end_ids(config, path)}
+
+    def token_fields(self):
+        return {
+            "bos_token_id": self.tokenizer.end_id,
+            "eos_token_id": as_field(self.end_token_ids),
+        }
+
+    def save_more(self, directory):
+        write_end_ids(directory, self.end_token_ids, self.tokenizer.end_id)
+
+    def _config_fields(self):
+        fields = super()._config_fields()
+        # They stand in the fields of transformers, where people change them.
+        del fields["tfzoo"]["end_token_ids"]
+        return fields
+
+    def default_loss(self, label_smoothing):
+        return losses.SparseCategoricalCrossentropy(
+            label_smoothing, one_pass=self.jit_compiled
+        )
+
+    def default_metrics(self):
+        return [NextTokenMetrics(one_pass=self.jit_compiled)]
+
+    def training_data(
+        self,
+        x,
+        y=None,
+        sample_weight=None,
+        *,
+        batch_size=BATCH_SIZE,
+        epochs=1,
+        shuffle=True,
+        seed=0,
+        start_step=0,
+    ):
+        """Batches of raw documents for `fit`, see `Task`; each epoch cuts them anew.
+
+        Without `shuffle` every token is a target once, in the documents' order.
+        """
+        self.targets_of_raw(x, y)
+        if sample_weight is not None:
+            raise ValueError(f"{self.own_targets}. Received: sample_weight")
+        texts = single_texts(x)
+        packed = PackedText(
+            build_corpus(TextList(texts), self.tokenizer, progress=False),
+            end_id=self.tokenizer.end_id,
+            max_sequence_length=self.max_sequence_length,
+            document_borders=self.document_borders,
+            seed=seed,
+        )
+        if not shuffle:
+            return packed.validation_batches(batch_size)
+        steps = epochs * -(-packed.num_examples // batch_size)
+        batches = packed.batches(batch_size, start_step=start_step)
+        return batches.take(max(0, steps - start_step))
+
+    def map_strings(self, dataset, *, seed=0):
+        """A batched dataset of raw text -> one of (inputs, next tokens, weights)."""
+        del seed  # nothing is random here
+
+        refuse_targets(dataset, self.own_targets, single=True)
+
+        def encode(text):
+            ids, lengths = self._rows(text)
+            return next_tokens(ids, lengths, end_id=self.tokenizer.end_id)
+
+        return dataset.map(encode, num_parallel_calls=2).prefetch(2)
+
+    def map_to_predict(self, dataset):
+        refuse_targets(dataset, self.own_targets, single=True)
+        return dataset.map(self.encode_strings)
+
+    def input_limits(self, length):
+        # The mask numbers the documents of a row.
+        return {**super().input_limits(length), "padding_mask": length + 2}
+
+    def targets_of_ids(self, y, inputs):
+        shape = inputs["token_ids"].shape
+        return whole_targets(y, self.backbone.vocabulary_size, shape), None
+
+    def target_specs_of_ids(self, y, x):
+        return tf.TensorSpec(x["token_ids"].shape, tf.int32), None
+
+    def encode_strings(self, text):
+        """Strings (B,) -> `token_ids` and `padding_mask` (B, S), as a graph does it.
+
+        The end token, then the text's tokens; what is beyond `max_sequence_length` is
+        cut.
+        """
+        ids, lengths = self._rows(text)
+        inputs, _, _ = next_tokens(ids, lengths, end_id=self.tokenizer.end_id)
+        return inputs
+
+    def _rows(self, text):
+        """Strings (B,) -> ids (B, S + 1) from end token to end token; lengths (B,)."""
+        ids = self.tokenizer.graph(text)
+        end = tf.fill([ids.nrows(), 1], tf.constant(self.tokenizer.end_id, tf.int32))
+        rows = tf.concat([end, ids, end], axis=1)[:, : self.max_sequence_length + 1]
+        lengths = rows.row_lengths() - 1
+        longest = tf.maximum(tf.reduce_max(lengths, axis=0), 1)
+        width = -(-longest // self.length_multiple) * self.length_multiple
+        shape = tf.stack([rows.nrows(), width + 1])
+        return rows.to_tensor(self.tokenizer.end_id, shape=shape), lengths
+
+    @known_keywords("verbose", "steps", "callbacks")
+    def predict(self, x, batch_size=None, **kwargs):
+        """Logits of the token after each, float32 (N, S, V); as in Keras otherwise.
+
+        Args:
+            x: Raw text or prepared ids, or batches of either. The first logits of a
+                raw text are those of its first token.
+            batch_size: Texts per batch, 32 by default; None with batches.
+            **kwargs: As in Keras.
+
+        Returns:
+            Of raw text, S is the longest text's; rows of shorter ones end in logits
+            that mean nothing. The array has 4 N S V bytes: 206 MB for each text of 1024
+            tokens and a GPT-2. `score` gives the log-probabilities alone.
+        """
+        texts = raw_texts(x)
+        if texts is not None:
+            if not texts.texts:
+                return np.zeros((0, 0, self.backbone.vocabulary_size), np.float32)
+            x = self.encode_strings(tf.constant(single_texts(texts)))
+        return self.predict_batches(x, batch_size, **kwargs)
+
+    def export(self, filepath, format="tf_saved_model", *, verbose=None, **options):
+        """Writes a SavedModel of strings in, strings out; other formats as in Keras.
+
+        Args:
+            filepath: Folder of the SavedModel, missing or empty.
+            format: `"tf_saved_model"`, or one of Keras's.
+            verbose: As in Keras.
+            **options: Of a SavedModel those of `causal_lm_signatures`, which tells of
+                the signatures: `max_new_tokens` is the most that can be asked for, and
+                it, `temperature`, `top_k`, `top_p`, `repetition_penalty` and `seed` are
+                those of `serving_default`. Of other formats those of Keras.
+        """
+        if format == "tf_saved_model":
+            export_saved_model(filepath, self._served("export", options))
+        else:
+            super().export(filepath, format, verbose, **options)
+
+    def export_version(self, base, **options):
+        """Writes the next version of a SavedModel of strings in, strings out.
+
+        Args:
+            base: Directory of the versions, such as `saved_models/NAME`.
+            **options: As of `export`.
+
+        Returns:
+            `pathlib.Path` of the new version.
+        """
+        return export_version(base, self._served("export_version", options))
+
+    def _served(self, method, options):
+        known = named_parameters(causal_lm_signatures)[2:]
+        known.remove("max_sequence_length")  # the task's
+        refuse_unknown(f"{type(self).__name__}.{method}", options, known)
+        return causal_lm_signatures(
+            self.in_float32().backbone,
+            self.tokenizer,
+            max_sequence_length=self.max_sequence_length,
+            **{"end_ids": self.end_token_ids, **options},
+        )

@@ -1,0 +1,120 @@
+"""What a checkpoint's own files say of generation.
+
+`transformers` keeps it in `generation_config.json`, older files in `config.json`.
+"""
+
+import json
+import logging
+
+from tfzoo.checkpoints.preset_files import MAX_CONFIG_BYTES
+from tfzoo.errors import CheckpointError, shown
+from tfzoo.files import read_json
+from tfzoo.generation.neutral import NEUTRAL, is_neutral
+from tfzoo.generation.options import BEAMS, PENALTIES, SAMPLING
+from tfzoo.generation.rules import is_id
+from tfzoo.tasks.causal_lm.generation_options import OPTIONS, OURS
+
+NAME = "generation_config.json"
+# Fields that no text depends on, and those that are read
+_OTHERS = {
+    "eos_token_id",
+    "pad_token_id",
+    "bos_token_id",
+    "return_dict_in_generate",
+    "transformers_version",
+}
+_UNASKED = {
+    **SAMPLING,
+    **BEAMS,
+    **PENALTIES,
+    "do_sample": False,
+    "num_beams": 1,
+    "num_return_sequences": 1,
+    "no_repeat_ngram_size": 0,
+    "min_length": 0,
+    "min_new_tokens": 0,
+}
+
+logger = logging.getLogger("tfzoo")
+
+
+def stored_end_ids(config, path):
+    """The ids that end a text, a list; None if no file says so.
+
+    `generation_config.json` counts before `config.json`. What else it asks for, such as
+    a temperature, is logged: a call's options alone decide.
+
+    Args:
+        config: Dict of the fields of `config.json`.
+        path: Where it is; `generation_config.json` lies beside it.
+
+    Raises:
+        CheckpointError: the ids are of another type.
+    """
+    own = path.parent / NAME
+    fields = {}
+    if own.is_file():
+        fields = read_json(own, CheckpointError, MAX_CONFIG_BYTES)
+    _tell_of_others(fields or config, own if fields else path)
+    for found, place in ((fields, own), (config, path)):
+        if found.get("eos_token_id") is not None:
+            ids = _within(found["eos_token_id"], config.get("vocab_size"), place)
+            if ids:
+                return ids
+    return None
+
+
+def _within(found, vocabulary_size, path):
+    """The ids of a field that are in the vocabulary; the others are told.
+
+    `transformers` writes GPT-2's 50256 beside smaller vocabularies, too.
+    """
+    ids = found if isinstance(found, list) else [found]
+    if not ids or not all(is_id(i, 2**31) for i in ids):
+        raise CheckpointError(
+            f"Must be an id from 0, or a list of them. Received: {shown(found)}.",
+            path=path,
+            tensor="eos_token_id",
+            fix="Take the field out, and the tokenizer's end token counts.",
+        )
+    limit = vocabulary_size if isinstance(vocabulary_size, int) else 2**31
+    beyond = [i for i in ids if i >= limit]
+    if beyond:
+        logger.warning(
+            "%s: eos_token_id: %s never ends a text, ids are 0 to %d",
+            path,
+            shown(beyond if len(beyond) > 1 else beyond[0]),
+            limit - 1,
+        )
+    return [i for i in ids if i < limit]
+
+
+def _tell_of_others(fields, path):
+    options = {*OPTIONS, *OURS, *NEUTRAL} - _OTHERS
+    asked = [
+        f"{name}={shown(value)}"
+        for name, value in fields.items()
+        if name in options and not _changes_nothing(name, value)
+    ]
+    if asked:
+        logger.warning(
+            "%s: not applied, give it to generate: %s", path, ", ".join(asked)
+        )
+
+
+def _changes_nothing(name, value):
+    if name in NEUTRAL:
+        return is_neutral(name, value)
+    return value is None or (name in _UNASKED and value == _UNASKED[name])
+
+
+def write_end_ids(directory, end_ids, begin_id):
+    """Writes `generation_config.json` as `transformers` reads it."""
+    fields = {"bos_token_id": begin_id, "eos_token_id": as_field(end_ids)}
+    text = json.dumps(fields, indent=2)
+    (directory / NAME).write_text(f"{text}\n", encoding="utf-8")
+
+
+def as_field(ids):
+    """Ids as a field of JSON: one alone, or a list."""
+    return ids[0] if len(ids) == 1 else list(ids)

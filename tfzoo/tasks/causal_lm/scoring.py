@@ -1,0 +1,191 @@
+"""How likely texts are: log-probabilities, perplexity, bits per character.
+
+Shapes: B batch, S sequence, V vocabulary_size.
+"""
+
+import math
+
+import numpy as np
+import tensorflow as tf
+
+from tfzoo.errors import shown
+from tfzoo.generation.log_probabilities import log_probabilities
+from tfzoo.layers.keywords import known_keywords
+from tfzoo.tasks.causal_lm.generation_options import check_batch_size
+from tfzoo.tasks.inputs import text_of, texts_or_one
+
+BATCH_SIZE = 16
+MOST_ATTENTION = 2**24  # weights of one layer at once: 64 MB
+
+
+class Scoring:
+    """A mix-in of a causal language model: how likely it finds texts.
+
+    A text longer than `max_sequence_length` is read in windows that overlap, and a
+    token is judged by the first window that has it: the one with the most context
+    before it. Windows begin every `stride` tokens, so that a token (but of the first
+    window) has at least `max_sequence_length - stride` before it.
+    Source: Radford et al. 2019, section 3.1, and the documentation of `transformers`,
+    "Perplexity of fixed-length models".
+    """
+
+    @known_keywords()
+    def score(self, texts, *, stride=None, batch_size=BATCH_SIZE):
+        """The log-probability of every token, given those before it.
+
+        Args:
+            texts: A text, str or bytes, or a column of them: a list, an array, a string
+                tensor, a column of a data frame, an iterator.
+            stride: Tokens from the beginning of a window to that of the next, for long
+                texts; None is half of `max_sequence_length`.
+            batch_size: Windows that are computed together, of long ones fewer: beyond
+                the weights it takes no more than some 500 MB.
+
+        Returns:
+            For each text a dict: `token_ids`, `tokens` (what the vocabulary calls
+            them), `log_probabilities` (float32 array, in nats) and their sum
+            `log_probability`. One dict if `texts` is one text. The first token is
+            given the end token; that the text ends after the last one is not scored.
+
+        Raises:
+            ValueError: a text is missing, an argument is outside its range, or a
+                log-probability is not finite.
+        """
+        texts, single = texts_or_one(texts)
+        tokenized = self.tokenizer.tokenize(texts)
+        scores = self._log_probabilities(tokenized, stride, batch_size)
+        found = [
+            {
+                "token_ids": list(ids),
+                "tokens": [self.tokenizer.id_to_token(i) for i in ids],
+                "log_probabilities": values,
+                "log_probability": float(values.sum(dtype=np.float64)),
+            }
+            for ids, values in zip(tokenized, scores, strict=True)
+        ]
+        return found[0] if single else found
+
+    @known_keywords()
+    def perplexity(self, texts, *, stride=None, batch_size=BATCH_SIZE):
+        """How well texts are predicted, all together.
+
+        Args:
+            texts: As of `score`; each is a document.
+            stride: As of `score`.
+            batch_size: As of `score`.
+
+        Returns:
+            A dict: `perplexity` per token, `nats` and `bits` of all texts, `tokens` and
+            `characters` (counts, without end tokens), `bits_per_character`.
+
+        Raises:
+            ValueError: there is no token; or as `score`.
+        """
+        texts, _ = texts_or_one(texts)
+        tokenized = self.tokenizer.tokenize(texts)
+        tokens = sum(map(len, tokenized))
+        if not tokens:
+            raise ValueError(
+                "texts must hold at least one token. "
+                f"Received: {len(texts)} texts without any"
+            )
+        scores = self._log_probabilities(tokenized, stride, batch_size)
+        nats = -sum(float(values.sum(dtype=np.float64)) for values in scores)
+        characters = sum(len(text_of(text)) for text in texts)
+        bits = nats / math.log(2)
+        return {
+            "perplexity": float(np.exp(np.float64(nats / tokens))),
+            "nats": nats,
+            "bits": bits,
+            "tokens": tokens,
+            "characters": characters,
+            "bits_per_character": bits / characters,
+        }
+
+    def _log_probabilities(self, tokenized, stride, batch_size):
+        """float32 arrays of one number per id."""
+        stride = self._checked_stride(stride)
+        check_batch_size(batch_size)
+        rows = [np.array([self.tokenizer.end_id, *ids], np.int32) for ids in tokenized]
+        found = [np.zeros(len(row) - 1, np.float32) for row in rows]
+        places = [
+            (text, *window)
+            for text, row in enumerate(rows)
+            for window in windows(len(row) - 1, self.max_sequence_length, stride)
+        ]
+        places.sort(key=lambda place: place[2] - place[1])  # those of like length
+        for batch in self._batches(places, batch_size):
+            scores = self._scores_of_targets(
+                [rows[text][start : stop + 1] for text, start, stop, _ in batch]
+            )
+            for values, (text, start, stop, first) in zip(scores, batch, strict=True):
+                found[text][first:stop] = values[first - start : stop - start]
+        for row, values in enumerate(found):
+            if not np.isfinite(values).all():
+                place = int(np.isfinite(values).argmin())
+                raise ValueError(
+                    "Log-probabilities must be finite: the model's weights are not, or "
+                    f"its dtype, {self.backbone.dtype_name}, overflows. Received: "
+                    f"{values[place]} for token {place} of row {row}"
+                )
+        return found
+
+    def _batches(self, places, batch_size):
+        """Windows (text, start, stop, first), by length, that are computed together."""
+        batch = []
+        for place in places:
+            width = place[2] - place[1]
+            weights = (len(batch) + 1) * self.backbone.num_heads * width**2
+            if len(batch) == batch_size or (batch and weights > MOST_ATTENTION):
+                yield batch
+                batch = []
+            batch.append(place)
+        if batch:
+            yield batch
+
+    def _checked_stride(self, stride):
+        longest = self.max_sequence_length
+        stride = max(1, longest // 2) if stride is None else stride
+        whole = isinstance(stride, int | np.integer) and not isinstance(stride, bool)
+        if not whole or not 1 <= stride <= longest:
+            raise ValueError(
+                f"stride must be 1 to {longest}, the max_sequence_length. "
+                f"Received: stride={shown(stride)}"
+            )
+        return stride
+
+    def _scores_of_targets(self, rows):
+        """Arrays (S + 1,) of ids -> log-probabilities (B, S) of all but the first."""
+        multiple = self.length_multiple
+        width = -(-max(len(row) - 1 for row in rows) // multiple) * multiple
+        ids = np.full((len(rows), width + 1), self.tokenizer.end_id, np.int32)
+        mask = np.zeros((len(rows), width), np.int32)
+        for i, row in enumerate(rows):
+            ids[i, : len(row)] = row
+            mask[i, : len(row) - 1] = 1
+        if getattr(self, "_score_function", None) is None:
+            self._score_function = tf.function(
+                self._scored,
+                input_signature=[tf.TensorSpec([None, None], tf.int32)] * 2,
+                autograph=False,
+            )
+        return self._score_function(ids, mask).numpy()
+
+    def _scored(self, ids, mask):
+        inputs = {"token_ids": ids[:, :-1], "padding_mask": mask}
+        hidden = self.backbone(inputs, training=False)
+        return log_probabilities(self.backbone, hidden, ids[:, 1:])
+
+
+def windows(count, size, stride):
+    """How a sequence of `count` targets is read in overlapping windows.
+
+    Yields:
+        (start, stop, first): the window has the targets [start, stop), of which those
+        from `first` on were in none before.
+    """
+    start = done = 0
+    while done < count:
+        stop = min(start + size, count)
+        yield start, stop, done
+        start, done = start + stride, stop

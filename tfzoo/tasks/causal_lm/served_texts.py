@@ -1,0 +1,260 @@
+"""The signatures of a served causal language model: prompts in, texts out.
+
+Shapes: B rows, R rows after padding, P columns of prompts, N new tokens.
+"""
+
+import tensorflow as tf
+
+from tfzoo.generation import decode
+from tfzoo.generation.options import GenerationOptions
+from tfzoo.generation.rules import rules_for
+from tfzoo.serving.core import longest_first, rows_of_part
+from tfzoo.serving.request_rows import (
+    last_ids,
+    limited,
+    of_one_size,
+    padded_ids,
+    padded_rows,
+)
+from tfzoo.serving.signatures import STRINGS, ServedModel, traced
+from tfzoo.serving.text_parts import flat_rows, ragged_rows, text_in_parts
+from tfzoo.serving.warmup import generation_requests
+from tfzoo.tasks.causal_lm.served_scores import TextScoring
+
+PART_BYTES = 1 << 28  # of keys, values and logits that are held at once
+_LOGITS = 8  # times that those of a row are held while its next token is chosen
+NUMBERS = {
+    "max_new_tokens": tf.int32,
+    "top_k": tf.int32,
+    "seed": tf.int64,
+    "temperature": tf.float32,
+    "top_p": tf.float32,
+    "repetition_penalty": tf.float32,
+}
+
+
+def causal_lm_signatures(
+    decoder,
+    tokenizer,
+    *,
+    max_sequence_length=None,
+    end_ids=None,
+    max_new_tokens=64,
+    temperature=0.0,
+    top_k=0,
+    top_p=1.0,
+    repetition_penalty=1.0,
+    seed=0,
+    jit_compile=False,
+):
+    """The signatures of a model that continues texts.
+
+    `serving_default` takes `prompt` string (B,) and returns `text` string (B,), what
+    comes after each, by the options given here.
+
+    `generate` takes `prompt` and an option for each row, all (B,): `max_new_tokens`,
+    `top_k` (0: all) int32, `seed` int64, `temperature` (0: the likeliest token),
+    `top_p` (1: all), `repetition_penalty` (1: none) float32. It returns `text` string
+    (B,) and `token_count` int32 (B,), the number of new tokens with the end token. What
+    is out of range is moved into it. A row's text depends on nothing but the row.
+
+    `score` takes `text` string (B,) and returns `log_probability` float32 (B,), the sum
+    over the tokens of the text, in nats, and their number `token_count` int32 (B,).
+
+    Of a prompt that is too long the end is read, as much as the context leaves beside
+    the row's `max_new_tokens`; of a text that is scored, the first
+    `max_sequence_length` tokens. The end token, written in a prompt, is that token, and
+    an empty prompt begins a new text; in a text that is scored it is plain text.
+
+    Args:
+        decoder: A `GPTDecoder`.
+        tokenizer: A `ByteBPETokenizer` with an end token.
+        max_sequence_length: Tokens that are scored; None takes the decoder's.
+        end_ids: List of the ids that end a text; None: the tokenizer's end token.
+        max_new_tokens: Of `serving_default`, and the most that `generate` gives.
+        temperature: Of `serving_default`, as the next four.
+        top_k: Likewise.
+        top_p: Likewise.
+        repetition_penalty: Likewise.
+        seed: Likewise; so a prompt always gives the same text there.
+        jit_compile: Whether XLA compiles the numeric parts in the served model.
+
+    Returns:
+        ServedModel.
+
+    Raises:
+        ValueError: an option is outside its range.
+        TokenizerError: the vocabulary lacks the end token.
+    """
+    defaults = {
+        "max_new_tokens": max_new_tokens,
+        "top_k": top_k,
+        "seed": seed,
+        "temperature": temperature,
+        "top_p": top_p,
+        "repetition_penalty": repetition_penalty,
+    }
+    end_ids = [tokenizer.required_id("end")] if end_ids is None else list(end_ids)
+    _check(defaults, decoder, end_ids)
+    generation = _Generation(decoder, tokenizer, end_ids, max_new_tokens, jit_compile)
+    scoring = TextScoring(decoder, tokenizer, max_sequence_length, jit_compile)
+
+    @traced(prompt=STRINGS)
+    def serving_default(prompt):
+        with tf.device("/CPU:0"):
+            rows = tf.shape(prompt)
+            options = {
+                name: tf.fill(rows, tf.constant(defaults[name], dtype))
+                for name, dtype in NUMBERS.items()
+            }
+        return {"text": generation(prompt, options)["text"]}
+
+    numbers = {name: tf.TensorSpec([None], dtype) for name, dtype in NUMBERS.items()}
+
+    @traced(prompt=STRINGS, **numbers)
+    def generate(prompt, **options):
+        inputs = of_one_size({"prompt": prompt, **options})
+        return generation(inputs.pop("prompt"), inputs)
+
+    @traced(text=STRINGS)
+    def score(text):
+        return scoring(text)
+
+    functions = {
+        "serving_default": serving_default,
+        "generate": generate,
+        "score": score,
+    }
+    return ServedModel(
+        functions=functions,
+        methods=dict.fromkeys(functions, "predict"),
+        warmup=generation_requests(
+            tokenizer,
+            context=decoder.max_sequence_length,
+            max_sequence_length=scoring.max_sequence_length,
+            max_new_tokens=max_new_tokens,
+            jit_compile=jit_compile,
+        ),
+    )
+
+
+def _check(defaults, decoder, end_ids):
+    """Refuses what `generate` in Python refuses."""
+    options = GenerationOptions(**defaults)
+    options.limits([1], decoder.max_sequence_length)
+    rules_for(options, [1], end_ids, decoder.vocabulary_size, 1)
+
+
+class _Generation:
+    """Strings and numbers of the same rows -> what comes after each.
+
+    One function of tensors is behind all signatures, so that XLA compiles once.
+    """
+
+    def __init__(self, decoder, tokenizer, end_ids, max_new_tokens, jit_compile):
+        self._decoder, self._tokenizer = decoder, tokenizer
+        self._end_id, self._end_ids = tokenizer.required_id("end"), end_ids
+        self._max_new_tokens, self._jit_compile = max_new_tokens, jit_compile
+        self._context = decoder.max_sequence_length
+        rows = {name: tf.TensorSpec([None], dtype) for name, dtype in NUMBERS.items()}
+        self._decode = tf.function(
+            self._decoded,
+            input_signature=[
+                tf.TensorSpec([None, None], tf.int32),
+                tf.TensorSpec([None], tf.int32),
+                rows,
+            ],
+            autograph=False,
+        )
+
+    def __call__(self, prompts, options):
+        with tf.device("/CPU:0"):
+            options = limited(
+                options,
+                max_new_tokens=self._max_new_tokens,
+                vocabulary_size=self._decoder.vocabulary_size,
+            )
+            ids, lengths = last_ids(
+                self._tokenized(prompts),
+                self._context - options["max_new_tokens"],
+                self._end_id,
+            )
+            # Where XLA compiles, the cache has room for all that may be asked for.
+            new = (
+                self._max_new_tokens if self._jit_compile else options["max_new_tokens"]
+            )
+
+        def generate(rows):
+            with tf.device("/CPU:0"):
+                kept = tf.gather(lengths, rows)
+                part = tf.gather(ids, rows)[:, : tf.reduce_max(tf.pad(kept, [[0, 1]]))]
+                chosen = {name: tf.gather(x, rows) for name, x in options.items()}
+            return self._generated(part, kept, chosen)
+
+        token_bytes, row_bytes = self._bytes
+        found = longest_first(
+            generate,
+            lengths + new + -(-row_bytes // token_bytes),
+            lambda cost: rows_of_part(
+                cost, PART_BYTES // token_bytes, jit_compile=self._jit_compile
+            ),
+        )
+        with tf.device("/CPU:0"):
+            tokens, counts = found["tokens"], found["token_count"]
+            new = tf.RaggedTensor.from_tensor(tokens, lengths=counts)
+            return {
+                "text": self._tokenizer.graph.detokenize(new),
+                "token_count": counts,
+            }
+
+    @property
+    def _bytes(self):
+        """Memory for keys and values of a token, and for choosing the next of a row."""
+        decoder = self._decoder
+        token_bytes = 2 * 4 * decoder.num_layers * decoder.hidden_dim
+        return token_bytes, 4 * _LOGITS * decoder.vocabulary_size
+
+    def _tokenized(self, prompts):
+        """Ragged ids (B, None), not more than the context has."""
+
+        def tokenize(texts):
+            ids = self._tokenizer.graph.in_bounds(texts["prompt"], "end")
+            return flat_rows({"ids": ids[:, -self._context :]})
+
+        flat = text_in_parts(tokenize, {"prompt": prompts})
+        return ragged_rows(flat, ["ids"])["ids"]
+
+    def _generated(self, ids, lengths, options):
+        """What comes after some rows: `tokens` and `token_count`."""
+        with tf.device("/CPU:0"):
+            count = tf.size(lengths)
+            ids = padded_ids(ids, self._end_id, self._context, self._jit_compile)
+            rows = tf.shape(ids)[0]
+            lengths = padded_rows(lengths, rows, 1)
+            # Of 0 new tokens: rows that are done before they begin.
+            options = {
+                name: padded_rows(value, rows, tf.constant(0, value.dtype))
+                for name, value in options.items()
+            }
+        tokens, counts = self._decode(ids, lengths, options)
+        return {"tokens": tokens[:count], "token_count": counts[:count]}
+
+    def _decoded(self, ids, lengths, options):
+        rules = {
+            "end_ids": tf.constant(self._end_ids, tf.int32),
+            "repetition_penalty": options["repetition_penalty"],
+            "temperature": options["temperature"],
+            "top_k": options["top_k"],
+            "top_p": options["top_p"],
+            "seeds": options["seed"],
+            "counters": tf.zeros_like(lengths),
+        }
+        return decode(
+            self._decoder,
+            ids,
+            lengths,
+            options["max_new_tokens"],
+            rules,
+            max_new_tokens=self._max_new_tokens,
+            jit_compile=self._jit_compile,
+        )

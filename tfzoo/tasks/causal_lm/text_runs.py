@@ -1,0 +1,129 @@
+"""A run that trains a causal language model on files of text.
+
+What `pretrain_gpt.py` and `finetune_gpt.py` share.
+"""
+
+import keras
+
+from tfzoo.data.packing import open_packed_text
+from tfzoo.families.preset_backbone import named_size
+from tfzoo.tasks.causal_lm.causal_lm import CausalLM
+from tfzoo.training.distribution import strategy as named_strategy
+
+STEPS_PER_EPOCH = 500  # between two evaluations, where steps are counted
+MAX_VALIDATION_WINDOWS = 2048
+
+
+def train_on_text(
+    run,
+    preset,
+    tokenizer,
+    *,
+    input,
+    validation=(),
+    steps=None,
+    epochs=None,
+    batch_size,
+    learning_rate,
+    weight_decay,
+    max_sequence_length=None,
+    document_borders=True,
+    documents="auto",
+    text_column="text",
+    seed=0,
+    dtype="float32",
+    strategy="none",
+    jit_compile=False,
+):
+    """Trains in a `Run` that is not finished, and finishes it.
+
+    Args:
+        run: The `Run`.
+        preset: Size to begin at random, or directory of a model to go on from.
+        tokenizer: The tokenizer.
+        input: Files, as `WholeText` reads them.
+        validation: Files of held-out text: the first 2048 windows are evaluated after
+            each epoch, of 500 steps where `steps` are given.
+        steps: Number of updates, or else
+        epochs: how often all windows are seen.
+        batch_size: Windows per update.
+        learning_rate: Its peak, after a warm-up over a tenth of the steps.
+        weight_decay: As of `AdamW`.
+        max_sequence_length: Tokens of a window, and positions of a model that begins
+            at random; None takes the preset's.
+        document_borders: As of `CausalLM`.
+        documents: Where documents end, as of `WholeText`.
+        text_column: Column of the text in files with columns.
+        seed: Names all random choices.
+        dtype: Number format of the arithmetic; weights stay float32.
+        strategy: `"none"` or `"mirrored"`.
+        jit_compile: Whether XLA compiles the training step.
+
+    Returns:
+        Dict of the final figures.
+    """
+    keras.utils.set_random_seed(seed)
+    with named_strategy(strategy).scope():
+        task = _task(preset, tokenizer, max_sequence_length, document_borders, dtype)
+
+    def open_text(paths):
+        return open_packed_text(
+            paths,
+            tokenizer,
+            cache_directory=run.checkpoints / "text",
+            max_sequence_length=task.max_sequence_length,
+            document_borders=document_borders,
+            documents=documents,
+            text_column=text_column,
+            seed=seed,
+        )
+
+    source = open_text(input)
+    print(
+        f"{source.num_tokens} tokens in {source.num_examples} windows of "
+        f"{task.max_sequence_length}, {batch_size} per step"
+    )
+    if epochs is None:
+        steps_per_epoch = min(STEPS_PER_EPOCH, steps)
+    else:
+        steps_per_epoch = -(-source.num_examples // batch_size)
+        steps = epochs * steps_per_epoch
+    held_out = None
+    if validation:
+        held_out = open_text(validation).validation_batches(
+            batch_size, max_examples=MAX_VALIDATION_WINDOWS
+        )
+    task.compile(
+        learning_rate=learning_rate,
+        weight_decay=weight_decay,
+        total_steps=steps,
+        jit_compile=jit_compile,
+    )
+    run.fit(
+        task,
+        lambda start: source.batches(batch_size, start_step=start),
+        steps_per_epoch=steps_per_epoch,
+        total_steps=steps,
+        validation_data=held_out,
+    )
+    metrics = {k: v for k, v in run.record.epochs[-1].items() if k != "epoch"}
+    run.finish(
+        lambda path: task.save_to_preset(
+            path, training_data=", ".join(map(str, input)), metrics=metrics
+        ),
+        metrics,
+    )
+    return metrics
+
+
+def _task(preset, tokenizer, max_sequence_length, document_borders, dtype):
+    options = dict(document_borders=document_borders)
+    if named_size(preset, CausalLM.named_sizes()) is None:
+        options["max_sequence_length"] = max_sequence_length
+        return CausalLM.from_preset(preset, tokenizer=tokenizer, dtype=dtype, **options)
+    # Positions that no window reaches would stay random.
+    sizes = dict(dtype=dtype)
+    if max_sequence_length is not None:
+        sizes["max_sequence_length"] = max_sequence_length
+    backbone = CausalLM.backbone_of_size(preset, tokenizer, **sizes)
+    return CausalLM(backbone, tokenizer, **options)

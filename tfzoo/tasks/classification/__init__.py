@@ -1,0 +1,1 @@
+"""Classes, several labels or a number for texts."""

@@ -1,0 +1,344 @@
+"""Classes, several labels or a number for a text or a pair of texts.
+
+Shapes: N texts, B batch, C labels.
+"""
+
+import numbers
+from collections.abc import Iterator, Mapping, Set
+
+import keras
+import numpy as np
+
+from tfzoo.data.buckets import padded_batches
+from tfzoo.data.pipelines import require_flags
+from tfzoo.errors import shown
+from tfzoo.families import BACKBONES
+from tfzoo.layers import ClassificationHead
+from tfzoo.layers.keywords import known_keywords
+from tfzoo.tasks.checks import weights_in_graph
+from tfzoo.tasks.classification.served_classes import classifier_signatures
+from tfzoo.tasks.classifier_config import (
+    PROBLEM_TYPES,
+    dropout_field,
+    stored_classifier,
+)
+from tfzoo.tasks.encoder_task import EncoderTask
+from tfzoo.tasks.feeding import BATCH_SIZE, made_by_a_task
+from tfzoo.tasks.inputs import Texts, raw_texts, targets_of_table, texts_or_one
+from tfzoo.tasks.numeric import checked_weights, example_weights, numbers_of, one_column
+from tfzoo.tasks.predicting import RowPerText
+from tfzoo.tasks.targets import Targets
+from tfzoo.training import losses, metrics
+
+_LEARNS = {
+    "classification": "classes",
+    "multi_label": "multi_label",
+    "regression": "numbers",
+}
+
+
+@keras.saving.register_keras_serializable("tfzoo")
+class TextClassifier(RowPerText, EncoderTask):
+    """A classifier of texts, on the vector of their first token.
+
+    Args:
+        backbone: A `BertEncoder` with its pooler, a `RobertaEncoder` or a
+            `DistilBertEncoder`.
+        tokenizer: A `WordPieceTokenizer` or a `ByteBPETokenizer` with the special
+            tokens of an encoder.
+        labels: Names of the classes in order; None for regression.
+        task: `"classification"` (one label each), `"multi_label"` (any number of
+            labels each) or `"regression"` (a number).
+        text_pair: Whether an input is a pair of texts.
+        max_sequence_length: Longest input in tokens, longer ones are cut; None takes
+            the backbone's.
+        classifier_dropout: Share zeroed in the head while training; None: as the
+            backbone's.
+
+    Targets `y`, in any container: labels by name, or by index as whole numbers (names
+    alone where these are numbers themselves); for multi_label rows of names, or of C
+    numbers 0 and 1; for regression numbers. A data frame's columns that are the labels
+    are taken by their names.
+
+    Returns:
+        (B, C) float32 logits, C = 1 for regression.
+
+    Source: Devlin et al. 2018, section 4.1, https://arxiv.org/abs/1810.04805
+    """
+
+    capability = "TextClassifier"
+    heads = ("classifier",)
+    head_arguments = ("labels", "task")
+    signatures = staticmethod(classifier_signatures)
+
+    def __init__(
+        self,
+        backbone,
+        tokenizer,
+        labels=None,
+        *,
+        task="classification",
+        text_pair=False,
+        max_sequence_length=None,
+        classifier_dropout=None,
+        **kwargs,
+    ):
+        targets = Targets(task, labels)
+        require_flags(text_pair=text_pair)
+        if self.wants_pooler(type(backbone)) and not backbone.pooler:
+            raise ValueError(
+                "A classifier reads pooled_output. Received: a backbone with "
+                "pooler=False"
+            )
+        logits = _head(backbone, targets.num_outputs, classifier_dropout)
+        super().__init__(
+            backbone.input,
+            logits,
+            backbone=backbone,
+            tokenizer=tokenizer,
+            labels=targets.labels,
+            max_sequence_length=max_sequence_length,
+            **kwargs,
+        )
+        self.task = task
+        self.text_pair = bool(text_pair)
+        self.classifier_dropout = classifier_dropout
+        self.targets = targets
+
+    @classmethod
+    def wants_pooler(cls, backbone_class):
+        return backbone_class.sentence_transform is None
+
+    def task_arguments(self):
+        return {
+            "labels": None if self.labels is None else list(self.labels),
+            "task": self.task,
+            "text_pair": self.text_pair,
+            "max_sequence_length": self.max_sequence_length,
+            "classifier_dropout": self.classifier_dropout,
+        }
+
+    @classmethod
+    def stored_arguments(cls, config, path):
+        head = BACKBONES[config["model_type"]].family.heads[cls.capability]
+        return stored_classifier(config, path, cls.capability, head)
+
+    def label_fields(self):
+        labels = self.labels or ("LABEL_0",)
+        return {
+            "id2label": {str(i): label for i, label in enumerate(labels)},
+            "label2id": {label: i for i, label in enumerate(labels)},
+            "problem_type": PROBLEM_TYPES[self.task],
+            **dropout_field(
+                self.backbone.family.heads[self.capability].dropout,
+                self.backbone.dropout,
+                self.classifier_dropout,
+            ),
+        }
+
+    def served_arguments(self):
+        return {name: getattr(self, name) for name in ("labels", "task", "text_pair")}
+
+    @property
+    def learns(self):
+        """What the logits are, for Keras's names of losses and metrics."""
+        return _LEARNS[self.task]
+
+    def default_loss(self, label_smoothing):
+        if self.task == "regression" and label_smoothing:
+            raise ValueError(
+                "A regression has no labels to smooth. "
+                f"Received: label_smoothing={label_smoothing}"
+            )
+        if self.task == "regression":
+            return losses.MeanSquaredError()
+        if self.task == "multi_label":
+            return losses.BinaryCrossentropy(label_smoothing=label_smoothing)
+        return losses.SparseCategoricalCrossentropy(label_smoothing=label_smoothing)
+
+    def default_metrics(self):
+        if self.task == "regression":
+            return [metrics.RegressionMetrics()]
+        if self.task == "multi_label":
+            return [metrics.MultiLabelMetrics(len(self.labels))]
+        return [metrics.ClassificationMetrics(len(self.labels))]
+
+    @property
+    def num_outputs(self):
+        """Logits C of a text."""
+        return self.targets.num_outputs
+
+    def encode_texts(self, texts):
+        self.check_pairs(texts.text_pairs is not None)
+        return self.tokenizer.encode_batch(
+            texts.texts, texts.text_pairs, max_length=self.max_sequence_length
+        )
+
+    def check_pairs(self, are_pairs):
+        """Raises `ValueError` if the classifier does not read what came."""
+        if self.text_pair != are_pairs:
+            raise ValueError(
+                f"This classifier has text_pair={self.text_pair}. Received: "
+                + ("pairs" if are_pairs else "single texts")
+            )
+
+    def training_data(
+        self,
+        x,
+        y=None,
+        sample_weight=None,
+        *,
+        batch_size=BATCH_SIZE,
+        epochs=1,
+        shuffle=True,
+        seed=0,
+        start_step=0,
+    ):
+        """Batches of raw text for `fit`, see `Task`; texts of like length together."""
+        texts = raw_texts(x)
+        targets = self.targets_of_raw(texts, y)
+        return made_by_a_task(
+            padded_batches(
+                self.encode_texts(texts),
+                targets,
+                example_weights(sample_weight, len(texts.texts)),
+                batch_size=batch_size,
+                pad_id=self.tokenizer.pad_id,
+                multiple=self.length_multiple,
+                seed=seed,
+                start_step=start_step,
+                epochs=epochs,
+                shuffle=shuffle,
+            )
+        )
+
+    def map_strings(self, dataset, *, seed=0):
+        """A batched dataset of raw text -> one of (inputs, targets, weights)."""
+        del seed  # nothing is random here
+
+        spec = dataset.element_spec
+        text = spec[0] if isinstance(spec, tuple) else spec
+        self.check_pairs(isinstance(text, dict))
+
+        def encode(number, text, *rest):
+            if isinstance(text, tuple):  # `enumerate` gives (i, (text, y, ...))
+                text, *rest = text
+            inputs = self.encode_strings(text)
+            if not rest:
+                return inputs
+            targets = self.targets.encode_graph(rest[0], number, self.refusals)
+            weights = weights_in_graph(rest[1:], number, self.refusals)
+            return (inputs, targets, *weights)
+
+        return dataset.enumerate().map(encode, num_parallel_calls=2).prefetch(2)
+
+    def targets_of_raw(self, x, y):
+        return self.targets.encode(y, len(x.texts))
+
+    def targets_of_batch(self, y, *, is_raw):
+        if self.has_own_loss and not is_raw:
+            return self.targets.in_order(y)
+        return self.targets.in_batch(y)
+
+    def checked_targets(self, y, inputs):
+        return super().checked_targets(self.targets.in_order(y), inputs)
+
+    def targets_of_ids(self, y, inputs):
+        return self.targets.encode(y, len(inputs["token_ids"])), None
+
+    def target_specs_of_ids(self, y, x):
+        return self.targets.spec(y.shape), None
+
+    def class_factors(self, class_weight):
+        if self.task != "classification":
+            return super().class_factors(class_weight)
+        count = len(self.labels)
+        rule = "class_weight must be a dict of a label or its index -> weight, or "
+        rule += f"a weight for each of the {count} labels. Received: "
+        if isinstance(class_weight, Mapping):
+            factors = np.ones(count, np.float32)
+            for label, weight in class_weight.items():
+                if not isinstance(weight, numbers.Real):
+                    raise ValueError(f"{rule}{shown(weight)} for {shown(label)}")
+                factors[self.targets.index_of(label)] = weight
+        else:
+            if isinstance(class_weight, str | Set):
+                raise ValueError(f"{rule}{shown(class_weight)}")
+            factors = one_column(numbers_of(class_weight, "class_weight"))
+            if factors.shape != (count,):
+                raise ValueError(f"{rule}shape {factors.shape}")
+        return checked_weights(factors, "class_weight")
+
+    @known_keywords("verbose", "steps", "callbacks")
+    def evaluate(
+        self,
+        x=None,
+        y=None,
+        batch_size=None,
+        *,
+        sample_weight=None,
+        return_dict=False,
+        **kwargs,
+    ):
+        """Loss and metrics; as in Keras otherwise.
+
+        Of a regression on raw texts without weights or `steps` they include `spearman`,
+        the correlation of ranks, which needs all answers at once.
+        """
+        y = list(y) if isinstance(y, Iterator) else y  # it is read twice
+        found = super().evaluate(
+            x,
+            y,
+            batch_size,
+            sample_weight=sample_weight,
+            return_dict=True,
+            **kwargs,
+        )
+        texts = raw_texts(x) if self.task == "regression" else None
+        is_whole = sample_weight is None and kwargs.get("steps") is None
+        if texts is not None and is_whole and len(texts.texts) > 1:
+            y = targets_of_table(x) if y is None else y
+            scores = self.predict(texts, batch_size=batch_size, verbose=0)
+            y = self.targets.encode(y, len(texts.texts))
+            found["spearman"] = metrics.spearman(scores, y)
+        found = {"loss": found.pop("loss"), **found}
+        return found if return_dict else list(found.values())
+
+    @known_keywords()
+    def classify(self, texts, text_pairs=None, *, batch_size=BATCH_SIZE):
+        """The answer for each text.
+
+        Args:
+            texts: A string, or a column of them.
+            text_pairs: Second texts, likewise, of a classifier of pairs.
+            batch_size: Texts per batch.
+
+        Returns:
+            For each text a dict: `label` and its probability `score`; for multi_label
+            `labels` (those of a probability of at least 0.5) and `scores` (dict of
+            all); for regression `score`. One dict if `texts` is one string.
+        """
+        texts, is_one = texts_or_one(texts)
+        pairs = text_pairs
+        if text_pairs is not None:
+            pairs, _ = texts_or_one(text_pairs, "text_pairs")
+        logits = self.predict(Texts(texts, pairs), batch_size=batch_size, verbose=0)
+        answers = [self.targets.answer(row) for row in logits]
+        return answers[0] if is_one else answers
+
+
+def _head(backbone, num_outputs, dropout):
+    """Logits (B, C) on the outputs of a backbone."""
+    dropout = backbone.dropout if dropout is None else dropout
+    transform = backbone.sentence_transform
+    head = ClassificationHead(
+        num_outputs,
+        transform,
+        dropout=dropout,
+        input_dropout=dropout if transform == "tanh" else 0.0,  # RoBERTa's
+        dtype=backbone.dtype_name,
+        name="classifier",
+    )
+    if transform is None:
+        return head(backbone.output["pooled_output"])
+    return head(keras.ops.take(backbone.output["sequence_output"], 0, axis=1))

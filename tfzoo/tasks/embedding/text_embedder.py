@@ -1,0 +1,325 @@
+"""A vector for a text, near that of a text of like meaning.
+
+Shapes: N texts, B batch, D hidden_dim of the backbone.
+"""
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from tfzoo.checkpoints.sentence_transformers import read_modules, write_modules
+from tfzoo.data.buckets import SECOND, padded_batches
+from tfzoo.data.pipelines import require_flags
+from tfzoo.families import BACKBONES
+from tfzoo.layers import SentencePooling
+from tfzoo.layers.keywords import known_keywords
+from tfzoo.models import Encoder
+from tfzoo.tasks.checks import weights_in_graph
+from tfzoo.tasks.embedding.served_vectors import text_embedder_signatures
+from tfzoo.tasks.encoder_task import EncoderTask
+from tfzoo.tasks.feeding import BATCH_SIZE
+from tfzoo.tasks.inputs import (
+    Texts,
+    array_of,
+    raw_texts,
+    refuse_unordered,
+    texts_or_one,
+)
+from tfzoo.tasks.numeric import example_weights, numbers_of, one_column, whole_targets
+from tfzoo.tasks.predicting import RowPerText
+from tfzoo.tasks.stored_arguments import stored_task_arguments
+from tfzoo.training.pair_losses import CosineError, InBatchNegatives
+
+_HASHES = 2**31 - 1
+
+
+@keras.saving.register_keras_serializable("tfzoo")
+class TextEmbedder(RowPerText, EncoderTask):
+    """Sentence embeddings: texts of like meaning have vectors of a large cosine.
+
+    Args:
+        backbone: A `BertEncoder`, a `RobertaEncoder` or a `DistilBertEncoder`. A pooler
+            that it has is not used; `save_to_preset` writes it as it is.
+        tokenizer: A `WordPieceTokenizer` or a `ByteBPETokenizer` with the special
+            tokens of an encoder.
+        pooling: `"mean"` of the vectors of all tokens or `"cls"`, that of the first.
+        normalize: Whether a vector has length 1, so that the cosine of two is their
+            product.
+        max_sequence_length: Longest input in tokens, longer ones are cut; None takes
+            the backbone's.
+
+    `fit` and `evaluate` take pairs of texts, `x = {"text": [...], "text_pair": [...]}`
+    or a batched dataset of such dicts. By default there is no `y`: the two texts of a
+    pair belong together, a question and its answer, say, and the second texts of the
+    other pairs of the batch are the wrong ones (`InBatchNegatives`; larger batches are
+    harder). With `compile(loss=CosineError())`, `y` says how alike the two are, from -1
+    to 1. Prepared ids are those of the first texts and, under `second_token_ids` and so
+    on, those of the second ones; then `y` names texts as `InBatchNegatives` says.
+    `predict` takes single texts.
+
+    Returns:
+        (B, D) float32 vectors; of pairs (B, 2, D).
+
+    Source: Reimers & Gurevych 2019, https://arxiv.org/abs/1908.10084; the training on
+        pairs: Henderson et al. 2017, section 4, https://arxiv.org/abs/1705.00652
+    """
+
+    capability = "TextEmbedder"
+    heads = ()
+    other_losses = (CosineError,)
+    signatures = staticmethod(text_embedder_signatures)
+
+    def __init__(
+        self,
+        backbone,
+        tokenizer,
+        *,
+        pooling="mean",
+        normalize=True,
+        max_sequence_length=None,
+        **kwargs,
+    ):
+        require_flags(normalize=normalize)
+        pool = SentencePooling(pooling, normalize=normalize, name="pooling")
+        vectors = pool(
+            backbone.output["sequence_output"], backbone.input["padding_mask"]
+        )
+        super().__init__(
+            backbone.input,
+            vectors,
+            backbone=backbone,
+            tokenizer=tokenizer,
+            max_sequence_length=max_sequence_length,
+            **kwargs,
+        )
+        self.pooling = pooling
+        self.normalize = bool(normalize)
+
+    def call(self, inputs, training=None, mask=None):
+        first = super().call(inputs, training=training, mask=mask)
+        seconds = {
+            name.removeprefix(SECOND): value
+            for name, value in inputs.items()
+            if name.startswith(SECOND)
+        }
+        if not seconds:
+            return first
+        second = super().call(seconds, training=training, mask=mask)
+        return keras.ops.stack([first, second], axis=1)
+
+    @classmethod
+    def wants_pooler(cls, backbone_class):
+        return True
+
+    def stored_model(self):
+        return self.backbone
+
+    @property
+    def num_outputs(self):
+        """Width D of a vector."""
+        return self.backbone.hidden_dim
+
+    @classmethod
+    def stands_on(cls, backbone_class):
+        return issubclass(backbone_class, Encoder)
+
+    def get_config(self):
+        config = super().get_config()
+        if "pooler" in config["backbone"]["config"]:
+            # It is no part of this graph, so that a `.keras` file has no weights of it.
+            config["backbone"]["config"]["pooler"] = False
+        return config
+
+    def task_arguments(self):
+        return {
+            "pooling": self.pooling,
+            "normalize": self.normalize,
+            "max_sequence_length": self.max_sequence_length,
+        }
+
+    @classmethod
+    def stored_arguments(cls, config, path):
+        known = {"pooling": str, "normalize": bool, "max_sequence_length": int}
+        sizes = BACKBONES[config["model_type"]].family.from_config(config, path)
+        found = read_modules(
+            path.parent,
+            hidden_dim=sizes["hidden_dim"],
+            num_positions=sizes["max_sequence_length"],
+        )
+        return {**stored_task_arguments(config, path, cls.capability, known), **found}
+
+    def save_more(self, directory):
+        write_modules(
+            directory, hidden_dim=self.backbone.hidden_dim, **self.task_arguments()
+        )
+
+    def default_loss(self, label_smoothing):
+        if label_smoothing:
+            raise ValueError(
+                "An embedder has no labels to smooth. "
+                f"Received: label_smoothing={label_smoothing}"
+            )
+        return InBatchNegatives()
+
+    def default_metrics(self):
+        return []
+
+    def known_inputs(self):
+        needed, _ = super().known_inputs()
+        return needed, tuple(SECOND + name for name in needed)
+
+    def targets_of_raw(self, x, y):
+        if x.text_pairs is None:
+            raise ValueError(
+                "An embedder is trained on pairs: x={'text': [...], 'text_pair': "
+                "[...]}. Received: single texts"
+            )
+        if y is None:
+            return _names(x.texts, x.text_pairs)
+        return likenesses(y, len(x.texts))
+
+    def targets_of_batch(self, y, *, is_raw):
+        return numbers_of(y, "y") if is_raw else y
+
+    def targets_of_ids(self, y, inputs):
+        if SECOND + "token_ids" not in inputs:
+            raise ValueError(
+                "An embedder is trained on pairs: second_token_ids and so on beside "
+                f"the ids of the first texts. Received: {', '.join(inputs)}"
+            )
+        rows = len(inputs["token_ids"])
+        refuse_unordered(y, "y")
+        numbers = array_of(y)
+        numbers = np.asarray(y) if numbers is None else numbers
+        if numbers.dtype.kind in "iu" and not self._learns_likenesses:
+            return whole_targets(numbers, 2**31 - 1, (rows, 2)), None
+        return likenesses(numbers, rows), None
+
+    @property
+    def _learns_likenesses(self):
+        return isinstance(self.loss, CosineError)
+
+    def target_specs_of_ids(self, y, x):
+        if y.dtype.is_integer and not self._learns_likenesses:
+            return tf.TensorSpec(y.shape, tf.int32), None
+        return tf.TensorSpec(y.shape[:1], tf.float32), None
+
+    def encode_texts(self, texts):
+        if texts.text_pairs is not None:
+            raise ValueError(
+                "A vector is that of a single text. Received: pairs of texts"
+            )
+        return self.tokenizer.encode_batch(
+            texts.texts, max_length=self.max_sequence_length
+        )
+
+    def training_data(
+        self,
+        x,
+        y=None,
+        sample_weight=None,
+        *,
+        batch_size=BATCH_SIZE,
+        epochs=1,
+        shuffle=True,
+        seed=0,
+        start_step=0,
+    ):
+        """Batches of raw pairs for `fit`, see `Task`; pairs of like length together."""
+        first, second = raw_texts(x)
+        targets = self.targets_of_raw(Texts(first, second), y)
+        return padded_batches(
+            self.encode_texts(Texts(first)),
+            targets,
+            example_weights(sample_weight, len(first)),
+            seconds=self.encode_texts(Texts(second)),
+            batch_size=batch_size,
+            pad_id=self.tokenizer.pad_id,
+            multiple=self.length_multiple,
+            seed=seed,
+            start_step=start_step,
+            epochs=epochs,
+            shuffle=shuffle,
+        )
+
+    def map_strings(self, dataset, *, seed=0):
+        """A batched dataset of raw text -> one of inputs, or of (inputs, targets, ...).
+
+        Single texts, for `predict`, have no targets; pairs without `y` are their own.
+        """
+        del seed  # nothing is random here
+
+        def encode(number, batch):
+            text, y, *rest = batch if isinstance(batch, tuple) else (batch, None)
+            if not isinstance(text, dict):
+                return self.encode_strings(text)
+            pair = (text["text"], text["text_pair"])
+            inputs = self.encode_strings(pair[0])
+            for name, value in self.encode_strings(pair[1]).items():
+                inputs[SECOND + name] = value
+            if y is None:
+                y = tf.strings.to_hash_bucket_fast(tf.stack(pair, axis=1), _HASHES)
+            else:
+                y = self._likenesses_in_graph(y, number)
+            weights = weights_in_graph(rest, number, self.refusals)
+            return (inputs, y, *weights)
+
+        return dataset.enumerate().map(encode, num_parallel_calls=2).prefetch(2)
+
+    def _likenesses_in_graph(self, y, number):
+        def check(number, y):
+            try:
+                return [likenesses(y, len(y))]
+            except ValueError as e:
+                raise ValueError(f"{e}, batch {number}") from None
+
+        spec = tf.TensorSpec(y.shape[:1], tf.float32)
+        return self.refusals.call(check, [number, y], [spec])[0]
+
+    @known_keywords()
+    def embed(self, texts, *, batch_size=BATCH_SIZE):
+        """The vector of each text.
+
+        Args:
+            texts: A column of strings, or one string.
+            batch_size: Texts per batch.
+
+        Returns:
+            float32 (N, D), in the order of the texts; (D,) of one string.
+        """
+        texts, is_one = texts_or_one(texts)
+        vectors = self.predict(Texts(texts), batch_size=batch_size, verbose=0)
+        return vectors[0] if is_one else vectors
+
+
+def likenesses(y, count):
+    """How alike `count` pairs are, float32 (N,).
+
+    Raises:
+        ValueError: a number is not from -1 to 1, or there are not so many.
+    """
+    numbers = one_column(numbers_of(y, "y"))
+    if numbers.shape != (count,):
+        raise ValueError(
+            f"x and y must be of one length. Received: {count} and {numbers.shape}"
+        )
+    wrong = ~(np.abs(numbers) <= 1)
+    if wrong.any():
+        row = int(np.argmax(wrong))
+        raise ValueError(
+            f"y must be from -1 to 1, as cosines are. Received: {numbers[row]} in row "
+            f"{row}"
+        )
+    return numbers
+
+
+def _names(first, second):
+    """A number for each text of each pair, int32 (N, 2): equal for equal texts."""
+    numbers = {}
+    return np.array(
+        [
+            [numbers.setdefault(text, len(numbers)) for text in pair]
+            for pair in zip(first, second, strict=True)
+        ],
+        np.int32,
+    ).reshape(-1, 2)

@@ -1,0 +1,1 @@
+"""Masked words: pretraining, and filling gaps."""

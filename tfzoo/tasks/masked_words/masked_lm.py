@@ -1,0 +1,191 @@
+"""Words for the gaps of a text.
+
+Shapes: N texts, B batch, S sequence, M masked positions, V vocabulary_size.
+"""
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from tfzoo.data.buckets import padded_batches
+from tfzoo.data.pipelines import require_flags
+from tfzoo.layers.keywords import known_keywords
+from tfzoo.tasks.encoder_task import EncoderTask
+from tfzoo.tasks.feeding import BATCH_SIZE
+from tfzoo.tasks.inputs import raw_texts, refuse_targets
+from tfzoo.tasks.masked_words.gap_filling import GapFilling
+from tfzoo.tasks.masked_words.masking_of_text import (
+    masked_words_head,
+    masking_of_batches,
+)
+from tfzoo.tasks.masked_words.served_gaps import masked_lm_signatures
+from tfzoo.tasks.numeric import example_weights, whole_targets
+from tfzoo.tasks.stored_arguments import stored_task_arguments
+from tfzoo.training import losses, metrics
+
+
+@keras.saving.register_keras_serializable("tfzoo")
+class MaskedLM(GapFilling, EncoderTask):
+    """Masked words: trains on raw text, fills gaps.
+
+    Args:
+        backbone: A `BertEncoder`, a `RobertaEncoder` or a `DistilBertEncoder`.
+        tokenizer: A `WordPieceTokenizer` or a `ByteBPETokenizer` with a mask token.
+        max_sequence_length: Longest input in tokens, longer ones are cut; None takes
+            the backbone's.
+        whole_word: Whether all pieces of a chosen word are masked in training.
+
+    In `fit` and `evaluate`, raw texts have 15 % of their words masked anew at every
+    step, and there is no `y`. In `predict` the gaps are the mask tokens of the text.
+
+    Returns:
+        (B, M, V) float32 logits.
+
+    Source: Devlin et al. 2018, section 3.1, https://arxiv.org/abs/1810.04805
+    """
+
+    capability = "MaskedLM"
+    heads = ("masked_lm_head",)
+    learns = "classes"
+    weighs_positions = True
+    own_targets = "The words are their own targets"
+    signatures = staticmethod(masked_lm_signatures)
+
+    def __init__(
+        self,
+        backbone,
+        tokenizer,
+        *,
+        max_sequence_length=None,
+        whole_word=False,
+        **kwargs,
+    ):
+        tokenizer.required_id("mask")
+        require_flags(whole_word=whole_word)
+        inputs, logits = masked_words_head(backbone)
+        super().__init__(
+            inputs,
+            logits,
+            backbone=backbone,
+            tokenizer=tokenizer,
+            max_sequence_length=max_sequence_length,
+            **kwargs,
+        )
+        self.whole_word = bool(whole_word)
+
+    def task_arguments(self):
+        return {
+            "max_sequence_length": self.max_sequence_length,
+            "whole_word": self.whole_word,
+        }
+
+    @classmethod
+    def stored_arguments(cls, config, path):
+        known = {"max_sequence_length": int, "whole_word": bool}
+        return stored_task_arguments(config, path, cls.capability, known)
+
+    def default_loss(self, label_smoothing):
+        return losses.SparseCategoricalCrossentropy(
+            label_smoothing, one_pass=self.jit_compiled
+        )
+
+    def default_metrics(self):
+        return [metrics.Accuracy()]
+
+    def training_data(
+        self,
+        x,
+        y=None,
+        sample_weight=None,
+        *,
+        batch_size=BATCH_SIZE,
+        epochs=1,
+        shuffle=True,
+        seed=0,
+        start_step=0,
+    ):
+        """Batches of raw text for `fit`, see `Task`, masked anew at every step."""
+        self.targets_of_raw(x, y)
+        texts = raw_texts(x)
+        encoded = self.tokenizer.encode_batch(
+            texts.texts, texts.text_pairs, max_length=self.max_sequence_length
+        )
+        batches = padded_batches(
+            encoded,
+            np.zeros(len(texts.texts), np.int32),
+            example_weights(sample_weight, len(texts.texts)),
+            batch_size=batch_size,
+            pad_id=self.tokenizer.pad_id,
+            multiple=self.length_multiple,
+            seed=seed,
+            start_step=start_step,
+            epochs=epochs,
+            shuffle=shuffle,
+        )
+        mask = self._masking(seed)
+        return (
+            batches.enumerate(start_step)
+            .map(lambda step, batch: mask(step, batch[0], batch[2]))
+            .prefetch(2)
+        )
+
+    def map_strings(self, dataset, *, seed=0):
+        """A batched dataset of raw text -> one of (inputs, words, weights)."""
+        mask = self._masking(seed)
+
+        refuse_targets(dataset, self.own_targets)
+
+        def encode(step, text):
+            inputs = self.encode_strings(text)
+            return mask(step, inputs, tf.ones(tf.shape(inputs["token_ids"])[0]))
+
+        return dataset.enumerate().map(encode, num_parallel_calls=2).prefetch(2)
+
+    def map_to_predict(self, dataset):
+        return dataset.map(self._gaps)
+
+    def targets_of_ids(self, y, inputs):
+        shape = inputs["mask_positions"].shape
+        return whole_targets(y, self.backbone.vocabulary_size, shape), None
+
+    def target_specs_of_ids(self, y, x):
+        return tf.TensorSpec(x["mask_positions"].shape, tf.int32), None
+
+    def _masking(self, seed):
+        return masking_of_batches(
+            self.tokenizer,
+            max_sequence_length=self.max_sequence_length,
+            whole_word=self.whole_word,
+            seed=seed,
+        )
+
+    @known_keywords("verbose", "steps", "callbacks")
+    def predict(self, x, batch_size=None, **kwargs):
+        """Logits of the gaps, float32 (N, M, V); as in Keras otherwise.
+
+        Args:
+            x: Raw text with mask tokens, or prepared ids, or batches of either.
+            batch_size: Texts per batch, 32 by default; None with batches.
+            **kwargs: As in Keras.
+
+        Returns:
+            Of raw text, M is the largest number of gaps in a text; rows that have
+            fewer end in logits that mean nothing.
+        """
+        texts = raw_texts(x)
+        if texts is None:
+            return self.predict_batches(x, batch_size, **kwargs)
+        if not texts.texts:
+            return np.zeros((0, 0, self.backbone.vocabulary_size), np.float32)
+        return self.predict_batches(self._gaps(texts.texts), batch_size, **kwargs)
+
+    def _gaps(self, texts):
+        """Prepared inputs (N, S) whose `mask_positions` (N, M) are the masks."""
+        inputs = self.encode_strings(texts, mask_token=True)
+        gaps = tf.equal(inputs["token_ids"], self.tokenizer.mask_id)
+        positions = tf.RaggedTensor.from_value_rowids(
+            tf.cast(tf.where(gaps)[:, 1], tf.int32),
+            tf.where(gaps)[:, 0],
+            nrows=tf.cast(tf.shape(gaps)[0], tf.int64),
+        )
+        return {**inputs, "mask_positions": positions.to_tensor(0)}

@@ -1,0 +1,333 @@
+"""Labels for the words of a text: names, parts of speech.
+
+Shapes: N sentences, B batch, S sequence, W words, C labels.
+"""
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from tfzoo.data.buckets import padded_batches
+from tfzoo.data.pipelines import require_whole
+from tfzoo.data.string_batches import dense_batch
+from tfzoo.data.word_rows import (
+    encode_ragged,
+    encode_sentences,
+    targets_of_tokens,
+)
+from tfzoo.families import BACKBONES
+from tfzoo.layers.keywords import known_keywords
+from tfzoo.tasks.batches import dataset_of_batches, is_batches
+from tfzoo.tasks.checks import weights_in_graph
+from tfzoo.tasks.classifier_config import dropout_field, stored_token_classifier
+from tfzoo.tasks.encoder_task import EncoderTask
+from tfzoo.tasks.feeding import BATCH_SIZE, made_by_a_task, refuse_steps
+from tfzoo.tasks.inputs import texts_of, values_of
+from tfzoo.tasks.numeric import example_weights
+from tfzoo.tasks.tagging.sentences import (
+    raw_sentences,
+    raw_word_batches,
+    without_targets,
+)
+from tfzoo.tasks.tagging.served_tags import token_classifier_signatures
+from tfzoo.tasks.tagging.tags import as_rows, tagged_text, tagged_words
+from tfzoo.tasks.targets import Targets, listed
+from tfzoo.tasks.token_outputs import token_outputs
+from tfzoo.text.segments import EncodedBatch
+from tfzoo.training import losses, metrics
+from tfzoo.training.entities import OUTSIDE, EntityMetrics
+
+
+@keras.saving.register_keras_serializable("tfzoo")
+class TokenClassifier(EncoderTask):
+    """A label for each word, read off the vector of the word's first token.
+
+    Args:
+        backbone: A `BertEncoder`, a `RobertaEncoder` or a `DistilBertEncoder`.
+        tokenizer: A `WordPieceTokenizer` or a `ByteBPETokenizer` with the special
+            tokens of an encoder.
+        labels: Names of the classes in order. With `O` among them they name entities,
+            as `O`, `B-X` and `I-X`.
+        max_sequence_length: Longest input in tokens; None takes the backbone's.
+        classifier_dropout: Share zeroed in the head while training; None: as the
+            backbone's.
+
+    Raw input `x` is a list of sentences, each a list of words (or a string, which
+    stands for its words between spaces), a dict or table with such a column `text`, or
+    a dataset of ragged strings (B, W); `y`, or the table's column `label`, holds for
+    each sentence the labels of its words by name or index; -1 and -100 mark
+    words that are not learned. The words beyond `max_sequence_length` are neither
+    learned, nor counted, nor answered, and likewise those without a token (of control
+    characters alone). Of prepared ids, `y` holds an index for every token (B, S).
+
+    Returns:
+        (B, S, C) float32 logits.
+
+    Source: Devlin et al. 2018, section 5.3, https://arxiv.org/abs/1810.04805
+    """
+
+    capability = "TokenClassifier"
+    heads = ("token_classifier",)
+    learns = "classes"
+    weighs_positions = True
+    head_arguments = ("labels",)
+    signatures = staticmethod(token_classifier_signatures)
+
+    def __init__(
+        self,
+        backbone,
+        tokenizer,
+        labels,
+        *,
+        max_sequence_length=None,
+        classifier_dropout=None,
+        **kwargs,
+    ):
+        targets = Targets("classification", labels)
+        dropout = backbone.dropout if classifier_dropout is None else classifier_dropout
+        super().__init__(
+            backbone.input,
+            token_outputs(backbone, targets.num_outputs, dropout, name=self.heads[0]),
+            backbone=backbone,
+            tokenizer=tokenizer,
+            labels=targets.labels,
+            max_sequence_length=max_sequence_length,
+            **kwargs,
+        )
+        self.classifier_dropout = classifier_dropout
+        self.targets = targets
+
+    def task_arguments(self):
+        return {
+            "labels": list(self.labels),
+            "max_sequence_length": self.max_sequence_length,
+            "classifier_dropout": self.classifier_dropout,
+        }
+
+    @classmethod
+    def stored_arguments(cls, config, path):
+        head = BACKBONES[config["model_type"]].family.heads[cls.capability]
+        return stored_token_classifier(config, path, cls.capability, head)
+
+    def label_fields(self):
+        return {
+            "id2label": {str(i): label for i, label in enumerate(self.labels)},
+            "label2id": {label: i for i, label in enumerate(self.labels)},
+            **dropout_field(
+                self.backbone.family.heads[self.capability].dropout,
+                self.backbone.dropout,
+                self.classifier_dropout,
+            ),
+        }
+
+    @property
+    def names_entities(self):
+        """Whether the labels are those of entities: `O` is among them."""
+        return OUTSIDE in self.labels
+
+    def served_arguments(self):
+        return {"labels": self.labels}
+
+    def default_loss(self, label_smoothing):
+        return losses.SparseCategoricalCrossentropy(label_smoothing=label_smoothing)
+
+    def default_metrics(self):
+        """Over words: accuracy and, of entities, precision, recall and F1."""
+        if self.names_entities:
+            return [EntityMetrics(self.labels)]
+        return [metrics.Accuracy()]
+
+    raw_input = staticmethod(raw_sentences)
+    raw_batches = staticmethod(raw_word_batches)
+
+    def training_data(
+        self,
+        x,
+        y=None,
+        sample_weight=None,
+        *,
+        batch_size=BATCH_SIZE,
+        epochs=1,
+        shuffle=True,
+        seed=0,
+        start_step=0,
+    ):
+        """Batches of raw sentences for `fit`, see `Task`; like lengths together."""
+        sentences = raw_sentences(x)
+        labels = self.targets_of_raw(sentences, y)
+        encoded, first_words = self._encode(sentences)
+        splits = np.cumsum([0, *map(len, sentences)])
+        targets, weights = targets_of_tokens(labels, splits, first_words)
+        batches = padded_batches(
+            encoded,
+            np.arange(len(sentences)),
+            example_weights(sample_weight, len(sentences)),
+            batch_size=batch_size,
+            pad_id=self.tokenizer.pad_id,
+            multiple=self.length_multiple,
+            seed=seed,
+            start_step=start_step,
+            epochs=epochs,
+            shuffle=shuffle,
+        )
+
+        def with_targets(inputs, rows, weight):
+            shape = tf.shape(inputs["token_ids"])
+            y, weights_of_rows = (
+                tf.gather(x, rows).to_tensor(shape=shape) for x in (targets, weights)
+            )
+            return inputs, y, weights_of_rows * weight[:, tf.newaxis]
+
+        return made_by_a_task(batches.map(with_targets).prefetch(2))
+
+    def map_strings(self, dataset, *, seed=0):
+        """A dataset of ragged batches of words -> one of (inputs, targets, weights)."""
+        del seed  # nothing is random here
+
+        def encode(number, batch):
+            words, y, *rest = batch
+            token_ids, first_words = encode_ragged(
+                words, self.tokenizer, max_length=self.max_sequence_length
+            )
+            labels = self._labels_in_graph(words, y, number)
+            targets, weights = targets_of_tokens(labels, words.row_splits, first_words)
+            inputs = dense_batch(
+                {"token_ids": token_ids, "segment_ids": tf.zeros_like(token_ids)},
+                self.tokenizer.pad_id,
+                self.length_multiple,
+            )
+            shape = tf.shape(inputs["token_ids"])
+            weights = weights.to_tensor(shape=shape)
+            for weight in weights_in_graph(rest, number, self.refusals):
+                weights *= weight[:, tf.newaxis]
+            return inputs, targets.to_tensor(shape=shape), weights
+
+        if not isinstance(dataset.element_spec, tuple):
+            raise ValueError(
+                "Batches of words are trained on with their labels: (words, labels). "
+                f"Received: {dataset.element_spec}"
+            )
+        return dataset.enumerate().map(encode, num_parallel_calls=2).prefetch(2)
+
+    def _labels_in_graph(self, words, y, number):
+        """Targets of the words of a batch, int32 (words,)."""
+
+        def encode(number, lengths, y):
+            try:
+                return [self.targets.encode_words(y, [range(n) for n in lengths])]
+            except ValueError as e:
+                raise ValueError(f"{e}, batch {number}") from None
+
+        spec = tf.TensorSpec([None], tf.int32)
+        return self.refusals.call(encode, [number, words.row_lengths(), y], [spec])[0]
+
+    def targets_of_raw(self, x, y):
+        return self.targets.encode_words(y, x)
+
+    def targets_of_batch(self, y, *, is_raw):
+        return listed(y) if is_raw else y
+
+    def targets_of_ids(self, y, inputs):
+        found = self.targets.of_tokens(y, inputs["token_ids"].shape)
+        return np.maximum(found, 0), (found >= 0).astype(np.float32)
+
+    def target_specs_of_ids(self, y, x):
+        shape = x["token_ids"].shape
+        return tf.TensorSpec(shape, tf.int32), tf.TensorSpec(shape, tf.float32)
+
+    def _encode(self, sentences):
+        """`EncodedBatch` of the sentences, and the ragged numbers of `word_rows`."""
+        token_ids, first_words = encode_sentences(
+            sentences, self.tokenizer, max_length=self.max_sequence_length
+        )
+        ids = token_ids.flat_values.numpy()
+        splits = token_ids.row_splits.numpy()
+        return EncodedBatch(ids, np.zeros_like(ids), splits), first_words
+
+    @known_keywords("verbose", "steps", "callbacks")
+    def predict(self, x, batch_size=None, **kwargs):
+        """Logits; as in Keras otherwise.
+
+        Args:
+            x: Raw sentences, or a dataset of them, or prepared ids.
+            batch_size: Sentences per batch, 32 by default.
+            **kwargs: As in Keras, with prepared ids.
+
+        Returns:
+            Of raw sentences the logits of their words, float32 (N, W, C), W the most
+            words of one; NaN where there is no word, or one that was not read. Of
+            prepared ids those of all tokens.
+        """
+        if is_batches(x):
+            x = dataset_of_batches(x, self, learns=False)
+        if isinstance(x, tf.data.Dataset):
+            x = x.map(without_targets)
+        if (raw := self.raw_batches(x)) is not None:
+            with self.refusals.told():
+                x = [row for batch in raw for row in batch.to_list()]
+        sentences = raw_sentences(x)
+        if sentences is None:
+            return self.predict_batches(x, batch_size, **kwargs)
+        refuse_steps(kwargs)
+        require_whole("batch_size", batch_size, 1)
+        return as_rows(
+            self._word_logits(sentences, batch_size or BATCH_SIZE), len(self.labels)
+        )
+
+    def _word_logits(self, sentences, batch_size):
+        """Of each sentence float32 (words, C), NaN for a word that was not read."""
+        encoded, first_words = self._encode(sentences)
+        logits = self.outputs_of_rows(encoded, batch_size=batch_size)
+        rows = []
+        for words, row, first in zip(sentences, logits, first_words, strict=True):
+            first = first.numpy()
+            found = np.full((len(words), len(self.labels)), np.nan, np.float32)
+            found[first[first >= 0]] = row[first >= 0]
+            rows.append(found)
+        return rows
+
+    @known_keywords()
+    def tag(self, texts, *, batch_size=BATCH_SIZE):
+        """The labels of words and, where labels name entities, the entities.
+
+        Args:
+            texts: A text, or a list of texts or of lists of words. The words of a text
+                are those of the tokenizer, which divides at punctuation; a model that
+                was trained on other words does better on lists of such.
+            batch_size: Texts per batch.
+
+        Returns:
+            For each text a dict: `words`, a list of dicts of `word`, `label`, its
+            probability `score` and, in the characters of a text, `start` and `end`; and
+            `entities`, a list of dicts of `text`, `label`, the mean `score` of its
+            words, `start` and `end`, which of a list of words count words. What is
+            beyond `max_sequence_length` is left out of a text, and has the label None
+            in a list of words. One dict if `texts` is one text.
+        """
+        if isinstance(texts, np.ndarray | tf.Tensor) and texts.ndim == 0:
+            texts = np.asarray(texts).item()
+        if isinstance(texts, str | bytes):
+            return self.tag([texts], batch_size=batch_size)[0]
+        texts = values_of(texts, "texts")
+        if not any(isinstance(text, list | tuple | np.ndarray) for text in texts):
+            return self._tag_texts(texts_of(texts), batch_size)
+        return [
+            tagged_words(words, logits, self.labels)
+            for words, logits in zip(
+                texts,
+                self._word_logits(raw_sentences(texts), batch_size),
+                strict=True,
+            )
+        ]
+
+    def _tag_texts(self, texts, batch_size):
+        encodings = [
+            self.tokenizer.encode(text, max_length=self.max_sequence_length)
+            for text in texts
+        ]
+        encoded = EncodedBatch.of(encodings)
+        logits = self.outputs_of_rows(encoded, batch_size=batch_size)
+        return [
+            tagged_text(text, encoding, row, self.labels)
+            for text, encoding, row in zip(texts, encodings, logits, strict=True)
+        ]

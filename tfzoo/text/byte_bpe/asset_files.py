@@ -1,0 +1,184 @@
+"""The files of a byte-level BPE tokenizer, as Hugging Face and OpenAI lay them out.
+
+`tokenizer.json`; or `vocab.json` (token -> id) and `merges.txt` (a pair of tokens per
+line, after a line with the version), which OpenAI calls `encoder.json` and `vocab.bpe`.
+Beside either, `tokenizer_config.json` and `special_tokens_map.json` name the special
+tokens. RoBERTa's names are known where none stand there: its class is named, or no
+class is and the vocabulary holds them all.
+"""
+
+import json
+
+from tfzoo import files
+from tfzoo.checkpoints.references import local_directory
+from tfzoo.errors import TokenizerError
+from tfzoo.text import keras_hub_files, tokenizer_files
+from tfzoo.text.byte_bpe import json_file, rules
+from tfzoo.text.tokenizer_files import (
+    CONFIG,
+    IGNORES_OPTIONS,
+    JSON,
+    NAMES,
+    TOKENS,
+)
+
+ROBERTA_TOKENS = {
+    "cls_token": "<s>",
+    "pad_token": "<pad>",
+    "sep_token": "</s>",
+    "unknown_token": "<unk>",
+    "mask_token": "<mask>",
+    "end_token": "</s>",
+}
+PAIRS_OF_FILES = (
+    ("vocab.json", "merges.txt"),
+    ("encoder.json", "vocab.bpe"),
+    keras_hub_files.PAIR_OF_FILES,
+)
+_VERSION = "#version: 0.2"
+_GPT2 = ("GPT2Tokenizer", "GPT2TokenizerFast")
+_ROBERTA = ("RobertaTokenizer", "RobertaTokenizerFast")
+_CLASSES = [None, *_GPT2, *_ROBERTA, *IGNORES_OPTIONS]
+
+
+def read_preset(directory):
+    """What `ByteBPETokenizer` is constructed from, read from a directory.
+
+    Returns:
+        Dictionary of constructor arguments.
+
+    Raises:
+        TokenizerError: a file is missing, broken or not byte-level BPE like GPT-2's.
+    """
+    directory = local_directory(directory, weights=False)
+    directory, config = keras_hub_files.vocabulary_and_config(directory)
+    named = tokenizer_files.named_tokens(directory, config)
+    if (directory / JSON).exists():
+        arguments, added = json_file.read_json(directory / JSON)
+    else:
+        added, path = tokenizer_files.added_tokens(directory, config, named)
+        arguments = _read_pair(directory, config, added, path)
+    arguments.update(_special(named, config, arguments["vocabulary"]))
+    read_names = "added_tokens_decoder" not in config and (directory / NAMES).exists()
+    rules.check_special(
+        [v for k, v in arguments.items() if k.endswith("_token") and v is not None],
+        arguments["merges"],
+        arguments["vocabulary"],
+        directory / (NAMES if read_names else CONFIG),
+    )
+    arguments["add_prefix_space"] = _prefix(arguments, config, directory)
+    mask = arguments.get("mask_token")
+    objects = [named.get("mask_token"), *added]
+    found = [x for x in objects if x is not None and x["content"] == mask]
+    path = directory / (JSON if (directory / JSON).exists() else CONFIG)
+    for token in found:
+        arguments["mask_lstrip"] = _mask_lstrip(token, path)
+    return arguments
+
+
+def write_preset(tokenizer, directory, max_sequence_length=None):
+    """Writes the four files into an existing directory, and overwrites none."""
+    has_layout = json_file.has_layout(tokenizer)
+    end_token = None if tokenizer.end_id is None else tokenizer.end_token
+    tokens = {theirs: getattr(tokenizer, ours) for theirs, ours in TOKENS.items()}
+    there = {k: t for k, t in tokens.items() if tokenizer.token_to_id(t) is not None}
+    config = {
+        "tokenizer_class": (_ROBERTA if has_layout else _GPT2)[0],
+        "add_prefix_space": tokenizer.add_prefix_space,
+        "added_tokens_decoder": {
+            str(token.pop("id")): token for token in json_file.added_tokens(tokenizer)
+        },
+        "bos_token": tokenizer.cls_token if has_layout else end_token,
+        "eos_token": end_token,
+        # A class of `transformers` adds those of its special tokens that are not named.
+        **(dict.fromkeys(TOKENS) if has_layout else {"unk_token": end_token}),
+        **there,
+    }
+    if max_sequence_length is not None:
+        config["model_max_length"] = max_sequence_length
+    vocabulary, merges = PAIRS_OF_FILES[0]
+    contents = {
+        JSON: json_file.to_json(tokenizer),
+        vocabulary: json.dumps(json_file.ids(tokenizer), ensure_ascii=False),
+        merges: "\n".join([_VERSION, *map(" ".join, tokenizer.merges)]),
+        CONFIG: json.dumps(config, indent=2, ensure_ascii=False),
+    }
+    tokenizer_files.write_files(directory, contents)
+
+
+def _special(named, config, vocabulary):
+    """Constructor arguments: the special tokens that are named or known."""
+    known, name = {}, config.get("tokenizer_class")
+    all_there = set(ROBERTA_TOKENS.values()) <= set(vocabulary)
+    if name in _ROBERTA or (name is None and all_there):
+        known = dict(ROBERTA_TOKENS)
+    for theirs, ours in {**TOKENS, "eos_token": "end_token"}.items():
+        if theirs in named:
+            token = named[theirs]
+            known[ours] = None if token is None else token["content"]
+    if known.get("end_token", "") is None:
+        del known["end_token"]
+    if known.get("unknown_token") == known.get("end_token"):
+        known.pop("unknown_token", None)  # GPT-2 has but one special token
+    return known
+
+
+def _prefix(arguments, config, directory):
+    """The argument `add_prefix_space`; tokenizer_config.json has the last word.
+
+    GPT-2 reads running text, which may be cut anywhere: a space would be too many.
+    """
+    value = arguments.get("add_prefix_space", False)
+    path, field = directory / JSON, "pre_tokenizer.add_prefix_space"
+    is_told = "add_prefix_space" in config
+    if is_told and config.get("tokenizer_class") not in IGNORES_OPTIONS:
+        value = config["add_prefix_space"]
+        path, field = directory / CONFIG, "add_prefix_space"
+    has_layout = arguments.get("cls_token") and arguments.get("sep_token")
+    allowed = [True, False] if has_layout else [False]
+    json_file.check(value, allowed, path, field)
+    return value
+
+
+def _mask_lstrip(token, path):
+    """Whether the mask token, an object of the files, takes the spaces before it."""
+    for name in ("single_word", "rstrip"):
+        value = token.get(name, False)
+        json_file.check(value, [False], path, f"mask_token.{name}")
+    value = token.get("lstrip", True)
+    json_file.check(value, [True, False], path, "mask_token.lstrip")
+    return value
+
+
+def _read_pair(directory, config, added, added_path):
+    for names in PAIRS_OF_FILES:
+        if (directory / names[0]).exists():
+            vocabulary_path, merges_path = (directory / name for name in names)
+            break
+    else:
+        raise TokenizerError(
+            f"A tokenizer's directory must hold {JSON}, or "
+            + ", or ".join(map(" and ".join, PAIRS_OF_FILES))
+            + ".",
+            path=directory,
+        )
+    name = config.get("tokenizer_class")
+    json_file.check(name, _CLASSES, directory / CONFIG, "tokenizer_class")
+    ids = files.read_json(vocabulary_path, TokenizerError)
+    vocabulary = rules.in_order(ids, vocabulary_path)
+    special_tokens = json_file.read_added(added, vocabulary, added_path)
+    ids = rules.check_vocabulary(vocabulary, vocabulary_path)
+    merges, first_line = _read_merges(merges_path)
+    rules.check_merges(
+        merges, ids, merges_path, lambda rank: {"line": rank + first_line}
+    )
+    rules.check_special(special_tokens, merges, ids, added_path)
+    arguments = {"vocabulary": vocabulary, "merges": merges}
+    return {**arguments, "special_tokens": special_tokens}
+
+
+def _read_merges(path):
+    """Pairs of tokens, and the number of the line of the first."""
+    lines = tokenizer_files.read_lines(path)
+    first_line = 2 if lines and lines[0].startswith("#version") else 1
+    return [tuple(line.split(" ")) for line in lines[first_line - 1 :]], first_line

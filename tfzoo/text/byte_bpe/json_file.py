@@ -1,0 +1,225 @@
+"""`tokenizer.json` of a byte-level BPE tokenizer, the format of `tokenizers`."""
+
+import json
+
+from tfzoo import files
+from tfzoo.errors import TokenizerError
+from tfzoo.text import tokenizer_files
+from tfzoo.text.byte_bpe import rules
+from tfzoo.text.tokenizer_files import MAX_VOCABULARY_SIZE
+
+_RULES = {  # fields of tokenizer.json: possible values
+    "model.type": ["BPE"],
+    "model.dropout": [None, 0.0],
+    "model.continuing_subword_prefix": [None, ""],
+    "model.end_of_word_suffix": [None, ""],
+    "model.byte_fallback": [None, False],
+    "model.ignore_merges": [None, False],
+    "pre_tokenizer.type": ["ByteLevel"],
+    "pre_tokenizer.add_prefix_space": [True, False],
+    "pre_tokenizer.use_regex": [None, True],
+}
+_BYTE_LEVEL = {
+    "type": "ByteLevel",
+    "add_prefix_space": False,
+    "trim_offsets": True,
+    "use_regex": True,
+}
+_PROCESSORS = ["ByteLevel", "RobertaProcessing", "TemplateProcessing"]
+_LIKE_GPT2 = "byte-level BPE like GPT-2's and RoBERTa's"
+
+
+def to_json(tokenizer):
+    """The content of the file for a `ByteBPETokenizer`."""
+    add_prefix_space = tokenizer.add_prefix_space
+    byte_level = {**_BYTE_LEVEL, "add_prefix_space": add_prefix_space}
+    processor = byte_level
+    if has_layout(tokenizer):
+        processor = {
+            "type": "RobertaProcessing",
+            "sep": [tokenizer.sep_token, tokenizer.sep_id],
+            "cls": [tokenizer.cls_token, tokenizer.cls_id],
+            "trim_offsets": True,
+            "add_prefix_space": add_prefix_space,
+        }
+    content = {
+        "version": "1.0",
+        "truncation": None,
+        "padding": None,
+        "added_tokens": added_tokens(tokenizer),
+        "normalizer": None,
+        "pre_tokenizer": byte_level,
+        "post_processor": processor,
+        "decoder": _BYTE_LEVEL,
+        "model": {
+            "type": "BPE",
+            "dropout": None,
+            "unk_token": None,
+            "continuing_subword_prefix": "",
+            "end_of_word_suffix": "",
+            "fuse_unk": False,
+            "byte_fallback": False,
+            "vocab": ids(tokenizer),
+            "merges": list(map(" ".join, tokenizer.merges)),
+        },
+    }
+    return json.dumps(content, indent=2, ensure_ascii=False)
+
+
+def has_layout(tokenizer):
+    """Whether it has the tokens that stand around texts, as RoBERTa's has."""
+    return tokenizer.cls_id is not None and tokenizer.sep_id is not None
+
+
+def ids(tokenizer):
+    """Dict of token -> id of a `ByteBPETokenizer`."""
+    tokens = enumerate(tokenizer.vocabulary)
+    return {token: index for index, token in tokens if token is not None}
+
+
+def added_tokens(tokenizer):
+    """The special tokens of a `ByteBPETokenizer` as tokenizer.json has them."""
+    by_id = sorted(zip(tokenizer.special_ids, tokenizer.special_tokens, strict=True))
+    same = dict.fromkeys(["single_word", "lstrip", "rstrip", "normalized"], False)
+    added = [{"id": i, "content": t, **same, "special": True} for i, t in by_id]
+    for token in added:
+        if token["content"] == tokenizer.mask_token:
+            token["lstrip"] = tokenizer.mask_lstrip
+    return added
+
+
+def read_json(path):
+    """What `ByteBPETokenizer` is constructed from, read from such a file.
+
+    Returns:
+        Dictionary of constructor arguments, and the list of added tokens.
+
+    Raises:
+        TokenizerError: the file is broken or not byte-level BPE like GPT-2's.
+    """
+    content = files.read_json(path, TokenizerError)
+    parts = tokenizer_files.parts(content, ["model", "pre_tokenizer"])
+    model = parts["model"]
+    if "merges" in model:
+        model.setdefault("type", "BPE")  # files of 2020 do not name it
+    for field, allowed in _RULES.items():
+        part, _, key = field.partition(".")
+        check(parts[part].get(key), allowed, path, field)
+    check(content.get("normalizer"), [None], path, "normalizer")
+    decoder = content.get("decoder")
+    kind = decoder.get("type") if isinstance(decoder, dict) else decoder
+    check(kind, [None, "ByteLevel"], path, "decoder")
+    vocabulary = rules.in_order(model.get("vocab"), path, "model.vocab")
+    added = content.get("added_tokens") or []
+    special_tokens = read_added(added, vocabulary, path)
+    by_token = rules.check_vocabulary(vocabulary, path, "model.vocab")
+    merges = _merges(model.get("merges"), path)
+    rules.check_merges(
+        merges, by_token, path, lambda rank: {"tensor": f"model.merges[{rank}]"}
+    )
+    rules.check_special(special_tokens, merges, by_token, path)
+    return {
+        "vocabulary": vocabulary,
+        "merges": merges,
+        "special_tokens": special_tokens,
+        "add_prefix_space": parts["pre_tokenizer"]["add_prefix_space"],
+        **_cls_and_sep(content.get("post_processor"), by_token, path),
+    }, added
+
+
+def check(value, allowed, path, field):
+    """Raises `TokenizerError` unless a JSON value is one that GPT-2's BPE has."""
+    tokenizer_files.check_field(value, allowed, path, field, _LIKE_GPT2)
+
+
+def read_added(added, vocabulary, path):
+    """Contents of added tokens; those that the vocabulary lacks are put into it.
+
+    Args:
+        added: List of objects with `id`, `content` and `special`.
+        vocabulary: List of tokens and None, which grows.
+        path: The file they come from.
+    """
+    if not isinstance(added, list):
+        raise TokenizerError("This must be a list.", path=path, tensor="added_tokens")
+    for token in added:
+        index = token.get("id") if isinstance(token, dict) else None
+        is_right = type(index) is int and 0 <= index < MAX_VOCABULARY_SIZE
+        if is_right:
+            vocabulary += [None] * (index + 1 - len(vocabulary))
+            content = token.get("content")
+            is_right = (
+                isinstance(content, str)
+                and token.get("special") is True
+                and vocabulary[index] in (None, content)
+            )
+        if not is_right:
+            raise TokenizerError(
+                "An added token must be special and have an id of its own. Received: "
+                f"{json.dumps(token)[:120]}.",
+                path=path,
+                tensor="added_tokens",
+                fix=tokenizer_files.NO_WORDS
+                if isinstance(token, dict) and token.get("special") is False
+                else None,
+            )
+        vocabulary[index] = content
+    return [token["content"] for token in added]
+
+
+def _cls_and_sep(processor, ids, path):
+    """Constructor arguments: the tokens around texts, {} where none stand there."""
+    if not isinstance(processor, dict):
+        check(processor, [None], path, "post_processor")
+        return {}
+    kind = processor.get("type")
+    check(kind, _PROCESSORS, path, "post_processor")
+    if kind == "ByteLevel" or processor.get("special_tokens") == {}:
+        return {}
+    if kind == "RobertaProcessing":
+        trim = processor.get("trim_offsets", True)
+        check(trim, [True], path, "post_processor.trim_offsets")
+        tokens = [_own_id(processor, name, ids, path) for name in ("cls", "sep")]
+    else:
+        tokens = tokenizer_files.around_texts(processor, 2, 0)
+    if tokens is None:
+        raise TokenizerError(
+            "Texts must be joined as <s> a </s></s> b </s>, all as segment 0.",
+            path=path,
+            tensor="post_processor",
+        )
+    return dict(zip(("cls_token", "sep_token"), tokens, strict=True))
+
+
+def _own_id(processor, name, ids, path):
+    """The token of a field [token, id] of `RobertaProcessing`."""
+    pair = processor.get(name)
+    if not (
+        isinstance(pair, list)
+        and len(pair) == 2
+        and isinstance(pair[0], str)
+        and pair[0] in ids
+        and pair[1] == ids[pair[0]]
+    ):
+        raise TokenizerError(
+            "This must be a token and the id that it has in the vocabulary. Received: "
+            f"{json.dumps(pair)[:80]}.",
+            path=path,
+            tensor=f"post_processor.{name}",
+        )
+    return pair[0]
+
+
+def _merges(merges, path):
+    """Pairs of tokens, which files of before 2024 write with a space between."""
+    if not isinstance(merges, list):
+        raise TokenizerError("This must be a list.", path=path, tensor="model.merges")
+    pairs = [m.split(" ") if isinstance(m, str) else m for m in merges]
+    for rank, pair in enumerate(pairs):
+        if not isinstance(pair, list):
+            raise TokenizerError(
+                f"A merge must be two tokens. Received: {json.dumps(pair)[:80]}.",
+                path=path,
+                tensor=f"model.merges[{rank}]",
+            )
+    return list(map(tuple, pairs))

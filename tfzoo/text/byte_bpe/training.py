@@ -1,0 +1,60 @@
+"""Learning the merges of a byte-level BPE from text, the same ones every time.
+
+`tokenizers` merges the most frequent pair of neighbouring tokens until the vocabulary
+is full (Sennrich et al. 2016, https://arxiv.org/abs/1508.07909). All 256 bytes are
+tokens from the start, in the order of their characters, so equally frequent pairs are
+taken in the same order in every process.
+"""
+
+from tokenizers import Tokenizer, models, pre_tokenizers
+from tqdm import tqdm
+
+from tfzoo.errors import TokenizerError
+from tfzoo.text.byte_bpe.merge_table import NUM_BYTES
+from tfzoo.text.trainer_process import trained
+from tfzoo.text.training_text import passages, texts_of
+from tfzoo.text.training_words import LongWords
+
+
+def train_merges(source, *, vocabulary_size, num_special, min_frequency, progress):
+    """Pairs of tokens in the order of their ranks; see `ByteBPETokenizer.train`.
+
+    Args:
+        source: Iterable of texts, or of `pathlib.Path` of text files.
+        vocabulary_size: Number of bytes, merges and special tokens together.
+        num_special: Number of special tokens.
+        min_frequency: How often neighbours must occur to be merged.
+        progress: Whether progress bars are shown.
+    """
+    if vocabulary_size < NUM_BYTES + num_special:
+        raise TokenizerError(
+            f"vocabulary_size must be at least {NUM_BYTES + num_special}, for the "
+            "bytes and the special tokens. Received: "
+            f"vocabulary_size={vocabulary_size}."
+        )
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    trainer = {
+        "vocab_size": vocabulary_size - num_special,
+        "min_frequency": min_frequency,
+        "show_progress": progress,
+        "special_tokens": [],
+        "initial_alphabet": pre_tokenizers.ByteLevel.alphabet(),
+    }
+    texts = tqdm(
+        texts_of(source, join=passages), "words", disable=not progress, unit=" texts"
+    )
+    num_characters = 0
+
+    def counted():
+        nonlocal num_characters
+        for text in texts:
+            num_characters += len(text)
+            yield text
+
+    long_words = LongWords(tokenizer.pre_tokenizer.pre_tokenize_str)
+    result = trained(tokenizer, ("BpeTrainer", trainer), long_words.cut(counted()))
+    long_words.tell("cut")
+    if not num_characters:
+        raise TokenizerError("The text to learn merges from is empty.")
+    return [tuple(pair) for pair in result["model"]["merges"]]

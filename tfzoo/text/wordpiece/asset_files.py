@@ -1,0 +1,134 @@
+"""The files of a WordPiece tokenizer, as Hugging Face lays them out.
+
+`tokenizer.json` (vocabulary and options) or `vocab.txt` (a token per line, in the order
+of the ids); beside either, `tokenizer_config.json` has the last word on options and,
+with `special_tokens_map.json`, on the names of special tokens, as in `transformers`.
+"""
+
+import json
+
+from tfzoo.checkpoints.references import local_directory
+from tfzoo.errors import TokenizerError
+from tfzoo.text import keras_hub_files, tokenizer_files
+from tfzoo.text.tokenizer_files import CONFIG, IGNORES_OPTIONS, JSON, TOKENS
+from tfzoo.text.wordpiece import json_file
+
+_TEXT = "vocab.txt"
+_TEXTS = (_TEXT, keras_hub_files.VOCABULARY)
+_OPTIONS = {  # of tokenizer_config.json: our name, possible values
+    "do_lower_case": ("lowercase", (True, False)),
+    "strip_accents": ("strip_accents", (True, False, None)),
+    "tokenize_chinese_chars": ("split_cjk", (True, False)),
+}
+_LIKE_BERT = ("Bert", "DistilBert", "Electra", "MobileBert", "ConvBert", "LayoutLM")
+
+
+def read_preset(directory):
+    """What `WordPieceTokenizer` is constructed from, read from a directory.
+
+    Returns:
+        Dictionary of constructor arguments.
+
+    Raises:
+        TokenizerError: a file is missing, broken or not BERT's WordPiece.
+    """
+    directory = local_directory(directory, weights=False)
+    directory, config = keras_hub_files.vocabulary_and_config(directory)
+    config_path = directory / CONFIG
+    named = tokenizer_files.named_tokens(directory, config)
+    name = config.get("tokenizer_class")
+    if (directory / JSON).exists():
+        path, by_line = directory / JSON, False
+        arguments = json_file.read_json(path)
+        if name in IGNORES_OPTIONS:
+            config = {key: config[key] for key in config if key not in _OPTIONS}
+    elif texts := [n for n in _TEXTS if (directory / n).exists()]:
+        path, by_line = directory / texts[0], True
+        model = str(name or "BertTokenizer").removesuffix("Fast")
+        if model.removesuffix("Tokenizer") not in _LIKE_BERT:
+            raise TokenizerError(
+                f"The tokenizer must be BERT's WordPiece. Received: {name!r}.",
+                path=config_path,
+                tensor="tokenizer_class",
+            )
+        arguments = {"vocabulary": tokenizer_files.read_lines(path)}
+        added = tokenizer_files.added_tokens(directory, config, named)
+        json_file.read_added(added[0], arguments["vocabulary"], added[1])
+    else:
+        raise TokenizerError(
+            f"A tokenizer's directory must hold {JSON} or {_TEXT}.", path=directory
+        )
+    arguments.update(_options(config, config_path))
+    tokens = {TOKENS[theirs]: named[theirs] for theirs in TOKENS if named.get(theirs)}
+    arguments.update({ours: token["content"] for ours, token in tokens.items()})
+    unknown_token = arguments.get("unknown_token", "[UNK]")
+    check_vocabulary(arguments["vocabulary"], unknown_token, path, by_line=by_line)
+    return arguments
+
+
+def write_preset(tokenizer, directory, max_sequence_length=None):
+    """Writes the three files into an existing directory, and overwrites none."""
+    config = {"tokenizer_class": "BertTokenizer"}
+    for theirs, (ours, _) in _OPTIONS.items():
+        config[theirs] = getattr(tokenizer, ours)
+    for theirs, ours in TOKENS.items():
+        config[theirs] = getattr(tokenizer, ours)
+    if max_sequence_length is not None:
+        config["model_max_length"] = max_sequence_length
+    contents = {
+        JSON: json_file.to_json(tokenizer),
+        _TEXT: "\n".join(tokenizer.vocabulary),
+        CONFIG: json.dumps(config, indent=2, ensure_ascii=False),
+    }
+    tokenizer_files.write_files(directory, contents)
+
+
+def check_vocabulary(vocabulary, unknown_token, path=None, *, by_line=False):
+    """Raises `TokenizerError` unless these can be the tokens of ids 0, 1, 2, ...
+
+    Args:
+        vocabulary: Sequence of tokens.
+        unknown_token: The token that must be among them.
+        path: The file they come from.
+        by_line: Whether id i stands on line i + 1 of that file.
+    """
+
+    def error(rule, index=None):
+        line = index + 1 if by_line and index is not None else None
+        return TokenizerError(rule, path=path, line=line)
+
+    if not vocabulary:
+        raise error("The vocabulary must hold tokens. Received: none.")
+    ids = {}
+    for index, token in enumerate(vocabulary):
+        if not token or not _is_one_line(token):
+            raise error(
+                f"A token must be one line of text. Received: {token!r} with id "
+                f"{index}.",
+                index,
+            )
+        if ids.setdefault(token, index) != index:
+            raise error(
+                f"A token must have one id. Received: {token!r} with ids "
+                f"{ids[token]} and {index}.",
+                index,
+            )
+    if unknown_token not in ids:
+        raise error(f"The vocabulary must hold the unknown token {unknown_token}.")
+
+
+def _is_one_line(token):
+    try:
+        return not {10, 13}.intersection(token.encode("utf-8"))
+    except (AttributeError, UnicodeEncodeError):
+        return False
+
+
+def _options(config, path):
+    """Constructor arguments that tokenizer_config.json sets."""
+    arguments = {}
+    for theirs, (ours, allowed) in _OPTIONS.items():
+        if theirs in config:
+            json_file.check(config[theirs], allowed, path, theirs)
+            arguments[ours] = config[theirs]
+    return arguments

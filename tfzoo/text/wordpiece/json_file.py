@@ -1,0 +1,143 @@
+"""`tokenizer.json` of a WordPiece tokenizer, the format of `tokenizers`."""
+
+import json
+
+from tokenizers.pre_tokenizers import BertPreTokenizer
+from tokenizers.processors import TemplateProcessing
+
+from tfzoo import files
+from tfzoo.errors import TokenizerError
+from tfzoo.text import tokenizer_files
+from tfzoo.text.rust_engine import as_text
+from tfzoo.text.wordpiece.rust import MAX_WORD_LENGTH, PREFIX, rust_tokenizer
+
+_RULES = {  # fields of tokenizer.json: possible values
+    "model.type": ["WordPiece"],
+    "model.continuing_subword_prefix": [PREFIX],
+    "model.max_input_chars_per_word": [MAX_WORD_LENGTH],
+    "normalizer.type": ["BertNormalizer"],
+    "normalizer.clean_text": [True],
+    "normalizer.handle_chinese_chars": [True, False],
+    "normalizer.strip_accents": [True, False, None],
+    "normalizer.lowercase": [True, False],
+    "pre_tokenizer.type": ["BertPreTokenizer"],
+}
+
+
+def to_json(tokenizer):
+    """The content of the file for a `WordPieceTokenizer`."""
+    special = [tokenizer.vocabulary[index] for index in tokenizer.special_ids]
+    result = rust_tokenizer(tokenizer, special)
+    if tokenizer.cls_id is not None and tokenizer.sep_id is not None:
+        cls, sep = tokenizer.cls_token, tokenizer.sep_token
+        result.post_processor = TemplateProcessing(
+            single=f"{cls}:0 $A:0 {sep}:0",
+            pair=f"{cls}:0 $A:0 {sep}:0 $B:1 {sep}:1",
+            special_tokens=[(cls, tokenizer.cls_id), (sep, tokenizer.sep_id)],
+        )
+    return result.to_str(pretty=True)
+
+
+def read_json(path):
+    """What `WordPieceTokenizer` is constructed from, read from such a file.
+
+    Returns:
+        Dictionary of constructor arguments.
+
+    Raises:
+        TokenizerError: the file is broken or not BERT's WordPiece.
+    """
+    content = files.read_json(path, TokenizerError)
+    parts = tokenizer_files.parts(content, ["model", "normalizer", "pre_tokenizer"])
+    model, normalizer = parts["model"], parts["normalizer"]
+    if "max_input_chars_per_word" in model:
+        model.setdefault("type", "WordPiece")  # files of 2020 do not name it
+    for field, allowed in _RULES.items():
+        part, _, key = field.partition(".")
+        check(parts[part].get(key), allowed, path, field)
+    arguments = {
+        "vocabulary": _tokens(model.get("vocab"), path),
+        "lowercase": normalizer["lowercase"],
+        "strip_accents": normalizer["strip_accents"],
+        "split_cjk": normalizer["handle_chinese_chars"],
+        "unknown_token": str(model.get("unk_token")),
+        **_cls_and_sep(content.get("post_processor"), path),
+    }
+    read_added(content.get("added_tokens") or [], arguments["vocabulary"], path)
+    return arguments
+
+
+def check(value, allowed, path, field):
+    """Raises `TokenizerError` unless a JSON value is one that BERT's WordPiece has."""
+    tokenizer_files.check_field(value, allowed, path, field, "BERT's WordPiece")
+
+
+def read_added(added, vocabulary, path):
+    """Checks added tokens, which must be special; new ones end the vocabulary.
+
+    Args:
+        added: List of objects with `id`, `content` and `special`.
+        vocabulary: List of tokens, which grows.
+        path: The file they come from.
+    """
+    if not isinstance(added, list):
+        raise TokenizerError("This must be a list.", path=path, tensor="added_tokens")
+    for token in added:
+        token = token if isinstance(token, dict) else {"content": token}
+        index, content = token.get("id"), token.get("content")
+        if type(index) is int and index == len(vocabulary) and _is_no_word(content):
+            vocabulary.append(content)
+        if not (
+            type(index) is int
+            and 0 <= index < len(vocabulary)
+            and content == vocabulary[index]
+            and token.get("special") is True
+        ):
+            raise TokenizerError(
+                "An added token must be special and stand in the vocabulary with its "
+                "id, or follow its last one and hold punctuation. Received: "
+                f"{json.dumps(token)[:120]}.",
+                path=path,
+                tensor="added_tokens",
+                fix=tokenizer_files.NO_WORDS if token.get("special") is False else None,
+            )
+
+
+def _is_no_word(content):
+    """Whether it is text that stands in no text as one word."""
+    split = BertPreTokenizer().pre_tokenize_str
+    return isinstance(content, str) and len(split(as_text(content))) > 1
+
+
+def _tokens(ids, path):
+    """The tokens in the order of their ids, which must be 0, 1, 2, ..."""
+    tokenizer_files.check_ids(ids, path, "model.vocab")
+    tokens = sorted(ids, key=ids.get)
+    for index, token in enumerate(tokens):
+        if ids[token] != index:
+            raise TokenizerError(
+                f"Ids must be 0, 1, 2, ..., each once. Received: {ids[token]} for "
+                f"{token!r} where {index} is due.",
+                path=path,
+                tensor="model.vocab",
+            )
+    return tokens
+
+
+def _cls_and_sep(processor, path):
+    """Constructor arguments: the tokens around texts, which must stand as BERT's do."""
+    if processor is None:
+        return {}
+    if isinstance(processor, dict) and processor.get("type") == "BertProcessing":
+        pairs = (processor.get("cls"), processor.get("sep"))
+        tokens = [p[0] if isinstance(p, list) and p else None for p in pairs]
+    else:
+        tokens = tokenizer_files.around_texts(processor, 1, 1) or [None]
+    if not all(isinstance(token, str) for token in tokens):
+        raise TokenizerError(
+            "Texts must be joined as [CLS] a [SEP] b [SEP], b and its [SEP] as "
+            "segment 1.",
+            path=path,
+            tensor="post_processor",
+        )
+    return dict(zip(("cls_token", "sep_token"), tokens, strict=True))

@@ -1,0 +1,213 @@
+"""BERT's WordPiece tokenizer: text to ids and back.
+
+Text is cleaned, split at spaces, punctuation and ideographs, and every word is cut into
+the longest tokens that the vocabulary has, from left to right; "##" marks a token that
+continues a word. A word that cannot be cut so, or has over 100 characters, is [UNK].
+
+Source: Devlin et al. 2018, https://arxiv.org/abs/1810.04805, and its `tokenization.py`
+in the version of `tokenizers`; the vocabulary and the name WordPiece: Wu et al. 2016,
+section 4.1, https://arxiv.org/abs/1609.08144
+"""
+
+import keras
+import numpy as np
+
+from tfzoo.text.segments import Layout
+from tfzoo.text.tokenizer import AROUND_TEXTS, Tokenizer
+from tfzoo.text.wordpiece import asset_files, training
+from tfzoo.text.wordpiece.rust import (
+    PREFIX,
+    WordPieceRust,
+    after_another,
+    bert_normalizer,
+)
+
+
+@keras.saving.register_keras_serializable("tfzoo")
+class WordPieceTokenizer(Tokenizer):
+    """Text to WordPiece ids and back, by `tokenizers` or inside a TensorFlow graph.
+
+    Special tokens in a text are plain text. Bytes are read as UTF-8, what is invalid as
+    `decode("utf-8", "replace")` reads it.
+
+    Args:
+        vocabulary: Tokens in the order of their ids.
+        lowercase: Whether text is lowercased.
+        strip_accents: Whether accents are removed; None: if `lowercase`.
+        split_cjk: Whether every ideograph is a word by itself.
+        pad_token: Token that fills the end of a short text.
+        unknown_token: Token of a word that cannot be cut; must be in the vocabulary.
+        cls_token: Token before a text.
+        sep_token: Token after a text.
+        mask_token: Token of a masked word.
+
+    Attributes:
+        vocabulary: Tuple of tokens.
+        pad_id: Id of the pad token, None if the vocabulary lacks it. Likewise
+            `unknown_id`, `cls_id`, `sep_id`, `mask_id`.
+        special_ids: Tuple of those that are there.
+        special: bool (V,) True for these.
+        layout: How texts stand with special tokens: [CLS] a [SEP] b [SEP], b and what
+            follows it in segment 1.
+        continues: bool (V,) True for a token that continues a word.
+
+    Raises:
+        TokenizerError: the vocabulary is empty, lacks the unknown token, or a token
+            stands twice or is not one line of text.
+    """
+
+    def __init__(
+        self,
+        vocabulary,
+        *,
+        lowercase=True,
+        strip_accents=None,
+        split_cjk=True,
+        pad_token="[PAD]",
+        unknown_token="[UNK]",
+        cls_token="[CLS]",
+        sep_token="[SEP]",
+        mask_token="[MASK]",
+    ):
+        self.vocabulary = tuple(vocabulary)
+        asset_files.check_vocabulary(self.vocabulary, unknown_token)
+        self.lowercase, self.strip_accents = lowercase, strip_accents
+        self.split_cjk = split_cjk
+        ids = {token: index for index, token in enumerate(self.vocabulary)}
+        tokens = (pad_token, unknown_token, cls_token, sep_token, mask_token)
+        self._name_tokens(ids, dict(zip(AROUND_TEXTS, tokens, strict=True)))
+        special = [getattr(self, f"{name}_id") for name in AROUND_TEXTS]
+        self.special_ids = tuple(index for index in special if index is not None)
+        self.continues = np.array([t.startswith(PREFIX) for t in self.vocabulary])
+        self._engine, self._graph = WordPieceRust(self), None
+
+    @classmethod
+    def train(
+        cls,
+        source,
+        *,
+        vocabulary_size,
+        lowercase=True,
+        strip_accents=None,
+        split_cjk=True,
+        min_frequency=2,
+        alphabet_size=1000,
+        progress=True,
+    ):
+        """A tokenizer whose vocabulary is learned from text, always the same one.
+
+        The special tokens get the ids 0 to 4, in the order [PAD], [UNK], [CLS], [SEP],
+        [MASK]; then come the characters, then what merging frequent neighbours makes.
+
+        Args:
+            source: Iterable of texts, or list of `pathlib.Path` of text files (UTF-8;
+                gzip if their name ends in .gz).
+            vocabulary_size: Number of tokens; fewer if the text does not give them.
+            lowercase: As for the constructor, likewise the next two.
+            strip_accents: None: if `lowercase`.
+            split_cjk: Whether every ideograph is a word by itself.
+            min_frequency: How often neighbours must occur to be merged.
+            alphabet_size: How many characters are kept, the most frequent ones.
+            progress: Whether progress bars are shown.
+
+        Raises:
+            TokenizerError: a file cannot be read, the text is empty, or
+                `vocabulary_size` is smaller than special tokens and characters.
+        """
+        vocabulary = training.train_vocabulary(
+            source,
+            bert_normalizer(lowercase, strip_accents, split_cjk),
+            vocabulary_size=vocabulary_size,
+            min_frequency=min_frequency,
+            alphabet_size=alphabet_size,
+            progress=progress,
+        )
+        return cls(
+            vocabulary,
+            lowercase=lowercase,
+            strip_accents=strip_accents,
+            split_cjk=split_cjk,
+        )
+
+    @classmethod
+    def from_preset(cls, directory):
+        """Reads tokenizer.json, else vocab.txt, and tokenizer_config.json if there.
+
+        Raises:
+            TokenizerError: a file is missing, broken or not BERT's WordPiece.
+        """
+        return cls(**asset_files.read_preset(directory))
+
+    def save_to_preset(self, directory, *, max_sequence_length=None):
+        """Writes tokenizer.json, vocab.txt and tokenizer_config.json.
+
+        Args:
+            directory: An existing directory, where none of these files stands.
+            max_sequence_length: The longest text in tokens that the model reads, which
+                `transformers` wants to know.
+
+        Raises:
+            OutputError: one of the files stands there, or cannot be written.
+        """
+        asset_files.write_preset(self, directory, max_sequence_length)
+
+    def get_config(self):
+        """Constructor arguments."""
+        tokens = [f"{name}_token" for name in AROUND_TEXTS]
+        names = ["lowercase", "strip_accents", "split_cjk", *tokens]
+        config = {name: getattr(self, name) for name in names}
+        return {"vocabulary": list(self.vocabulary), **config}
+
+    @property
+    def description(self):
+        """What a model card says of it."""
+        case = "uncased" if self.lowercase else "cased"
+        return f"WordPiece, {self.vocabulary_size} tokens, {case}"
+
+    @property
+    def graph(self):
+        """The same tokenizer in TensorFlow operations, a `WordPieceGraph`."""
+        if self._graph is None:
+            from tfzoo.text.wordpiece.graph import WordPieceGraph
+
+            self._graph = WordPieceGraph(self)
+        return self._graph
+
+    @property
+    def layout(self):
+        """The `Layout` of texts; a `TokenizerError` names a token that it lacks."""
+        return Layout(self.required_id("cls"), self.required_id("sep"))
+
+    def token_text(self, index):
+        """How a token reads by itself, which is as it stands in the vocabulary."""
+        return self.id_to_token(index)
+
+    def tokenize(self, text):
+        """Ids without special tokens.
+
+        Args:
+            text: A text (str or bytes), or an iterable of texts.
+
+        Returns:
+            List of ids, or list of such lists.
+        """
+        if isinstance(text, str | bytes):
+            return next(self._engine.tokenize([text]))
+        return list(self._engine.tokenize(text))
+
+    def detokenize(self, ids):
+        """Text of ids: words with a space between, without padding, [CLS] and [SEP].
+
+        Args:
+            ids: Ids of one text, or an iterable of such; lists or arrays.
+
+        Returns:
+            A text, or a list of texts.
+        """
+        ids = list(ids)
+        if ids and np.ndim(ids[0]):
+            return [self.detokenize(row) for row in ids]
+        left_out = {self.pad_id, self.cls_id, self.sep_id}
+        tokens = [self.id_to_token(index) for index in ids if index not in left_out]
+        later = [after_another(token) for token in tokens[1:]]
+        return "".join([*tokens[:1], *later])
