@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from tfzoo.families import BertEncoder
 from tfzoo.tasks import MaskedLM, QuestionAnswerer, from_preset
-from tfzoo.tasks.answering.answers import likeliest_spans
+from tfzoo.tasks.answering.spans import NO_ANSWER, likeliest_spans, window_spans
 
 ANIMALS = ["cat", "dog", "zebra", "bird"]
 
@@ -115,12 +115,22 @@ def brute_force(row, offset, count, max_answer_length):
     return sorted(spans, reverse=True), start, end
 
 
+def spans_of(rows, places, *, top_k, max_answer_length, unanswerable):
+    """(Probability, first token, last token) of the spans of one question."""
+    offset, first, count = np.array(places, np.int32).T
+    where = dict(offset=offset, first=first, count=count, question=first * 0)
+    options = dict(top_k=top_k, max_answer_length=max_answer_length)
+    parts = window_spans(np.stack(rows), where, **options)
+    found = likeliest_spans(parts, where, 1, unanswerable=unanswerable, **options)
+    return [*zip(*(x.to_list()[0] for x in found), strict=True)]
+
+
 def test_the_likeliest_spans_of_a_window_are_those_of_the_pipeline():
     rng = np.random.default_rng(0)
     for _ in range(20):
         row = rng.normal(size=(14, 2)).astype(np.float32) * 3
         expected, _, _ = brute_force(row, 4, 9, 3)
-        found = likeliest_spans(
+        found = spans_of(
             [row], [(4, 0, 9)], top_k=7, max_answer_length=3, unanswerable=False
         )
         assert len(found) == 7
@@ -132,9 +142,7 @@ def test_windows_compete_by_their_logits_and_overlaps_count_once():
     rng = np.random.default_rng(1)
     rows = [rng.normal(size=(9, 2)) * 2 for _ in range(3)]
     places = [(2, 0, 6), (2, 4, 6), (2, 8, 4)]
-    found = likeliest_spans(
-        rows, places, top_k=100, max_answer_length=3, unanswerable=False
-    )
+    found = spans_of(rows, places, top_k=100, max_answer_length=3, unanswerable=False)
     best = {}
     for row, (offset, first, count) in zip(rows, places, strict=True):
         for i in range(count):
@@ -157,10 +165,10 @@ def test_no_answer_competes_with_the_least_of_its_logits():
         rows[1][3] = logit
         places = [(2, 0, 3), (2, 4, 3)]
         both = dict(top_k=2, max_answer_length=2, unanswerable=True)
-        best = likeliest_spans(rows, places, **both)
-        assert best[0][1:] == ((None, None) if logit < 1 else expected)
-        without = likeliest_spans(rows, places, **(both | {"unanswerable": False}))
-        assert all(span[1] is not None for span in without)
+        best = spans_of(rows, places, **both)
+        assert best[0][1:] == ((NO_ANSWER,) * 2 if logit < 1 else expected)
+        without = spans_of(rows, places, **(both | {"unanswerable": False}))
+        assert all(span[1] != NO_ANSWER for span in without)
 
 
 @pytest.mark.slow

@@ -64,3 +64,15 @@ class RowPerText:
 
     def _nothing(self):
         return np.zeros((0, self.num_outputs), np.float32)
+
+
+def as_rows(rows, width, fill=np.nan):
+    """Arrays (n, width) of different n as one (N, largest n, width), `fill` after them.
+
+    float32.
+    """
+    longest = max(map(len, rows), default=0)
+    result = np.full((len(rows), longest, width), fill, np.float32)
+    for place, row in zip(result, rows, strict=True):
+        place[: len(row)] = row
+    return result

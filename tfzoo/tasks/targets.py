@@ -14,7 +14,6 @@ from tfzoo.tasks.inputs import array_of, is_missing, values_of
 from tfzoo.tasks.numeric import numbers_of
 
 TASKS = ("classification", "multi_label", "regression")
-THRESHOLD = 0.5  # of a probability, from which on a label of several is given
 NOT_LEARNED = (-1, -100)  # targets of words that count for nothing
 
 
@@ -257,21 +256,6 @@ class Targets:
                     f"Received: {names[:20]}"
                 )
         return y
-
-    def answer(self, logits):
-        """The answer to one text, a dict, out of its logits (C,)."""
-        if self.task == "regression":
-            return {"score": float(logits[0])}
-        logits = logits.astype(np.float64)
-        if self.task == "multi_label":
-            probabilities = 1.0 / (1.0 + np.exp(-logits))
-            scores = dict(zip(self.labels, map(float, probabilities), strict=True))
-            given = [label for label, score in scores.items() if score >= THRESHOLD]
-            return {"labels": given, "scores": scores}
-        exponentials = np.exp(logits - logits.max())
-        best = int(logits.argmax())
-        score = float(exponentials[best] / exponentials.sum())
-        return {"label": self.labels[best], "score": score}
 
 
 def label_names(task, labels):

@@ -1,7 +1,4 @@
-"""Questions and answers as users write them, and the likeliest spans of a context.
-
-Shapes: W windows, S tokens, T tokens of a context, K most tokens of an answer.
-"""
+"""Questions and answers as users write them."""
 
 import itertools
 from collections.abc import Iterable, Iterator, Mapping
@@ -236,60 +233,3 @@ def _start_and_text(start, text, row):
             f"{row}"
         )
     return int(start), _text(text)
-
-
-def likeliest_spans(logits, windows, *, top_k, max_answer_length, unanswerable):
-    """The likeliest spans of one context over all its windows.
-
-    The probability of a span is that of its start times that of its end; both are
-    shared out among the tokens of the context, and the first token, in all windows.
-
-    Args:
-        logits: List of (S, 2) of the windows.
-        windows: List of (offset, first, count) of each, as of `Windows`.
-        top_k: Number of spans.
-        max_answer_length: Most tokens K of a span.
-        unanswerable: Whether no answer, whose logit is the least of all windows, is
-            among the results.
-
-    Returns:
-        List of at most `top_k` (probability, first token, last token), the likeliest
-        first; the tokens are numbers in the context, or None for no answer.
-
-    Source: google-research/bert run_squad.py, `write_predictions`
-    """
-    scores, parts, nothing = {}, [], np.inf
-    for row, (offset, first, count) in zip(logits, windows, strict=True):
-        row = row.astype(np.float64)
-        context = row[offset : offset + count]
-        parts += [row[:1], context]
-        nothing = min(nothing, row[0].sum())
-        for score, start, end in _best(*context.T, top_k, max_answer_length):
-            key = (first + start, first + end)
-            scores[key] = max(score, scores.get(key, -np.inf))
-    if unanswerable:
-        scores[None, None] = nothing
-    whole = _log_sum_exp(np.concatenate(parts)).sum()
-    best = sorted(scores.items(), key=lambda item: -item[1])[:top_k]
-    return [(float(np.exp(score - whole)), *span) for span, score in best]
-
-
-def _best(starts, ends, top_k, max_answer_length):
-    """The `top_k` best (sum of logits, start, end) with start <= end < start + K."""
-    if not len(starts):
-        return []
-    after = np.full(max_answer_length - 1, -np.inf)
-    ends = np.lib.stride_tricks.sliding_window_view(
-        np.concatenate([ends, after]), max_answer_length
-    )
-    sums = (starts[:, None] + ends).ravel()
-    top_k = min(top_k, sums.size)
-    found = np.argpartition(-sums, top_k - 1)[:top_k]
-    first, more = np.divmod(found, max_answer_length)
-    spans = zip(sums[found], first, first + more, strict=True)
-    return [span for span in spans if span[0] > -np.inf]
-
-
-def _log_sum_exp(x):
-    largest = x.max(axis=0)
-    return largest + np.log(np.exp(x - largest).sum(axis=0))

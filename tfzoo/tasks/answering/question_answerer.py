@@ -17,20 +17,21 @@ from tfzoo.layers.keywords import known_keywords
 from tfzoo.tasks.answering.answers import (
     accepted_answers,
     gathered_questions,
-    likeliest_spans,
     raw_questions,
 )
 from tfzoo.tasks.answering.served_answers import question_answerer_signatures
+from tfzoo.tasks.answering.spans import NO_ANSWER, likeliest_spans, window_spans
 from tfzoo.tasks.encoder_task import EncoderTask
 from tfzoo.tasks.feeding import BATCH_SIZE, refuse_steps
 from tfzoo.tasks.numeric import example_weights, whole_targets
+from tfzoo.tasks.predicting import as_rows
 from tfzoo.tasks.stored_arguments import stored_task_arguments
-from tfzoo.tasks.tagging.tags import as_rows
 from tfzoo.tasks.token_outputs import token_outputs
 from tfzoo.training.answers import AnswerSpanLoss, AnswerSpanMetrics, exact_match_and_f1
 
 MAX_QUESTION_LENGTH = 64  # in tokens; google-research/bert run_squad.py
 STRIDE = 128
+WINDOWS_AT_ONCE = 64  # whose spans are compared at once
 _NEVER = -1e9  # logit of padding
 
 
@@ -313,29 +314,45 @@ class QuestionAnswerer(EncoderTask):
 
     def _answers(self, questions, top_k, batch_size):
         """For each of `Questions` a list of at most `top_k` answers, at least one."""
+        if not questions.contexts:
+            return []
         windows = self._windows(questions)
         logits = self.outputs_of_rows(windows.encoded, batch_size=batch_size)
-        bounds = np.searchsorted(windows.question, range(len(questions.contexts) + 1))
-        places = np.stack([windows.offset, windows.first, windows.count], axis=1)
-        answers = []
-        for number, context in enumerate(questions.contexts):
-            own = slice(bounds[number], bounds[number + 1])
-            spans = likeliest_spans(
-                logits[own],
-                places[own],
-                top_k=top_k,
-                max_answer_length=self.max_answer_length,
-                unanswerable=self.unanswerable,
+        where = {
+            name: getattr(windows, name).astype(np.int32)
+            for name in ("question", "offset", "first", "count")
+        }
+        options = dict(top_k=top_k, max_answer_length=self.max_answer_length)
+        parts = []
+        for start in range(0, len(logits), WINDOWS_AT_ONCE):
+            part = slice(start, start + WINDOWS_AT_ONCE)
+            rows = as_rows(logits[part], 2, fill=0.0).astype(np.float64)
+            there = {name: values[part] for name, values in where.items()}
+            parts.append(window_spans(rows, there, **options))
+        spans = {name: tf.concat([p[name] for p in parts], 0) for name in parts[0]}
+        found = likeliest_spans(
+            spans,
+            where,
+            len(questions.contexts),
+            unanswerable=self.unanswerable,
+            **options,
+        )
+        rows = zip(*(x.to_list() for x in found), strict=True)
+        nowhere = ([0.0], [NO_ANSWER], [NO_ANSWER])
+        return [
+            [
+                _answer(context, tokens, *span)
+                for span in zip(*(row if row[0] else nowhere), strict=True)
+            ]
+            for context, tokens, row in zip(
+                questions.contexts, windows.contexts, rows, strict=True
             )
-            tokens = windows.contexts[number]
-            found = [_answer(context, tokens, *span) for span in spans]
-            answers.append(found or [_answer(context, tokens, 0.0, None, None)])
-        return answers
+        ]
 
 
 def _answer(context, tokens, score, first, last):
-    """The dict of a span of tokens, or of no answer where they are None."""
-    if first is None:
+    """The dict of a span of tokens, or of no answer."""
+    if first == NO_ANSWER:
         return {"answer": "", "score": score, "start": 0, "end": 0}
     start, end = int(tokens.starts[first]), int(tokens.ends[last])
     return {"answer": context[start:end], "score": score, "start": start, "end": end}

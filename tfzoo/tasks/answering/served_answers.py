@@ -11,8 +11,7 @@ from tfzoo.serving.passages import passages
 from tfzoo.serving.request_rows import of_one_size
 from tfzoo.serving.signatures import STRINGS, dense_inputs, strings_and_ids, traced
 from tfzoo.serving.text_parts import text_in_parts
-
-_NEVER = -1e9  # the logit of what cannot be
+from tfzoo.tasks.answering.spans import NO_ANSWER, likeliest_spans, window_spans
 
 
 def question_answerer_signatures(
@@ -76,16 +75,25 @@ def question_answerer_signatures(
         places = tokenizer.graph.places_in_bounds(texts["context"])
         inputs, where = windows(texts["question"], places["token_ids"])
 
+        options = dict(top_k=1, max_answer_length=max_answer_length)
+
         def best_of(logits, rows):
             there = {name: tf.gather(value, rows) for name, value in where.items()}
-            return _window_spans(logits, there, max_answer_length)
+            return window_spans(logits, there, **options)
 
         with tf.device(None):  # only texts are bound to the CPU
             lengths = tf.reduce_sum(inputs["padding_mask"], axis=1)
             spans = padded(inputs, best_of, lengths)
         num_questions = tf.size(texts["question"])
-        best = _best_spans(spans, where, num_questions, max_answer_length, unanswerable)
-        return _answer(texts["context"], places, *best)
+        found = likeliest_spans(
+            spans, where, num_questions, unanswerable=unanswerable, **options
+        )
+        shape = [num_questions, 1]
+        score, *best = (
+            tf.squeeze(x.to_tensor(default, shape), 1)
+            for x, default in zip(found, (0.0, NO_ANSWER, NO_ANSWER), strict=True)
+        )
+        return _answer(texts["context"], places, score, *best)
 
     @traced(question=STRINGS, context=STRINGS)
     def serving_default(question, context):
@@ -157,69 +165,6 @@ class _Windows:
             ),
         }
         return dense_inputs(ids, self._tokenizer.required_id("pad")), where
-
-
-def _window_spans(logits, where, max_answer_length):
-    """What the best span of each question needs to know of some windows (W,).
-
-    The sum `score` of the logits of a window's best span and its `place`, start times
-    the most tokens plus length; `nothing`, the logit of no answer; and of the logits of
-    start and of end (W, 2) the `largest`, and the `sum` of exponentials relative to it.
-    """
-    position = tf.range(tf.shape(logits)[1])
-    columns = position - where["offset"][:, tf.newaxis]
-    in_context = (columns >= 0) & (columns < where["count"][:, tf.newaxis])
-    may_count = in_context | (position == 0)
-    counted = tf.where(may_count[..., tf.newaxis], logits, _NEVER)
-    largest = tf.reduce_max(counted, axis=1)
-    starts, ends = tf.unstack(
-        tf.where(in_context[..., tf.newaxis], logits, 2 * _NEVER), axis=-1
-    )
-    after = tf.fill([tf.shape(ends)[0], max_answer_length - 1], 2 * _NEVER)
-    ends = tf.signal.frame(tf.concat([ends, after], 1), max_answer_length, 1)
-    sums = tf.reshape(starts[..., tf.newaxis] + ends, [tf.shape(logits)[0], -1])
-    return {
-        "score": tf.reduce_max(sums, axis=1),
-        "place": tf.argmax(sums, axis=1, output_type=tf.int32),
-        "nothing": tf.reduce_sum(logits[:, 0], axis=-1),
-        "largest": largest,
-        "sum": tf.reduce_sum(tf.exp(counted - largest[:, tf.newaxis]), axis=1),
-    }
-
-
-def _best_spans(spans, where, num_questions, max_answer_length, unanswerable):
-    """Probability, first and last token in the context of the best span: (B,) each.
-
-    They are those of `answers.py`. The tokens are -1 where there is none.
-    """
-    question, score = where["question"], spans["score"]
-    whole = _log_sum_exp(spans["largest"], spans["sum"], question, num_questions)
-    best = tf.math.unsorted_segment_max(score, question, num_questions)
-    is_best = tf.equal(score, tf.gather(best, question))
-    window = tf.where(is_best, tf.range(tf.size(score)), tf.size(score))
-    window = tf.math.unsorted_segment_min(window, question, num_questions)
-    place, offset, first = (
-        tf.gather(x, window) for x in (spans["place"], where["offset"], where["first"])
-    )
-    start = first - offset + place // max_answer_length
-    end = start + place % max_answer_length
-    exists = best > _NEVER
-    if unanswerable:
-        nothing = tf.math.unsorted_segment_min(
-            spans["nothing"], question, num_questions
-        )
-        exists &= best >= nothing
-        best = tf.maximum(best, nothing)
-    score = tf.exp(best - whole)
-    return score, tf.where(exists, start, -1), tf.where(exists, end, -1)
-
-
-def _log_sum_exp(largest, sums, question, num_questions):
-    """Sum over start and end of the logarithm of the sum over all tokens: (B,)."""
-    most = tf.math.unsorted_segment_max(largest, question, num_questions)
-    sums = sums * tf.exp(largest - tf.gather(most, question))
-    sums = tf.math.unsorted_segment_sum(sums, question, num_questions)
-    return tf.reduce_sum(tf.math.log(sums) + most, axis=-1)
 
 
 def _answer(context, places, score, first, last):

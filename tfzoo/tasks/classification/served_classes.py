@@ -17,6 +17,7 @@ from tfzoo.serving.signatures import (
     traced,
 )
 from tfzoo.serving.warmup import warmup_requests
+from tfzoo.tasks.classification.answers import ANSWERS
 
 
 def classifier_signatures(
@@ -67,13 +68,8 @@ def classifier_signatures(
     Raises:
         TokenizerError: the vocabulary lacks a special token that is needed.
     """
-    answers = {
-        "classification": _classification,
-        "multi_label": _multi_label,
-        "regression": _regression,
-    }
-    if task not in answers:
-        raise ValueError(f"task must be one of {sorted(answers)}. Received: {task!r}")
+    if task not in ANSWERS:
+        raise ValueError(f"task must be one of {sorted(ANSWERS)}. Received: {task!r}")
     if (labels is None) != (task == "regression"):
         raise ValueError(
             "labels must be given for classification and multi_label, and only then. "
@@ -93,15 +89,15 @@ def classifier_signatures(
         texts = of_one_size(texts)
         return logits_of(padded, encoded(tokenizer, texts, max_sequence_length))
 
-    answer, answer_examples, method = answers[task](labels)
+    answer = ANSWERS[task]
 
     @traced(**dict.fromkeys(names, STRINGS))
     def serving_default(**texts):
-        return answer(logits_of_text(**texts))
+        return _named(answer(logits_of_text(**texts)), labels)
 
     @traced(inputs=STRINGS)
     def examples(inputs):
-        return answer_examples(logits_of_text(**parsed(inputs, names)))
+        return _of_examples(answer(logits_of_text(**parsed(inputs, names))), labels)
 
     functions = {
         "serving_default": serving_default,
@@ -116,7 +112,7 @@ def classifier_signatures(
     methods = {
         "serving_default": "predict",
         "token_ids": "predict",
-        "examples": method,
+        "examples": "classify" if labels else "regress",
     }
     return ServedModel(
         functions=functions,
@@ -126,44 +122,20 @@ def classifier_signatures(
     )
 
 
-def _classification(labels):
-    def answer(logits):
-        probabilities = tf.nn.softmax(logits)
+def _named(answer, labels):
+    """The answer of a signature: the likeliest class by its name."""
+    if "index" in answer:
         with tf.device("/CPU:0"):
-            label = tf.gather(tf.constant(labels), tf.argmax(logits, axis=-1))
-        return {
-            "label": label,
-            "score": tf.reduce_max(probabilities, axis=-1),
-            "probabilities": probabilities,
-        }
-
-    def answer_examples(logits):
-        return _classes(labels, tf.nn.softmax(logits))
-
-    return answer, answer_examples, "classify"
+            label = tf.gather(tf.constant(labels), answer.pop("index"))
+        return {"label": label, **answer}
+    return answer
 
 
-def _multi_label(labels):
-    def answer(logits):
-        return {"probabilities": tf.sigmoid(logits)}
-
-    def answer_examples(logits):
-        return _classes(labels, tf.sigmoid(logits))
-
-    return answer, answer_examples, "classify"
-
-
-def _regression(labels):
-    def answer(logits):
-        return {"score": logits[:, 0]}
-
-    def answer_examples(logits):
-        return {"outputs": logits[:, :1]}
-
-    return answer, answer_examples, "regress"
-
-
-def _classes(labels, scores):
+def _of_examples(answer, labels):
+    """The same for TF Serving's Classify or Regress."""
+    if labels is None:
+        return {"outputs": answer["score"][:, tf.newaxis]}
+    scores = answer["probabilities"]
     with tf.device("/CPU:0"):
         rows = tf.shape(scores)[0]
         classes = tf.tile(tf.constant([labels]), [rows, 1])

@@ -16,6 +16,7 @@ from tfzoo.families import BACKBONES
 from tfzoo.layers import ClassificationHead
 from tfzoo.layers.keywords import known_keywords
 from tfzoo.tasks.checks import weights_in_graph
+from tfzoo.tasks.classification.answers import named_answers
 from tfzoo.tasks.classification.served_classes import classifier_signatures
 from tfzoo.tasks.classifier_config import (
     PROBLEM_TYPES,
@@ -323,7 +324,7 @@ class TextClassifier(RowPerText, EncoderTask):
         if text_pairs is not None:
             pairs, _ = texts_or_one(text_pairs, "text_pairs")
         logits = self.predict(Texts(texts, pairs), batch_size=batch_size, verbose=0)
-        answers = [self.targets.answer(row) for row in logits]
+        answers = named_answers(logits.astype(np.float64), self.task, self.labels)
         return answers[0] if is_one else answers
 
 

@@ -18,6 +18,19 @@ from tfzoo.tasks.inputs import text_of, texts_or_one
 MOST_LOGITS = 2**25  # of a batch: 128 MB
 
 
+def likeliest_words(logits, vocabulary_size, top_k):
+    """Logits (B, M, V) -> the largest probabilities and their ids, (B, M, K) each.
+
+    For Python and for served graphs.
+
+    Args:
+        logits: Floating point.
+        vocabulary_size: Of the tokenizer: ids beyond it have no string.
+        top_k: K.
+    """
+    return tf.math.top_k(tf.nn.softmax(logits)[..., :vocabulary_size], top_k)
+
+
 class GapFilling:
     """Adds `fill_mask` to a task whose model scores the words at `mask_positions`."""
 
@@ -87,10 +100,8 @@ class GapFilling:
         for row, (_, gaps) in zip(positions, rows, strict=True):
             row[: len(gaps)] = gaps
         logits = self.outputs_of({**inputs, "mask_positions": positions})
-        # Ids beyond the tokenizer's vocabulary have no string.
-        scores = tf.nn.softmax(logits)[..., : self.tokenizer.vocabulary_size]
-        scores, best = tf.math.top_k(scores, top_k)
-        return scores.numpy(), best.numpy()
+        scores, ids = likeliest_words(logits, self.tokenizer.vocabulary_size, top_k)
+        return scores.numpy(), ids.numpy()
 
     def _words(self, row, scores, ids):
         if not np.isfinite(scores).all():

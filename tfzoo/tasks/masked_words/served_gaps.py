@@ -7,6 +7,7 @@ import tensorflow as tf
 
 from tfzoo.serving.core import PaddedCore, of_width
 from tfzoo.serving.signatures import STRINGS, encoded, strings_and_ids, traced
+from tfzoo.tasks.masked_words.gap_filling import likeliest_words
 
 
 def masked_lm_signatures(
@@ -80,9 +81,7 @@ def masked_lm_signatures(
             width = tf.shape(positions)[1]
 
         def likeliest(logits, rows):
-            # Ids beyond the tokenizer's vocabulary have no string.
-            probabilities = tf.nn.softmax(logits)[..., : len(words)]
-            scores, ids = tf.math.top_k(probabilities, top_k)
+            scores, ids = likeliest_words(logits, len(words), top_k)
             return {"ids": of_width(ids, width), "scores": of_width(scores, width)}
 
         best = padded(

@@ -9,6 +9,7 @@ from tfzoo.serving.core import PaddedCore
 from tfzoo.serving.passages import passages
 from tfzoo.serving.signatures import STRINGS, dense_inputs, strings_and_ids, traced
 from tfzoo.serving.text_parts import flat_rows, ragged_rows, text_in_parts
+from tfzoo.tasks.tagging.tags import likeliest_labels
 from tfzoo.text.tokenizer import WHITE_SPACE
 
 
@@ -86,11 +87,8 @@ def token_classifier_signatures(
 
         def label(logits, rows):
             places = tf.minimum(tf.gather(columns, rows), tf.shape(logits)[1] - 1)
-            probabilities = tf.nn.softmax(tf.gather(logits, places, batch_dims=1))
-            return {
-                "labels": tf.argmax(probabilities, axis=-1, output_type=tf.int32),
-                "scores": tf.reduce_max(probabilities, axis=-1),
-            }
+            indices, scores = likeliest_labels(tf.gather(logits, places, batch_dims=1))
+            return {"labels": indices, "scores": scores}
 
         lengths = tf.reduce_sum(inputs["padding_mask"], axis=1)
         found = padded(inputs, label, lengths)

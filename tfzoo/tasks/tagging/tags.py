@@ -6,6 +6,7 @@ Shapes: N texts, S tokens, W words, C labels.
 import re
 
 import numpy as np
+import tensorflow as tf
 
 from tfzoo.text.tokenizer import WHITE_SPACE
 from tfzoo.training.entities import OUTSIDE, entity_spans
@@ -13,13 +14,27 @@ from tfzoo.training.entities import OUTSIDE, entity_spans
 _SPACES = re.compile(f"{WHITE_SPACE}*")
 
 
-def as_rows(rows, width):
-    """Arrays (n, width) of different n as one (N, largest n, width), NaN after them."""
-    longest = max(map(len, rows), default=0)
-    result = np.full((len(rows), longest, width), np.nan, np.float32)
-    for place, row in zip(result, rows, strict=True):
-        place[: len(row)] = row
-    return result
+def likeliest_labels(logits):
+    """Logits (..., C) -> indices of the likeliest labels, int32; their probabilities.
+
+    For Python and for served graphs.
+    """
+    probabilities = tf.nn.softmax(logits)
+    indices = tf.argmax(probabilities, axis=-1, output_type=tf.int32)
+    return indices, tf.reduce_max(probabilities, axis=-1)
+
+
+def _labelled(logits, labels):
+    """`label` and `score` of each row of logits (N, C); None and 0 of NaN."""
+    found = likeliest_labels(logits.astype(np.float64))
+    rows = zip(*(x.numpy() for x in found), strict=True)
+    unread = np.isnan(logits).any(axis=-1)
+    return [
+        {"label": None, "score": 0.0}
+        if missing
+        else {"label": labels[index], "score": float(score)}
+        for (index, score), missing in zip(rows, unread, strict=True)
+    ]
 
 
 def tagged_text(text, encoding, logits, labels):
@@ -36,12 +51,12 @@ def tagged_text(text, encoding, logits, labels):
     if isinstance(text, bytes):
         text = text.decode("utf-8", "replace")
     words, before = [], None
+    found = _labelled(logits, labels)
     for token, word in enumerate(encoding.word_ids):
         if word is not None:
             start, end = encoding.offsets[token]
             if word != before:
-                label, score = _likeliest(logits[token], labels)
-                words.append(dict(label=label, score=score, start=start, end=end))
+                words.append({**found[token], "start": start, "end": end})
             words[-1]["end"] = end
         before = word
     for word in words:
@@ -58,22 +73,13 @@ def tagged_words(words, logits, labels):
         logits: (W, C), NaN of a word that was not read.
         labels: Names of the C labels.
     """
-    places = range(len(words))
     tagged = [
-        dict(zip(("label", "score"), _likeliest(row, labels), strict=True))
-        | dict(start=i, end=i + 1, word=word)
-        for i, row, word in zip(places, logits, words, strict=True)
+        {**found, "start": i, "end": i + 1, "word": word}
+        for i, (found, word) in enumerate(
+            zip(_labelled(logits, labels), words, strict=True)
+        )
     ]
     return _answer(tagged, labels, lambda start, end: " ".join(words[start:end]))
-
-
-def _likeliest(logits, labels):
-    """The likeliest label and its probability; (None, 0) of NaN."""
-    if np.isnan(logits).any():
-        return None, 0.0
-    exponentials = np.exp(logits.astype(np.float64) - logits.max())
-    best = int(logits.argmax())
-    return labels[best], float(exponentials[best] / exponentials.sum())
 
 
 def _answer(words, labels, text_of):

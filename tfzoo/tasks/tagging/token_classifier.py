@@ -24,13 +24,14 @@ from tfzoo.tasks.encoder_task import EncoderTask
 from tfzoo.tasks.feeding import BATCH_SIZE, made_by_a_task, refuse_steps
 from tfzoo.tasks.inputs import texts_of, values_of
 from tfzoo.tasks.numeric import example_weights
+from tfzoo.tasks.predicting import as_rows
 from tfzoo.tasks.tagging.sentences import (
     raw_sentences,
     raw_word_batches,
     without_targets,
 )
 from tfzoo.tasks.tagging.served_tags import token_classifier_signatures
-from tfzoo.tasks.tagging.tags import as_rows, tagged_text, tagged_words
+from tfzoo.tasks.tagging.tags import tagged_text, tagged_words
 from tfzoo.tasks.targets import Targets, listed
 from tfzoo.tasks.token_outputs import token_outputs
 from tfzoo.text.segments import EncodedBatch

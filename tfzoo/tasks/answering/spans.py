@@ -1,0 +1,122 @@
+"""The likeliest spans of contexts that were read in windows, in TensorFlow operations.
+
+The probability of a span is that of its start times that of its end; both are shared
+out among the tokens of the context, and the first token, in all windows.
+
+Shapes: B questions, W windows, S tokens, K spans of a question, L most tokens of one.
+
+Source: google-research/bert run_squad.py, `write_predictions`
+"""
+
+import tensorflow as tf
+
+_NEVER = -1e9  # the logit of what cannot be
+NO_ANSWER = -1  # the token where the answer is that there is none
+
+
+def window_spans(logits, where, *, top_k, max_answer_length):
+    """What the likeliest spans of each question need to know of some windows.
+
+    Args:
+        logits: Of start and end, floating point (W, S, 2).
+        where: Dict of int32 (W,): `offset`, the token of the window with which the
+            context begins, and `count`, how many tokens of it the window has.
+        top_k: Most spans K of a question.
+        max_answer_length: L.
+
+    Returns:
+        Dict of, for each window, the sums `score` (W, K) of the logits of its best
+        spans and their `place`, start in the window times L plus length less 1;
+        `nothing` (W,), the logit of no answer; and, of the logits of start and of end,
+        the `largest` (W, 2) and the `sum` of exponentials relative to it.
+    """
+    position = tf.range(tf.shape(logits)[1])
+    columns = position - where["offset"][:, tf.newaxis]
+    in_context = (columns >= 0) & (columns < where["count"][:, tf.newaxis])
+    may_count = in_context | (position == 0)
+    never = tf.constant(_NEVER, logits.dtype)
+    counted = tf.where(may_count[..., tf.newaxis], logits, never)
+    largest = tf.reduce_max(counted, axis=1)
+    starts, ends = tf.unstack(
+        tf.where(in_context[..., tf.newaxis], logits, 2 * never), axis=-1
+    )
+    after = tf.fill([tf.shape(ends)[0], max_answer_length - 1 + top_k], 2 * never)
+    ends = tf.signal.frame(tf.concat([ends, after], 1), max_answer_length, 1)
+    # The rows after the last start are never chosen before others, and make K columns.
+    starts = tf.pad(starts, [[0, 0], [0, top_k]])
+    sums = starts[..., tf.newaxis] + ends
+    rows, columns, lengths = tf.unstack(tf.shape(sums))
+    sums = tf.reshape(sums, [rows, columns * lengths])
+    score, place = tf.math.top_k(sums, top_k)
+    return {
+        "score": score,
+        "place": place,
+        "nothing": tf.reduce_sum(logits[:, 0], axis=-1),
+        "largest": largest,
+        "sum": tf.reduce_sum(tf.exp(counted - largest[:, tf.newaxis]), axis=1),
+    }
+
+
+def likeliest_spans(
+    spans, where, num_questions, *, top_k, max_answer_length, unanswerable
+):
+    """The likeliest spans of each question over all its windows.
+
+    Args:
+        spans: What `window_spans` returns for W windows.
+        where: Dict of int32 (W,): beside what `window_spans` takes `question`, which
+            one the window belongs to, and `first`, the number in the context of its
+            first token of that.
+        num_questions: B.
+        top_k: K.
+        max_answer_length: L.
+        unanswerable: Whether no answer, whose logit is the least of all windows, is
+            among the results.
+
+    Returns:
+        Probabilities, first and last tokens in the context, ragged (B, up to K), the
+        likeliest first; the tokens are NO_ANSWER for no answer.
+    """
+    question = where["question"]
+    whole = _log_sum_exp(spans["largest"], spans["sum"], question, num_questions)
+    # A span of the context may stand in two windows: it counts once.
+    start = (where["first"] - where["offset"])[:, tf.newaxis]
+    start += spans["place"] // max_answer_length
+    length = spans["place"] % max_answer_length
+    exists = spans["score"] > _NEVER
+    rows = tf.repeat(tf.cast(question, tf.int64), top_k)
+    keys = tf.cast(tf.reshape(start * max_answer_length + length, [-1]), tf.int64)
+    score, keep = tf.reshape(spans["score"], [-1]), tf.reshape(exists, [-1])
+    rows, keys, score = (tf.boolean_mask(x, keep) for x in (rows, keys, score))
+    size = tf.reduce_max(tf.concat([keys, [0]], 0)) + 1
+    names, numbers = tf.unique(rows * size + keys)
+    score = tf.math.unsorted_segment_max(score, numbers, tf.size(names))
+    rows, keys = names // size, names % size
+    first = tf.cast(keys // max_answer_length, tf.int32)
+    last = first + tf.cast(keys % max_answer_length, tf.int32)
+    if unanswerable:
+        least = tf.math.unsorted_segment_min(spans["nothing"], question, num_questions)
+        nowhere = tf.fill([num_questions], NO_ANSWER)
+        # Behind the spans, of which one as likely comes first.
+        rows = tf.concat([rows, tf.range(tf.cast(num_questions, tf.int64))], 0)
+        score = tf.concat([score, least], 0)
+        first, last = (tf.concat([x, nowhere], 0) for x in (first, last))
+    order = tf.argsort(score, direction="DESCENDING", stable=True)
+    order = tf.gather(order, tf.argsort(tf.gather(rows, order), stable=True))
+    rows = tf.gather(rows, order)
+    probability = tf.exp(tf.gather(score, order) - tf.gather(whole, rows))
+    found = (probability, tf.gather(first, order), tf.gather(last, order))
+    return tuple(
+        tf.RaggedTensor.from_value_rowids(x, rows, tf.cast(num_questions, tf.int64))[
+            :, :top_k
+        ]
+        for x in found
+    )
+
+
+def _log_sum_exp(largest, sums, question, num_questions):
+    """Sum over start and end of the logarithm of the sum over all tokens: (B,)."""
+    most = tf.math.unsorted_segment_max(largest, question, num_questions)
+    sums = sums * tf.exp(largest - tf.gather(most, question))
+    sums = tf.math.unsorted_segment_sum(sums, question, num_questions)
+    return tf.reduce_sum(tf.math.log(sums) + most, axis=-1)
