@@ -7,8 +7,7 @@ import keras
 import numpy as np
 import pytest
 
-from tfzoo.tasks import TextEmbedder, from_preset
-from tfzoo.tasks.embedding import nearest
+from tfzoo.tasks import TextEmbedder, from_preset, nearest
 
 pytestmark = [pytest.mark.slow, pytest.mark.parity]
 TEXTS = [

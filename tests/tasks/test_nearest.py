@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from tfzoo.tasks.embedding import nearest
+from tfzoo.tasks import nearest
 from tfzoo.tasks.embedding.nearest import QUERIES, VECTORS
 
 

@@ -120,7 +120,8 @@ def spans_of(rows, places, *, top_k, max_answer_length, unanswerable):
     offset, first, count = np.array(places, np.int32).T
     where = dict(offset=offset, first=first, count=count, question=first * 0)
     options = dict(top_k=top_k, max_answer_length=max_answer_length)
-    parts = window_spans(np.stack(rows), where, **options)
+    logits = np.stack(rows).astype(np.float64)
+    parts = window_spans(logits, where, **options)
     found = likeliest_spans(parts, where, 1, unanswerable=unanswerable, **options)
     return [*zip(*(x.to_list()[0] for x in found), strict=True)]
 

@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfzoo.tasks import TextEmbedder, from_preset
-from tfzoo.tasks.embedding import nearest
+from tfzoo.tasks import TextEmbedder, from_preset, nearest
 
 TEXTS = ["the cat sat", "a dog ran under the mat", "good film"]
 

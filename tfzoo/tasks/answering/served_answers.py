@@ -90,7 +90,7 @@ def question_answerer_signatures(
         )
         shape = [num_questions, 1]
         score, *best = (
-            tf.squeeze(x.to_tensor(default, shape), 1)
+            tf.squeeze(x.to_tensor(default, shape=shape), 1)
             for x, default in zip(found, (0.0, NO_ANSWER, NO_ANSWER), strict=True)
         )
         return _answer(texts["context"], places, score, *best)
