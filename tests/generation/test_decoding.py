@@ -230,8 +230,7 @@ def cache_of(columns, filled, rows=2, seed=0):
     seen = rng.random((rows, columns)) < 0.6
     seen[:, filled:] = False
     return Cache(
-        [tf.constant(array)],
-        [tf.constant(-array)],
+        [(tf.constant(array), tf.constant(-array))],
         tf.constant(seen),
         tf.constant(filled),
     )
@@ -247,13 +246,13 @@ def test_writing_adds_columns_and_changes_no_other(jit_compile):
     def write(cache):
         after = tf.constant([5, 0])
         return written(
-            cache, [new], [2 * new], seen, after=after, jit_compile=jit_compile
+            cache, [(new, 2 * new)], seen, after=after, jit_compile=jit_compile
         )
 
     result = write(cache)
     for before, added, array in (
-        (cache.keys[0], new, result.keys[0]),
-        (cache.values[0], 2 * new, result.values[0]),
+        (cache.state[0][0], new, result.state[0][0]),
+        (cache.state[0][1], 2 * new, result.state[0][1]),
     ):
         expected = np.array(before)
         expected[:, :, 4:6] = added
@@ -272,19 +271,19 @@ def test_a_column_is_written_without_a_copy_of_the_others(jit_compile):
 
     def one_step(step, cache):
         new = tf.fill([4, 6, 1, 64], tf.cast(step, tf.float32))
-        after = tf.cast(tf.abs(cache.keys[0][:, 0, 0, 0]), tf.int32)  # reads it
+        after = tf.cast(tf.abs(cache.state[0][0][:, 0, 0, 0]), tf.int32)  # reads it
         one = tf.ones([4, 1], tf.bool)
         return step + 1, written(
-            cache, [new], [new], one, after=after, jit_compile=jit_compile
+            cache, [(new, new)], one, after=after, jit_compile=jit_compile
         )
 
     @tf.function(autograph=False, jit_compile=jit_compile)
     def write(array, steps):
-        cache = Cache([array], [array + 1], seen, tf.constant(0))
+        cache = Cache([(array, array + 1)], seen, tf.constant(0))
         step, cache = tf.while_loop(
             lambda step, _: step < steps, one_step, (tf.constant(0), cache)
         )
-        return [x[0, 0, :, 0] for x in (cache.keys[0], cache.values[0])]
+        return [x[0, 0, :, 0] for x in cache.state[0]]
 
     def seconds(function):
         durations = []
@@ -309,8 +308,8 @@ def test_compacting_keeps_what_is_seen_in_its_order():
     counts = np.asarray(cache.seen).sum(1)
     assert int(result.filled) == counts.max()
     for row, count in enumerate(counts):
-        kept = np.asarray(cache.keys[0])[row][:, np.asarray(cache.seen)[row]]
-        np.testing.assert_array_equal(result.keys[0][row, :, :count], kept)
+        kept = np.asarray(cache.state[0][0])[row][:, np.asarray(cache.seen)[row]]
+        np.testing.assert_array_equal(result.state[0][0][row, :, :count], kept)
         assert np.asarray(result.seen)[row].tolist() == [True] * count + [False] * (
             9 - count
         )
@@ -320,7 +319,7 @@ def test_a_grown_cache_holds_the_same():
     cache = cache_of(columns=9, filled=7)
     result = grown(cache, 16)
     assert result.num_columns == 16
-    np.testing.assert_array_equal(result.keys[0][:, :, :9], cache.keys[0])
+    np.testing.assert_array_equal(result.state[0][0][:, :, :9], cache.state[0][0])
     assert not np.asarray(result.seen)[:, 9:].any()
 
 

@@ -83,13 +83,18 @@ def test_a_step_uses_a_transposed_kernel_for_every_matrix_of_the_layer():
     assert {path.removesuffix(" transposed") for path in kernels} == paths
     assert len(layer.step_kernels(transposed=False)) == 1  # query's
     x, mask = normal(4, 1, 6), np.ones((4, 1, 1, 4), bool)
-    past = normal(2, 4, 2, 3, 3)
-    plain = layer.step(x, *past, mask)
+    past = tuple(normal(2, 4, 2, 3, 3))
+
+    def step(form=None):
+        y, (keys, values) = layer.step(x, past, mask, form)
+        return y, keys, values
+
+    plain = step()
     for form in (kernels, layer.step_kernels(transposed=False)):
-        for ours, expected in zip(layer.step(x, *past, mask, form), plain, strict=True):
+        for ours, expected in zip(step(form), plain, strict=True):
             np.testing.assert_allclose(ours, expected, atol=1e-6)
         for path in form:
-            other = layer.step(x, *past, mask, {**form, path: 2 * form[path]})
+            other = step({**form, path: 2 * form[path]})
             assert any(
                 np.abs(a - b).max() > 1e-5 for a, b in zip(other, plain, strict=True)
             ), path

@@ -206,11 +206,11 @@ def test_keras_built_layers_compute_the_same():
 def test_steps_give_what_a_call_gives_at_those_positions(norm_first):
     x = normal(B, T, D)
     layer = layer_with_weights(x, norm_first=norm_first, causal=True)
-    past = [np.zeros((B, 2, 0, 4), np.float32)] * 2
+    past = layer.state(B)
     outputs = []
     for start, end in ((0, 1), (1, 4), (4, 6)):
         mask = (np.arange(end) <= np.arange(start, end)[:, None])[None, None]
-        y, *new = layer.step(x[:, start:end], *past, mask)
+        y, new = layer.step(x[:, start:end], past, mask)
         past = [np.concatenate(pair, 2) for pair in zip(past, new, strict=True)]
         outputs.append(np.asarray(y))
     np.testing.assert_allclose(np.concatenate(outputs, 1), layer(x), atol=2e-6)
@@ -219,9 +219,8 @@ def test_steps_give_what_a_call_gives_at_those_positions(norm_first):
 def test_a_step_with_cross_attention_is_refused():
     x, context = normal(B, T, D), normal(B, S, D, seed=1)
     layer = layer_with_weights(x, None, context, cross_attention=True)
-    past = np.zeros((B, 2, 0, 4), np.float32)
     with pytest.raises(ValueError, match="cross_attention=True"):
-        layer.step(x, past, past, np.ones((T, T), bool))
+        layer.step(x, layer.state(B), np.ones((T, T), bool))
 
 
 def test_the_projections_into_the_residual_begin_with_their_own_width():

@@ -51,26 +51,19 @@ def logits(decoder, x):
     return np.asarray(decoder.logits(decoder(x)))
 
 
-def empty_past(batch=B):
-    return [np.zeros((batch, N, 0, H), np.float32)] * 2
-
-
 def cached_logits(decoder, ids, chunks, step=None):
     """Logits at every position, read in chunks of these lengths."""
     step = step or decoder.step
-    past_keys, past_values, found, start = empty_past(), empty_past(), [], 0
+    state, found, start = decoder.state(len(ids)), [], 0
     for length in chunks:
         columns = np.arange(start + length)
         positions = np.tile(columns[start:], (len(ids), 1))
         mask = (columns <= columns[start:, None])[None, None]
-        hidden, keys, values = step(
-            ids[:, start : start + length], positions, past_keys, past_values, mask
+        hidden, new = step(ids[:, start : start + length], positions, state, mask)
+        state = keras.tree.map_structure(
+            lambda *parts: np.concatenate(parts, axis=2), state, new
         )
-        assert keys[0].shape == values[0].shape == (len(ids), N, length, H)
-        past_keys, past_values = (
-            [np.concatenate(pair, axis=2) for pair in zip(past, new, strict=True)]
-            for past, new in ((past_keys, keys), (past_values, values))
-        )
+        assert {x.shape for x in keras.tree.flatten(new)} == {(len(ids), N, length, H)}
         found.append(np.asarray(decoder.logits(hidden)))
         start += length
     return np.concatenate(found, axis=1)
@@ -96,12 +89,13 @@ def test_cached_logits_equal_uncached_ones_at_every_position(gpt, gpt_inputs, ch
 def test_a_hidden_part_of_the_past_changes_nothing(gpt, gpt_inputs):
     rng = np.random.default_rng(1)
     shape = (2, B, N, 5, H)
-    keys, values = rng.normal(size=(2, *shape)).astype(np.float32)
+    pairs = rng.normal(size=(2, *shape)).astype(np.float32)
+    state = [tuple(pair) for pair in pairs]
     ids, positions = gpt_inputs(1)["token_ids"], np.full((B, 1), 3)
     mask = np.array([1, 1, 1, 0, 0, 1], bool).reshape(1, 1, 1, 6)
-    wide, _, _ = gpt.step(ids, positions, list(keys), list(values), mask)
-    cut = [list(a[..., :3, :]) for a in (keys, values)]
-    short, _, _ = gpt.step(ids, positions, *cut, mask[..., [0, 1, 2, 5]])
+    wide, _ = gpt.step(ids, positions, state, mask)
+    cut = [tuple(pair[..., :3, :]) for pair in pairs]
+    short, _ = gpt.step(ids, positions, cut, mask[..., [0, 1, 2, 5]])
     np.testing.assert_allclose(wide, short, atol=1e-6)
 
 

@@ -53,15 +53,15 @@ def test_a_step_computes_what_the_model_does(gpt, dtype):
     ids = np.arange(12, dtype=np.int32)[None]
     whole = backbone({"token_ids": ids, "padding_mask": np.ones_like(ids)})
     assert whole.dtype == backbone.compute_dtype == dtype.removeprefix("mixed_")
-    past = [tf.zeros([1, 2, 0, 8], backbone.compute_dtype)]
-    keys = values = past
+    state = backbone.state(1)
     for i in range(12):
         seen = np.ones((1, 1, 1, i + 1), bool)
         here = tf.constant([[i]])
-        hidden, k, v = backbone.step(ids[:, i : i + 1], here, keys, values, seen)
+        hidden, new = backbone.step(ids[:, i : i + 1], here, state, seen)
         assert hidden.dtype == whole.dtype
-        keys = [tf.concat([keys[0], k[0]], axis=2)]
-        values = [tf.concat([values[0], v[0]], axis=2)]
+        state = tf.nest.map_structure(
+            lambda *parts: tf.concat(parts, axis=2), state, new
+        )
         np.testing.assert_allclose(
             *(tf.cast(x, "float32") for x in (hidden[:, 0], whole[:, i])),
             atol=ROUNDING[dtype],

@@ -98,7 +98,6 @@ def advance(
     *,
     num_steps,
     early_stopping,
-    kernels=None,
     jit_compile=False,
 ):
     """Goes on until all prompts are done, the cache is full or steps are used up.
@@ -111,12 +110,11 @@ def advance(
         return (step < num_steps) & room & ~tf.reduce_all(beams.done)
 
     def one_step(step, beams):
-        logits, keys, values = read_last(decoder, beams, kernels)
+        logits, new = read_last(decoder, beams)
         beams, rows = _continued(beams, logits, limits, rules, early_stopping)
         cache = written(
             beams.cache,
-            keys,
-            values,
+            new,
             tf.ones_like(rows, tf.bool)[:, None],
             after=rows,
             jit_compile=jit_compile,

@@ -1,6 +1,6 @@
-"""Keys and values of the tokens that a decoder has read.
+"""What a decoder knows of the tokens that it has read.
 
-Shapes: B rows, K columns, T new tokens, N num_heads, H head size.
+Shapes: B rows, K columns, T new tokens.
 """
 
 import typing
@@ -10,6 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 BLOCK = 32  # columns, the least by which a cache grows
+COLUMNS = 2  # the axis of the columns in a decoder's state
 SHORT = 16  # tokens, to which shorter prompts are padded
 _STEPS = BLOCK * 2 ** np.arange(20, dtype=np.int32)
 
@@ -21,14 +22,12 @@ class Cache(typing.NamedTuple):
     not see holds padding of its prompt or a rejected token.
 
     Attributes:
-        keys: List of one (B, N, K, H) per layer.
-        values: Likewise.
+        state: The decoder's, a nest of tensors with B as first and K as third axis.
         seen: Boolean (B, K).
         filled: int32 scalar.
     """
 
-    keys: list
-    values: list
+    state: typing.Any
     seen: tf.Tensor
     filled: tf.Tensor
 
@@ -44,13 +43,12 @@ def size(tensor, axis):
     return tf.shape(tensor)[axis] if static is None else static
 
 
-def written(cache, new_keys, new_values, seen, *, after, jit_compile):
+def written(cache, new, seen, *, after, jit_compile):
     """The cache with T more columns.
 
     Args:
         cache: A `Cache` with room for T columns.
-        new_keys: List of one (B, N, T, H) per layer.
-        new_values: Likewise.
+        new: The decoder's state of these columns alone.
         seen: Boolean (B, T).
         after: Integers not below 0, computed from everything that reads `cache`.
             Without this bond between reading and writing, XLA cannot know that the
@@ -64,29 +62,33 @@ def written(cache, new_keys, new_values, seen, *, after, jit_compile):
     added = tf.gather(seen, tf.clip_by_value(columns, 0, seen.shape[1] - 1), axis=1)
     inside = (columns >= 0) & (columns < seen.shape[1])
     return Cache(
-        [write(k, new) for k, new in zip(cache.keys, new_keys, strict=True)],
-        [write(v, new) for v, new in zip(cache.values, new_values, strict=True)],
+        tf.nest.map_structure(write, cache.state, new),
         tf.where(inside, added, cache.seen),
         cache.filled + seen.shape[1],
     )
 
 
 def _xla_writer(start):
-    return lambda array, new: keras.ops.slice_update(array, (0, 0, start, 0), new)
+    def write(array, new):
+        place = [0] * array.shape.rank
+        place[COLUMNS] = start
+        return keras.ops.slice_update(array, place, new)
+
+    return write
 
 
 def _writer(start, num_new):
     """In place as well, where nothing else holds the array; a scatter copies all."""
-    begin = tf.stack([0, 0, start, 0])
-    end = begin + num_new
-    every_axis_but_columns = 0b1011
 
     def write(array, new):
+        rank = array.shape.rank
+        begin = tf.stack([start if i == COLUMNS else 0 for i in range(rank)])
+        every_axis_but_columns = (1 << rank) - 1 - (1 << COLUMNS)
         return tf.raw_ops.TensorStridedSliceUpdate(
             input=array,
             begin=begin,
-            end=end,
-            strides=[1, 1, 1, 1],
+            end=begin + num_new,
+            strides=[1] * rank,
             value=new,
             begin_mask=every_axis_but_columns,
             end_mask=every_axis_but_columns,
@@ -100,11 +102,11 @@ def grown(cache, num_columns):
     more = num_columns - cache.num_columns
 
     def pad(array):
-        return tf.pad(array, [[0, 0], [0, 0], [0, more], [0, 0]])
+        rank = array.shape.rank
+        return tf.pad(array, [[0, more if i == COLUMNS else 0] for i in range(rank)])
 
     return cache._replace(
-        keys=[pad(array) for array in cache.keys],
-        values=[pad(array) for array in cache.values],
+        state=tf.nest.map_structure(pad, cache.state),
         seen=tf.pad(cache.seen, [[0, 0], [0, more]]),
     )
 
@@ -112,8 +114,7 @@ def grown(cache, num_columns):
 def of_rows(cache, rows):
     """The cache of the rows (R,), integers, which may repeat."""
     return cache._replace(
-        keys=[tf.gather(array, rows) for array in cache.keys],
-        values=[tf.gather(array, rows) for array in cache.values],
+        state=tf.nest.map_structure(lambda x: tf.gather(x, rows), cache.state),
         seen=tf.gather(cache.seen, rows),
     )
 
@@ -123,11 +124,10 @@ def compacted(cache):
     order = tf.argsort(tf.cast(~cache.seen, tf.int32), axis=1, stable=True)
 
     def ordered(array):
-        return tf.gather(array, order, axis=2, batch_dims=1)
+        return tf.gather(array, order, axis=COLUMNS, batch_dims=1)
 
     return Cache(
-        [ordered(array) for array in cache.keys],
-        [ordered(array) for array in cache.values],
+        tf.nest.map_structure(ordered, cache.state),
         tf.gather(cache.seen, order, batch_dims=1),
         tf.reduce_max(tf.reduce_sum(tf.cast(cache.seen, tf.int32), axis=1)),
     )

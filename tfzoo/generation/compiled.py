@@ -60,17 +60,17 @@ class CompiledGeneration:
         self.num_traces += 1
         return function(*args, **kwargs)
 
-    def step_kernels(self, decoder, rows):
-        """`step_kernels` of a decoder as they are now, or None where they gain nothing.
+    def laid_out(self, decoder, rows):
+        """A decoder with its weights, as they are now, laid out for a number of rows.
 
         Args:
             decoder: One of the two.
             rows: Number of rows that a step multiplies with the kernels.
         """
-        transposed = rows >= decoding.ROWS_FOR_TRANSPOSED_KERNELS
-        if transposed and not self.jit_compile:
-            return None
-        return self.compiled(decoder.step_kernels, transposed)(transposed=transposed)
+        rows = min(rows, decoder.many_rows)
+        if rows == decoder.many_rows and not self.jit_compile:
+            return decoder  # without XLA their form gains nothing
+        return decoder.laid_out(self.compiled(decoder.kernels_for, rows)(rows))
 
     def start(self, prompts, options, end_ids):
         """A `Generation` of lists of ids, after the first token.
@@ -152,10 +152,10 @@ class Generation:
         return {}
 
     @functools.cached_property
-    def _kernels(self):
-        """`step_kernels` of each of `decoders()`; the first step needs them."""
+    def _laid_out(self):
+        """`decoders()` as a step takes them; the first step needs them."""
         return [
-            self.compiled.step_kernels(decoder, self._num_padded * rows)
+            self.compiled.laid_out(decoder, self._num_padded * rows)
             for decoder, rows in zip(self.decoders(), self.rows_of_step(), strict=True)
         ]
 
@@ -174,12 +174,11 @@ class Generation:
             grow = self._compiled(self.method.grow, *cache.seen.shape, columns)
             self.state = grow(self.state, columns)
         self.state = self._compiled(self.method.advance, *self.state.cache.seen.shape)(
-            *self.decoders(),
+            *self._laid_out,
             self.state,
             self._limits,
             self._rules,
             num_steps=tf.constant(num_steps),
-            kernels=self._kernels[0],
             jit_compile=self.compiled.jit_compile,
             **self.advance_arguments(),
         )
@@ -288,10 +287,7 @@ class SpeculativeGeneration(Generation):
         return {}
 
     def advance_arguments(self):
-        return {
-            "num_proposals": self.columns_per_step - 1,
-            "draft_kernels": self._kernels[1],
-        }
+        return {"num_proposals": self.columns_per_step - 1}
 
 
 @functools.cache

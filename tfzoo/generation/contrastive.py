@@ -8,7 +8,7 @@ import typing
 
 import tensorflow as tf
 
-from tfzoo.generation.cache import Cache, written
+from tfzoo.generation.cache import COLUMNS, Cache, written
 from tfzoo.generation.decoding import grow as grow_decoding
 from tfzoo.generation.decoding import read_prompts, with_next_ids
 from tfzoo.generation.history import History, history_of_prompts
@@ -64,7 +64,6 @@ def advance(
     *,
     num_steps,
     num_candidates,
-    kernels=None,
     jit_compile=False,
 ):
     """Goes on until all rows are done, the cache is full or steps are used up.
@@ -80,7 +79,6 @@ def advance(
         rules: As of `decode`, and `penalty_alpha`, a float32 scalar a.
         num_steps: int32 scalar.
         num_candidates: G.
-        kernels: `step_kernels` of the decoder, or None.
         jit_compile: Whether the call is compiled by XLA.
 
     Source: Su et al. 2022, section 3.2, https://arxiv.org/abs/2202.06417
@@ -97,13 +95,11 @@ def advance(
         likely, ids = tf.math.top_k(tf.nn.softmax(logits), num_candidates)
         before = tf.repeat(cache.seen[:, None], num_candidates, axis=1)
         among = tf.repeat(itself, tf.shape(ids)[0], axis=0)
-        hidden, keys, values = decoder.step(
+        hidden, new = decoder.step(
             ids,
             tf.repeat(history.lengths[:, None], num_candidates, axis=1),
-            cache.keys,
-            cache.values,
+            cache.state,
             tf.concat([before, among], axis=2)[:, None],
-            kernels,
         )
         directions = _direction(hidden)  # (B, G, D)
         cosines = tf.einsum("bgd,bkd->bgk", directions, state.directions)
@@ -118,8 +114,7 @@ def advance(
         filled = cache.filled
         cache = written(
             cache,
-            [chosen(k, 2) for k in keys],
-            [chosen(v, 2) for v in values],
+            tf.nest.map_structure(lambda x: chosen(x, COLUMNS), new),
             ~state.done[:, None],
             after=best,
             jit_compile=jit_compile,

@@ -3,9 +3,8 @@
 The loop has three parts, `begin`, `grow` and `advance`, which callers compile one by
 one: from Python `compiled`, in a graph `in_graph`.
 
-A decoder is any object with the methods `step`, `logits` and `step_kernels` of
-`GPTDecoder`, and its `num_layers`, `num_heads`, `hidden_dim`, `vocabulary_size` and
-`compute_dtype`.
+A decoder is any object with the methods `state`, `step` and `logits` of
+`tfzoo.models.Decoder`, and its `vocabulary_size` and `max_sequence_length`.
 
 Shapes: B prompts, R rows (B times `copies`), P length of the padded prompts, D
 hidden_dim, K columns of the cache, V vocabulary_size.
@@ -25,9 +24,6 @@ from tfzoo.generation.cache import (
 from tfzoo.generation.choosing import next_ids
 from tfzoo.generation.history import History, appended, history_of_prompts
 from tfzoo.generation.processors import COUNTING
-
-# With fewer, transposing the kernels takes longer than it saves.
-ROWS_FOR_TRANSPOSED_KERNELS = 4
 
 
 class State(typing.NamedTuple):
@@ -78,21 +74,18 @@ def read_prompts(decoder, prompts, lengths, *, every_position=False):
     With `every_position`, all its hidden states (B, P, D) instead.
     """
     rows, width = tf.shape(prompts)[0], size(prompts, 1)
-    head_dim = decoder.hidden_dim // decoder.num_heads
-    nothing = tf.zeros([rows, decoder.num_heads, 0, head_dim], decoder.compute_dtype)
     positions = tf.range(width)
     real = tf.sequence_mask(lengths, width)
     earlier = positions[:, None] >= positions
-    hidden, keys, values = decoder.step(
+    hidden, state = decoder.step(
         prompts,
         tf.tile(positions[None], [rows, 1]),
-        [nothing] * decoder.num_layers,
-        [nothing] * decoder.num_layers,
+        decoder.state(rows),
         (earlier & real[:, None])[:, None],
     )
     if not every_position:
         hidden = tf.gather(hidden, lengths - 1, batch_dims=1)
-    return hidden, Cache(keys, values, real, tf.convert_to_tensor(width))
+    return hidden, Cache(state, real, tf.convert_to_tensor(width))
 
 
 def with_next_ids(state, logits, ids, limits, rules):
@@ -137,7 +130,6 @@ def advance(
     rules,
     *,
     num_steps,
-    kernels=None,
     jit_compile=False,
 ):
     """Goes on until all rows are done, the cache is full or steps are used up.
@@ -148,7 +140,6 @@ def advance(
         limits: int32 (R,) new tokens of each row.
         rules: As of `begin`.
         num_steps: int32 scalar, a tensor.
-        kernels: `step_kernels` of the decoder, or None.
         jit_compile: Whether the call is compiled by XLA.
     """
 
@@ -157,12 +148,11 @@ def advance(
         return (step < num_steps) & room & ~tf.reduce_all(state.done)
 
     def one_step(step, state):
-        logits, keys, values = read_last(decoder, state, kernels)
+        logits, new = read_last(decoder, state)
         chosen = next_ids(logits, state.history, rules)
         cache = written(
             state.cache,
-            keys,
-            values,
+            new,
             ~state.done[:, None],
             after=chosen,
             jit_compile=jit_compile,
@@ -174,26 +164,23 @@ def advance(
     return state
 
 
-def read_last(decoder, state, kernels):
-    """Logits (R, V) after the last token of each row, and its keys and values.
+def read_last(decoder, state):
+    """Logits (R, V) after the last token of each row, and the decoder's state of it.
 
     Args:
         decoder: See above.
         state: A `State`, or another with its attributes `history` and `cache`.
-        kernels: `step_kernels` of the decoder, or None.
     """
     history, cache = state.history, state.cache
     ids = tf.gather(history.tokens, history.lengths - 1, batch_dims=1)
     itself = tf.ones_like(ids, tf.bool)[:, None]
-    hidden, keys, values = decoder.step(
+    hidden, new = decoder.step(
         ids[:, None],
         history.lengths[:, None] - 1,
-        cache.keys,
-        cache.values,
+        cache.state,
         tf.concat([cache.seen, itself], axis=1)[:, None, None],
-        kernels,
     )
-    return decoder.logits(hidden[:, 0], kernels), keys, values
+    return decoder.logits(hidden[:, 0]), new
 
 
 def new_tokens(history, width):

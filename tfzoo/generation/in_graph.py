@@ -7,14 +7,8 @@ import functools
 
 import tensorflow as tf
 
-from tfzoo.generation.cache import num_columns_for
-from tfzoo.generation.decoding import (
-    ROWS_FOR_TRANSPOSED_KERNELS,
-    advance,
-    begin,
-    grow,
-    new_tokens,
-)
+from tfzoo.generation.cache import COLUMNS, num_columns_for
+from tfzoo.generation.decoding import advance, begin, grow, new_tokens
 
 
 def decode(
@@ -43,12 +37,16 @@ def decode(
         tf.function, autograph=False, jit_compile=jit_compile or None
     )
     compiled_begin, compiled_advance = compiled(begin), compiled(advance)
-    step_kernels = compiled(decoder.step_kernels)
+    kernels_for = compiled(decoder.kernels_for)
+
+    def laid_out(rows):
+        return decoder.laid_out(kernels_for(rows))
+
     # Where XLA compiles, sizes do not depend on what is asked for: there are few.
     most = max_new_tokens if jit_compile else tf.reduce_max(limits)
     last = tf.shape(prompts)[1] + most - 1  # the last token is never read
 
-    def decoded(rows, kernels=None):
+    def decoded(rows, laid_out):
         prompts, lengths, limits, rules = rows
         state = compiled_begin(decoder, prompts, lengths, limits, rules)
 
@@ -56,12 +54,11 @@ def decode(
             columns = state.cache.num_columns
             state = grow(state, num_columns_for(columns, last))
             return compiled_advance(
-                decoder,
+                laid_out,
                 state,
                 limits,
                 rules,
                 num_steps=state.cache.num_columns,
-                kernels=kernels,
                 jit_compile=jit_compile,
             )
 
@@ -76,15 +73,15 @@ def decode(
     rows, num_rows = (prompts, lengths, limits, rules), tf.shape(prompts)[0]
 
     def one():
-        return decoded(_as_one_row(rows), step_kernels(transposed=False))
+        return decoded(_as_one_row(rows), laid_out(1))
 
     def many():
         if not jit_compile:
-            return decoded(rows)
+            return decoded(rows, decoder)
         return tf.cond(
-            num_rows >= ROWS_FOR_TRANSPOSED_KERNELS,
-            lambda: decoded(rows, step_kernels(transposed=True)),
-            lambda: decoded(rows),
+            num_rows >= decoder.many_rows,
+            lambda: decoded(rows, laid_out(decoder.many_rows)),
+            lambda: decoded(rows, decoder),
         )
 
     return tf.cond(num_rows == 1, one, many)
@@ -110,15 +107,16 @@ def _of_any_width(state):
     """The shapes of a `State` whose columns and places for tokens may be more."""
     rows = state.done.shape[0]
 
-    def wide(arrays):
-        return [tf.TensorShape([*a.shape[:2], None, a.shape[3]]) for a in arrays]
+    def wide(array):
+        shape = array.shape.as_list()
+        shape[COLUMNS] = None
+        return tf.TensorShape(shape)
 
     shapes = tf.nest.map_structure(lambda tensor: tensor.shape, state)
     return shapes._replace(
         history=shapes.history._replace(tokens=tf.TensorShape([rows, None])),
         cache=shapes.cache._replace(
-            keys=wide(state.cache.keys),
-            values=wide(state.cache.values),
+            state=tf.nest.map_structure(wide, state.cache.state),
             seen=tf.TensorShape([rows, None]),
         ),
     )

@@ -64,8 +64,6 @@ def advance(
     *,
     num_steps,
     num_proposals,
-    kernels=None,
-    draft_kernels=None,
     jit_compile=False,
 ):
     """Goes on until all rows are done, the caches are full or steps are used up.
@@ -82,8 +80,6 @@ def advance(
         rules: As of `decode`, without a seed.
         num_steps: int32 scalar.
         num_proposals: G.
-        kernels: `step_kernels` of the decoder, or None.
-        draft_kernels: `step_kernels` of the draft, or None.
         jit_compile: Whether the call is compiled by XLA.
 
     Source: Leviathan et al. 2022, section 2, https://arxiv.org/abs/2211.17192
@@ -96,26 +92,23 @@ def advance(
 
     def one_step(step, state):
         ids, positions, draft_cache = _proposed(
-            draft, state, num_proposals, draft_kernels, jit_compile
+            draft, state, num_proposals, jit_compile
         )
         cache, lengths = state.cache, state.history.lengths
         before = tf.repeat(cache.seen[:, None], num_read, axis=1)
         among = tf.linalg.band_part(tf.ones([num_read, num_read]), -1, 0) > 0
         among = tf.repeat(among[None], tf.shape(ids)[0], axis=0)
-        hidden, keys, values = decoder.step(
+        hidden, new = decoder.step(
             ids,
             tf.minimum(positions, decoder.max_sequence_length - 1),
-            cache.keys,
-            cache.values,
+            cache.state,
             tf.concat([before, among], axis=2)[:, None],
-            kernels,
         )
-        logits = decoder.logits(hidden, kernels)
+        logits = decoder.logits(hidden)
         state, chain = _accepted(state, ids, logits, limits, rules)
         cache = written(
             cache,
-            keys,
-            values,
+            new,
             chain,
             after=state.history.lengths,
             jit_compile=jit_compile,
@@ -132,7 +125,7 @@ def advance(
     return tf.while_loop(goes_on, one_step, (tf.constant(0), state))[1]
 
 
-def _proposed(draft, state, num_proposals, kernels, jit_compile):
+def _proposed(draft, state, num_proposals, jit_compile):
     """The last token and G proposals (B, G + 1), their positions, the draft's cache.
 
     The draft reads the last proposal as well, in case all are accepted.
@@ -143,19 +136,12 @@ def _proposed(draft, state, num_proposals, kernels, jit_compile):
     for i in range(num_proposals + 1):
         position = tf.minimum(lengths - 1 + i, draft.max_sequence_length - 1)
         seen = tf.concat([cache.seen, here], axis=1)
-        hidden, keys, values = draft.step(
-            ids[-1][:, None],
-            position[:, None],
-            cache.keys,
-            cache.values,
-            seen[:, None, None],
-            kernels,
+        hidden, new = draft.step(
+            ids[-1][:, None], position[:, None], cache.state, seen[:, None, None]
         )
-        logits = draft.logits(hidden[:, 0], kernels)
+        logits = draft.logits(hidden[:, 0])
         ids.append(tf.argmax(logits, axis=-1, output_type=tf.int32))
-        cache = written(
-            cache, keys, values, here, after=ids[-1], jit_compile=jit_compile
-        )
+        cache = written(cache, new, here, after=ids[-1], jit_compile=jit_compile)
     positions = lengths[:, None] - 1 + tf.range(num_proposals + 1)
     return tf.stack(ids[:-1], axis=1), positions, cache
 

@@ -87,7 +87,12 @@ class Attention(LayerKeywords, keras.layers.Layer):
         weights = self.dropout_layer(weights, training=training)
         return self.output_projection(self._join(ops.matmul(weights, value)))
 
-    def step(self, x, past_keys, past_values, mask, kernels=None):
+    def state(self, rows, columns=0):
+        """Keys and values (B, N, P, H) of B rows and P columns, all of them zero."""
+        shape = (rows, self.num_heads, columns, self.head_dim)
+        return tuple(ops.zeros(shape, self.compute_dtype) for _ in range(2))
+
+    def step(self, x, past, mask, kernels=None):
         """Attends from a few positions to those before them and to one another.
 
         What `call` computes at these positions, without computing the others again.
@@ -95,17 +100,16 @@ class Attention(LayerKeywords, keras.layers.Layer):
 
         Args:
             x: (B, T, D).
-            past_keys: (B, N, P, H) of the positions before; P may be 0.
-            past_values: (B, N, P, H).
+            past: Keys and values of the positions before, as of `state`.
             mask: Boolean, broadcasts to (B, N, T, P + T), past keys first; False
                 hides a key.
             kernels: As `step_kernels` gives them, or None.
 
         Returns:
-            A tuple of the output (B, T, D) and the keys and the values of `x` alone,
-            (B, N, T, H) each.
+            A tuple of the output (B, T, D) and the state of `x` alone: keys and values
+            (B, N, T, H).
         """
-
+        past_keys, past_values = past
         layers = (self.query, self.key, self.value)
         query, keys, values = map(self._split, few_rows_of_several(layers, x, kernels))
         query = query * self.head_dim**-0.5
@@ -120,7 +124,7 @@ class Attention(LayerKeywords, keras.layers.Layer):
         y = ops.matmul(weights[..., :-num_new], past_values)
         y = y + ops.matmul(weights[..., -num_new:], values)
         y = few_rows(self.output_projection, self._join(y), kernels)
-        return y, keys, values
+        return y, (keys, values)
 
     def step_kernels(self, transposed):
         """The kernels in the form in which `step` multiplies fastest on a CPU.

@@ -18,6 +18,7 @@ Shapes: M rows, K width of the input, U units.
 from keras import ops
 
 MOST_ONE_BY_ONE = 3  # rows
+ROWS_FOR_TRANSPOSED_KERNELS = 4  # with fewer, transposing takes longer than it saves
 LEAST_WIDTH = 96  # of a part; smaller ones cost more than they gain
 
 

@@ -138,22 +138,33 @@ class TransformerLayer(LayerKeywords, keras.layers.Layer):
             x = self._sublayer(x, attend_context, self.context_attention_norm, training)
         return self._sublayer(x, self.feed_forward, self.feed_forward_norm, training)
 
-    def step(self, x, past_keys, past_values, mask, kernels=None):
+    def state(self, rows, columns=0):
+        """What `step` needs to know of the columns before, none of them read yet.
+
+        Args:
+            rows: B.
+            columns: P.
+
+        Returns:
+            A nest of tensors with B as first and P as third axis.
+        """
+        return self.self_attention.state(rows, columns)
+
+    def step(self, x, past, mask, kernels=None):
         """The layer at a few positions, given keys and values of those before them.
 
         What `call` computes there when it does not train.
 
         Args:
             x: (B, T, D).
-            past_keys: (B, N, P, H) of the positions before; P may be 0.
-            past_values: (B, N, P, H).
+            past: The state of the positions before, as of `state`.
             mask: Boolean, broadcasts to (B, N, T, P + T), past keys first; False
                 hides a key. It alone says what is seen, `causal` does not.
             kernels: As `step_kernels` gives them, or None.
 
         Returns:
-            A tuple of the output (B, T, D) and the keys and the values of `x` alone,
-            (B, N, T, H) each; the past is not written.
+            A tuple of the output (B, T, D) and the state of the T positions alone; the
+            past is not written.
 
         Raises:
             ValueError: the layer has cross-attention.
@@ -166,10 +177,8 @@ class TransformerLayer(LayerKeywords, keras.layers.Layer):
         new = []
 
         def attend(y):
-            y, *keys_and_values = self.self_attention.step(
-                y, past_keys, past_values, mask, kernels
-            )
-            new.extend(keys_and_values)
+            y, state = self.self_attention.step(y, past, mask, kernels)
+            new.append(state)
             return y
 
         def feed_forward(y):

@@ -1,6 +1,6 @@
 """Models: sizes in, `keras.Model` out."""
 
-from tfzoo.models.decoder import Decoder
+from tfzoo.models.decoder import Decoder, LaidOut
 from tfzoo.models.encoder import Encoder
 
-__all__ = ["Decoder", "Encoder"]
+__all__ = ["Decoder", "Encoder", "LaidOut"]

@@ -4,6 +4,8 @@ Shapes: B batch, S sequence, T new positions, P earlier positions, D hidden_dim,
 N num_heads, H = D / N head size, V vocabulary_size.
 """
 
+import typing
+
 import keras
 from keras import ops
 
@@ -15,8 +17,38 @@ from tfzoo.layers import (
     TokenEmbedding,
     TransformerLayer,
 )
+from tfzoo.layers.few_rows import ROWS_FOR_TRANSPOSED_KERNELS
 from tfzoo.models.frozen import frozen_config, with_frozen
 from tfzoo.models.precision import policy_with_float32_weights
+
+
+class LaidOut(typing.NamedTuple):
+    """A decoder with its kernels laid out for a number of rows.
+
+    Attributes:
+        decoder: The `Decoder`.
+        kernels: What its `kernels_for` gave.
+    """
+
+    decoder: keras.Model
+    kernels: dict
+
+    @property
+    def vocabulary_size(self):
+        return self.decoder.vocabulary_size
+
+    @property
+    def max_sequence_length(self):
+        return self.decoder.max_sequence_length
+
+    def state(self, rows, columns=0):
+        return self.decoder.state(rows, columns)
+
+    def step(self, token_ids, positions, state, mask):
+        return self.decoder.step(token_ids, positions, state, mask, self.kernels)
+
+    def logits(self, hidden):
+        return self.decoder.logits(hidden, self.kernels)
 
 
 class Decoder(keras.Model):
@@ -30,6 +62,8 @@ class Decoder(keras.Model):
             `attention_dropout` and `embeddings_dropout`.
         dtype: Keras dtype policy.
     """
+
+    many_rows = ROWS_FOR_TRANSPOSED_KERNELS  # from which on the kernels' form is one
 
     def __init__(self, arguments, *, dtype=None, **kwargs):
         size = arguments.__getitem__
@@ -107,61 +141,67 @@ class Decoder(keras.Model):
 
         Args:
             hidden: (..., D).
-            kernels: As `step_kernels` gives them, or None.
+            kernels: As `kernels_for` gives them, or None.
         """
         return self.token_embedding.logits(hidden, kernels)
 
-    def step(
-        self,
-        token_ids,
-        positions,
-        past_keys,
-        past_values,
-        mask,
-        kernels=None,
-    ):
-        """The decoder at a few positions, given keys and values of those before them.
+    def state(self, rows, columns=0):
+        """What `step` needs to know of the columns before, none of them read yet.
+
+        Args:
+            rows: B.
+            columns: P.
+
+        Returns:
+            A nest of tensors that none but the layers look into; B is the first axis
+            of all of them, and P the third.
+        """
+        return [layer.state(rows, columns) for layer in self.transformer_layers]
+
+    def step(self, token_ids, positions, state, mask, kernels=None):
+        """The decoder at a few positions, given the state of those before them.
 
         What the model computes there when it does not train. With P = 0 it reads a
-        whole prompt, and what it returns is the past of the next step.
+        whole prompt, and what it returns is the state of the next step.
 
         Args:
             token_ids: (B, T) integers.
             positions: (B, T) integers, 0 to `max_sequence_length` - 1.
-            past_keys: A list of one (B, N, P, H) per layer, in the compute dtype.
-            past_values: As `past_keys`.
+            state: Of P positions, as of `state`.
             mask: Boolean, broadcasts to (B, N, T, P + T), past keys first; False
                 hides a key. It alone says what is seen, also among the T new ones.
-            kernels: As `step_kernels` gives them, or None.
+            kernels: As `kernels_for` gives them, or None.
 
         Returns:
-            A tuple of the hidden states (B, T, D) and lists of the keys and the values
-            of the T positions, one (B, N, T, H) per layer. The past is not written.
+            A tuple of the hidden states (B, T, D) and the state of the T positions
+            alone. The past is not written.
         """
         x = self.token_embedding(token_ids)
         x = x + self.position_embedding(x, positions)
-        new_keys, new_values = [], []
-        for layer, keys, values in zip(
-            self.transformer_layers, past_keys, past_values, strict=True
-        ):
-            x, keys, values = layer.step(x, keys, values, mask, kernels)
-            new_keys.append(keys)
-            new_values.append(values)
-        return self.final_norm(x), new_keys, new_values
+        new = []
+        for layer, past in zip(self.transformer_layers, state, strict=True):
+            x, added = layer.step(x, past, mask, kernels)
+            new.append(added)
+        return self.final_norm(x), new
 
-    def step_kernels(self, transposed):
+    def laid_out(self, kernels):
+        """This decoder with the `kernels_for` a number of rows, a `LaidOut`."""
+        return LaidOut(self, kernels)
+
+    def kernels_for(self, rows):
         """The weights in the form in which `step` and `logits` multiply fastest.
 
         On a CPU, see `tfzoo.layers.few_rows`. They are copies: for few rows of the
-        output table and a quarter of the layers' kernels, for more of all kernels. Made
-        once, outside of the loop.
+        output table and a quarter of the layers' kernels; for `many_rows` and more,
+        where they gain under XLA alone, of all kernels. Made once, outside of the loop.
 
         Args:
-            transposed: Whether for four rows (B times T) and more, or for fewer.
+            rows: Of a step, B times T.
 
         Returns:
             A dict.
         """
+        transposed = rows >= self.many_rows
         layers = (self.token_embedding, *self.transformer_layers)
         return {
             path: kernel

@@ -211,7 +211,8 @@ class _Generation:
     def _bytes(self):
         """Memory for keys and values of a token, and for choosing the next of a row."""
         decoder = self._decoder
-        token_bytes = 2 * 4 * decoder.num_layers * decoder.hidden_dim
+        state = tf.nest.flatten(decoder.state(1, 1))
+        token_bytes = sum(x.dtype.size * x.shape.num_elements() for x in state)
         return token_bytes, 4 * _LOGITS * decoder.vocabulary_size
 
     def _tokenized(self, prompts):
