@@ -68,8 +68,8 @@ def test_activations_differ():
 
 
 def test_an_unknown_activation_is_named():
-    with pytest.raises(ValueError, match="'swish'"):
-        FeedForward(8, activation="swish")
+    with pytest.raises(ValueError, match="'mish'"):
+        FeedForward(8, activation="mish")
 
 
 def test_a_configuration_round_trip_keeps_the_arguments():

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from keras import ops
 
-from tfzoo.layers import TransformerLayer
+from tfzoo.layers import RMSNorm, TransformerLayer
 
 B, T, S, D = 2, 6, 4, 8
 
@@ -104,6 +104,7 @@ CHANGES = {
     "causal": (True, False),
     "cross_attention": (True, False),
     "layer_norm_epsilon": (0.1, False),
+    "norm": (RMSNorm(), False),
 }
 
 

@@ -91,7 +91,7 @@ def saved(encoder, directory, **changes):
 @pytest.mark.parametrize(
     ("field", "value", "message"),
     [
-        ("hidden_act", "swish", "config.json: hidden_act: .*gelu_new.*'swish'"),
+        ("hidden_act", "mish", "config.json: hidden_act: .*gelu_new.*'mish'"),
         ("position_embedding_type", "relative_key", "position_embedding_type"),
         ("vocab_size", 1e12, "vocab_size: Must be a whole number from 1"),
         ("vocab_size", "50", "vocab_size: Must be a whole number from 1"),

@@ -15,6 +15,8 @@ ACTIVATIONS = {
     "gelu_pytorch_tanh": "gelu_tanh",
     "gelu_fast": "gelu_tanh",
     "relu": "relu",
+    "silu": "silu",
+    "swish": "silu",
 }
 
 
@@ -115,7 +117,7 @@ def read_arguments(config, path, model_type, fields, fixed):
     found["activation"] = ACTIVATIONS[found["activation"]]
     for name in ("attention_dropout", "embeddings_dropout"):
         # So that an argument `dropout` stands for all of them, unless they differ.
-        if found.get(name) == found["dropout"]:
+        if name in found and found[name] == found.get("dropout"):
             del found[name]
     return found
 

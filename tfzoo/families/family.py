@@ -48,6 +48,8 @@ class Family:
         heads: Dict of task -> its `Head`; the tasks that the backbone can carry.
         tied: Dict of a tensor that a file need not have -> that whose copy it must be.
         ties_output: Whether the backbone's own output layer is its embedding.
+        output_names: As `names`, of those that never have the prefix: an output layer
+            of the backbone's own.
         sizes: Dict of the name of a size -> constructor arguments.
         constants: Fields that are written, and not read.
         token_fields: Dict of a field that is written -> role of the tokenizer's special
@@ -70,6 +72,7 @@ class Family:
     tied: Mapping[str, str]
     sizes: Mapping[str, Mapping[str, Any]]
     ties_output: bool = False
+    output_names: Mapping[str, Stored] = dataclasses.field(default_factory=dict)
     constants: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     token_fields: Mapping[str, str] = dataclasses.field(default_factory=dict)
     unused: str | None = None
@@ -107,7 +110,8 @@ class Family:
             num_layers: Number of layers.
             present: Names of the tensors in a file, or None for a task's file.
         """
-        return prefixed(of_layers(self.names, num_layers), self.prefix, present)
+        names = of_layers(self.names, num_layers)
+        return {**prefixed(names, self.prefix, present), **self.output_names}
 
     @property
     def head_names(self):

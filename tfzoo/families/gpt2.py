@@ -8,12 +8,15 @@ whose `Conv1D` kernels are (inputs, outputs) as ours are.
 Shapes: B batch, S sequence, D hidden_dim, V vocabulary_size.
 """
 
+import functools
+
 from tfzoo.checkpoints import fields
 from tfzoo.checkpoints.keras_hub import KerasHubClass
 from tfzoo.checkpoints.names import norm, plain, side_by_side
 from tfzoo.families import gpt2_openai
 from tfzoo.families.family import Family, Head, declared
 from tfzoo.families.preset_backbone import PresetBackbone
+from tfzoo.layers import LayerNorm, TransformerLayer
 from tfzoo.models.decoder import Decoder
 
 _LAYER, _THEIRS = "transformer_layer_{i}", "h.{i}"
@@ -166,6 +169,21 @@ class GPTDecoder(PresetBackbone, Decoder):
                 attention_dropout=attention_dropout,
                 embeddings_dropout=embeddings_dropout,
             ),
+            block=functools.partial(
+                TransformerLayer,
+                num_heads,
+                intermediate_dim,
+                dropout=dropout,
+                attention_dropout=attention_dropout,
+                activation=activation,
+                norm_first=True,
+                layer_norm_epsilon=layer_norm_epsilon,
+                output_stddev=0.02 * (2 * num_layers) ** -0.5,
+            ),
+            final_norm=LayerNorm(layer_norm_epsilon),
+            embeddings_dropout=dropout
+            if embeddings_dropout is None
+            else embeddings_dropout,
             dtype=dtype,
             **kwargs,
         )

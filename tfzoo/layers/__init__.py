@@ -4,10 +4,16 @@ from tfzoo.layers.attention import Attention
 from tfzoo.layers.causal_mask import CausalMask
 from tfzoo.layers.dropout import Dropout
 from tfzoo.layers.embeddings import PositionEmbedding, TokenEmbedding
-from tfzoo.layers.feed_forward import FeedForward, gelu, gelu_tanh
+from tfzoo.layers.feed_forward import (
+    FeedForward,
+    GatedFeedForward,
+    gelu,
+    gelu_tanh,
+)
 from tfzoo.layers.heads import ClassificationHead, MaskedLMHead, NextTokenHead
-from tfzoo.layers.normalization import LayerNorm
+from tfzoo.layers.normalization import LayerNorm, RMSNorm
 from tfzoo.layers.pooling import SentencePooling
+from tfzoo.layers.rotary import Rotary
 from tfzoo.layers.transformer import TransformerLayer
 
 __all__ = [
@@ -16,10 +22,13 @@ __all__ = [
     "ClassificationHead",
     "Dropout",
     "FeedForward",
+    "GatedFeedForward",
     "LayerNorm",
     "MaskedLMHead",
     "NextTokenHead",
     "PositionEmbedding",
+    "RMSNorm",
+    "Rotary",
     "SentencePooling",
     "TokenEmbedding",
     "TransformerLayer",

@@ -1,4 +1,4 @@
-"""The position-wise network of a Transformer block.
+"""The position-wise networks of a Transformer block, plain and gated.
 
 Shapes: B batch, S sequence, D hidden_dim, F intermediate_dim.
 """
@@ -6,7 +6,7 @@ Shapes: B batch, S sequence, D hidden_dim, F intermediate_dim.
 import keras
 from keras import ops
 
-from tfzoo.layers.few_rows import few_rows, step_kernels
+from tfzoo.layers.few_rows import few_rows, few_rows_of_several, step_kernels
 from tfzoo.layers.initializers import truncated_normal
 from tfzoo.layers.keywords import LayerKeywords
 
@@ -56,7 +56,12 @@ def _gelu_tanh_and_gradient(x):
     return x * below, gradient
 
 
-ACTIVATIONS = {"gelu": gelu, "gelu_tanh": gelu_tanh, "relu": ops.relu}
+ACTIVATIONS = {
+    "gelu": gelu,
+    "gelu_tanh": gelu_tanh,
+    "relu": ops.relu,
+    "silu": ops.silu,
+}
 
 
 def activation_named(name):
@@ -74,8 +79,9 @@ class FeedForward(LayerKeywords, keras.layers.Layer):
 
     Args:
         intermediate_dim: Width F between the two.
-        activation: `"gelu"` (error function), `"gelu_tanh"` or `"relu"`.
+        activation: `"gelu"` (error function), `"gelu_tanh"`, `"relu"` or `"silu"`.
         output_stddev: Standard deviation with which the second map begins.
+        use_bias: Whether the maps add a bias.
 
     Call arguments:
         x: (B, S, D).
@@ -86,11 +92,19 @@ class FeedForward(LayerKeywords, keras.layers.Layer):
     Source: Vaswani et al. 2017, section 3.3, https://arxiv.org/abs/1706.03762
     """
 
+    inner_names = ("intermediate",)
+
     def __init__(
-        self, intermediate_dim, activation="gelu", output_stddev=0.02, **kwargs
+        self,
+        intermediate_dim,
+        activation="gelu",
+        output_stddev=0.02,
+        use_bias=True,
+        **kwargs,
     ):
         super().__init__(**kwargs)
         self.intermediate_dim = intermediate_dim
+        self.use_bias = use_bias
         self.activation = activation
         self.activation_function = activation_named(activation)
         self.output_stddev = output_stddev
@@ -99,30 +113,58 @@ class FeedForward(LayerKeywords, keras.layers.Layer):
         def dense(units, name, stddev=0.02):
             return keras.layers.Dense(
                 units,
+                use_bias=self.use_bias,
                 kernel_initializer=truncated_normal(stddev),
                 dtype=self.dtype_policy,
                 name=name,
             )
 
-        self.intermediate = dense(self.intermediate_dim, "intermediate")
+        for name in self.inner_names:
+            layer = dense(self.intermediate_dim, name)
+            layer.build(x_shape)
+            setattr(self, name, layer)
         self.output_projection = dense(x_shape[-1], "output", self.output_stddev)
-        self.intermediate.build(x_shape)
         self.output_projection.build((*x_shape[:-1], self.intermediate_dim))
 
+    @property
+    def inner(self):
+        """The maps into F."""
+        return [getattr(self, name) for name in self.inner_names]
+
     def call(self, x):
-        return self.output_projection(self.activation_function(self.intermediate(x)))
+        return self.output_projection(self.combined(*(f(x) for f in self.inner)))
 
     def step(self, x, kernels=None):
         """What `call` computes, for few positions; see `few_rows`."""
-        x = self.activation_function(few_rows(self.intermediate, x, kernels))
+        x = self.combined(*few_rows_of_several(self.inner, x, kernels))
         return few_rows(self.output_projection, x, kernels)
+
+    def combined(self, intermediate):
+        """What the second map reads of the outputs of the first."""
+        return self.activation_function(intermediate)
 
     def step_kernels(self, transposed):
         """The kernels as `step` takes them; see `tfzoo.layers.few_rows`."""
         return {
-            **step_kernels([self.intermediate], transposed),
+            **step_kernels(self.inner, transposed),
             **step_kernels([self.output_projection], transposed),
         }
 
     def compute_output_shape(self, x_shape):
         return x_shape
+
+
+@keras.saving.register_keras_serializable("tfzoo")
+class GatedFeedForward(FeedForward):
+    """Two linear maps into F, of which one, after a nonlinearity, gates the other.
+
+    Arguments and shapes as of `FeedForward`; Llama has `activation="silu"` and
+    `use_bias=False`, T5 v1.1 `"gelu_tanh"`.
+
+    Source: Shazeer 2020, section 2, https://arxiv.org/abs/2002.05202
+    """
+
+    inner_names = ("gate", "intermediate")
+
+    def combined(self, gate, intermediate):
+        return self.activation_function(gate) * intermediate

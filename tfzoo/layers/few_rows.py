@@ -26,7 +26,7 @@ def few_rows(dense, x, kernels=None):
     """What `dense` computes, in the form that runs fastest on a CPU for few rows.
 
     Args:
-        dense: A built `keras.layers.Dense` with a bias and without an activation.
+        dense: A built `keras.layers.Dense` without an activation.
         x: (..., K).
         kernels: What `step_kernels` gave; a kernel that it lacks is taken as it is.
 
@@ -46,23 +46,51 @@ def few_rows_of_several(layers, x, kernels=None):
     rows = ops.reshape(x, (-1, width))  # (M, K)
     kernels = kernels or {}
     path = layers[0].kernel.path
-    biases = [-ops.cast(dense.bias, dense.compute_dtype) for dense in layers]
     if _transposed(path) in kernels:
         y = ops.matmul(kernels[_transposed(path)], ops.transpose(rows))
-        y = ops.transpose(y - ops.expand_dims(ops.concatenate(biases), 1))
-        outputs = ops.split(y, len(layers), axis=-1) if len(layers) > 1 else [y]
+        bias = _negative_bias(layers)
+        y = ops.transpose(y if bias is None else y - ops.expand_dims(bias, 1))
+        outputs = _parted(y, layers)
     elif path in kernels:
-        y = product(rows, kernels[path]) - ops.concatenate(biases)
-        outputs = ops.split(y, len(layers), axis=-1)
+        outputs = _parted(_shifted(product(rows, kernels[path]), layers), layers)
     else:
         outputs = [
-            product(rows, ops.cast(dense.kernel, dense.compute_dtype)) - bias
-            for dense, bias in zip(layers, biases, strict=True)
+            _shifted(
+                product(rows, ops.cast(dense.kernel, dense.compute_dtype)), [dense]
+            )
+            for dense in layers
         ]
     return [
         ops.reshape(y, inferred((*lead, dense.units)))
         for dense, y in zip(layers, outputs, strict=True)
     ]
+
+
+def _negative_bias(layers):
+    """The biases side by side; None where no layer has one."""
+    if not any(dense.use_bias for dense in layers):
+        return None
+    biases = [
+        -ops.cast(dense.bias, dense.compute_dtype)
+        if dense.use_bias
+        else ops.zeros(dense.units, dense.compute_dtype)
+        for dense in layers
+    ]
+    return biases[0] if len(biases) == 1 else ops.concatenate(biases)
+
+
+def _shifted(y, layers):
+    bias = _negative_bias(layers)
+    return y if bias is None else y - bias
+
+
+def _parted(y, layers):
+    """The columns of each layer."""
+    ends, end = [], 0
+    for dense in layers[:-1]:
+        end += dense.units
+        ends.append(end)
+    return ops.split(y, ends, axis=-1) if ends else [y]
 
 
 def product(rows, kernel):
@@ -97,7 +125,7 @@ def step_kernels(layers, transposed):
     """The kernels as `few_rows_of_several` multiplies them fastest: a dict.
 
     Args:
-        layers: Built `Dense` of as many units, all of the same input.
+        layers: Built `Dense`, all of the same input.
         transposed: Whether for four rows and more. For fewer only the kernels of
             several layers are in it, side by side: one is multiplied as it is.
     """

@@ -1,4 +1,4 @@
-"""Layer normalisation with its gradient written out.
+"""Normalisations: LayerNorm with its gradient written out, and RMSNorm.
 
 Shapes: ... any leading axes, R all of them together, D hidden_dim.
 """
@@ -71,6 +71,47 @@ class LayerNorm(LayerKeywords, keras.layers.Layer):
             return to_x, ops.sum(ops.reshape(along, (-1, x.shape[-1])), axis=0)
 
         return normal * gamma, gradient
+
+    def compute_output_shape(self, x_shape):
+        return x_shape
+
+
+@keras.saving.register_keras_serializable("tfzoo")
+class RMSNorm(LayerKeywords, keras.layers.Layer):
+    """Every vector over the root of its mean square, scaled.
+
+    Computed in float32 whatever the compute dtype is.
+
+    Args:
+        epsilon: Added to the mean square.
+
+    Call arguments:
+        x: (..., D).
+
+    Returns:
+        (..., D).
+
+    Source: Zhang and Sennrich 2019, section 4, https://arxiv.org/abs/1910.07467
+    """
+
+    def __init__(self, epsilon=1e-6, **kwargs):
+        super().__init__(**kwargs)
+        self.autocast = False  # of `x`, which may come in more than compute_dtype has
+        self.epsilon = epsilon
+
+    def build(self, x_shape):
+        self.gamma = self.add_weight(
+            shape=(x_shape[-1],),
+            initializer="ones",
+            autocast=False,  # the numbers of the norm are float32
+            name="gamma",
+        )
+
+    def call(self, x):
+        x = ops.cast(x, "float32")
+        square = ops.mean(x * x, axis=-1, keepdims=True)
+        y = x * ops.rsqrt(square + self.epsilon) * self.gamma
+        return ops.cast(y, self.compute_dtype)
 
     def compute_output_shape(self, x_shape):
         return x_shape

@@ -12,15 +12,29 @@ from tfzoo.layers.dropout import Dropout
 from tfzoo.layers.feed_forward import FeedForward
 from tfzoo.layers.keywords import LayerKeywords
 from tfzoo.layers.normalization import LayerNorm
+from tfzoo.layers.parts import copied, part_of, with_parts
 
 
 @keras.saving.register_keras_serializable("tfzoo")
 class TransformerLayer(LayerKeywords, keras.layers.Layer):
     """Attention and feed-forward, each with dropout, a residual and a normalisation.
 
+    In short `TransformerLayer(num_heads, intermediate_dim)`; of other parts
+
+        TransformerLayer(
+            Attention(8, num_key_value_heads=2, rotary=Rotary(), use_bias=False),
+            GatedFeedForward(2048, "silu", use_bias=False),
+            norm=RMSNorm(),
+            norm_first=True,
+        )
+
     Args:
-        num_heads: Number of attention heads; must divide D.
-        intermediate_dim: Width of the feed-forward network.
+        num_heads: Number of attention heads, which must divide D; or an `Attention`.
+        intermediate_dim: Width of the feed-forward network; or a `FeedForward`. What is
+            given is copied, and `attention_dropout`, `activation` and `output_stddev`
+            are those of a part that is given.
+        norm: A normalisation, copied for every place; None is a `LayerNorm` of
+            `layer_norm_epsilon`.
         dropout: Share zeroed of each sublayer's output while training, 0 to 1.
         attention_dropout: Share zeroed of the attention weights; None: as `dropout`.
         activation: `"gelu"` (error function, BERT), `"gelu_tanh"` (GPT-2), `"relu"`.
@@ -37,6 +51,7 @@ class TransformerLayer(LayerKeywords, keras.layers.Layer):
         attention_mask: Boolean or integer, (B, T) or (B, T, T); 0 hides a key.
         context: (B, S, D), needed with `cross_attention`.
         context_mask: (B, S) or (B, T, S); 0 hides a key of the context.
+        positions: Integers (B, T), as of `Attention`.
 
     Returns:
         (B, T, D).
@@ -45,11 +60,14 @@ class TransformerLayer(LayerKeywords, keras.layers.Layer):
         pre-norm: Radford et al. 2019, section 2.3 (GPT-2).
     """
 
+    parts = ("num_heads", "intermediate_dim", "norm")
+
     def __init__(
         self,
         num_heads,
         intermediate_dim,
         *,
+        norm=None,
         dropout=0.1,
         attention_dropout=None,
         activation="gelu",
@@ -61,8 +79,6 @@ class TransformerLayer(LayerKeywords, keras.layers.Layer):
         **kwargs,
     ):
         super().__init__(**kwargs)
-        self.num_heads = num_heads
-        self.intermediate_dim = intermediate_dim
         self.dropout = dropout
         self.attention_dropout = attention_dropout
         self.activation = activation
@@ -73,31 +89,28 @@ class TransformerLayer(LayerKeywords, keras.layers.Layer):
         self.output_stddev = output_stddev
         policy = self.dtype_policy
 
-        def norm(name):
-            return LayerNorm(layer_norm_epsilon, dtype=policy, name=name)
-
-        def attention(name):
-            return Attention(
+        given = dict(num_heads=num_heads, intermediate_dim=intermediate_dim, norm=norm)
+        self.given = [n for n, p in given.items() if isinstance(p, keras.layers.Layer)]
+        attention, feed_forward = num_heads, intermediate_dim
+        if "num_heads" not in self.given:
+            attention = Attention(
                 num_heads,
                 dropout=dropout if attention_dropout is None else attention_dropout,
                 output_stddev=output_stddev,
-                dtype=policy,
-                name=name,
             )
+        if "intermediate_dim" not in self.given:
+            feed_forward = FeedForward(intermediate_dim, activation, output_stddev)
+        norm = LayerNorm(layer_norm_epsilon) if norm is None else norm
+        self.num_heads = attention.num_heads
+        self.intermediate_dim = feed_forward.intermediate_dim
 
-        self.self_attention = attention("self_attention")
-        self.self_attention_norm = norm("self_attention_norm")
+        self.self_attention = copied(attention, "self_attention", policy)
+        self.self_attention_norm = copied(norm, "self_attention_norm", policy)
         if cross_attention:
-            self.context_attention = attention("cross_attention")
-            self.context_attention_norm = norm("cross_attention_norm")
-        self.feed_forward = FeedForward(
-            intermediate_dim,
-            activation=activation,
-            output_stddev=output_stddev,
-            dtype=policy,
-            name="feed_forward",
-        )
-        self.feed_forward_norm = norm("feed_forward_norm")
+            self.context_attention = copied(attention, "cross_attention", policy)
+            self.context_attention_norm = copied(norm, "cross_attention_norm", policy)
+        self.feed_forward = copied(feed_forward, "feed_forward", policy)
+        self.feed_forward_norm = copied(norm, "feed_forward_norm", policy)
         self.dropout_layer = Dropout(dropout, dtype=policy, name="dropout")
 
     def build(self, x_shape, context_shape=None):
@@ -120,13 +133,16 @@ class TransformerLayer(LayerKeywords, keras.layers.Layer):
         attention_mask=None,
         context=None,
         context_mask=None,
+        positions=None,
         training=None,
     ):
         seen = self._self_attention_mask(x, attention_mask)
         seen_of_context = _for_heads(context_mask)
 
         def attend(y):
-            return self.self_attention(y, attention_mask=seen, training=training)
+            return self.self_attention(
+                y, attention_mask=seen, positions=positions, training=training
+            )
 
         def attend_context(y):
             return self.context_attention(
@@ -150,7 +166,7 @@ class TransformerLayer(LayerKeywords, keras.layers.Layer):
         """
         return self.self_attention.state(rows, columns)
 
-    def step(self, x, past, mask, kernels=None):
+    def step(self, x, past, mask, kernels=None, positions=None):
         """The layer at a few positions, given keys and values of those before them.
 
         What `call` computes there when it does not train.
@@ -161,6 +177,7 @@ class TransformerLayer(LayerKeywords, keras.layers.Layer):
             mask: Boolean, broadcasts to (B, N, T, P + T), past keys first; False
                 hides a key. It alone says what is seen, `causal` does not.
             kernels: As `step_kernels` gives them, or None.
+            positions: Integers (B, T), as of `Attention.step`.
 
         Returns:
             A tuple of the output (B, T, D) and the state of the T positions alone; the
@@ -177,7 +194,7 @@ class TransformerLayer(LayerKeywords, keras.layers.Layer):
         new = []
 
         def attend(y):
-            y, state = self.self_attention.step(y, past, mask, kernels)
+            y, state = self.self_attention.step(y, past, mask, kernels, positions)
             new.append(state)
             return y
 
@@ -214,6 +231,28 @@ class TransformerLayer(LayerKeywords, keras.layers.Layer):
         earlier = ops.expand_dims(positions, 1) >= ops.expand_dims(positions, 0)
         earlier = ops.reshape(earlier, (1, 1, *ops.shape(earlier)))
         return earlier if mask is None else ops.logical_and(mask, earlier)
+
+    def get_config(self):
+        names = (
+            *("dropout", "attention_dropout", "activation", "norm_first", "causal"),
+            *("cross_attention", "layer_norm_epsilon", "output_stddev"),
+        )
+        parts = {
+            "num_heads": self.self_attention,
+            "intermediate_dim": self.feed_forward,
+            "norm": self.self_attention_norm,
+        }
+        return {
+            **super().get_config(),
+            "num_heads": self.num_heads,
+            "intermediate_dim": self.intermediate_dim,
+            **{name: part_of(parts[name]) for name in self.given},
+            **{name: getattr(self, name) for name in names},
+        }
+
+    @classmethod
+    def from_config(cls, config):
+        return with_parts(cls, config)
 
     def compute_output_shape(self, x_shape, context_shape=None):
         return x_shape

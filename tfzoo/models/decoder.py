@@ -9,15 +9,9 @@ import typing
 import keras
 from keras import ops
 
-from tfzoo.layers import (
-    CausalMask,
-    Dropout,
-    LayerNorm,
-    PositionEmbedding,
-    TokenEmbedding,
-    TransformerLayer,
-)
+from tfzoo.layers import CausalMask, Dropout, PositionEmbedding, TokenEmbedding
 from tfzoo.layers.few_rows import ROWS_FOR_TRANSPOSED_KERNELS
+from tfzoo.layers.parts import copied
 from tfzoo.models.frozen import frozen_config, with_frozen
 from tfzoo.models.precision import policy_with_float32_weights
 
@@ -52,57 +46,60 @@ class LaidOut(typing.NamedTuple):
 
 
 class Decoder(keras.Model):
-    """Base of the decoders: embeddings, pre-norm causal layers, a norm.
+    """Base of the decoders: embeddings, causal layers, a norm.
 
     Args:
         arguments: Dict of the constructor arguments of the class, which become its
             attributes and its config. Among them are `vocabulary_size`, `num_layers`,
-            `num_heads`, `hidden_dim`, `intermediate_dim`, `dropout`,
-            `max_sequence_length`, `activation`, `layer_norm_epsilon`,
-            `attention_dropout` and `embeddings_dropout`.
+            `hidden_dim` and `max_sequence_length`.
+        block: Function of `name` and `dtype` that makes a layer, as
+            `TransformerLayer` is one.
+        final_norm: A normalisation, which is copied.
+        learned_positions: Whether positions have learned vectors, which are added to
+            those of the tokens; they are given to the layers otherwise.
+        embeddings_dropout: Share zeroed of the embeddings.
+        ties_output: Whether the output layer is the embedding of the tokens.
         dtype: Keras dtype policy.
     """
 
     many_rows = ROWS_FOR_TRANSPOSED_KERNELS  # from which on the kernels' form is one
 
-    def __init__(self, arguments, *, dtype=None, **kwargs):
+    def __init__(
+        self,
+        arguments,
+        *,
+        block,
+        final_norm,
+        learned_positions=True,
+        embeddings_dropout=0.0,
+        ties_output=True,
+        dtype=None,
+        **kwargs,
+    ):
         size = arguments.__getitem__
-        epsilon, dropout = size("layer_norm_epsilon"), size("dropout")
-        dropped = size("embeddings_dropout")
         policy = policy_with_float32_weights(dtype)
         dtype = policy.name  # of which Keras writes a layer's config by itself
 
         # Layers
-        token_embedding = TokenEmbedding(
-            size("vocabulary_size"),
-            size("hidden_dim"),
-            dtype=dtype,
-            name="token_embedding",
-        )
-        position_embedding = PositionEmbedding(
-            size("max_sequence_length"), dtype=dtype, name="position_embedding"
-        )
+        def table(name):
+            return TokenEmbedding(
+                size("vocabulary_size"), size("hidden_dim"), dtype=dtype, name=name
+            )
+
+        token_embedding = table("token_embedding")
+        position_embedding = None
+        if learned_positions:
+            position_embedding = PositionEmbedding(
+                size("max_sequence_length"), dtype=dtype, name="position_embedding"
+            )
         drop_embeddings = Dropout(
-            dropout if dropped is None else dropped,
-            dtype=dtype,
-            name="embeddings_dropout",
+            embeddings_dropout, dtype=dtype, name="embeddings_dropout"
         )
         transformer_layers = [
-            TransformerLayer(
-                size("num_heads"),
-                size("intermediate_dim"),
-                dropout=dropout,
-                attention_dropout=size("attention_dropout"),
-                activation=size("activation"),
-                norm_first=True,
-                layer_norm_epsilon=epsilon,
-                output_stddev=0.02 * (2 * size("num_layers")) ** -0.5,
-                dtype=dtype,
-                name=f"transformer_layer_{i}",
-            )
+            block(name=f"transformer_layer_{i}", dtype=dtype)
             for i in range(size("num_layers"))
         ]
-        final_norm = LayerNorm(epsilon, dtype=dtype, name="final_norm")
+        final_norm = copied(final_norm, "final_norm", policy)
 
         # Graph
         inputs = {
@@ -113,9 +110,12 @@ class Decoder(keras.Model):
         seen = CausalMask(name="causal_mask")(inputs["padding_mask"])
         positions = ops.sum(ops.cast(seen, "int32"), axis=-1) - 1
         x = token_embedding(inputs["token_ids"])
-        x = drop_embeddings(x + position_embedding(x, positions))
+        places = {"positions": positions}
+        if learned_positions:
+            x, places = x + position_embedding(x, positions), {}
+        x = drop_embeddings(x)
         for layer in transformer_layers:
-            x = layer(x, attention_mask=seen)
+            x = layer(x, attention_mask=seen, **places)
         super().__init__(inputs, final_norm(x), **kwargs)
         self.trainable = self.trainable  # of the layers, too, tracked only now
 
@@ -125,6 +125,10 @@ class Decoder(keras.Model):
         self.position_embedding = position_embedding
         self.transformer_layers = transformer_layers
         self.final_norm = final_norm
+        self.output_embedding = token_embedding
+        if not ties_output:
+            self.output_embedding = table("output_embedding")
+            self.output_embedding.build((None, None))
         self.argument_names = tuple(arguments)
         for name, value in arguments.items():
             setattr(self, name, value)
@@ -143,7 +147,7 @@ class Decoder(keras.Model):
             hidden: (..., D).
             kernels: As `kernels_for` gives them, or None.
         """
-        return self.token_embedding.logits(hidden, kernels)
+        return self.output_embedding.logits(hidden, kernels)
 
     def state(self, rows, columns=0):
         """What `step` needs to know of the columns before, none of them read yet.
@@ -177,10 +181,11 @@ class Decoder(keras.Model):
             alone. The past is not written.
         """
         x = self.token_embedding(token_ids)
-        x = x + self.position_embedding(x, positions)
+        if self.position_embedding is not None:
+            x = x + self.position_embedding(x, positions)
         new = []
         for layer, past in zip(self.transformer_layers, state, strict=True):
-            x, added = layer.step(x, past, mask, kernels)
+            x, added = layer.step(x, past, mask, kernels, positions)
             new.append(added)
         return self.final_norm(x), new
 
@@ -202,7 +207,7 @@ class Decoder(keras.Model):
             A dict.
         """
         transposed = rows >= self.many_rows
-        layers = (self.token_embedding, *self.transformer_layers)
+        layers = (self.output_embedding, *self.transformer_layers)
         return {
             path: kernel
             for layer in layers

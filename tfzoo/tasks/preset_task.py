@@ -219,7 +219,11 @@ class Preset(KnownKeywords, PushToHub):
     @property
     def _is_tied(self):
         """Whether the token embedding is the output layer, too."""
-        return any(isinstance(x, MaskedLMHead | NextTokenHead) for x in self.layers)
+        return any(
+            x.token_embedding is self.backbone.token_embedding
+            for x in self.layers
+            if isinstance(x, MaskedLMHead | NextTokenHead)
+        )
 
     @known_keywords()
     def save_to_preset(

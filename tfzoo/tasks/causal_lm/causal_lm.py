@@ -78,7 +78,7 @@ class CausalLM(Generating, Scoring, Task):
     ):
         end_id = tokenizer.required_id("end")
         require_flags(document_borders=document_borders)
-        head = NextTokenHead(backbone.token_embedding, name="next_token_head")
+        head = NextTokenHead(backbone.output_embedding, name="next_token_head")
         super().__init__(
             backbone.input,
             head(backbone.output),

@@ -1,0 +1,225 @@
+"""A family of this file's own: everything works with it, and nothing else knows it.
+
+Grouped queries, rotary positions, norms of queries and keys, no biases, a gated
+network, RMSNorm and an output layer of its own.
+"""
+
+import functools
+import json
+
+import keras
+import numpy as np
+import pytest
+import safetensors.numpy
+import tensorflow as tf
+
+from helpers import random_weights
+from tfzoo.checkpoints import fields
+from tfzoo.checkpoints.names import Stored, plain
+from tfzoo.families.family import BACKBONES, Family, Head, declared
+from tfzoo.families.preset_backbone import PresetBackbone
+from tfzoo.layers import (
+    Attention,
+    GatedFeedForward,
+    RMSNorm,
+    Rotary,
+    TransformerLayer,
+)
+from tfzoo.models import Decoder
+from tfzoo.tasks import CausalLM, from_preset
+from tfzoo.text import ByteBPETokenizer
+
+OURS, THEIRS = "transformer_layer_{i}", "blocks.{i}"
+
+
+def kernel(path, name):
+    return {f"{OURS}/{path}/kernel": Stored(f"{THEIRS}.{name}.w", transposed=True)}
+
+
+TOY = Family(
+    model_type="tfzoo_toy",
+    class_name="ToyModel",
+    prefix="toy.",
+    fields={
+        "vocabulary_size": fields.size("vocab"),
+        "num_layers": fields.size("depth"),
+        "num_heads": fields.size("heads"),
+        "num_key_value_heads": fields.size("kv_heads"),
+        "hidden_dim": fields.size("width"),
+        "intermediate_dim": fields.size("inner"),
+        "max_sequence_length": fields.size("context"),
+        "activation": fields.activation("act", "silu"),
+    },
+    fixed={"biases": False},
+    names={
+        **plain("token_embedding/embeddings", "table"),
+        **plain("final_norm/gamma", "norm"),
+        **kernel("self_attention/query", "q"),
+        **kernel("self_attention/key", "k"),
+        **kernel("self_attention/value", "v"),
+        **kernel("self_attention/output", "o"),
+        **plain(f"{OURS}/self_attention/query_norm/gamma", f"{THEIRS}.q_norm"),
+        **plain(f"{OURS}/self_attention/key_norm/gamma", f"{THEIRS}.k_norm"),
+        **plain(f"{OURS}/self_attention_norm/gamma", f"{THEIRS}.norm_1"),
+        **kernel("feed_forward/gate", "gate"),
+        **kernel("feed_forward/intermediate", "up"),
+        **kernel("feed_forward/output", "down"),
+        **plain(f"{OURS}/feed_forward_norm/gamma", f"{THEIRS}.norm_2"),
+    },
+    output_names=plain("output_embedding/embeddings", "scores"),
+    heads={"CausalLM": Head("ToyForCausalLM")},
+    tied={},
+    sizes={
+        "toy_tiny": dict(
+            vocabulary_size=300,
+            num_layers=2,
+            num_heads=4,
+            num_key_value_heads=2,
+            hidden_dim=16,
+            intermediate_dim=24,
+            max_sequence_length=40,
+        )
+    },
+)
+
+
+class ToyDecoder(PresetBackbone, Decoder):
+    def __init__(
+        self,
+        vocabulary_size,
+        num_layers,
+        num_heads,
+        num_key_value_heads,
+        hidden_dim,
+        intermediate_dim,
+        max_sequence_length,
+        activation="silu",
+        dtype=None,
+        **kwargs,
+    ):
+        super().__init__(
+            dict(
+                vocabulary_size=vocabulary_size,
+                num_layers=num_layers,
+                num_heads=num_heads,
+                num_key_value_heads=num_key_value_heads,
+                hidden_dim=hidden_dim,
+                intermediate_dim=intermediate_dim,
+                max_sequence_length=max_sequence_length,
+                activation=activation,
+            ),
+            block=functools.partial(
+                TransformerLayer,
+                Attention(
+                    num_heads,
+                    num_key_value_heads=num_key_value_heads,
+                    use_bias=False,
+                    head_norm=RMSNorm(),
+                    rotary=Rotary(100.0),
+                ),
+                GatedFeedForward(intermediate_dim, activation, use_bias=False),
+                norm=RMSNorm(),
+                norm_first=True,
+                dropout=0.0,
+            ),
+            final_norm=RMSNorm(),
+            learned_positions=False,
+            ties_output=False,
+            dtype=dtype,
+            **kwargs,
+        )
+
+
+@pytest.fixture(scope="module", autouse=True)
+def toy():
+    """The class, known while the tests of this file run."""
+    before = dict(BACKBONES)
+    yield declared(TOY)(ToyDecoder)
+    BACKBONES.clear()
+    BACKBONES.update(before)
+
+
+@pytest.fixture(scope="module")
+def tokenizer():
+    lines = ["the dog runs fast.", "a cat sleeps, a dog runs."] * 5
+    return ByteBPETokenizer.train(lines, vocabulary_size=280, progress=False)
+
+
+@pytest.fixture(scope="module")
+def model(toy, tokenizer):
+    backbone = CausalLM.backbone_of_size("toy_tiny", tokenizer)
+    return CausalLM(random_weights(backbone, 0.4), tokenizer)
+
+
+def test_its_output_layer_and_every_part_are_among_its_weights(model):
+    shapes = {v.path: tuple(v.shape) for v in model.backbone.weights}
+    size = model.backbone.vocabulary_size
+    assert shapes["output_embedding/embeddings"] == (size, 16)
+    assert shapes["transformer_layer_1/self_attention/key/kernel"] == (16, 8)
+    assert not any(path.endswith(("bias", "beta")) for path in shapes)
+    assert {*shapes} == {*TOY.backbone_names(2)}
+
+
+def test_it_is_saved_in_its_own_names_and_opens_again(model, tmp_path):
+    model.save_to_preset(tmp_path / "toy")
+    config = json.loads((tmp_path / "toy" / "config.json").read_text())
+    assert (config["model_type"], config["kv_heads"]) == ("tfzoo_toy", 2)
+    tensors = safetensors.numpy.load_file(tmp_path / "toy" / "model.safetensors")
+    assert tensors["toy.blocks.0.k.w"].shape == (8, 16) and "scores" in tensors
+    other = from_preset(tmp_path / "toy")
+    assert type(other) is CausalLM and type(other.backbone) is ToyDecoder
+    text = ["the dog runs"]
+    np.testing.assert_array_equal(
+        other.predict(text, verbose=0), model.predict(text, verbose=0)
+    )
+    model.save(tmp_path / "toy.keras")
+    loaded = keras.saving.load_model(tmp_path / "toy.keras")
+    np.testing.assert_array_equal(
+        loaded.predict(text, verbose=0), model.predict(text, verbose=0)
+    )
+
+
+def test_it_learns(toy, tokenizer):
+    backbone = CausalLM.backbone_of_size("toy_tiny", tokenizer)
+    model = CausalLM(backbone, tokenizer)
+    before = [np.array(v) for v in backbone.trainable_variables]
+    model.compile(learning_rate=1e-2)
+    texts = ["a cat sleeps"] * 32
+    losses = model.fit(texts, batch_size=4, epochs=4, verbose=0).history["loss"]
+    assert losses[-1] < losses[0] / 2
+    for old, variable in zip(before, backbone.trainable_variables, strict=True):
+        assert np.abs(old - np.asarray(variable)).max() > 0, variable.path
+
+
+def test_a_cached_step_computes_what_the_whole_does(model):
+    backbone = model.backbone
+    ids = np.random.default_rng(0).integers(0, 250, (2, 9)).astype(np.int32)
+    whole = backbone({"token_ids": ids, "padding_mask": np.ones_like(ids)})
+    state = backbone.state(2)
+    for i in range(9):
+        here = np.full((2, 1), i, np.int32)
+        seen = np.ones((1, 1, 1, i + 1), bool)
+        hidden, new = backbone.step(ids[:, i : i + 1], here, state, seen)
+        state = tf.nest.map_structure(lambda *x: tf.concat(x, 2), state, new)
+        np.testing.assert_allclose(hidden[:, 0], whole[:, i], atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "options", [{}, dict(num_beams=2), dict(penalty_alpha=0.6, top_k=3)], ids=str
+)
+def test_every_search_generates_with_it(model, options):
+    prompts = ["the dog", "a", "a cat sleeps, a"]
+    together = model.generate(prompts, max_new_tokens=8, jit_compile=False, **options)
+    for prompt, text in zip(prompts, together, strict=True):
+        alone = model.generate(prompt, max_new_tokens=8, jit_compile=False, **options)
+        assert alone == text
+    assert len({*together}) > 1
+
+
+def test_it_is_served(model, tmp_path):
+    path = model.export_version(tmp_path / "toy", max_new_tokens=8)
+    served = tf.saved_model.load(str(path)).signatures["serving_default"]
+    prompts = ["the dog", "", "a cat sleeps, a"]
+    texts = served(prompt=tf.constant(prompts))["text"].numpy()
+    expected = model.generate(prompts, max_new_tokens=8, jit_compile=False)
+    assert [text.decode() for text in texts] == expected
