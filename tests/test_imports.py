@@ -13,9 +13,10 @@ import sys
 import pytest
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
-CORE = {"errors", "files"}
+CORE = {"errors", "files", "lazy"}
 MAY_IMPORT = {
     "errors": set(),
+    "lazy": set(),
     "files": {"errors"},
     "cli": CORE,
     "checkpoints": CORE,
@@ -31,7 +32,7 @@ MAY_IMPORT = {
 MAY_IMPORT["tasks"] = {*MAY_IMPORT} - {"cli"}
 MAY_IMPORT["__init__"] = {*MAY_IMPORT} - {"cli"}
 WITHOUT_TENSORFLOW = {"__init__", "errors", "files", "cli", "layers", "models"}
-WITHOUT_TENSORFLOW |= {"families"}
+WITHOUT_TENSORFLOW |= {"families", "lazy"}
 UNSAFE = {"pickle", "dill", "cloudpickle", "marshal", "shelve", "joblib"}
 SHARED_BY_BENCHMARKS = {"side_by_side", "training_rounds"}
 

@@ -1,7 +1,8 @@
 """Transformers on Keras 3 / TensorFlow: raw text to TF Serving with `model.fit`."""
 
-import importlib
 import os
+
+from tfzoo.lazy import exports
 
 # TensorFlow reads this when it is first imported. Its own kernels multiply the small
 # matrices of attention at a quarter of a CPU's speed; oneDNN, which it ships and turns
@@ -28,12 +29,4 @@ _HOMES = {
 }
 __all__ = sorted(_HOMES)
 
-
-def __getattr__(name):
-    if name not in _HOMES:
-        raise AttributeError(f"module 'tfzoo' has no attribute {name!r}")
-    return getattr(importlib.import_module(_HOMES[name]), name)
-
-
-def __dir__():
-    return sorted([*globals(), *_HOMES])
+__getattr__, __dir__ = exports(__name__, _HOMES)

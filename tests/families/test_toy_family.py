@@ -26,6 +26,7 @@ from tfzoo.layers import (
     TransformerLayer,
 )
 from tfzoo.models import Decoder
+from tfzoo.models.arguments import own_arguments
 from tfzoo.tasks import CausalLM, from_preset
 from tfzoo.text import ByteBPETokenizer
 
@@ -98,16 +99,7 @@ class ToyDecoder(PresetBackbone, Decoder):
         **kwargs,
     ):
         super().__init__(
-            dict(
-                vocabulary_size=vocabulary_size,
-                num_layers=num_layers,
-                num_heads=num_heads,
-                num_key_value_heads=num_key_value_heads,
-                hidden_dim=hidden_dim,
-                intermediate_dim=intermediate_dim,
-                max_sequence_length=max_sequence_length,
-                activation=activation,
-            ),
+            own_arguments(locals()),
             block=functools.partial(
                 TransformerLayer,
                 Attention(

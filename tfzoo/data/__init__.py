@@ -1,6 +1,6 @@
 """Files to records to batches: readers, sentence pairs, masking, length buckets."""
 
-import importlib
+from tfzoo.lazy import exports
 
 _HOMES = {
     "Examples": "tfzoo.data.examples",
@@ -26,12 +26,4 @@ _HOMES = {
 }
 __all__ = sorted(_HOMES)
 
-
-def __getattr__(name):
-    if name not in _HOMES:
-        raise AttributeError(f"module 'tfzoo.data' has no attribute {name!r}")
-    return getattr(importlib.import_module(_HOMES[name]), name)
-
-
-def __dir__():
-    return sorted([*globals(), *_HOMES])
+__getattr__, __dir__ = exports(__name__, _HOMES)

@@ -13,6 +13,7 @@ from tfzoo.families import bert_google, bert_model_garden
 from tfzoo.families.family import Family, Head, declared
 from tfzoo.families.preset_backbone import PresetBackbone
 from tfzoo.layers import PositionEmbedding, TokenEmbedding
+from tfzoo.models.arguments import own_arguments
 from tfzoo.models.encoder import Encoder, id_inputs
 
 _LAYER, _THEIRS = "transformer_layer_{i}", "encoder.layer.{i}"
@@ -179,6 +180,7 @@ class BertEncoder(PresetBackbone, Encoder):
         dtype=None,
         **kwargs,
     ):
+        arguments = own_arguments(locals())
         position_embedding = PositionEmbedding(
             max_sequence_length, dtype=dtype, name="position_embedding"
         )
@@ -187,20 +189,7 @@ class BertEncoder(PresetBackbone, Encoder):
         )
         inputs = id_inputs("token_ids", "segment_ids", "padding_mask")
         super().__init__(
-            dict(
-                vocabulary_size=vocabulary_size,
-                num_layers=num_layers,
-                num_heads=num_heads,
-                hidden_dim=hidden_dim,
-                intermediate_dim=intermediate_dim,
-                dropout=dropout,
-                max_sequence_length=max_sequence_length,
-                num_segments=num_segments,
-                pooler=pooler,
-                activation=activation,
-                layer_norm_epsilon=layer_norm_epsilon,
-                attention_dropout=attention_dropout,
-            ),
+            arguments,
             inputs,
             lambda x: (
                 x + position_embedding(x) + segment_embedding(inputs["segment_ids"])

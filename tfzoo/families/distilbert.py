@@ -12,6 +12,7 @@ from tfzoo.checkpoints.names import linear, norm, plain
 from tfzoo.families.family import Family, Head, declared
 from tfzoo.families.preset_backbone import PresetBackbone
 from tfzoo.layers import PositionEmbedding
+from tfzoo.models.arguments import own_arguments
 from tfzoo.models.encoder import Encoder, id_inputs
 
 _LAYER, _THEIRS = "transformer_layer_{i}", "transformer.layer.{i}"
@@ -134,21 +135,12 @@ class DistilBertEncoder(PresetBackbone, Encoder):
         dtype=None,
         **kwargs,
     ):
+        arguments = own_arguments(locals())
         position_embedding = PositionEmbedding(
             max_sequence_length, dtype=dtype, name="position_embedding"
         )
         super().__init__(
-            dict(
-                vocabulary_size=vocabulary_size,
-                num_layers=num_layers,
-                num_heads=num_heads,
-                hidden_dim=hidden_dim,
-                intermediate_dim=intermediate_dim,
-                dropout=dropout,
-                max_sequence_length=max_sequence_length,
-                activation=activation,
-                attention_dropout=attention_dropout,
-            ),
+            arguments,
             id_inputs("token_ids", "padding_mask"),
             lambda x: x + position_embedding(x),
             dtype=dtype,

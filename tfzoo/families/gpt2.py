@@ -17,6 +17,7 @@ from tfzoo.families import gpt2_openai
 from tfzoo.families.family import Family, Head, declared
 from tfzoo.families.preset_backbone import PresetBackbone
 from tfzoo.layers import LayerNorm, TransformerLayer
+from tfzoo.models.arguments import own_arguments
 from tfzoo.models.decoder import Decoder
 
 _LAYER, _THEIRS = "transformer_layer_{i}", "h.{i}"
@@ -155,20 +156,9 @@ class GPTDecoder(PresetBackbone, Decoder):
         dtype=None,
         **kwargs,
     ):
+        arguments = own_arguments(locals())
         super().__init__(
-            dict(
-                vocabulary_size=vocabulary_size,
-                num_layers=num_layers,
-                num_heads=num_heads,
-                hidden_dim=hidden_dim,
-                intermediate_dim=intermediate_dim,
-                dropout=dropout,
-                max_sequence_length=max_sequence_length,
-                activation=activation,
-                layer_norm_epsilon=layer_norm_epsilon,
-                attention_dropout=attention_dropout,
-                embeddings_dropout=embeddings_dropout,
-            ),
+            arguments,
             block=functools.partial(
                 TransformerLayer,
                 num_heads,

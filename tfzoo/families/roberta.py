@@ -16,6 +16,7 @@ from tfzoo.families import bert
 from tfzoo.families.family import Family, Head, declared
 from tfzoo.families.preset_backbone import PresetBackbone
 from tfzoo.layers import PositionEmbedding, TokenEmbedding
+from tfzoo.models.arguments import own_arguments
 from tfzoo.models.encoder import Encoder, id_inputs
 
 
@@ -165,6 +166,7 @@ class RobertaEncoder(PresetBackbone, Encoder):
         dtype=None,
         **kwargs,
     ):
+        arguments = own_arguments(locals())
         position_embedding = PositionEmbedding(
             max_sequence_length + padding_id + 1,
             dtype=dtype,
@@ -182,21 +184,7 @@ class RobertaEncoder(PresetBackbone, Encoder):
             return x + position_embedding(x, positions) + segment_embedding(segments)
 
         super().__init__(
-            dict(
-                vocabulary_size=vocabulary_size,
-                num_layers=num_layers,
-                num_heads=num_heads,
-                hidden_dim=hidden_dim,
-                intermediate_dim=intermediate_dim,
-                dropout=dropout,
-                max_sequence_length=max_sequence_length,
-                num_segments=num_segments,
-                padding_id=padding_id,
-                pooler=pooler,
-                activation=activation,
-                layer_norm_epsilon=layer_norm_epsilon,
-                attention_dropout=attention_dropout,
-            ),
+            arguments,
             inputs,
             embed,
             dtype=dtype,

@@ -12,7 +12,7 @@ from keras import ops
 from tfzoo.layers import CausalMask, Dropout, PositionEmbedding, TokenEmbedding
 from tfzoo.layers.few_rows import ROWS_FOR_TRANSPOSED_KERNELS
 from tfzoo.layers.parts import copied
-from tfzoo.models.frozen import frozen_config, with_frozen
+from tfzoo.models.backbone import Backbone
 from tfzoo.models.precision import policy_with_float32_weights
 
 
@@ -45,7 +45,7 @@ class LaidOut(typing.NamedTuple):
         return self.decoder.logits(hidden, self.kernels)
 
 
-class Decoder(keras.Model):
+class Decoder(Backbone):
     """Base of the decoders: embeddings, causal layers, a norm.
 
     Args:
@@ -117,10 +117,7 @@ class Decoder(keras.Model):
         for layer in transformer_layers:
             x = layer(x, attention_mask=seen, **places)
         super().__init__(inputs, final_norm(x), **kwargs)
-        self.trainable = self.trainable  # of the layers, too, tracked only now
-
-        # Config
-        self.dtype_policy = policy  # which Keras's functional models leave out
+        self.describe(arguments, policy)
         self.token_embedding = token_embedding
         self.position_embedding = position_embedding
         self.transformer_layers = transformer_layers
@@ -129,14 +126,6 @@ class Decoder(keras.Model):
         if not ties_output:
             self.output_embedding = table("output_embedding")
             self.output_embedding.build((None, None))
-        self.argument_names = tuple(arguments)
-        for name, value in arguments.items():
-            setattr(self, name, value)
-        self.dtype_name = policy.name
-
-    def call(self, inputs, training=None, mask=None):
-        # Keras's own takes any other keyword, and drops it.
-        return super().call(inputs, training=training, mask=mask)
 
     def logits(self, hidden, kernels=None):
         """Scores of the next token, float32: (..., D) -> (..., V).
@@ -213,16 +202,3 @@ class Decoder(keras.Model):
             for layer in layers
             for path, kernel in layer.step_kernels(transposed).items()
         }
-
-    def get_config(self):
-        return {
-            **{name: getattr(self, name) for name in self.argument_names},
-            "dtype": self.dtype_name,
-            "name": self.name,
-            "trainable": self.trainable,
-            **frozen_config(self),
-        }
-
-    @classmethod
-    def from_config(cls, config):
-        return with_frozen(cls, config)

@@ -8,7 +8,7 @@ from keras import ops
 
 from tfzoo.layers import Dropout, LayerNorm, TokenEmbedding, TransformerLayer
 from tfzoo.layers.initializers import truncated_normal
-from tfzoo.models.frozen import frozen_config, with_frozen
+from tfzoo.models.backbone import Backbone
 from tfzoo.models.precision import policy_with_float32_weights
 
 
@@ -17,7 +17,7 @@ def id_inputs(*names):
     return {name: keras.Input((None,), dtype="int32", name=name) for name in names}
 
 
-class Encoder(keras.Model):
+class Encoder(Backbone):
     """Base of the bidirectional encoders, each of which has its own embeddings.
 
     A class defines:
@@ -88,29 +88,5 @@ class Encoder(keras.Model):
                 name="pooler",
             )(ops.take(x, 0, axis=1))
         super().__init__(inputs, outputs, **kwargs)
-        self.trainable = self.trainable  # of the layers, too, tracked only now
-
-        # Config
-        self.dtype_policy = policy  # which Keras's functional models leave out
+        self.describe(arguments, policy)
         self.token_embedding = token_embedding
-        self.argument_names = tuple(arguments)
-        for name, value in arguments.items():
-            setattr(self, name, value)
-        self.dtype_name = policy.name
-
-    def call(self, inputs, training=None, mask=None):
-        # Keras's own takes any other keyword, and drops it.
-        return super().call(inputs, training=training, mask=mask)
-
-    def get_config(self):
-        return {
-            **{name: getattr(self, name) for name in self.argument_names},
-            "dtype": self.dtype_name,
-            "name": self.name,
-            "trainable": self.trainable,
-            **frozen_config(self),
-        }
-
-    @classmethod
-    def from_config(cls, config):
-        return with_frozen(cls, config)

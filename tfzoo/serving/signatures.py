@@ -9,7 +9,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from tfzoo.serving.core import checked_ids, of_width
+from tfzoo.serving.core import PaddedCore, checked_ids, of_width
 from tfzoo.serving.text_parts import flat_rows, ragged_rows, text_in_parts
 from tfzoo.serving.warmup import warmup_requests
 
@@ -33,6 +33,40 @@ class ServedModel:
     methods: Mapping[str, str]
     warmup: tuple
     labels: tuple[str, ...] | None = None
+
+
+def padded_core(
+    core,
+    tokenizer,
+    max_sequence_length,
+    num_segments,
+    *,
+    mask_positions=False,
+    jit_compile=False,
+):
+    """The `PaddedCore` of a model and its tokenizer.
+
+    Args:
+        core: A dictionary of int32 `token_ids`, `segment_ids` (where it has segments),
+            `padding_mask` (B, S) and, with `mask_positions`, these (B, M) -> logits
+            with B as first axis, in inference mode.
+        tokenizer: With the special tokens of an encoder.
+        max_sequence_length: Tokens, special ones included; longer text is truncated.
+        num_segments: Segments the core knows; None where it takes no `segment_ids`.
+        mask_positions: Whether it takes `mask_positions`.
+        jit_compile: Whether XLA compiles the core in the served model.
+
+    Raises:
+        TokenizerError: the vocabulary lacks a special token that is needed.
+    """
+    return PaddedCore(
+        core,
+        max_sequence_length=max_sequence_length,
+        pad_id=tokenizer.required_id("pad"),
+        segment_ids=bool(num_segments),
+        mask_positions=mask_positions,
+        jit_compile=jit_compile,
+    )
 
 
 def strings_and_ids(

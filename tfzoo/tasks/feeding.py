@@ -24,8 +24,7 @@ from tfzoo.tasks.inputs import (
     targets_of_table,
 )
 from tfzoo.tasks.numeric import example_weights, finite_numbers
-
-BATCH_SIZE = 32
+from tfzoo.tasks.plan import BATCH_SIZE
 
 
 class Feeding:

@@ -10,8 +10,9 @@ from tfzoo.data.buckets import ordered_batches
 from tfzoo.data.pipelines import require_whole
 from tfzoo.data.string_batches import dense_batch
 from tfzoo.layers.keywords import known_keywords
-from tfzoo.tasks.feeding import BATCH_SIZE, refuse_steps
+from tfzoo.tasks.feeding import refuse_steps
 from tfzoo.tasks.inputs import raw_texts
+from tfzoo.tasks.plan import BATCH_SIZE
 
 
 class RowPerText:

@@ -18,8 +18,9 @@ from tfzoo.tasks.batches import (
 )
 from tfzoo.tasks.checks import Refusals, checked_inputs
 from tfzoo.tasks.compiling import AutoCompile
-from tfzoo.tasks.feeding import BATCH_SIZE, Feeding, require_in_memory, require_share
+from tfzoo.tasks.feeding import Feeding, require_in_memory, require_share
 from tfzoo.tasks.inputs import num_rows
+from tfzoo.tasks.plan import BATCH_SIZE, Plan
 from tfzoo.tasks.preset_task import Preset
 from tfzoo.tasks.targets import label_names
 from tfzoo.training.finite_updates import FiniteUpdates
@@ -38,11 +39,8 @@ class Task(AutoCompile, Preset, Feeding, FiniteUpdates, keras.Model):
     tokenized inside `tf.data`, in their own order.
 
     A task defines, beside what `AutoCompile` and `Preset` ask for:
-        training_data(x, y, sample_weight, *, batch_size, epochs, shuffle, seed,
-            start_step): Raw text that is not a dataset -> `tf.data` of (inputs,
-            targets, weights), `epochs` times all of it. A pure function: `seed` names
-            the order and all that is random, and `start_step` leaves out that many
-            batches at the beginning, exactly.
+        batches_of(x, y, sample_weight, plan): Raw text that is not a dataset ->
+            `tf.data` of (inputs, targets, weights) by a `Plan`.
         map_strings(dataset, *, seed): The same for a batched dataset of raw text.
 
     Where its raw input is no text or pair of texts, also `raw_input` and `raw_batches`.
@@ -138,6 +136,21 @@ class Task(AutoCompile, Preset, Feeding, FiniteUpdates, keras.Model):
         for part in ("backbone", "tokenizer"):
             config[part] = keras.saving.deserialize_keras_object(config[part])
         return with_frozen(cls, config)
+
+    @known_keywords(*Plan._fields)
+    def training_data(self, x, y=None, sample_weight=None, **plan):
+        """Batches of raw text for `fit`.
+
+        Args:
+            x: Raw text, as of `fit`, that is not a dataset.
+            y: Its targets, likewise.
+            sample_weight: As of `fit`.
+            **plan: Attributes of a `Plan`.
+
+        Returns:
+            `tf.data.Dataset` of (inputs, targets, weights).
+        """
+        return self.batches_of(x, y, sample_weight, Plan(**plan))
 
     def evaluation_data(self, x, y=None, sample_weight=None, *, batch_size=BATCH_SIZE):
         """Batches of raw text for `evaluate`: all texts once, in a fixed order."""

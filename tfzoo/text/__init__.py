@@ -1,6 +1,6 @@
 """Strings to ids and back, outside and inside the TensorFlow graph."""
 
-import importlib
+from tfzoo.lazy import exports
 
 _HOMES = {
     "ByteBPETokenizer": "tfzoo.text.byte_bpe.tokenizer",
@@ -16,12 +16,4 @@ _HOMES = {
 }
 __all__ = sorted(_HOMES)
 
-
-def __getattr__(name):
-    if name not in _HOMES:
-        raise AttributeError(f"module 'tfzoo.text' has no attribute {name!r}")
-    return getattr(importlib.import_module(_HOMES[name]), name)
-
-
-def __dir__():
-    return sorted([*globals(), *_HOMES])
+__getattr__, __dir__ = exports(__name__, _HOMES)

@@ -1,6 +1,6 @@
 """What `compile()` and `fit()` take, and the runs that hold a training together."""
 
-import importlib
+from tfzoo.lazy import exports
 
 _HOMES = {
     "AdamW": "tfzoo.training.optimizers",
@@ -13,12 +13,4 @@ _HOMES = {
 }
 __all__ = sorted(_HOMES)
 
-
-def __getattr__(name):
-    if name not in _HOMES:
-        raise AttributeError(f"module 'tfzoo.training' has no attribute {name!r}")
-    return getattr(importlib.import_module(_HOMES[name]), name)
-
-
-def __dir__():
-    return sorted([*globals(), *_HOMES])
+__getattr__, __dir__ = exports(__name__, _HOMES)

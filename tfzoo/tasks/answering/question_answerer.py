@@ -22,8 +22,9 @@ from tfzoo.tasks.answering.answers import (
 from tfzoo.tasks.answering.served_answers import question_answerer_signatures
 from tfzoo.tasks.answering.spans import NO_ANSWER, likeliest_spans, window_spans
 from tfzoo.tasks.encoder_task import EncoderTask
-from tfzoo.tasks.feeding import BATCH_SIZE, refuse_steps
+from tfzoo.tasks.feeding import refuse_steps
 from tfzoo.tasks.numeric import example_weights, whole_targets
+from tfzoo.tasks.plan import BATCH_SIZE
 from tfzoo.tasks.predicting import as_rows
 from tfzoo.tasks.stored_arguments import stored_task_arguments
 from tfzoo.tasks.token_outputs import token_outputs
@@ -187,19 +188,8 @@ class QuestionAnswerer(EncoderTask):
             stride=self.stride,
         )
 
-    def training_data(
-        self,
-        x,
-        y=None,
-        sample_weight=None,
-        *,
-        batch_size=BATCH_SIZE,
-        epochs=1,
-        shuffle=True,
-        seed=0,
-        start_step=0,
-    ):
-        """Batches of windows of raw questions for `fit`, see `Task`."""
+    def batches_of(self, x, y, sample_weight, plan):
+        """Batches of windows of raw questions, see `Task`."""
         questions = raw_questions(x)
         accepted = self.targets_of_raw(questions, y)
         first = [
@@ -212,13 +202,9 @@ class QuestionAnswerer(EncoderTask):
             windows.encoded,
             answer_targets(windows, first),
             weight[windows.question],
-            batch_size=batch_size,
             pad_id=self.tokenizer.pad_id,
             multiple=self.length_multiple,
-            seed=seed,
-            start_step=start_step,
-            epochs=epochs,
-            shuffle=shuffle,
+            **plan._asdict(),
         )
 
     @known_keywords("verbose", "steps", "callbacks")

@@ -6,10 +6,15 @@ answer.
 
 import tensorflow as tf
 
-from tfzoo.serving.core import PaddedCore
 from tfzoo.serving.passages import passages
 from tfzoo.serving.request_rows import of_one_size
-from tfzoo.serving.signatures import STRINGS, dense_inputs, strings_and_ids, traced
+from tfzoo.serving.signatures import (
+    STRINGS,
+    dense_inputs,
+    padded_core,
+    strings_and_ids,
+    traced,
+)
 from tfzoo.serving.text_parts import text_in_parts
 from tfzoo.tasks.answering.spans import NO_ANSWER, likeliest_spans, window_spans
 
@@ -44,30 +49,22 @@ def question_answerer_signatures(
     `logits` float32 (B, S, 2) of the start and the end.
 
     Args:
-        core: A dictionary of int32 `token_ids`, `segment_ids`, `padding_mask` (B, S)
-            -> logits (B, S, 2), in inference mode.
-        tokenizer: With the special tokens of an encoder.
+        core: As of `padded_core`; gives logits (B, S, 2).
+        tokenizer: Likewise.
+        num_segments: Likewise.
+        jit_compile: Likewise.
         max_sequence_length: Tokens of a window.
         max_answer_length: Most tokens of an answer.
         max_question_length: Most tokens of a question; longer ones are cut.
         stride: Tokens that a window shares with the one before it.
         unanswerable: Whether the answer may be that there is none.
         vocabulary_size: Ids the core knows; the tokenizer's vocabulary by default.
-        num_segments: Segments the core knows; None where it takes no `segment_ids`.
-        jit_compile: Whether XLA compiles the core in the served model.
 
     Returns:
-        ServedModel.
-
-    Raises:
-        TokenizerError: the vocabulary lacks a special token that is needed.
+        `ServedModel`.
     """
-    padded = PaddedCore(
-        core,
-        max_sequence_length=max_sequence_length,
-        pad_id=tokenizer.required_id("pad"),
-        segment_ids=bool(num_segments),
-        jit_compile=jit_compile,
+    padded = padded_core(
+        core, tokenizer, max_sequence_length, num_segments, jit_compile=jit_compile
     )
     windows = _Windows(tokenizer, max_sequence_length, max_question_length, stride)
 

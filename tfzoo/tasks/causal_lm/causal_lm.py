@@ -24,7 +24,6 @@ from tfzoo.tasks.causal_lm.generation_config import (
 )
 from tfzoo.tasks.causal_lm.scoring import Scoring
 from tfzoo.tasks.causal_lm.served_texts import causal_lm_signatures
-from tfzoo.tasks.feeding import BATCH_SIZE
 from tfzoo.tasks.inputs import raw_texts, refuse_targets, single_texts
 from tfzoo.tasks.numeric import whole_targets
 from tfzoo.tasks.stored_arguments import stored_task_arguments
@@ -133,19 +132,8 @@ class CausalLM(Generating, Scoring, Task):
     def default_metrics(self):
         return [NextTokenMetrics(one_pass=self.jit_compiled)]
 
-    def training_data(
-        self,
-        x,
-        y=None,
-        sample_weight=None,
-        *,
-        batch_size=BATCH_SIZE,
-        epochs=1,
-        shuffle=True,
-        seed=0,
-        start_step=0,
-    ):
-        """Batches of raw documents for `fit`, see `Task`; each epoch cuts them anew.
+    def batches_of(self, x, y, sample_weight, plan):
+        """Batches of raw documents, see `Task`; each epoch cuts them anew.
 
         Without `shuffle` every token is a target once, in the documents' order.
         """
@@ -158,13 +146,13 @@ class CausalLM(Generating, Scoring, Task):
             end_id=self.tokenizer.end_id,
             max_sequence_length=self.max_sequence_length,
             document_borders=self.document_borders,
-            seed=seed,
+            seed=plan.seed,
         )
-        if not shuffle:
-            return packed.validation_batches(batch_size)
-        steps = epochs * -(-packed.num_examples // batch_size)
-        batches = packed.batches(batch_size, start_step=start_step)
-        return batches.take(max(0, steps - start_step))
+        if not plan.shuffle:
+            return packed.validation_batches(plan.batch_size)
+        steps = plan.epochs * -(-packed.num_examples // plan.batch_size)
+        batches = packed.batches(plan.batch_size, start_step=plan.start_step)
+        return batches.take(max(0, steps - plan.start_step))
 
     def map_strings(self, dataset, *, seed=0):
         """A batched dataset of raw text -> one of (inputs, next tokens, weights)."""

@@ -5,13 +5,13 @@ Shapes: B rows, S tokens, C labels.
 
 import tensorflow as tf
 
-from tfzoo.serving.core import PaddedCore
 from tfzoo.serving.request_rows import of_one_size
 from tfzoo.serving.signatures import (
     STRINGS,
     ServedModel,
     encoded,
     logits_of,
+    padded_core,
     parsed,
     signature_of_ids,
     traced,
@@ -51,22 +51,18 @@ def classifier_signatures(
     regression, Regress with `outputs` float32 (B, 1).
 
     Args:
-        core: A dictionary of int32 `token_ids`, `segment_ids`, `padding_mask` (B, S)
-            -> logits (B, C), in inference mode.
-        tokenizer: With the special tokens of an encoder.
-        max_sequence_length: Tokens, special ones included; longer text is truncated.
+        core: As of `padded_core`; gives logits (B, C).
+        tokenizer: Likewise.
+        max_sequence_length: Likewise.
+        num_segments: Likewise.
+        jit_compile: Likewise.
         labels: The C class names in order; None for regression.
         task: "classification", "multi_label" or "regression".
         text_pair: Whether an input is a pair of texts.
         vocabulary_size: Ids the core knows; the tokenizer's vocabulary by default.
-        num_segments: Segments the core knows; None where it takes no `segment_ids`.
-        jit_compile: Whether XLA compiles the core in the served model.
 
     Returns:
-        ServedModel.
-
-    Raises:
-        TokenizerError: the vocabulary lacks a special token that is needed.
+        `ServedModel`.
     """
     if task not in ANSWERS:
         raise ValueError(f"task must be one of {sorted(ANSWERS)}. Received: {task!r}")
@@ -75,12 +71,8 @@ def classifier_signatures(
             "labels must be given for classification and multi_label, and only then. "
             f"Received: task={task!r}, labels={labels!r}"
         )
-    padded = PaddedCore(
-        core,
-        max_sequence_length=max_sequence_length,
-        pad_id=tokenizer.required_id("pad"),
-        segment_ids=bool(num_segments),
-        jit_compile=jit_compile,
+    padded = padded_core(
+        core, tokenizer, max_sequence_length, num_segments, jit_compile=jit_compile
     )
     names = ("text", "text_pair") if text_pair else ("text",)
 

@@ -24,9 +24,10 @@ from tfzoo.tasks.classifier_config import (
     stored_classifier,
 )
 from tfzoo.tasks.encoder_task import EncoderTask
-from tfzoo.tasks.feeding import BATCH_SIZE, made_by_a_task
+from tfzoo.tasks.feeding import made_by_a_task
 from tfzoo.tasks.inputs import Texts, raw_texts, targets_of_table, texts_or_one
 from tfzoo.tasks.numeric import checked_weights, example_weights, numbers_of, one_column
+from tfzoo.tasks.plan import BATCH_SIZE
 from tfzoo.tasks.predicting import RowPerText
 from tfzoo.tasks.targets import Targets
 from tfzoo.training import losses, metrics
@@ -183,19 +184,8 @@ class TextClassifier(RowPerText, EncoderTask):
                 + ("pairs" if are_pairs else "single texts")
             )
 
-    def training_data(
-        self,
-        x,
-        y=None,
-        sample_weight=None,
-        *,
-        batch_size=BATCH_SIZE,
-        epochs=1,
-        shuffle=True,
-        seed=0,
-        start_step=0,
-    ):
-        """Batches of raw text for `fit`, see `Task`; texts of like length together."""
+    def batches_of(self, x, y, sample_weight, plan):
+        """Batches of raw text, see `Task`; texts of like length together."""
         texts = raw_texts(x)
         targets = self.targets_of_raw(texts, y)
         return made_by_a_task(
@@ -203,13 +193,9 @@ class TextClassifier(RowPerText, EncoderTask):
                 self.encode_texts(texts),
                 targets,
                 example_weights(sample_weight, len(texts.texts)),
-                batch_size=batch_size,
                 pad_id=self.tokenizer.pad_id,
                 multiple=self.length_multiple,
-                seed=seed,
-                start_step=start_step,
-                epochs=epochs,
-                shuffle=shuffle,
+                **plan._asdict(),
             )
         )
 

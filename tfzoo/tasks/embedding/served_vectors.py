@@ -3,11 +3,11 @@
 Shapes: B rows, S tokens, D width of a vector.
 """
 
-from tfzoo.serving.core import PaddedCore
 from tfzoo.serving.signatures import (
     STRINGS,
     encoded,
     logits_of,
+    padded_core,
     strings_and_ids,
     traced,
 )
@@ -31,26 +31,18 @@ def text_embedder_signatures(
     same.
 
     Args:
-        core: A dictionary of int32 `token_ids`, `segment_ids`, `padding_mask` (B, S)
-            -> vectors (B, D), in inference mode.
-        tokenizer: With the special tokens of an encoder.
-        max_sequence_length: Tokens, special ones included; longer text is truncated.
+        core: As of `padded_core`; gives vectors (B, D).
+        tokenizer: Likewise.
+        max_sequence_length: Likewise.
+        num_segments: Likewise.
+        jit_compile: Likewise.
         vocabulary_size: Ids the core knows; the tokenizer's vocabulary by default.
-        num_segments: Segments the core knows; None where it takes no `segment_ids`.
-        jit_compile: Whether XLA compiles the core in the served model.
 
     Returns:
-        ServedModel.
-
-    Raises:
-        TokenizerError: the vocabulary lacks a special token that is needed.
+        `ServedModel`.
     """
-    padded = PaddedCore(
-        core,
-        max_sequence_length=max_sequence_length,
-        pad_id=tokenizer.required_id("pad"),
-        segment_ids=bool(num_segments),
-        jit_compile=jit_compile,
+    padded = padded_core(
+        core, tokenizer, max_sequence_length, num_segments, jit_compile=jit_compile
     )
 
     @traced(text=STRINGS)

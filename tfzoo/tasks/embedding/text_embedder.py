@@ -17,7 +17,6 @@ from tfzoo.models import Encoder
 from tfzoo.tasks.checks import weights_in_graph
 from tfzoo.tasks.embedding.served_vectors import text_embedder_signatures
 from tfzoo.tasks.encoder_task import EncoderTask
-from tfzoo.tasks.feeding import BATCH_SIZE
 from tfzoo.tasks.inputs import (
     Texts,
     array_of,
@@ -26,6 +25,7 @@ from tfzoo.tasks.inputs import (
     texts_or_one,
 )
 from tfzoo.tasks.numeric import example_weights, numbers_of, one_column, whole_targets
+from tfzoo.tasks.plan import BATCH_SIZE
 from tfzoo.tasks.predicting import RowPerText
 from tfzoo.tasks.stored_arguments import stored_task_arguments
 from tfzoo.training.pair_losses import CosineError, InBatchNegatives
@@ -213,19 +213,8 @@ class TextEmbedder(RowPerText, EncoderTask):
             texts.texts, max_length=self.max_sequence_length
         )
 
-    def training_data(
-        self,
-        x,
-        y=None,
-        sample_weight=None,
-        *,
-        batch_size=BATCH_SIZE,
-        epochs=1,
-        shuffle=True,
-        seed=0,
-        start_step=0,
-    ):
-        """Batches of raw pairs for `fit`, see `Task`; pairs of like length together."""
+    def batches_of(self, x, y, sample_weight, plan):
+        """Batches of raw pairs, see `Task`; pairs of like length together."""
         first, second = raw_texts(x)
         targets = self.targets_of_raw(Texts(first, second), y)
         return padded_batches(
@@ -233,13 +222,9 @@ class TextEmbedder(RowPerText, EncoderTask):
             targets,
             example_weights(sample_weight, len(first)),
             seconds=self.encode_texts(Texts(second)),
-            batch_size=batch_size,
             pad_id=self.tokenizer.pad_id,
             multiple=self.length_multiple,
-            seed=seed,
-            start_step=start_step,
-            epochs=epochs,
-            shuffle=shuffle,
+            **plan._asdict(),
         )
 
     def map_strings(self, dataset, *, seed=0):

@@ -12,8 +12,8 @@ import tensorflow as tf
 from tfzoo.data.string_batches import dense_batch
 from tfzoo.errors import shown
 from tfzoo.layers.keywords import known_keywords
-from tfzoo.tasks.feeding import BATCH_SIZE
 from tfzoo.tasks.inputs import text_of, texts_or_one
+from tfzoo.tasks.plan import BATCH_SIZE
 
 MOST_LOGITS = 2**25  # of a batch: 128 MB
 

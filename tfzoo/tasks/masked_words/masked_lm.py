@@ -11,7 +11,6 @@ from tfzoo.data.buckets import padded_batches
 from tfzoo.data.pipelines import require_flags
 from tfzoo.layers.keywords import known_keywords
 from tfzoo.tasks.encoder_task import EncoderTask
-from tfzoo.tasks.feeding import BATCH_SIZE
 from tfzoo.tasks.inputs import raw_texts, refuse_targets
 from tfzoo.tasks.masked_words.gap_filling import GapFilling
 from tfzoo.tasks.masked_words.masking_of_text import (
@@ -92,19 +91,8 @@ class MaskedLM(GapFilling, EncoderTask):
     def default_metrics(self):
         return [metrics.Accuracy()]
 
-    def training_data(
-        self,
-        x,
-        y=None,
-        sample_weight=None,
-        *,
-        batch_size=BATCH_SIZE,
-        epochs=1,
-        shuffle=True,
-        seed=0,
-        start_step=0,
-    ):
-        """Batches of raw text for `fit`, see `Task`, masked anew at every step."""
+    def batches_of(self, x, y, sample_weight, plan):
+        """Batches of raw text, see `Task`, masked anew at every step."""
         self.targets_of_raw(x, y)
         texts = raw_texts(x)
         encoded = self.tokenizer.encode_batch(
@@ -114,17 +102,13 @@ class MaskedLM(GapFilling, EncoderTask):
             encoded,
             np.zeros(len(texts.texts), np.int32),
             example_weights(sample_weight, len(texts.texts)),
-            batch_size=batch_size,
             pad_id=self.tokenizer.pad_id,
             multiple=self.length_multiple,
-            seed=seed,
-            start_step=start_step,
-            epochs=epochs,
-            shuffle=shuffle,
+            **plan._asdict(),
         )
-        mask = self._masking(seed)
+        mask = self._masking(plan.seed)
         return (
-            batches.enumerate(start_step)
+            batches.enumerate(plan.start_step)
             .map(lambda step, batch: mask(step, batch[0], batch[2]))
             .prefetch(2)
         )

@@ -15,7 +15,6 @@ from tfzoo.data.pipelines import require_flags
 from tfzoo.data.pretraining import open_pretraining_data
 from tfzoo.errors import shown
 from tfzoo.layers.initializers import truncated_normal
-from tfzoo.tasks.feeding import BATCH_SIZE
 from tfzoo.tasks.inputs import batched, is_raw_dataset, refuse_targets, single_texts
 from tfzoo.tasks.masked_words.masking_of_text import masked_words_head, max_predictions
 from tfzoo.tasks.numeric import one_column, whole_targets
@@ -161,19 +160,8 @@ class BertPretrainer(Task):
         names = self.output_names_in_order()
         return {name: tf.TensorSpec(shapes[name], tf.int32) for name in names}, None
 
-    def training_data(
-        self,
-        x,
-        y=None,
-        sample_weight=None,
-        *,
-        batch_size=BATCH_SIZE,
-        epochs=1,
-        shuffle=True,
-        seed=0,
-        start_step=0,
-    ):
-        """Batches of raw documents for `fit`, see `Task`.
+    def batches_of(self, x, y, sample_weight, plan):
+        """Batches of raw documents, see `Task`.
 
         Each epoch pairs and masks them anew. Without `shuffle` each pair comes once,
         in a fixed order, for `evaluate`.
@@ -181,12 +169,12 @@ class BertPretrainer(Task):
         self.targets_of_raw(x, y)
         if sample_weight is not None:
             raise ValueError(f"{self.own_targets}. Received: sample_weight")
-        source = self._source(single_texts(x), seed)
-        if not shuffle:
-            return source.validation_batches(batch_size)
-        steps = epochs * -(-source.num_examples // batch_size)
-        batches = source.batches(batch_size, start_step=start_step)
-        return batches.take(max(0, steps - start_step))
+        source = self._source(single_texts(x), plan.seed)
+        if not plan.shuffle:
+            return source.validation_batches(plan.batch_size)
+        steps = plan.epochs * -(-source.num_examples // plan.batch_size)
+        batches = source.batches(plan.batch_size, start_step=plan.start_step)
+        return batches.take(max(0, steps - plan.start_step))
 
     def _source(self, documents, seed):
         with tempfile.TemporaryDirectory() as directory:

@@ -5,8 +5,14 @@ Shapes: B rows, S tokens, M masked words, K answers for each, V vocabulary.
 
 import tensorflow as tf
 
-from tfzoo.serving.core import PaddedCore, of_width
-from tfzoo.serving.signatures import STRINGS, encoded, strings_and_ids, traced
+from tfzoo.serving.core import of_width
+from tfzoo.serving.signatures import (
+    STRINGS,
+    encoded,
+    padded_core,
+    strings_and_ids,
+    traced,
+)
 from tfzoo.tasks.masked_words.gap_filling import likeliest_words
 
 
@@ -40,20 +46,16 @@ def masked_lm_signatures(
     `logits` float32 (B, M, V).
 
     Args:
-        core: A dictionary of int32 `token_ids`, `segment_ids`, `padding_mask` (B, S)
-            and `mask_positions` (B, M) -> logits (B, M, V), in inference mode.
-        tokenizer: `WordPieceTokenizer` or `ByteBPETokenizer` with pad and mask token.
-        max_sequence_length: Tokens, special ones included; longer text is truncated.
+        core: As of `padded_core`; gives logits (B, M, V).
+        tokenizer: Likewise.
+        max_sequence_length: Likewise.
+        num_segments: Likewise.
+        jit_compile: Likewise.
         top_k: Answers K for each gap.
         vocabulary_size: Ids the core knows; the tokenizer's vocabulary by default.
-        num_segments: Segments the core knows; None where it takes no `segment_ids`.
-        jit_compile: Whether XLA compiles the core in the served model.
 
     Returns:
-        ServedModel.
-
-    Raises:
-        TokenizerError: the vocabulary lacks a special token that is needed.
+        `ServedModel`.
     """
     mask_id = tokenizer.required_id("mask")
     words = [tokenizer.token_text(i) for i in range(tokenizer.vocabulary_size)]
@@ -62,11 +64,11 @@ def masked_lm_signatures(
             f"top_k must be from 1 to the size of the vocabulary, {len(words)}. "
             f"Received: top_k={top_k}"
         )
-    padded = PaddedCore(
+    padded = padded_core(
         core,
-        max_sequence_length=max_sequence_length,
-        pad_id=tokenizer.required_id("pad"),
-        segment_ids=bool(num_segments),
+        tokenizer,
+        max_sequence_length,
+        num_segments,
         mask_positions=True,
         jit_compile=jit_compile,
     )

@@ -5,9 +5,14 @@ Shapes: B rows, S tokens, W words, C labels.
 
 import tensorflow as tf
 
-from tfzoo.serving.core import PaddedCore
 from tfzoo.serving.passages import passages
-from tfzoo.serving.signatures import STRINGS, dense_inputs, strings_and_ids, traced
+from tfzoo.serving.signatures import (
+    STRINGS,
+    dense_inputs,
+    padded_core,
+    strings_and_ids,
+    traced,
+)
 from tfzoo.serving.text_parts import flat_rows, ragged_rows, text_in_parts
 from tfzoo.tasks.tagging.tags import likeliest_labels
 from tfzoo.text.tokenizer import WHITE_SPACE
@@ -44,27 +49,19 @@ def token_classifier_signatures(
     `logits` float32 (B, S, C).
 
     Args:
-        core: A dictionary of int32 `token_ids`, `segment_ids`, `padding_mask` (B, S)
-            -> logits (B, S, C), in inference mode.
-        tokenizer: With the special tokens of an encoder.
-        max_sequence_length: Tokens, special ones included; longer text is truncated.
+        core: As of `padded_core`; gives logits (B, S, C).
+        tokenizer: Likewise.
+        max_sequence_length: Likewise.
+        num_segments: Likewise.
+        jit_compile: Likewise.
         labels: The C class names in order.
         vocabulary_size: Ids the core knows; the tokenizer's vocabulary by default.
-        num_segments: Segments the core knows; None where it takes no `segment_ids`.
-        jit_compile: Whether XLA compiles the core in the served model.
 
     Returns:
-        ServedModel.
-
-    Raises:
-        TokenizerError: the vocabulary lacks a special token that is needed.
+        `ServedModel`.
     """
-    padded = PaddedCore(
-        core,
-        max_sequence_length=max_sequence_length,
-        pad_id=tokenizer.required_id("pad"),
-        segment_ids=bool(num_segments),
-        jit_compile=jit_compile,
+    padded = padded_core(
+        core, tokenizer, max_sequence_length, num_segments, jit_compile=jit_compile
     )
 
     def read(texts):

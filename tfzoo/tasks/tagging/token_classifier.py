@@ -21,9 +21,10 @@ from tfzoo.tasks.batches import dataset_of_batches, is_batches
 from tfzoo.tasks.checks import weights_in_graph
 from tfzoo.tasks.classifier_config import dropout_field, stored_token_classifier
 from tfzoo.tasks.encoder_task import EncoderTask
-from tfzoo.tasks.feeding import BATCH_SIZE, made_by_a_task, refuse_steps
+from tfzoo.tasks.feeding import made_by_a_task, refuse_steps
 from tfzoo.tasks.inputs import texts_of, values_of
 from tfzoo.tasks.numeric import example_weights
+from tfzoo.tasks.plan import BATCH_SIZE
 from tfzoo.tasks.predicting import as_rows
 from tfzoo.tasks.tagging.sentences import (
     raw_sentences,
@@ -141,19 +142,8 @@ class TokenClassifier(EncoderTask):
     raw_input = staticmethod(raw_sentences)
     raw_batches = staticmethod(raw_word_batches)
 
-    def training_data(
-        self,
-        x,
-        y=None,
-        sample_weight=None,
-        *,
-        batch_size=BATCH_SIZE,
-        epochs=1,
-        shuffle=True,
-        seed=0,
-        start_step=0,
-    ):
-        """Batches of raw sentences for `fit`, see `Task`; like lengths together."""
+    def batches_of(self, x, y, sample_weight, plan):
+        """Batches of raw sentences, see `Task`; like lengths together."""
         sentences = raw_sentences(x)
         labels = self.targets_of_raw(sentences, y)
         encoded, first_words = self._encode(sentences)
@@ -163,13 +153,9 @@ class TokenClassifier(EncoderTask):
             encoded,
             np.arange(len(sentences)),
             example_weights(sample_weight, len(sentences)),
-            batch_size=batch_size,
             pad_id=self.tokenizer.pad_id,
             multiple=self.length_multiple,
-            seed=seed,
-            start_step=start_step,
-            epochs=epochs,
-            shuffle=shuffle,
+            **plan._asdict(),
         )
 
         def with_targets(inputs, rows, weight):
