@@ -12,7 +12,15 @@ from tfzoo.generation.decoding import advance, begin, grow, new_tokens
 
 
 def decode(
-    decoder, prompts, lengths, limits, rules, *, max_new_tokens, jit_compile=False
+    decoder,
+    prompts,
+    lengths,
+    limits,
+    rules,
+    *,
+    max_new_tokens,
+    laid_out=None,
+    jit_compile=False,
 ):
     """Prompts to what comes after them, one function of tensors of any sizes.
 
@@ -27,6 +35,8 @@ def decode(
             The context must hold a row's tokens and these.
         rules: See `next_ids`; `end_ids`, int32 (E,), are the tokens that end a row.
         max_new_tokens: A number.
+        laid_out: The decoder with kernels that were laid out for one row before; None
+            lays them out here, at every call.
         jit_compile: Whether XLA compiles the parts.
 
     Returns:
@@ -39,14 +49,14 @@ def decode(
     compiled_begin, compiled_advance = compiled(begin), compiled(advance)
     kernels_for = compiled(decoder.kernels_for)
 
-    def laid_out(rows):
+    def laid_out_for(rows):
         return decoder.laid_out(kernels_for(rows))
 
     # Where XLA compiles, sizes do not depend on what is asked for: there are few.
     most = max_new_tokens if jit_compile else tf.reduce_max(limits)
     last = tf.shape(prompts)[1] + most - 1  # the last token is never read
 
-    def decoded(rows, laid_out):
+    def decoded(rows, decoder):
         prompts, lengths, limits, rules = rows
         state = compiled_begin(decoder, prompts, lengths, limits, rules)
 
@@ -54,7 +64,7 @@ def decode(
             columns = state.cache.num_columns
             state = grow(state, num_columns_for(columns, last))
             return compiled_advance(
-                laid_out,
+                decoder,
                 state,
                 limits,
                 rules,
@@ -73,15 +83,15 @@ def decode(
     rows, num_rows = (prompts, lengths, limits, rules), tf.shape(prompts)[0]
 
     def one():
-        return decoded(_as_one_row(rows), laid_out(1))
+        return decoded(_as_one_row(rows), laid_out or laid_out_for(1))
 
     def many():
         if not jit_compile:
-            return decoded(rows, decoder)
+            return decoded(rows, laid_out or decoder)
         return tf.cond(
             num_rows >= decoder.many_rows,
-            lambda: decoded(rows, laid_out(decoder.many_rows)),
-            lambda: decoded(rows, decoder),
+            lambda: decoded(rows, laid_out_for(decoder.many_rows)),
+            lambda: decoded(rows, laid_out or decoder),
         )
 
     return tf.cond(num_rows == 1, one, many)

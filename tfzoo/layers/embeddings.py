@@ -51,6 +51,24 @@ class TokenEmbedding(LayerKeywords, keras.layers.Layer):
         )
         return ops.cast(ops.take(table, ids, axis=0), self.compute_dtype)
 
+    def step(self, ids, kernels=None):
+        """What `call` computes; with `kernels` out of the table that `logits` reads.
+
+        So a served model has it once. A column of it is read in pieces: that is as fast
+        for few ids, and takes 20 microseconds more for each of many.
+
+        Args:
+            ids: Integers (B, T).
+            kernels: As `step_kernels` gives them, or None.
+        """
+        transposed = (kernels or {}).get(self.embeddings.path)
+        if transposed is None:
+            return self(ids)
+        batch, length = ops.shape(ids)
+        columns = ops.take(transposed, ops.reshape(ids, (-1,)), axis=1)
+        shape = inferred((batch, length, self.hidden_dim))
+        return ops.cast(ops.reshape(ops.transpose(columns), shape), self.compute_dtype)
+
     def logits(self, x, kernels=None):
         """Scores of all ids, float32: (..., D) -> (..., V).
 

@@ -22,10 +22,12 @@ class LaidOut(typing.NamedTuple):
     Attributes:
         decoder: The `Decoder`.
         kernels: What its `kernels_for` gave.
+        alone: Whether the weights that they are made of are not to be read.
     """
 
     decoder: keras.Model
     kernels: dict
+    alone: bool = False
 
     @property
     def vocabulary_size(self):
@@ -39,7 +41,9 @@ class LaidOut(typing.NamedTuple):
         return self.decoder.state(rows, columns)
 
     def step(self, token_ids, positions, state, mask):
-        return self.decoder.step(token_ids, positions, state, mask, self.kernels)
+        return self.decoder.step(
+            token_ids, positions, state, mask, self.kernels, alone=self.alone
+        )
 
     def logits(self, hidden):
         return self.decoder.logits(hidden, self.kernels)
@@ -151,7 +155,7 @@ class Decoder(Backbone):
         """
         return [layer.state(rows, columns) for layer in self.transformer_layers]
 
-    def step(self, token_ids, positions, state, mask, kernels=None):
+    def step(self, token_ids, positions, state, mask, kernels=None, *, alone=False):
         """The decoder at a few positions, given the state of those before them.
 
         What the model computes there when it does not train. With P = 0 it reads a
@@ -164,12 +168,13 @@ class Decoder(Backbone):
             mask: Boolean, broadcasts to (B, N, T, P + T), past keys first; False
                 hides a key. It alone says what is seen, also among the T new ones.
             kernels: As `kernels_for` gives them, or None.
+            alone: Whether the weights that these are made of are not to be read.
 
         Returns:
             A tuple of the hidden states (B, T, D) and the state of the T positions
             alone. The past is not written.
         """
-        x = self.token_embedding(token_ids)
+        x = self.token_embedding.step(token_ids, kernels if alone else None)
         if self.position_embedding is not None:
             x = x + self.position_embedding(x, positions)
         new = []
@@ -178,9 +183,9 @@ class Decoder(Backbone):
             new.append(added)
         return self.final_norm(x), new
 
-    def laid_out(self, kernels):
+    def laid_out(self, kernels, *, alone=False):
         """This decoder with the `kernels_for` a number of rows, a `LaidOut`."""
-        return LaidOut(self, kernels)
+        return LaidOut(self, kernels, alone)
 
     def kernels_for(self, rows):
         """The weights in the form in which `step` and `logits` multiply fastest.

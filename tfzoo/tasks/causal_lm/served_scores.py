@@ -5,6 +5,7 @@ Shapes: B texts, S tokens, V vocabulary_size.
 
 import tensorflow as tf
 
+from tfzoo.generation.decoding import read_prompts
 from tfzoo.serving.core import PART, longest_first, num_columns, rows_of_part
 from tfzoo.serving.request_rows import first_ids, padded_ids, padded_rows
 from tfzoo.serving.text_parts import flat_rows, ragged_rows, text_in_parts
@@ -12,18 +13,31 @@ from tfzoo.serving.text_parts import flat_rows, ragged_rows, text_in_parts
 TOKENS_AT_ONCE = 256  # whose logits are held
 
 
+def laid_out(decoder, kernels):
+    """A decoder with its kernels, variables of the served model, in a graph.
+
+    They are stored in place of the weights that they are made of. Without any it is
+    the decoder as it is.
+    """
+    if not kernels:
+        return decoder
+    tensors = {path: tf.convert_to_tensor(kernel) for path, kernel in kernels.items()}
+    return decoder.laid_out(tensors, alone=True)
+
+
 class TextScoring:
     """Strings (B,) -> `log_probability` float32 and `token_count` int32 (B,).
 
     Args:
-        decoder: A `GPTDecoder`.
+        decoder: A `Decoder`.
+        kernels: Its `kernels_for` one row, as variables.
         tokenizer: A `ByteBPETokenizer` with an end token.
         max_sequence_length: The most tokens S of a text; None takes the decoder's.
         jit_compile: Whether XLA compiles the numeric part.
     """
 
-    def __init__(self, decoder, tokenizer, max_sequence_length, jit_compile):
-        self._decoder, self._tokenizer = decoder, tokenizer
+    def __init__(self, decoder, kernels, tokenizer, max_sequence_length, jit_compile):
+        self._decoder, self._kernels, self._tokenizer = decoder, kernels, tokenizer
         self._end_id = tokenizer.required_id("end")
         self._jit_compile = jit_compile
         self.max_sequence_length = max_sequence_length or decoder.max_sequence_length
@@ -74,8 +88,8 @@ class TextScoring:
         shape = tf.shape(ids)
         before = tf.pad(ids[:, :-1], [[0, 0], [1, 0]], constant_values=self._end_id)
         mask = tf.sequence_mask(lengths, shape[1], tf.int32)
-        inputs = {"token_ids": before, "padding_mask": mask}
-        hidden = self._decoder(inputs, training=False)
+        decoder = laid_out(self._decoder, self._kernels)
+        hidden, _ = read_prompts(decoder, before, lengths, every_position=True)
         # Logits (B, S, V) of a whole part would not fit into memory.
         size = tf.reduce_prod(shape)
         some = tf.minimum(size, TOKENS_AT_ONCE)
@@ -89,7 +103,7 @@ class TextScoring:
 
         losses = tf.map_fn(
             lambda tokens: tf.nn.sparse_softmax_cross_entropy_with_logits(
-                labels=tokens[1], logits=self._decoder.logits(tokens[0])
+                labels=tokens[1], logits=decoder.logits(tokens[0])
             ),
             (hidden, labels),
             parallel_iterations=1,

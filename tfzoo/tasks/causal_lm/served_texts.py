@@ -19,7 +19,7 @@ from tfzoo.serving.request_rows import (
 from tfzoo.serving.signatures import STRINGS, ServedModel, traced
 from tfzoo.serving.text_parts import flat_rows, ragged_rows, text_in_parts
 from tfzoo.serving.warmup import generation_requests
-from tfzoo.tasks.causal_lm.served_scores import TextScoring
+from tfzoo.tasks.causal_lm.served_scores import TextScoring, laid_out
 
 PART_BYTES = 1 << 28  # of keys, values and logits that are held at once
 _LOGITS = 8  # times that those of a row are held while its next token is chosen
@@ -96,8 +96,16 @@ def causal_lm_signatures(
     }
     end_ids = [tokenizer.required_id("end")] if end_ids is None else list(end_ids)
     _check(defaults, decoder, end_ids)
-    generation = _Generation(decoder, tokenizer, end_ids, max_new_tokens, jit_compile)
-    scoring = TextScoring(decoder, tokenizer, max_sequence_length, jit_compile)
+    kernels = {}
+    if not jit_compile:  # XLA wants another form for many rows, made of the weights
+        kernels = {
+            path: tf.Variable(kernel, trainable=False, name=f"{path}_laid_out")
+            for path, kernel in decoder.kernels_for(1).items()
+        }
+    generation = _Generation(
+        decoder, kernels, tokenizer, end_ids, max_new_tokens, jit_compile
+    )
+    scoring = TextScoring(decoder, kernels, tokenizer, max_sequence_length, jit_compile)
 
     @traced(prompt=STRINGS)
     def serving_default(prompt):
@@ -151,8 +159,10 @@ class _Generation:
     One function of tensors is behind all signatures, so that XLA compiles once.
     """
 
-    def __init__(self, decoder, tokenizer, end_ids, max_new_tokens, jit_compile):
-        self._decoder, self._tokenizer = decoder, tokenizer
+    def __init__(
+        self, decoder, kernels, tokenizer, end_ids, max_new_tokens, jit_compile
+    ):
+        self._decoder, self._kernels, self._tokenizer = decoder, kernels, tokenizer
         self._end_id, self._end_ids = tokenizer.required_id("end"), end_ids
         self._max_new_tokens, self._jit_compile = max_new_tokens, jit_compile
         self._context = decoder.max_sequence_length
@@ -257,5 +267,6 @@ class _Generation:
             options["max_new_tokens"],
             rules,
             max_new_tokens=self._max_new_tokens,
+            laid_out=self._kernels and laid_out(self._decoder, self._kernels),
             jit_compile=self._jit_compile,
         )
