@@ -10,23 +10,11 @@ from tfzoo.lazy import exports
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 
 _HOMES = {
-    "BertEncoder": "tfzoo.families",
-    "DistilBertEncoder": "tfzoo.families",
-    "GPTDecoder": "tfzoo.families",
-    "RobertaEncoder": "tfzoo.families",
-    "TransformerLayer": "tfzoo.layers",
-    "MaskedLMHead": "tfzoo.layers",
-    "ByteBPETokenizer": "tfzoo.text",
-    "WordPieceTokenizer": "tfzoo.text",
-    "BertPretrainer": "tfzoo.tasks",
-    "CausalLM": "tfzoo.tasks",
-    "MaskedLM": "tfzoo.tasks",
-    "QuestionAnswerer": "tfzoo.tasks",
-    "TextClassifier": "tfzoo.tasks",
-    "TokenClassifier": "tfzoo.tasks",
-    "TextEmbedder": "tfzoo.tasks",
-    "TfzooError": "tfzoo.errors",
+    "tfzoo.families": "BertEncoder DistilBertEncoder GPTDecoder RobertaEncoder",
+    "tfzoo.layers": "TransformerLayer MaskedLMHead",
+    "tfzoo.text": "ByteBPETokenizer WordPieceTokenizer",
+    "tfzoo.tasks": "BertPretrainer CausalLM MaskedLM QuestionAnswerer TextClassifier "
+    "TokenClassifier TextEmbedder",
+    "tfzoo.errors": "TfzooError",
 }
-__all__ = sorted(_HOMES)
-
-__getattr__, __dir__ = exports(__name__, _HOMES)
+__getattr__, __dir__, __all__ = exports(__name__, _HOMES)

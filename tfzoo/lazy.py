@@ -4,19 +4,20 @@ import importlib
 
 
 def exports(package, homes):
-    """`__getattr__` and `__dir__` of a package.
+    """`__getattr__`, `__dir__` and `__all__` of a package.
 
     Args:
         package: Its `__name__`.
-        homes: Dict of a name -> the module that it is imported from.
+        homes: Dict of a module -> the names that come from it, with spaces between.
     """
+    home_of = {name: home for home, names in homes.items() for name in names.split()}
 
     def get(name):
-        if name not in homes:
+        if name not in home_of:
             raise AttributeError(f"module {package!r} has no attribute {name!r}")
-        return getattr(importlib.import_module(homes[name]), name)
+        return getattr(importlib.import_module(home_of[name]), name)
 
     def names():
-        return sorted([*vars(importlib.import_module(package)), *homes])
+        return sorted([*vars(importlib.import_module(package)), *home_of])
 
-    return get, names
+    return get, names, sorted(home_of)

@@ -3,27 +3,16 @@
 from tfzoo.lazy import exports
 
 _HOMES = {
-    "Examples": "tfzoo.data.examples",
-    "PackedText": "tfzoo.data.packing",
-    "Record": "tfzoo.data.readers",
-    "RecordSource": "tfzoo.data.pretraining_records",
-    "TextSource": "tfzoo.data.pretraining_text",
-    "WordMasking": "tfzoo.data.masking",
-    "bucketed_batches": "tfzoo.data.buckets",
-    "bucketed_strings": "tfzoo.data.string_batches",
-    "known_labels": "tfzoo.data.examples",
-    "label_list": "tfzoo.data.examples",
-    "open_pretraining_data": "tfzoo.data.pretraining",
-    "open_packed_text": "tfzoo.data.packing",
-    "ordered_batches": "tfzoo.data.buckets",
-    "padded_batches": "tfzoo.data.buckets",
-    "padded_strings": "tfzoo.data.string_batches",
-    "prepare_pretraining_data": "tfzoo.data.preparation",
-    "pretraining_dataset": "tfzoo.data.pretraining",
-    "read_examples": "tfzoo.data.examples",
-    "read_records": "tfzoo.data.readers",
-    "without_waiting": "tfzoo.data.pipelines",
+    "tfzoo.data.examples": "Examples known_labels label_list read_examples",
+    "tfzoo.data.packing": "PackedText open_packed_text",
+    "tfzoo.data.readers": "Record read_records",
+    "tfzoo.data.pretraining_records": "RecordSource",
+    "tfzoo.data.pretraining_text": "TextSource",
+    "tfzoo.data.masking": "WordMasking",
+    "tfzoo.data.buckets": "bucketed_batches ordered_batches padded_batches",
+    "tfzoo.data.string_batches": "bucketed_strings padded_strings",
+    "tfzoo.data.pretraining": "open_pretraining_data pretraining_dataset",
+    "tfzoo.data.preparation": "prepare_pretraining_data",
+    "tfzoo.data.pipelines": "without_waiting",
 }
-__all__ = sorted(_HOMES)
-
-__getattr__, __dir__ = exports(__name__, _HOMES)
+__getattr__, __dir__, __all__ = exports(__name__, _HOMES)

@@ -97,16 +97,7 @@ DISTILBERT = Family(
 class DistilBertEncoder(PresetBackbone, Encoder):
     """Encoder of token ids: one vector per position.
 
-    Args:
-        vocabulary_size: Number of token ids.
-        num_layers: Number of `TransformerLayer`s.
-        num_heads: Attention heads per layer; must divide `hidden_dim`.
-        hidden_dim: Width D.
-        intermediate_dim: Width of the feed-forward networks.
-        dropout: Share zeroed while training, 0 to 1.
-        max_sequence_length: Number of learned positions, the longest input.
-        activation: Of the feed-forward networks, as of `FeedForward`.
-        attention_dropout: Share zeroed of the attention weights; None: as `dropout`.
+    Arguments are those of `BertEncoder` that it has.
 
     Inputs (a dict of int32):
         token_ids: (B, S).

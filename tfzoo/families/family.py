@@ -158,21 +158,24 @@ def declared(family):
     return register
 
 
-def class_of(config, path):
+def class_of(config, path, among=None, rule="Must be one of"):
     """The class of the backbone of a `config.json`.
 
     Args:
         config: The content of the file.
         path: The file, for the error.
+        among: The classes that it may be; None for all.
+        rule: What the error says before their names.
 
     Raises:
         CheckpointError: there is none for its `model_type`.
     """
+    known = BACKBONES if among is None else {c.family.model_type: c for c in among}
     model_type = config.get("model_type")
-    if not isinstance(model_type, str) or model_type not in BACKBONES:
+    if not isinstance(model_type, str) or model_type not in known:
         raise CheckpointError(
-            f"Must be one of {', '.join(BACKBONES)}. Received: {model_type!r:.80}.",
+            f"{rule} {', '.join(known)}. Received: {model_type!r:.80}.",
             path=path,
             tensor="model_type",
         )
-    return BACKBONES[model_type]
+    return known[model_type]

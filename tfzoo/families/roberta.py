@@ -117,21 +117,9 @@ class RobertaEncoder(PresetBackbone, Encoder):
     `padding_id`, as fairseq counts: the table of positions has that many rows more than
     an input can have tokens.
 
-    Args:
-        vocabulary_size: Number of token ids.
-        num_layers: Number of `TransformerLayer`s.
-        num_heads: Attention heads per layer; must divide `hidden_dim`.
-        hidden_dim: Width D.
-        intermediate_dim: Width of the feed-forward networks.
-        dropout: Share zeroed while training, 0 to 1.
-        max_sequence_length: The longest input in tokens.
-        num_segments: Rows of the table of segments, as published checkpoints have one.
-            Every token is in segment 0.
-        padding_id: Id of the padding, from which positions count.
-        pooler: Whether to compute `pooled_output`.
-        activation: Of the feed-forward networks, as of `FeedForward`.
-        layer_norm_epsilon: Added to the variance.
-        attention_dropout: Share zeroed of the attention weights; None: as `dropout`.
+    Arguments are those of `BertEncoder`, with `num_segments` rows of the table of
+    segments, as published checkpoints have one (every token is in segment 0), and
+    `padding_id`, the id of the padding, from which positions count.
 
     Inputs (a dict of int32):
         token_ids: (B, S).

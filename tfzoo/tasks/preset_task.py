@@ -5,7 +5,7 @@ from tfzoo.checkpoints.hub import PushToHub
 from tfzoo.checkpoints.preset_files import model_card, write_preset
 from tfzoo.checkpoints.weights import dtype_fields, save_weights, weight_variables
 from tfzoo.errors import CheckpointError, refuse_unknown
-from tfzoo.families import BACKBONES
+from tfzoo.families import BACKBONES, class_of
 from tfzoo.families.opening import open_checkpoint
 from tfzoo.families.preset_backbone import named_size
 from tfzoo.layers import MaskedLMHead, NextTokenHead
@@ -80,7 +80,8 @@ class Preset(KnownKeywords, PushToHub):
             return cls._of_size(preset, tokenizer, given, arguments)
         found = open_checkpoint(preset)
         config, path = found.config, found.path
-        backbone_class = cls._backbone_class(config, path)
+        rule = f"{cls.__name__} opens"
+        backbone_class = class_of(config, path, cls._backbones(), rule)
         tokenizer = tokenizer or tokenizer_from_preset(found.directory)
         head = stored_head(cls, found) if cls.head_arguments else None
         stored = cls.stored_arguments(head.config if head else config, path)
@@ -155,18 +156,6 @@ class Preset(KnownKeywords, PushToHub):
             for c in cls._backbones()
             for name, size in c.family.sizes.items()
         }
-
-    @classmethod
-    def _backbone_class(cls, config, path):
-        known = {c.family.model_type: c for c in cls._backbones()}
-        model_type = config.get("model_type")
-        if not isinstance(model_type, str) or model_type not in known:
-            raise CheckpointError(
-                f"{cls.__name__} opens {', '.join(known)}. Received: {model_type!r}.",
-                path=path,
-                tensor="model_type",
-            )
-        return known[model_type]
 
     @classmethod
     def _backbone_options(cls, backbone_class):

@@ -3,17 +3,14 @@
 from tfzoo.lazy import exports
 
 _HOMES = {
-    "ByteBPETokenizer": "tfzoo.text.byte_bpe.tokenizer",
-    "ByteBPEGraph": "tfzoo.text.byte_bpe.graph",
-    "ROBERTA_TOKENS": "tfzoo.text.byte_bpe.asset_files",
-    "TokenizedTexts": "tfzoo.text.byte_bpe.rust",
-    "TextStream": "tfzoo.text.text_stream",
-    "tokenizer_from_preset": "tfzoo.text.preset_tokenizer",
-    "WordPieceTokenizer": "tfzoo.text.wordpiece.tokenizer",
-    "WordPieceGraph": "tfzoo.text.wordpiece.graph",
-    "EncodedBatch": "tfzoo.text.segments",
-    "Encoding": "tfzoo.text.segments",
+    "tfzoo.text.byte_bpe.tokenizer": "ByteBPETokenizer",
+    "tfzoo.text.byte_bpe.graph": "ByteBPEGraph",
+    "tfzoo.text.byte_bpe.asset_files": "ROBERTA_TOKENS",
+    "tfzoo.text.byte_bpe.rust": "TokenizedTexts",
+    "tfzoo.text.text_stream": "TextStream",
+    "tfzoo.text.preset_tokenizer": "tokenizer_from_preset",
+    "tfzoo.text.wordpiece.tokenizer": "WordPieceTokenizer",
+    "tfzoo.text.wordpiece.graph": "WordPieceGraph",
+    "tfzoo.text.segments": "EncodedBatch Encoding",
 }
-__all__ = sorted(_HOMES)
-
-__getattr__, __dir__ = exports(__name__, _HOMES)
+__getattr__, __dir__, __all__ = exports(__name__, _HOMES)

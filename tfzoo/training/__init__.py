@@ -3,14 +3,11 @@
 from tfzoo.lazy import exports
 
 _HOMES = {
-    "AdamW": "tfzoo.training.optimizers",
-    "CosineError": "tfzoo.training.pair_losses",
-    "InBatchNegatives": "tfzoo.training.pair_losses",
-    "KeepBest": "tfzoo.training.callbacks",
-    "Run": "tfzoo.training.runs",
-    "WarmupLinearDecay": "tfzoo.training.schedules",
-    "fingerprint": "tfzoo.training.fingerprints",
+    "tfzoo.training.optimizers": "AdamW",
+    "tfzoo.training.pair_losses": "CosineError InBatchNegatives",
+    "tfzoo.training.callbacks": "KeepBest",
+    "tfzoo.training.runs": "Run",
+    "tfzoo.training.schedules": "WarmupLinearDecay",
+    "tfzoo.training.fingerprints": "fingerprint",
 }
-__all__ = sorted(_HOMES)
-
-__getattr__, __dir__ = exports(__name__, _HOMES)
+__getattr__, __dir__, __all__ = exports(__name__, _HOMES)
