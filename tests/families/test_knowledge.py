@@ -22,8 +22,10 @@ def known_in(path):
         ):
             if name in CLASSES:
                 yield name
-        if isinstance(node, ast.Constant) and node.value in MODEL_TYPES | CLASSES:
-            yield node.value
+        words = getattr(node, "value", None) if isinstance(node, ast.Constant) else None
+        words = words.split(" ") if isinstance(words, str) else []
+        if len(words) == 1 or CLASSES.issuperset(words):
+            yield from {*words} & (MODEL_TYPES | CLASSES)
 
 
 def test_the_names_are_those_of_the_families():
