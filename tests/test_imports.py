@@ -13,10 +13,11 @@ import sys
 import pytest
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
-CORE = {"errors", "files", "lazy"}
+CORE = {"errors", "files", "lazy", "weight_files"}
 MAY_IMPORT = {
     "errors": set(),
     "lazy": set(),
+    "weight_files": set(),
     "files": {"errors"},
     "cli": CORE,
     "checkpoints": CORE,

@@ -3,22 +3,19 @@
 A file that tfzoo wrote has checksums in the metadata of its header: one of the header
 and one of each tensor, which is checked when the tensor is read.
 
-Format: 8 bytes with the length of the header, little-endian; the header, a JSON object
-of name -> type, shape and place in the rest of the file; the rest, without gaps.
-
-Source: https://github.com/huggingface/safetensors#format
+The format: `tfzoo.weight_files`.
 """
 
 import math
 import pathlib
 from typing import NamedTuple
 
-import ml_dtypes  # noqa: F401 (makes NumPy know bfloat16)
 import numpy as np
 
 from tfzoo.checkpoints.checksums import is_signed, sha256
 from tfzoo.errors import CheckpointError
 from tfzoo.files import parse_json, read_json, readable_file
+from tfzoo.weight_files import DTYPES
 
 # The command that converts PyTorch's file, in its directory
 FROM_PICKLE = (
@@ -28,21 +25,6 @@ FROM_PICKLE = (
 )
 CHECKSUM = "tfzoo.sha256"  # begins names in the metadata of a file that tfzoo wrote
 WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
-DTYPES = {
-    "F64": "float64",
-    "F32": "float32",
-    "F16": "float16",
-    "BF16": "bfloat16",
-    "I64": "int64",
-    "I32": "int32",
-    "I16": "int16",
-    "I8": "int8",
-    "U64": "uint64",
-    "U32": "uint32",
-    "U16": "uint16",
-    "U8": "uint8",
-    "BOOL": "bool",
-}
 MAX_HEADER_BYTES = MAX_INDEX_BYTES = 4 << 20  # 20,000 tensors; large models have 600
 _FOREIGN = {
     b"PK": "a zip file, such as PyTorch's",

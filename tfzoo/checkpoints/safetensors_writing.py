@@ -1,15 +1,12 @@
 """Writing of safetensors files, one tensor in memory at a time."""
 
 import json
-import math
 
-import ml_dtypes  # noqa: F401 (makes NumPy know bfloat16)
 import numpy as np
 
 from tfzoo.checkpoints.checksums import UNKNOWN, sha256, signed
-from tfzoo.checkpoints.safetensors_files import CHECKSUM, DTYPES, INDEX, WEIGHTS
-
-_NAMES = {dtype: name for name, dtype in DTYPES.items()}
+from tfzoo.checkpoints.safetensors_files import CHECKSUM, INDEX, WEIGHTS
+from tfzoo.weight_files import data, header, num_bytes
 
 
 def write_safetensors(directory, tensors, max_shard_size=None):
@@ -55,36 +52,28 @@ def _shards(tensors, limit):
 
 
 def _size(tensor):
-    return math.prod(tensor.shape) * np.dtype(tensor.dtype).itemsize
+    return num_bytes(tensor.dtype, tensor.shape)
 
 
 def _write(path, tensors):
     # The widest first, so that each begins at a multiple of its own width
     tensors = sorted(tensors, key=lambda t: -np.dtype(t.dtype).itemsize)
     known = {tensor.name: UNKNOWN for tensor in tensors}
-    head = _header(tensors, known)
     with open(path, "wb") as file:
-        file.write(len(head).to_bytes(8, "little"))
-        file.write(head)
+        file.write(_header(tensors, known))
         for tensor in tensors:
-            array = np.ascontiguousarray(tensor.read()).reshape(-1).view(np.uint8)
-            known[tensor.name] = sha256(array)
-            file.write(array)
+            content = data(tensor.read())
+            known[tensor.name] = sha256(content)
+            file.write(content)
+        head = _header(tensors, known)
         file.seek(8)
-        file.write(signed(_header(tensors, known).decode(), CHECKSUM).encode())
+        file.write(signed(head[8:].decode(), CHECKSUM).encode())
 
 
 def _header(tensors, known):
     """The header; its length does not depend on the checksums."""
     sums = {f"{CHECKSUM}.{name}": checksum for name, checksum in known.items()}
-    header = {"__metadata__": {"format": "pt", CHECKSUM: UNKNOWN, **sums}}
-    end = 0
-    for tensor in tensors:
-        begin, end = end, end + _size(tensor)
-        header[tensor.name] = {
-            "dtype": _NAMES[tensor.dtype],
-            "shape": list(tensor.shape),
-            "data_offsets": [begin, end],
-        }
-    head = json.dumps(header).encode()
-    return head + b" " * (-len(head) % 8)
+    return header(
+        [(tensor.name, tensor.dtype, tensor.shape) for tensor in tensors],
+        {"format": "pt", CHECKSUM: UNKNOWN, **sums},
+    )

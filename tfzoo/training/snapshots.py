@@ -7,32 +7,18 @@ the group "metrics".
 
 import hashlib
 import json
-import math
 import pathlib
 import shutil
 import sys
 
-import numpy as np
 from safetensors import safe_open
 
 from tfzoo.errors import OutputError
 from tfzoo.files import read_json, write_json, written_beside
 from tfzoo.training.faults import is_finite
+from tfzoo.weight_files import data, header
 
 TENSORS, STATE = "state.safetensors", "state.json"
-
-_SAFETENSORS_TYPES = {
-    "bool": "BOOL",
-    "int8": "I8",
-    "uint8": "U8",
-    "int32": "I32",
-    "uint32": "U32",
-    "int64": "I64",
-    "float16": "F16",
-    "bfloat16": "BF16",
-    "float32": "F32",
-    "float64": "F64",
-}
 
 
 class Snapshots:
@@ -167,26 +153,14 @@ def _write_tensors(path, variables):
 
     The library's own writer holds a second copy of everything.
     """
-    header, end = {}, 0
-    for name, variable in variables.items():
-        dtype, shape = str(variable.dtype), list(variable.shape)
-        begin, end = end, end + math.prod(shape) * np.dtype(dtype).itemsize
-        header[name] = {
-            "dtype": _SAFETENSORS_TYPES[dtype],
-            "shape": shape,
-            "data_offsets": [begin, end],
-        }
-    head = json.dumps(header).encode()
-    head += b" " * (-len(head) % 8)
-    digest = hashlib.sha256()
+    head = header([(name, str(v.dtype), v.shape) for name, v in variables.items()])
+    digest = hashlib.sha256(head)
     with open(path, "wb") as file:
-        for part in (len(head).to_bytes(8, "little"), head):
-            digest.update(part)
-            file.write(part)
+        file.write(head)
         for variable in variables.values():
-            data = np.ascontiguousarray(variable.numpy()).reshape(-1).view(np.uint8)
-            digest.update(data)
-            file.write(data)
+            content = data(variable.numpy())
+            digest.update(content)
+            file.write(content)
     return digest.hexdigest()
 
 

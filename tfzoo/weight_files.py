@@ -1,0 +1,65 @@
+"""The bytes of a safetensors file.
+
+Format: 8 bytes with the length of the header, little-endian; the header, a JSON object
+of name -> type, shape and place in the rest of the file; the rest, without gaps.
+
+Source: https://github.com/huggingface/safetensors#format
+"""
+
+import json
+import math
+
+import ml_dtypes  # noqa: F401 (makes NumPy know bfloat16)
+import numpy as np
+
+DTYPES = {
+    "F64": "float64",
+    "F32": "float32",
+    "F16": "float16",
+    "BF16": "bfloat16",
+    "I64": "int64",
+    "I32": "int32",
+    "I16": "int16",
+    "I8": "int8",
+    "U64": "uint64",
+    "U32": "uint32",
+    "U16": "uint16",
+    "U8": "uint8",
+    "BOOL": "bool",
+}
+_NAMES = {dtype: name for name, dtype in DTYPES.items()}
+
+
+def num_bytes(dtype, shape):
+    """What a tensor takes.
+
+    Args:
+        dtype: NumPy's name of its type.
+        shape: Its sizes.
+    """
+    return math.prod(shape) * np.dtype(dtype).itemsize
+
+
+def header(tensors, metadata=None):
+    """The header of a file, its own length before it; bytes.
+
+    Args:
+        tensors: (name, NumPy's name of the type, shape) of each, as they come.
+        metadata: Dict of text -> text, or None.
+    """
+    content, end = {} if metadata is None else {"__metadata__": metadata}, 0
+    for name, dtype, shape in tensors:
+        begin, end = end, end + num_bytes(dtype, shape)
+        content[name] = {
+            "dtype": _NAMES[dtype],
+            "shape": list(shape),
+            "data_offsets": [begin, end],
+        }
+    head = json.dumps(content).encode()
+    head += b" " * (-len(head) % 8)
+    return len(head).to_bytes(8, "little") + head
+
+
+def data(array):
+    """The bytes of an array, uint8."""
+    return np.ascontiguousarray(array).reshape(-1).view(np.uint8)
