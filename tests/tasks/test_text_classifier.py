@@ -142,6 +142,13 @@ def test_several_labels(make_encoder, tokenizer, texts):
     assert task.evaluate(x, hot, verbose=0) == task.evaluate(x, y, verbose=0)
 
 
+def test_a_number_is_answered_as_it_is_predicted(make_encoder, tokenizer):
+    task = TextClassifier(make_encoder(), tokenizer, task="regression")
+    texts = ["the cat sat", "a dog"]
+    scores = [answer["score"] for answer in task.classify(texts)]
+    np.testing.assert_allclose(scores, task.predict(texts, verbose=0)[:, 0])
+
+
 @pytest.mark.slow
 def test_a_number(make_encoder, tokenizer, texts):
     keras.utils.set_random_seed(0)  # of the head

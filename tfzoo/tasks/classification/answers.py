@@ -43,7 +43,8 @@ def named_answers(logits, task, labels):
         task: Key of `ANSWERS`.
         labels: Names of the C labels; None for a regression.
     """
-    answers = {name: x.numpy().tolist() for name, x in ANSWERS[task](logits).items()}
+    answers = ANSWERS[task](tf.convert_to_tensor(logits))
+    answers = {name: x.numpy().tolist() for name, x in answers.items()}
     if task == "regression":
         return [{"score": score} for score in answers["score"]]
     if task == "classification":
