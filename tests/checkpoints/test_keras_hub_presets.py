@@ -206,6 +206,15 @@ def test_a_preset_that_keras_hub_names_comes_from_the_cache_of_kaggle(
     assert tokenizer.vocabulary == tuple(WORDS)
 
 
+def test_weights_that_are_not_read_are_not_downloaded(monkeypatch):
+    import kagglehub
+
+    monkeypatch.setattr(kagglehub, "model_download", lambda *_: pytest.fail("asked"))
+    name = next(iter(keras_hub.models.GemmaBackbone.presets))
+    with pytest.raises(CheckpointError, match="one of BertBackbone, .*: GemmaBackbone"):
+        BertEncoder.from_preset(f"keras_hub://{name}")
+
+
 def test_a_name_that_keras_hub_does_not_have_is_refused():
     with pytest.raises(CheckpointError, match="keras_hub://bert_huge: KerasHub has no"):
         BertEncoder.from_preset("keras_hub://bert_huge")

@@ -1,7 +1,7 @@
 """A family of this file's own: everything works with it, and nothing else knows it.
 
-Grouped queries, rotary positions, norms of queries and keys, no biases, a gated
-network, RMSNorm and an output layer of its own.
+Grouped queries, rotary positions, norms of queries and keys, a window, no biases, a
+gated network, RMSNorm and an output layer of its own.
 """
 
 import functools
@@ -49,6 +49,7 @@ TOY = Family(
         "hidden_dim": fields.size("width"),
         "intermediate_dim": fields.size("inner"),
         "max_sequence_length": fields.size("context"),
+        "window": fields.size("window"),
         "activation": fields.activation("act", "silu"),
     },
     fixed={"biases": False},
@@ -79,6 +80,7 @@ TOY = Family(
             hidden_dim=16,
             intermediate_dim=24,
             max_sequence_length=40,
+            window=5,
         )
     },
 )
@@ -94,6 +96,7 @@ class ToyDecoder(PresetBackbone, Decoder):
         hidden_dim,
         intermediate_dim,
         max_sequence_length,
+        window,
         activation="silu",
         dtype=None,
         **kwargs,
@@ -108,6 +111,7 @@ class ToyDecoder(PresetBackbone, Decoder):
                     use_bias=False,
                     head_norm=RMSNorm(),
                     rotary=Rotary(100.0),
+                    window=window,
                 ),
                 GatedFeedForward(intermediate_dim, activation, use_bias=False),
                 norm=RMSNorm(),
@@ -196,16 +200,69 @@ def test_a_cached_step_computes_what_the_whole_does(model):
         np.testing.assert_allclose(hidden[:, 0], whole[:, i], atol=1e-5)
 
 
-@pytest.mark.parametrize(
-    "options", [{}, dict(num_beams=2), dict(penalty_alpha=0.6, top_k=3)], ids=str
-)
-def test_every_search_generates_with_it(model, options):
-    prompts = ["the dog", "a", "a cat sleeps, a"]
-    together = model.generate(prompts, max_new_tokens=8, jit_compile=False, **options)
-    for prompt, text in zip(prompts, together, strict=True):
-        alone = model.generate(prompt, max_new_tokens=8, jit_compile=False, **options)
-        assert alone == text
+def likeliest(model, prompt, count):
+    """Ids that come one by one where nothing is cached."""
+    ids = [*model.tokenizer.tokenize(prompt)]
+    for _ in range(count):
+        row = np.array([ids], np.int32)
+        hidden = model.backbone({"token_ids": row, "padding_mask": row * 0 + 1})
+        ids.append(int(np.argmax(model.backbone.logits(hidden)[0, -1])))
+    return ids[-count:]
+
+
+PROMPTS = ["the dog", "a", "a cat sleeps, a"]
+
+
+def test_what_is_generated_is_the_likeliest_without_a_cache(model):
+    found = model.generate(
+        PROMPTS, max_new_tokens=12, jit_compile=False, return_dict_in_generate=True
+    )
+    for prompt, one in zip(PROMPTS, found, strict=True):
+        expected = likeliest(model, prompt, 12)
+        assert one.token_ids == expected[: len(one.token_ids)]
+        assert len(one.token_ids) == 12 or one.token_ids[-1] == model.tokenizer.end_id
+
+
+SEARCHES = [dict(num_beams=2), dict(penalty_alpha=0.6, top_k=3)]
+
+
+@pytest.mark.parametrize("options", SEARCHES, ids=str)
+def test_other_searches_generate_with_it(model, options):
+    options = dict(max_new_tokens=8, jit_compile=False, **options)
+    together = model.generate(PROMPTS, **options)
+    assert [model.generate(prompt, **options) for prompt in PROMPTS] == together
     assert len({*together}) > 1
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("options", [{}, *SEARCHES], ids=str)
+def test_xla_gives_the_same(model, options):
+    options = dict(max_new_tokens=8, **options)
+    compiled = model.generate(PROMPTS, jit_compile=True, **options)
+    assert compiled == model.generate(PROMPTS, jit_compile=False, **options)
+
+
+def test_an_assistant_changes_nothing(model, tokenizer):
+    small = CausalLM.backbone_of_size("toy_tiny", tokenizer)
+    assistant = CausalLM(random_weights(small, 0.4, seed=1), tokenizer)
+    options = dict(max_new_tokens=8, jit_compile=False)
+    expected = model.generate(PROMPTS, **options)
+    assert model.generate(PROMPTS, assistant_model=assistant, **options) == expected
+
+
+def test_bfloat16_trains_and_steps_as_the_whole(toy, tokenizer):
+    backbone = CausalLM.backbone_of_size("toy_tiny", tokenizer, dtype="mixed_bfloat16")
+    model = CausalLM(backbone, tokenizer)
+    model.compile(learning_rate=1e-3, run_eagerly=True)
+    assert np.isfinite(model.fit(["a cat"] * 8, verbose=0).history["loss"]).all()
+    ids = np.arange(9, dtype=np.int32)[None]
+    whole = backbone({"token_ids": ids, "padding_mask": np.ones_like(ids)})
+    seen = np.tril(np.ones((9, 9), bool))[None, None]
+    hidden, _ = backbone.step(ids, ids, backbone.state(1), seen)
+    assert hidden.dtype == whole.dtype == "bfloat16"
+    np.testing.assert_allclose(
+        *(tf.cast(x, "float32") for x in (hidden, whole)), atol=0.05
+    )
 
 
 def test_it_is_served(model, tmp_path):

@@ -1,11 +1,14 @@
 """Blocks of other parts than BERT's: each against NumPy, and their steps."""
 
+import random
+
 import keras
 import numpy as np
 import pytest
 
 from tfzoo.layers import (
     Attention,
+    Dropout,
     FeedForward,
     GatedFeedForward,
     RMSNorm,
@@ -187,6 +190,48 @@ def test_a_part_is_copied_and_belongs_to_one_block():
     assert first.variables[0] is not second.variables[0]
 
 
-def test_heads_that_share_keys_must_divide():
-    with pytest.raises(ValueError, match="num_heads=4, num_key_value_heads=3"):
-        Attention(4, num_key_value_heads=3)
+def test_a_block_of_sizes_draws_no_more_seeds_than_its_parts():
+    keras.utils.set_random_seed(0)
+    TransformerLayer(2, 16)
+    after = random.random()
+    keras.utils.set_random_seed(0)
+    Attention(2, dropout=0.1), Dropout(0.1)
+    assert random.random() == after
+
+
+@pytest.mark.parametrize("count", [3, 0, -1])
+def test_heads_that_share_keys_must_divide(count):
+    message = f"num_heads=4, num_key_value_heads={count}"
+    with pytest.raises(ValueError, match=message):
+        Attention(4, num_key_value_heads=count)
+
+
+def test_a_window_holds_at_least_the_position_itself():
+    with pytest.raises(ValueError, match="window must be 1 or more. Received: 0"):
+        Attention(4, window=0)
+
+
+def test_pairs_of_numbers_need_an_even_head():
+    with pytest.raises(ValueError, match="must be even. Received: 3"):
+        Attention(4, head_dim=3, rotary=Rotary())(normal(B, T, D))
+
+
+@pytest.mark.parametrize("options", [dict(rotary=Rotary()), dict(window=2)])
+def test_positions_are_of_a_sequence_that_attends_to_itself(options):
+    with pytest.raises(ValueError, match="attends to itself. Received: context"):
+        Attention(4, head_dim=H, **options)(normal(B, T, D), normal(B, 4, D))
+
+
+@pytest.mark.parametrize(
+    ("given", "beside"),
+    [
+        ((Attention(4), 8), dict(attention_dropout=0.1)),
+        ((4, FeedForward(8)), dict(activation="relu")),
+        ((4, 8), dict(norm=RMSNorm(), layer_norm_epsilon=1e-5)),
+        ((Attention(4), FeedForward(8)), dict(output_stddev=0.1)),
+    ],
+)
+def test_what_a_part_has_itself_is_not_taken_beside_it(given, beside):
+    name = [*beside][-1]
+    with pytest.raises(ValueError, match=f"{name} must be left out .*{name}="):
+        TransformerLayer(*given, **beside)

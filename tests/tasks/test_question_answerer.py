@@ -139,6 +139,12 @@ def test_the_likeliest_spans_of_a_window_are_those_of_the_pipeline():
             assert span == other and score == pytest.approx(theirs, rel=1e-6)
 
 
+def test_more_spans_than_there_are_may_be_asked_for(trained):
+    found = trained.answer("what sat?", "the cat sat", top_k=10_000)
+    assert 1 < len(found) <= 6
+    assert len({(one["start"], one["end"]) for one in found}) == len(found)
+
+
 def test_windows_compete_by_their_logits_and_overlaps_count_once():
     rng = np.random.default_rng(1)
     rows = [rng.normal(size=(9, 2)) * 2 for _ in range(3)]

@@ -11,6 +11,7 @@ gives KerasHub's numbers.
 """
 
 import pathlib
+import re
 from typing import Any, NamedTuple
 
 from tfzoo.checkpoints import fields
@@ -36,6 +37,9 @@ _SIZES = {
         "max_sequence_length",
     )
 } | {"dropout": fields.share("dropout", 0.1)}
+
+
+READABLE = set()  # names of the classes whose weights are read; `declared` adds them
 
 
 class KerasHubClass(NamedTuple):
@@ -68,10 +72,16 @@ def download(reference, *, weights=True):
         The `pathlib.Path` of the directory.
 
     Raises:
-        CheckpointError: KerasHub has no such preset or is not installed, or the
-            download failed.
+        CheckpointError: KerasHub has no such preset, its weights are not read, KerasHub
+            is not installed, or the download failed.
     """
-    handle = _find(reference)
+    handle, class_name = _find(reference)
+    if weights and class_name not in READABLE:
+        raise CheckpointError(
+            f"The class must be one of {', '.join(sorted(READABLE))}. "
+            f"Received: {class_name}.",
+            path=reference,
+        )
     import kagglehub
 
     def fetch(name):
@@ -183,13 +193,13 @@ def _check_count(sizes, has_pooler, path):
 
 
 def _find(reference):
-    """Where Kaggle has a preset."""
+    """Where Kaggle has a preset, and the name of its class."""
     models, name = _keras_hub(reference).models, reference.removeprefix(SCHEME)
     for class_name in dir(models):
-        if class_name.endswith("Backbone"):
+        if re.fullmatch(r"\w+Backbone", class_name):  # `Backbone` has those of all
             found = getattr(models, class_name).presets.get(name)
             if found is not None:
-                return found["kaggle_handle"].removeprefix("kaggle://")
+                return found["kaggle_handle"].removeprefix("kaggle://"), class_name
     raise CheckpointError(
         "KerasHub has no such preset.",
         path=reference,

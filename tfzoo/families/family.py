@@ -10,7 +10,7 @@ import keras
 from tfzoo.checkpoints import fields
 from tfzoo.checkpoints.extra_tensors import NO_WEIGHTS
 from tfzoo.checkpoints.fields import Field
-from tfzoo.checkpoints.keras_hub import KerasHubClass
+from tfzoo.checkpoints.keras_hub import READABLE, KerasHubClass
 from tfzoo.checkpoints.names import Stored, of_layers, prefixed, tied
 from tfzoo.errors import CheckpointError
 
@@ -153,6 +153,8 @@ def declared(family):
     def register(backbone_class):
         backbone_class.family = family
         BACKBONES[family.model_type] = backbone_class
+        if family.keras_hub:
+            READABLE.add(family.keras_hub.name)
         return keras.saving.register_keras_serializable("tfzoo")(backbone_class)
 
     return register

@@ -86,11 +86,14 @@ class Attention(LayerKeywords, keras.layers.Layer):
         self.output_bias = output_bias
         self.scale = scale
         self.window = window
-        if num_heads % (num_key_value_heads or num_heads):
+        shared = num_heads if num_key_value_heads is None else num_key_value_heads
+        if shared < 1 or num_heads % shared:
             raise ValueError(
                 "num_key_value_heads must divide num_heads. Received: "
                 f"num_heads={num_heads}, num_key_value_heads={num_key_value_heads}"
             )
+        if window is not None and window < 1:
+            raise ValueError(f"window must be 1 or more. Received: {window}")
         policy = self.dtype_policy
         self.dropout_layer = Dropout(dropout, dtype=policy, name="dropout")
         self.rotary = copied(rotary, "rotary", policy)
@@ -133,6 +136,11 @@ class Attention(LayerKeywords, keras.layers.Layer):
             self.key_norm.build((None, self.groups, None, self.head_size))
 
     def call(self, x, context=None, attention_mask=None, positions=None, training=None):
+        if context is not None and (self.rotary or self.window):
+            raise ValueError(
+                "rotary and window are of a sequence that attends to itself. "
+                "Received: context"
+            )
         context = x if context is None else context
         query = self._split(self.query(x))  # (B, N, T, H)
         key = self._split(self.key(context))  # (B, G, S, H)

@@ -38,7 +38,11 @@ class Rotary(LayerKeywords, keras.layers.Layer):
         self.theta = theta
 
     def call(self, x, positions):
-        half = x.shape[-1] // 2
+        half, odd = divmod(x.shape[-1], 2)
+        if odd:
+            raise ValueError(
+                f"The size of a head must be even. Received: {x.shape[-1]}"
+            )
         powers = ops.arange(half, dtype="float32") / half
         frequencies = ops.exp(-powers * math.log(self.theta))
         angles = ops.expand_dims(ops.cast(positions, "float32"), -1) * frequencies

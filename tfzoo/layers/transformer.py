@@ -31,8 +31,8 @@ class TransformerLayer(LayerKeywords, keras.layers.Layer):
     Args:
         num_heads: Number of attention heads, which must divide D; or an `Attention`.
         intermediate_dim: Width of the feed-forward network; or a `FeedForward`. What is
-            given is copied, and `attention_dropout`, `activation` and `output_stddev`
-            are those of a part that is given.
+            given is copied. It has its own `dropout`, `activation`, `output_stddev`,
+            and those of this layer must be left out beside it.
         norm: A normalisation, copied for every place; None is a `LayerNorm` of
             `layer_norm_epsilon`.
         dropout: Share zeroed of each sublayer's output while training, 0 to 1.
@@ -90,27 +90,59 @@ class TransformerLayer(LayerKeywords, keras.layers.Layer):
         policy = self.dtype_policy
 
         given = dict(num_heads=num_heads, intermediate_dim=intermediate_dim, norm=norm)
-        self.given = [n for n, p in given.items() if isinstance(p, keras.layers.Layer)]
-        attention, feed_forward = num_heads, intermediate_dim
-        if "num_heads" not in self.given:
-            attention = Attention(
+        self.given = tuple(
+            name for name, part in given.items() if isinstance(part, keras.layers.Layer)
+        )
+        for part, name, value, default in (
+            ("num_heads", "attention_dropout", attention_dropout, None),
+            ("intermediate_dim", "activation", activation, "gelu"),
+            ("norm", "layer_norm_epsilon", layer_norm_epsilon, 1e-12),
+        ):
+            if part in self.given and value != default:
+                raise ValueError(
+                    f"{name} must be left out beside a layer for {part}, which has its "
+                    f"own. Received: {name}={value!r}"
+                )
+        if {"num_heads", "intermediate_dim"} <= {*self.given} and output_stddev != 0.02:
+            raise ValueError(
+                "output_stddev must be left out beside layers, which have their own. "
+                f"Received: output_stddev={output_stddev!r}"
+            )
+
+        def new_norm(name):
+            if norm is not None:
+                return copied(norm, name, policy)
+            return LayerNorm(layer_norm_epsilon, dtype=policy, name=name)
+
+        def new_attention(name):
+            if "num_heads" in self.given:
+                return copied(num_heads, name, policy)
+            return Attention(
                 num_heads,
                 dropout=dropout if attention_dropout is None else attention_dropout,
                 output_stddev=output_stddev,
+                dtype=policy,
+                name=name,
             )
-        if "intermediate_dim" not in self.given:
-            feed_forward = FeedForward(intermediate_dim, activation, output_stddev)
-        norm = LayerNorm(layer_norm_epsilon) if norm is None else norm
-        self.num_heads = attention.num_heads
-        self.intermediate_dim = feed_forward.intermediate_dim
 
-        self.self_attention = copied(attention, "self_attention", policy)
-        self.self_attention_norm = copied(norm, "self_attention_norm", policy)
+        self.self_attention = new_attention("self_attention")
+        self.self_attention_norm = new_norm("self_attention_norm")
         if cross_attention:
-            self.context_attention = copied(attention, "cross_attention", policy)
-            self.context_attention_norm = copied(norm, "cross_attention_norm", policy)
-        self.feed_forward = copied(feed_forward, "feed_forward", policy)
-        self.feed_forward_norm = copied(norm, "feed_forward_norm", policy)
+            self.context_attention = new_attention("cross_attention")
+            self.context_attention_norm = new_norm("cross_attention_norm")
+        if "intermediate_dim" in self.given:
+            self.feed_forward = copied(intermediate_dim, "feed_forward", policy)
+        else:
+            self.feed_forward = FeedForward(
+                intermediate_dim,
+                activation=activation,
+                output_stddev=output_stddev,
+                dtype=policy,
+                name="feed_forward",
+            )
+        self.feed_forward_norm = new_norm("feed_forward_norm")
+        self.num_heads = self.self_attention.num_heads
+        self.intermediate_dim = self.feed_forward.intermediate_dim
         self.dropout_layer = Dropout(dropout, dtype=policy, name="dropout")
 
     def build(self, x_shape, context_shape=None):

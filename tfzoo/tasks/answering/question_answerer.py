@@ -14,7 +14,7 @@ from tfzoo.data.context_windows import answer_targets, encode_windows
 from tfzoo.data.pipelines import require_flags, require_whole
 from tfzoo.families import BACKBONES
 from tfzoo.layers.keywords import known_keywords
-from tfzoo.tasks.answering.answers import (
+from tfzoo.tasks.answering.questions import (
     accepted_answers,
     gathered_questions,
     raw_questions,
@@ -308,20 +308,26 @@ class QuestionAnswerer(EncoderTask):
             name: getattr(windows, name).astype(np.int32)
             for name in ("question", "offset", "first", "count")
         }
-        options = dict(top_k=top_k, max_answer_length=self.max_answer_length)
+        # No window has more.
+        most = min(top_k, self.max_sequence_length * self.max_answer_length)
         parts = []
         for start in range(0, len(logits), WINDOWS_AT_ONCE):
             part = slice(start, start + WINDOWS_AT_ONCE)
             rows = as_rows(logits[part], 2, fill=0.0).astype(np.float64)
             there = {name: values[part] for name, values in where.items()}
-            parts.append(window_spans(rows, there, **options))
+            parts.append(
+                window_spans(
+                    rows, there, top_k=most, max_answer_length=self.max_answer_length
+                )
+            )
         spans = {name: tf.concat([p[name] for p in parts], 0) for name in parts[0]}
         found = likeliest_spans(
             spans,
             where,
             len(questions.contexts),
+            top_k=top_k,
+            max_answer_length=self.max_answer_length,
             unanswerable=self.unanswerable,
-            **options,
         )
         rows = zip(*(x.to_list() for x in found), strict=True)
         nowhere = ([0.0], [NO_ANSWER], [NO_ANSWER])

@@ -21,7 +21,7 @@ def window_spans(logits, where, *, top_k, max_answer_length):
         logits: Of start and end, floating point (W, S, 2).
         where: Dict of int32 (W,): `offset`, the token of the window with which the
             context begins, and `count`, how many tokens of it the window has.
-        top_k: Most spans K of a question.
+        top_k: Most spans K of a window.
         max_answer_length: L.
 
     Returns:
@@ -40,13 +40,14 @@ def window_spans(logits, where, *, top_k, max_answer_length):
     starts, ends = tf.unstack(
         tf.where(in_context[..., tf.newaxis], logits, 2 * never), axis=-1
     )
-    after = tf.fill([tf.shape(ends)[0], max_answer_length - 1 + top_k], 2 * never)
+    after = tf.fill([tf.shape(ends)[0], max_answer_length - 1], 2 * never)
     ends = tf.signal.frame(tf.concat([ends, after], 1), max_answer_length, 1)
-    # The rows after the last start are never chosen before others, and make K columns.
-    starts = tf.pad(starts, [[0, 0], [0, top_k]])
     sums = starts[..., tf.newaxis] + ends
     rows, columns, lengths = tf.unstack(tf.shape(sums))
     sums = tf.reshape(sums, [rows, columns * lengths])
+    if top_k > max_answer_length:  # there may be fewer
+        more = tf.maximum(top_k - columns * lengths, 0)
+        sums = tf.pad(sums, [[0, 0], [0, more]], constant_values=2 * never)
     score, place = tf.math.top_k(sums, top_k)
     return {
         "score": score,
@@ -84,7 +85,7 @@ def likeliest_spans(
     start += spans["place"] // max_answer_length
     length = spans["place"] % max_answer_length
     exists = spans["score"] > _NEVER
-    rows = tf.repeat(tf.cast(question, tf.int64), top_k)
+    rows = tf.repeat(tf.cast(question, tf.int64), tf.shape(spans["score"])[1])
     keys = tf.cast(tf.reshape(start * max_answer_length + length, [-1]), tf.int64)
     score, keep = tf.reshape(spans["score"], [-1]), tf.reshape(exists, [-1])
     rows, keys, score = (tf.boolean_mask(x, keep) for x in (rows, keys, score))

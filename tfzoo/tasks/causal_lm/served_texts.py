@@ -96,7 +96,7 @@ def causal_lm_signatures(
     }
     end_ids = [tokenizer.required_id("end")] if end_ids is None else list(end_ids)
     _check(defaults, decoder, end_ids)
-    kernels = {}
+    kernels = None
     if not jit_compile:  # XLA wants another form for many rows, made of the weights
         kernels = {
             path: tf.Variable(kernel, trainable=False, name=f"{path}_laid_out")
@@ -267,6 +267,6 @@ class _Generation:
             options["max_new_tokens"],
             rules,
             max_new_tokens=self._max_new_tokens,
-            laid_out=self._kernels and laid_out(self._decoder, self._kernels),
+            laid_out=laid_out(self._decoder, self._kernels),
             jit_compile=self._jit_compile,
         )
