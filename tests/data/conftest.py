@@ -5,7 +5,7 @@ import pydoc_data.topics
 import numpy as np
 import pytest
 
-from tfzoo.text import WordPieceTokenizer
+from tfzoo.text import Layout, WordPieceTokenizer
 
 
 @pytest.fixture(scope="session")
@@ -32,6 +32,7 @@ class NumberTokenizer:
     """A word is a number, which is its id: every token tells where it stood."""
 
     pad_id, unknown_id, cls_id, sep_id, mask_id = range(5)
+    layout_ids = Layout(cls_id, sep_id, between=(sep_id,))
 
     def __init__(self, vocabulary_size=1000):
         self.vocabulary_size = vocabulary_size

@@ -135,8 +135,18 @@ def test_nothing_is_overwritten(tmp_path, tokenizer):
     assert [p.name for p in tmp_path.iterdir()] == ["merges.txt"]
 
 
+A, B = ({"Sequence": {"id": n, "type_id": i}} for i, n in enumerate("AB"))
+TEXTS_ALONE = {  # as `transformers` 5 writes it
+    "type": "TemplateProcessing",
+    "single": [A],
+    "pair": [A, B],
+    "special_tokens": {},
+}
+SPACES = {"type": "ByteLevel", "add_prefix_space": False, "use_regex": True}
+
+
 def tokenizer_json(**changes):
-    byte_level = {"type": "ByteLevel", "add_prefix_space": False, "use_regex": True}
+    byte_level = SPACES
     content = {
         "added_tokens": [{"id": IDS[END], "content": END, "special": True}],
         "normalizer": None,
@@ -164,7 +174,8 @@ def tokenizer_json(**changes):
         {"model__type": ...},
         {"model__merges": [" ".join(pair) for pair in MERGES]},
         {"post_processor": None, "decoder": None},
-        {"post_processor": {"type": "TemplateProcessing", "special_tokens": {}}},
+        {"post_processor": TEXTS_ALONE},
+        {"post_processor": {"type": "Sequence", "processors": [SPACES, TEXTS_ALONE]}},
         {"pre_tokenizer__use_regex": ...},
         {"added_tokens": []},
     ],
@@ -201,7 +212,7 @@ def test_tokenizer_json_of_all_versions_is_read(tmp_path, changes):
                     "special_tokens": {1: 2},
                 }
             },
-            "post_processor: Texts must be joined as <s> a </s></s> b </s>",
+            "post_processor.single: This must be a list of Sequence and SpecialToken",
         ),
         ({"decoder": {"type": "WordPiece"}}, 'decoder: .*"WordPiece"'),
         ({"model__vocab": []}, "model.vocab: .*map tokens to whole numbers"),
@@ -283,7 +294,10 @@ def test_a_broken_file_is_named_with_its_line(tmp_path, vocabulary, merges, rule
 @pytest.mark.parametrize(
     ("config", "rule"),
     [
-        ({"tokenizer_class": "T5Tokenizer"}, 'tokenizer_class: .*"T5Tok'),
+        (
+            {"tokenizer_class": "T5Tokenizer"},
+            "tokenizer_class: The class must be one of GPT2Tokenizer.*'T5Tokenizer'",
+        ),
         ({"add_prefix_space": True}, "add_prefix_space: This must be false"),
         ({"eos_token": 3}, "eos_token: A token must be text. Received: 3"),
         ({"added_tokens_decoder": 3}, "added_tokens_decoder: .*objects by their ids"),

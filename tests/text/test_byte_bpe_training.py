@@ -94,7 +94,8 @@ def test_every_option_changes_what_is_learned():
     assert rare.vocabulary_size < train(vocabulary_size=10_000).vocabulary_size
     other = train(end_token="</s>")
     assert other.end_token == other.vocabulary[-1] == "</s>"
-    special = [f"{name}_token" for name in ("pad", "unknown", "cls", "sep", "mask")]
+    special = ("start", "pad", "unknown", "cls", "sep", "mask")
+    special = [f"{name}_token" for name in special]
     for name in special:
         other = train(**{name: "<x>"})
         assert getattr(other, name) == "<x>"

@@ -196,8 +196,13 @@ def test_ids_and_names_of_special_tokens(roberta):
 
 def test_gpt2_has_no_token_around_texts(byte_bpe):
     assert byte_bpe.pad_token is byte_bpe.cls_id is byte_bpe.mask_id is None
-    rule = "must hold the cls token for this"
-    for engine in (byte_bpe.encode, byte_bpe.encode_batch, byte_bpe.graph.encode):
+    ids = [byte_bpe.tokenize(text) for text in ("a caf\u00e9", " b")]
+    assert byte_bpe.encode("a caf\u00e9", " b").token_ids == ids[0] + ids[1]
+    inside = byte_bpe.graph.encode(["a caf\u00e9", ""])["token_ids"]
+    assert inside.to_list() == [ids[0], []]
+    absent = changed(byte_bpe, cls_token="<s>", sep_token="</s>")
+    rule = "must hold the cls token <s> for this"
+    for engine in (absent.encode, absent.encode_batch, absent.graph.encode):
         with pytest.raises(TokenizerError, match=rule):
             engine(["a"])
     tokenizer = ByteBPETokenizer(

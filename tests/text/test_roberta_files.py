@@ -231,10 +231,6 @@ def test_the_words_of_roberta_are_known_where_nothing_names_them(tmp_path):
         ({"post_processor__sep": ["absent", 0]}, "post_processor.sep: This must be a"),
         ({"post_processor__sep": 3}, "post_processor.sep: .*Received: 3"),
         ({"post_processor__trim_offsets": False}, "trim_offsets: This must be true"),
-        (
-            {"post_processor": template("<s> $A </s>", "<s> $A </s> $B </s>")},
-            "post_processor: Texts must be joined as <s> a </s></s> b </s>",
-        ),
         ({"pre_tokenizer__add_prefix_space": 1}, "add_prefix_space: .*Received: 1"),
         ({"added_tokens__4__rstrip": True}, "mask_token.rstrip: This must be false"),
         ({"added_tokens__4__single_word": True}, "mask_token.single_word"),

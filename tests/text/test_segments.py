@@ -9,14 +9,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 
-from tfzoo.text import segments
+from tfzoo.text import Layout, segments
 
 CLS, SEP = 0, 1
 
 
 LAYOUTS = {
-    "bert": segments.Layout(CLS, SEP),
-    "roberta": segments.Layout(CLS, SEP, num_between=2, second_segment=0),
+    "bert": Layout(CLS, SEP, between=(SEP,)),
+    "roberta": Layout(CLS, SEP, between=(SEP, SEP), second_segment=0),
 }
 
 

@@ -60,23 +60,24 @@ def encode_windows(
     Returns:
         `Windows`.
     """
-    num_special = len(tokenizer.encode("", "").token_ids)
+    layout = tokenizer.layout_ids
     known, ids, segments, places = {}, [], [], []
     for number, (question, context) in enumerate(zip(questions, contexts, strict=True)):
         if context not in known:
             known[context] = _context_tokens(tokenizer, context)
         tokens = known[context].ids
         around = tokenizer.encode(
-            question, "", max_length=max_question_length + num_special
+            question, "", max_length=max_question_length + layout.num_special(2)
         )
-        head, tail = around.token_ids[:-1], around.token_ids[-1:]
+        end = len(around.token_ids) - (layout.last is not None)
+        head, tail = around.token_ids[:end], around.token_ids[end:]
         room = max_length - len(around.token_ids)
         for first in range(0, max(len(tokens) - stride, 1), room - stride):
             part = tokens[first : first + room]
             places.append((number, len(head), first, len(part)))
             ids.append(np.concatenate([head, part, tail]))
-            after = np.full(len(part) + 1, around.segment_ids[-1])
-            segments.append(np.concatenate([around.segment_ids[:-1], after]))
+            after = np.full(len(part) + len(tail), layout.second_segment)
+            segments.append(np.concatenate([around.segment_ids[:end], after]))
     empty = np.zeros(0, np.int32)
     encoded = EncodedBatch(
         np.concatenate([empty, *ids], dtype=np.int32),
@@ -89,8 +90,9 @@ def encode_windows(
 
 def _context_tokens(tokenizer, context):
     encoding = tokenizer.encode(context)
-    starts, ends = np.array(encoding.offsets[1:-1], np.int64).reshape(-1, 2).T
-    return ContextTokens(np.array(encoding.token_ids[1:-1], np.int32), starts, ends)
+    is_text = np.array(encoding.special_tokens_mask, np.int32) == 0
+    starts, ends = np.array(encoding.offsets, np.int64).reshape(-1, 2)[is_text].T
+    return ContextTokens(np.array(encoding.token_ids, np.int32)[is_text], starts, ends)
 
 
 def answer_targets(windows, answers):

@@ -15,7 +15,7 @@ class WordMasking:
     """Masks words of token ids; TensorFlow operations only, shapes static.
 
     Args:
-        tokenizer: Gives `required_id`, `vocabulary_size` and `continues`.
+        tokenizer: The tokenizer; the tokens around its texts are never chosen.
         max_sequence_length: S.
         max_predictions: M, at most S.
         masked_fraction: Share of a row's tokens, [CLS] and [SEP] counted, to choose:
@@ -43,7 +43,8 @@ class WordMasking:
             raise ValueError(
                 f"masked_fraction must be in (0, 1]. Received: {masked_fraction}"
             )
-        around = [tokenizer.required_id(name) for name in ("pad", "cls", "sep")]
+        around = {*tokenizer.layout_ids.tokens, tokenizer.cls_id, tokenizer.sep_id}
+        around = [tokenizer.required_id("pad"), *around - {None}]
         self._mask_id = tokenizer.required_id("mask")
         self._vocabulary_size = tokenizer.vocabulary_size
         self._max_predictions = max_predictions

@@ -1,11 +1,12 @@
 """Documents packed into windows, for a model that predicts the next token.
 
-The documents of a corpus stand in one row, the end token before each. A window is cut
-out of that row wherever it falls, so no position is spent on padding. Before the first
-document comes, again, the last: the row is a ring, and every window is full.
+The documents of a corpus stand in one row, the end token before each, and the start
+token after that where there is one. A window is cut out of that row wherever it falls,
+so no position is spent on padding. Before the first document comes, again, the last:
+the row is a ring, and every window is full.
 
 Every batch is a function of (corpus, arguments, seed, step) alone. Letters: B rows,
-S max_sequence_length, R tokens of the ring, end tokens counted.
+S max_sequence_length, R tokens of the ring, end and start tokens counted.
 """
 
 import bisect
@@ -25,6 +26,7 @@ def open_packed_text(
     *,
     cache_directory=None,
     max_sequence_length,
+    start_id=None,
     document_borders=True,
     documents="auto",
     text_column="text",
@@ -40,6 +42,7 @@ def open_packed_text(
         cache_directory: Where the tokenised text is kept. None: in a temporary
             directory, until the result is dropped.
         max_sequence_length: S.
+        start_id: As of `PackedText`; the `begin_id` of the task that reads it.
         document_borders: As of `PackedText`.
         documents: Where documents end, as of `WholeText`.
         text_column: Column of the text in files with columns.
@@ -63,6 +66,7 @@ def open_packed_text(
         ),
         end_id=tokenizer.end_id,
         max_sequence_length=max_sequence_length,
+        start_id=start_id,
         document_borders=document_borders,
         seed=seed,
     )
@@ -76,8 +80,9 @@ class PackedText:
 
     Args:
         corpus: A `Corpus`.
-        end_id: Id of the token that stands before each document.
+        end_id: Id of the token that ends a document, and so stands before the next.
         max_sequence_length: S, 1 or more.
+        start_id: Id of the token that begins a document; None: the end token does.
         document_borders: Whether a token sees its own document alone and positions
             restart with it; else a window is one text.
         seed: Whole number from 0.
@@ -89,17 +94,26 @@ class PackedText:
     """
 
     def __init__(
-        self, corpus, *, end_id, max_sequence_length, document_borders=True, seed=0
+        self,
+        corpus,
+        *,
+        end_id,
+        max_sequence_length,
+        start_id=None,
+        document_borders=True,
+        seed=0,
     ):
         if end_id is None:
             raise ValueError(
                 "Packing needs an end token to stand before each document. "
                 "Received: end_id=None"
             )
-        self._corpus, self._end_id, self._seed = corpus, end_id, seed
+        self._corpus, self._seed = corpus, seed
+        # What stands before each document; the last of it begins the document.
+        self._before = [end_id] if start_id in (None, end_id) else [end_id, start_id]
         self._length, self._borders = max_sequence_length, document_borders
         self.fingerprint = corpus.fingerprint
-        self.num_tokens = corpus.num_tokens + corpus.num_documents
+        self.num_tokens = corpus.num_tokens + len(self._before) * corpus.num_documents
         self.num_examples = -(-self.num_tokens // max_sequence_length)
 
     def batches(self, batch_size, *, start_step=0):
@@ -146,7 +160,7 @@ class PackedText:
 
     def _objective(self, ids, lengths):
         return next_tokens(
-            ids, lengths, end_id=self._end_id, document_borders=self._borders
+            ids, lengths, begin_id=self._before[-1], document_borders=self._borders
         )
 
     def _random_rows(self, step, batch_size):
@@ -176,28 +190,31 @@ class PackedText:
 
     def _ids(self, start, stop):
         """Ids [start, stop) of the row of documents."""
-        first, last = self._documents_before(start), self._documents_before(stop)
+        first, last = self._specials_before(start), self._specials_before(stop)
         ids = self._corpus.tokens(start - first, stop - last)
-        starts = [self._corpus.document_start(d) for d in range(first, last)]
+        specials = range(first, last)
+        count = len(self._before)
+        starts = [self._corpus.document_start(i // count) for i in specials]
         places = np.array(starts, np.int64) - (start - first)
-        return np.insert(ids, places, self._end_id)
+        return np.insert(ids, places, [self._before[i % count] for i in specials])
 
-    def _documents_before(self, position):
-        """How many documents begin before this position of the row."""
+    def _specials_before(self, position):
+        """How many end and start tokens stand before this position of the row."""
+        count = len(self._before)
         return bisect.bisect_left(
-            range(self._corpus.num_documents),
+            range(count * self._corpus.num_documents),
             position,
-            key=lambda document: self._corpus.document_start(document) + document,
+            key=lambda i: self._corpus.document_start(i // count) + i,
         )
 
 
-def next_tokens(ids, lengths, *, end_id, document_borders=True):
+def next_tokens(ids, lengths, *, begin_id, document_borders=True):
     """Rows of ids -> (inputs, targets, weights), by TensorFlow operations.
 
     Args:
         ids: int32 (B, S + 1).
         lengths: (B,) how many of the S targets of each row count.
-        end_id: Id of the token with which a document begins.
+        begin_id: Id of the token with which a document begins.
         document_borders: As of `PackedText`.
 
     Returns:
@@ -207,8 +224,8 @@ def next_tokens(ids, lengths, *, end_id, document_borders=True):
     counts = tf.sequence_mask(lengths, tf.shape(token_ids)[1])
     documents = tf.ones_like(token_ids)
     if document_borders:
-        ends = tf.cast(tf.equal(token_ids, end_id), tf.int32)
-        documents += tf.cumsum(ends, axis=1)
+        begins = tf.cast(tf.equal(token_ids, begin_id), tf.int32)
+        documents += tf.cumsum(begins, axis=1)
     inputs = {
         "token_ids": token_ids,
         "padding_mask": tf.where(counts, documents, 0),

@@ -59,6 +59,8 @@ class PairTable:
 def rows_of_pairs(corpus, pairs, tokenizer, max_sequence_length):
     """[CLS] a [SEP] b [SEP], or [CLS] a [SEP], padded.
 
+    So BERT's records are, whatever the layout of the tokenizer is.
+
     Args:
         corpus: The `Corpus` that the pairs are ranges of.
         pairs: B `Pair`s.

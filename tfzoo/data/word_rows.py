@@ -53,6 +53,8 @@ def word_rows(ids, row_splits, tokenizer, *, max_length):
         Ragged int32 tensors (N, None): the ids, and for the first token of every word
         the word's number in its sentence, NO_WORD for all other tokens.
     """
+    layout = tokenizer.layout_ids
+    room = max_length - layout.num_special(1)
     word = ids.value_rowids()
     is_first = tf.equal(
         tf.range(tf.size(word, tf.int64)), tf.gather(ids.row_starts(), word)
@@ -62,17 +64,19 @@ def word_rows(ids, row_splits, tokenizer, *, max_length):
     number = tf.cast(word - sentence_start, tf.int32)
     splits = tf.gather(ids.row_splits, row_splits)
 
-    def row(values, before, after):
+    def row(values, around):
         rows = tf.RaggedTensor.from_row_splits(values, splits, validate=False)
         shape = tf.stack([rows.nrows(), 1])
-        before, after = (tf.fill(shape, tf.constant(x)) for x in (before, after))
-        return tf.concat([before, rows[:, : max_length - 2], after], axis=1)
+        before, after = (
+            [] if index is None else [tf.fill(shape, tf.constant(index))]
+            for index in around
+        )
+        return tf.concat([*before, rows[:, :room], *after], axis=1)
 
+    no_words = layout.map(lambda index: NO_WORD)
     return (
-        row(
-            ids.flat_values, tokenizer.required_id("cls"), tokenizer.required_id("sep")
-        ),
-        row(tf.where(is_first, number, NO_WORD), NO_WORD, NO_WORD),
+        row(ids.flat_values, (layout.first, layout.last)),
+        row(tf.where(is_first, number, NO_WORD), (no_words.first, no_words.last)),
     )
 
 

@@ -15,6 +15,8 @@ from tfzoo.families.preset_backbone import PresetBackbone
 from tfzoo.layers import PositionEmbedding, TokenEmbedding
 from tfzoo.models.arguments import own_arguments
 from tfzoo.models.encoder import Encoder, id_inputs
+from tfzoo.text.layout import Layout
+from tfzoo.text.wordpiece.tokenizer import WordPieceTokenizer
 
 _LAYER, _THEIRS = "transformer_layer_{i}", "encoder.layer.{i}"
 # RoBERTa's tensors have these names as well.
@@ -53,6 +55,8 @@ FIXED = {
     "tie_word_embeddings": True,
     "pruned_heads": {},
 }
+# Section 3: [CLS] a [SEP] b [SEP], b and what follows it in segment 1
+TOKENIZERS = {WordPieceTokenizer: Layout("cls", "sep", between=("sep",))}
 CLASSIFIER_DROPOUT = fields.share("classifier_dropout", None)
 _MASKED_WORDS = {
     **linear("masked_lm_head/transform", "cls.predictions.transform.dense"),
@@ -106,6 +110,7 @@ BERT = Family(
         "cls.predictions.decoder.weight": _TABLE,
         "cls.predictions.decoder.bias": "cls.predictions.bias",
     },
+    tokenizers=TOKENIZERS,
     # Devlin et al. 2018, section 3 (base, large); Turc et al. 2019, table 1 (tiny to
     # medium), https://arxiv.org/abs/1908.08962
     sizes={

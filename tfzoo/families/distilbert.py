@@ -9,6 +9,7 @@ Shapes: B batch, S sequence, D hidden_dim.
 from tfzoo.checkpoints import fields
 from tfzoo.checkpoints.keras_hub import KerasHubClass
 from tfzoo.checkpoints.names import linear, norm, plain
+from tfzoo.families import bert
 from tfzoo.families.family import Family, Head, declared
 from tfzoo.families.preset_backbone import PresetBackbone
 from tfzoo.layers import PositionEmbedding
@@ -76,6 +77,7 @@ DISTILBERT = Family(
         ),
     },
     tied={"vocab_projector.weight": "embeddings.word_embeddings.weight"},
+    tokenizers=bert.TOKENIZERS,
     # Section 3
     sizes={
         "distilbert_base": dict(

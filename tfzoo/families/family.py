@@ -1,6 +1,7 @@
 """What the package knows of an architecture, said once: a `Family`."""
 
 import dataclasses
+import logging
 import re
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -13,7 +14,11 @@ from tfzoo.checkpoints.fields import Field
 from tfzoo.checkpoints.keras_hub import READABLE, KerasHubClass
 from tfzoo.checkpoints.names import Stored, of_layers, prefixed, tied
 from tfzoo.errors import CheckpointError
+from tfzoo.text import tokenizer_classes
+from tfzoo.text.layout import Layout
+from tfzoo.text.tokenizer_classes import TokenizerClass
 
+logger = logging.getLogger("tfzoo")
 BACKBONES = {}  # `model_type` of a config.json -> class of the backbone
 
 
@@ -50,6 +55,10 @@ class Family:
         ties_output: Whether the backbone's own output layer is its embedding.
         output_names: As `names`, of those that never have the prefix: an output layer
             of the backbone's own.
+        tokenizers: Dict of the class of a tokenizer -> `Layout` of the texts that the
+            model reads with it. A tokenizer of another class keeps its own.
+        tokenizer_classes: Dict of the name of a tokenizer class in files, which only
+            this family has -> `TokenizerClass`.
         sizes: Dict of the name of a size -> constructor arguments.
         constants: Fields that are written, and not read.
         token_fields: Dict of a field that is written -> role of the tokenizer's special
@@ -71,6 +80,10 @@ class Family:
     heads: Mapping[str, Head]
     tied: Mapping[str, str]
     sizes: Mapping[str, Mapping[str, Any]]
+    tokenizers: Mapping[type, Layout] = dataclasses.field(default_factory=dict)
+    tokenizer_classes: Mapping[str, TokenizerClass] = dataclasses.field(
+        default_factory=dict
+    )
     ties_output: bool = False
     output_names: Mapping[str, Stored] = dataclasses.field(default_factory=dict)
     constants: Mapping[str, Any] = dataclasses.field(default_factory=dict)
@@ -78,6 +91,30 @@ class Family:
     unused: str | None = None
     foreign: Mapping[str, Callable] = dataclasses.field(default_factory=dict)
     keras_hub: KerasHubClass | None = None
+
+    def laid_out(self, tokenizer):
+        """The tokenizer with the layout of this family, whatever it has by itself.
+
+        A line says so where a layout was asked for that is another one.
+
+        Raises:
+            TokenizerError: it lacks a special token that the layout needs.
+        """
+        for tokenizer_class, layout in self.tokenizers.items():
+            if isinstance(tokenizer, tokenizer_class):
+                if tokenizer.layout not in (layout, tokenizer.usual_layout):
+                    logger.warning(
+                        "Texts of %s are laid out as %s; by itself the tokenizer does "
+                        "as %s",
+                        self.model_type,
+                        layout,
+                        tokenizer.layout,
+                    )
+                return tokenizer.with_layout(layout)
+        if self.tokenizers and not tokenizer.layout.tokens:
+            for name in next(iter(self.tokenizers.values())).tokens:
+                tokenizer.required_id(name)
+        return tokenizer
 
     def from_config(self, config, path):
         """Constructor arguments of the backbone out of the `config.json` at `path`."""
@@ -155,6 +192,7 @@ def declared(family):
         BACKBONES[family.model_type] = backbone_class
         if family.keras_hub:
             READABLE.add(family.keras_hub.name)
+        tokenizer_classes.DECLARED.update(family.tokenizer_classes)
         return keras.saving.register_keras_serializable("tfzoo")(backbone_class)
 
     return register

@@ -19,6 +19,8 @@ from tfzoo.families.preset_backbone import PresetBackbone
 from tfzoo.layers import LayerNorm, TransformerLayer
 from tfzoo.models.arguments import own_arguments
 from tfzoo.models.decoder import Decoder
+from tfzoo.text.byte_bpe.tokenizer import ByteBPETokenizer
+from tfzoo.text.layout import Layout
 
 _LAYER, _THEIRS = "transformer_layer_{i}", "h.{i}"
 
@@ -84,6 +86,7 @@ GPT2 = _Gpt2(
     heads={"CausalLM": Head("GPT2LMHeadModel")},
     tied={"lm_head.weight": "wte.weight"},
     ties_output=True,
+    tokenizers={ByteBPETokenizer: Layout()},
     sizes={
         # Ours, for training on a CPU; the tokenizer says how large the vocabulary is
         "gpt_tiny": _size(2, 2, 128, 8192, 512),

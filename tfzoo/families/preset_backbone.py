@@ -144,12 +144,14 @@ class PresetBackbone(KnownKeywords, PushToHub):
 
         Args:
             directory: Must not exist yet.
-            tokenizer: Written beside the weights; None writes none.
+            tokenizer: Written beside the weights, with the family's layout of texts;
+                None writes none.
             dtype: Of the weights in the file, `"float32"`, `"float16"` or `"bfloat16"`;
                 None keeps theirs.
             max_shard_size: Bytes of weights in one file; None writes a single one.
         """
         family = self.family
+        tokenizer = tokenizer and family.laid_out(tokenizer)
         config = family.to_config(self.get_config(), extra=dtype_fields(self, dtype))
         names = family.backbone_names(self.num_layers, present=())
         card = model_card(

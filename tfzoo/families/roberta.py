@@ -18,6 +18,8 @@ from tfzoo.families.preset_backbone import PresetBackbone
 from tfzoo.layers import PositionEmbedding, TokenEmbedding
 from tfzoo.models.arguments import own_arguments
 from tfzoo.models.encoder import Encoder, id_inputs
+from tfzoo.text.byte_bpe.tokenizer import ByteBPETokenizer
+from tfzoo.text.layout import Layout
 
 
 def _size(num_layers, num_heads, hidden_dim):
@@ -94,6 +96,10 @@ ROBERTA = _Roberta(
     tied={
         "lm_head.decoder.weight": "embeddings.word_embeddings.weight",
         "lm_head.decoder.bias": "lm_head.bias",
+    },
+    # fairseq's `encode`: two separators, and no segments
+    tokenizers={
+        ByteBPETokenizer: Layout("cls", "sep", between=("sep", "sep"), second_segment=0)
     },
     # Section 2.1
     sizes={

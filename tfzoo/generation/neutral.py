@@ -71,17 +71,17 @@ NEUTRAL = {
     "generation_config": (None, "options are given by name"),
     "attention_mask": (None, "prompts are texts"),
     "pad_token_id": (None, "padding is never read"),
-    "bos_token_id": (None, "an empty prompt begins with the end token"),
+    "bos_token_id": (None, "the tokenizer says what a prompt begins with"),
 }
 
 
-def without_neutral(options, *, vocabulary_size, end_id):
+def without_neutral(options, *, vocabulary_size, begin_id):
     """The options that tfzoo has.
 
     Args:
         options: Dict of the options of a call, none of them None.
         vocabulary_size: `pad_token_id` may be any id below.
-        end_id: What `bos_token_id` may be.
+        begin_id: What `bos_token_id` may be.
 
     Raises:
         ValueError: one of `NEUTRAL` has a value that would change something.
@@ -92,7 +92,7 @@ def without_neutral(options, *, vocabulary_size, end_id):
         neutral, instead = NEUTRAL[name]
         if name == "pad_token_id":
             check_ids(name, [value], vocabulary_size)
-        elif name == "bos_token_id" and value == end_id:
+        elif name == "bos_token_id" and value == begin_id:
             continue
         elif not is_neutral(name, value):
             raise ValueError(

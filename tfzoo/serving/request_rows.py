@@ -58,21 +58,27 @@ def of_one_size(inputs):
             return {name: tf.identity(value) for name, value in inputs.items()}
 
 
-def last_ids(ids, most, fill):
+def last_ids(ids, most, fill, first=None):
     """The end of each row of ids, `fill` where there is none.
 
     Args:
         ids: Ragged int32 (B, None).
         most: int32 (B,) or a number: the most ids of a row.
         fill: The id that is all of an empty row.
+        first: None, or an id that stands before the end of each row and counts.
 
     Returns:
         int32 (B, W) with padding on the right, W at least 1, and the numbers of ids
         int32 (B,), at least 1.
     """
+    if first is not None:
+        most = most - 1
     kept = tf.minimum(tf.cast(ids.row_lengths(), tf.int32), most)
     ends = tf.cast(ids.row_splits[1:], tf.int32)
-    return _gathered(ids, ends - kept, kept, fill)
+    dense, counts = _gathered(ids, ends - kept, kept, fill)
+    if first is None:
+        return dense, counts
+    return tf.pad(dense, [[0, 0], [1, 0]], constant_values=first), kept + 1
 
 
 def first_ids(ids, most, fill):

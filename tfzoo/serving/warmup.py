@@ -74,18 +74,20 @@ def generation_requests(
         Tuple of Request.
     """
     per_word = len(tokenizer.tokenize(" ."))  # which never merges with the next
+    special = 0 if tokenizer.layout.first is None else 1
 
-    def texts(length, rows):
-        return np.array([b" ." * max(1, length // per_word)] * rows, object)
+    def texts(length, rows, special=0):
+        words = max(1 - special, (length - special) // per_word)
+        return np.array([b" ." * words] * rows, object)
 
     lengths, others = (1,), (1,)
     if jit_compile:
         lengths, others = few_lengths(context), few_lengths(max_sequence_length)
-    requests = [Request("serving_default", "predict", {"prompt": texts(1, 1)})]
+    requests = [Request("serving_default", "predict", {"prompt": texts(1, 1, special)})]
     for rows in XLA_BATCH_SIZES if jit_compile else (1,):
         for length in lengths:
             options = _options(rows, min(max_new_tokens, context - length))
-            inputs = {"prompt": texts(length, rows), **options}
+            inputs = {"prompt": texts(length, rows, special), **options}
             requests.append(Request("generate", "predict", inputs))
         for length in others:
             requests.append(Request("score", "predict", {"text": texts(length, rows)}))

@@ -49,7 +49,8 @@ class Task(AutoCompile, Preset, Feeding, FiniteUpdates, keras.Model):
         inputs: Of the functional graph.
         outputs: Of the functional graph.
         backbone: A model of `tfzoo.models`.
-        tokenizer: Its ids must lie within the backbone's vocabulary.
+        tokenizer: Its ids must lie within the backbone's vocabulary. Texts are laid out
+            as the backbone's family does, see `Family.laid_out`.
         labels: Names of the classes in order, None where there are none.
         max_sequence_length: Longest input in tokens; longer ones are cut. None takes
             the backbone's.
@@ -88,7 +89,7 @@ class Task(AutoCompile, Preset, Feeding, FiniteUpdates, keras.Model):
         object.__setattr__(self, "_backbone", backbone)
         self._input_names = tuple(inputs)
         object.__setattr__(self, "refusals", Refusals())
-        self.tokenizer = tokenizer
+        self.tokenizer = backbone.family.laid_out(tokenizer)
         self.labels = None if labels is None else label_names("multi_label", labels)
         self.max_sequence_length = int(max_sequence_length)
 

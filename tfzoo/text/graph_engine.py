@@ -36,7 +36,7 @@ class GraphEngine(tf.Module):
         Returns:
             {"token_ids", "segment_ids"}: ragged int32 tensors (B, None).
         """
-        layout, token = self._tokenizer.layout, None
+        layout, token = self._tokenizer.layout_ids, None
         if mask_token:
             self._tokenizer.required_id("mask")
             token = "mask"

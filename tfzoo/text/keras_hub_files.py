@@ -10,25 +10,23 @@ import re
 from tfzoo import files
 from tfzoo.errors import TokenizerError
 from tfzoo.text import tokenizer_files
+from tfzoo.text.tokenizer_classes import BYTE_BPE, WORDPIECE, named_class
 from tfzoo.text.tokenizer_files import JSON
 
 VOCABULARY = "vocabulary.txt"
 PAIR_OF_FILES = ("vocabulary.json", "merges.txt")
 _ASSETS = "assets/tokenizer"
-_WORDPIECE_OPTIONS = {
-    "lowercase": ((False, True), "do_lower_case"),
-    "strip_accents": ((False, True), "strip_accents"),
-    "split_on_cjk": ((True, False), "tokenize_chinese_chars"),
-    "split": ((True,), None),
-    "suffix_indicator": (("##",), None),
-}
-# Class -> its options: the values that are computed here, the default first, and the
-# name in Hugging Face's tokenizer_config.json
+# Algorithm -> options of KerasHub's class of it: the values that are computed here, the
+# default first, and the name in Hugging Face's tokenizer_config.json
 _OPTIONS = {
-    "BertTokenizer": _WORDPIECE_OPTIONS,
-    "DistilBertTokenizer": _WORDPIECE_OPTIONS,
-    "GPT2Tokenizer": {"add_prefix_space": ((False,), "add_prefix_space")},
-    "RobertaTokenizer": {"add_prefix_space": ((False, True), "add_prefix_space")},
+    WORDPIECE: {
+        "lowercase": ((False, True), "do_lower_case"),
+        "strip_accents": ((False, True), "strip_accents"),
+        "split_on_cjk": ((True, False), "tokenize_chinese_chars"),
+        "split": ((True,), None),
+        "suffix_indicator": (("##",), None),
+    },
+    BYTE_BPE: {"add_prefix_space": ((False, True), "add_prefix_space")},
 }
 
 
@@ -59,20 +57,16 @@ def vocabulary_and_config(directory):
     path = directory / JSON
     content = files.read_json(path, TokenizerError)
     name = re.sub(r"^keras_(hub|nlp)>", "", str(content.get("registered_name")))
-    if name not in _OPTIONS:
-        raise TokenizerError(
-            f"The class must be one of {', '.join(_OPTIONS)}. Received: {name[:80]!r}.",
-            path=path,
-            tensor="registered_name",
-        )
+    algorithm = BYTE_BPE if is_byte_bpe(directory) else WORDPIECE
+    named_class(name, algorithm, path, "registered_name")
     told = tokenizer_files.parts(content, ["config"])["config"]
     config = {"tokenizer_class": name}
-    for option, (values, theirs) in _OPTIONS[name].items():
+    for option, (values, theirs) in _OPTIONS[algorithm].items():
         value = told.get(option, values[0])
         tokenizer_files.check_field(value, values, path, f"config.{option}", name)
         if theirs is not None:
             config[theirs] = value
-    if _OPTIONS[name] is _WORDPIECE_OPTIONS:
+    if algorithm == WORDPIECE:
         config["unk_token"] = unknown = told.get("oov_token", "[UNK]")
         if not isinstance(unknown, str):
             raise TokenizerError(

@@ -1,9 +1,10 @@
 """One text or two with special tokens around them, as a `Layout` says.
 
 BERT reads [CLS] a [SEP] or [CLS] a [SEP] b [SEP], RoBERTa <s> a </s> or
-<s> a </s></s> b </s>. Written twice, in NumPy and in TensorFlow operations, with equal
-results: N examples, whose ids stand one after the other in `values`, example i from
-`row_splits[i]` to `row_splits[i + 1]`.
+<s> a </s></s> b </s>, T5 a </s>, Llama <s> a, and GPT-2 nothing but the text. Written
+twice, in NumPy and in TensorFlow operations, with equal results: N examples, whose ids
+stand one after the other in `values`, example i from `row_splits[i]` to
+`row_splits[i + 1]`.
 
 Source: Devlin et al. 2018, section 3, https://arxiv.org/abs/1810.04805; Liu et al.
 2019, section 2.1, https://arxiv.org/abs/1907.11692, and its code in fairseq
@@ -15,32 +16,13 @@ import typing
 import numpy as np
 
 
-class Layout(typing.NamedTuple):
-    """Which special tokens stand around texts.
-
-    Attributes:
-        cls_id: Id before the first text.
-        sep_id: Id after either text.
-        num_between: How many `sep_id` stand after the first of two texts.
-        second_segment: Segment of the second text and of the `sep_id` after it.
-    """
-
-    cls_id: int
-    sep_id: int
-    num_between: int = 1
-    second_segment: int = 1
-
-    def num_special(self, num_texts):
-        """How many special tokens stand around one text or two."""
-        return 2 if num_texts == 1 else 2 + self.num_between
-
-
 class Encoding(typing.NamedTuple):
     """One text or text pair, token by token; all lists have one length.
 
     Attributes:
         token_ids: Ids with the special tokens.
-        segment_ids: 0 up to the second text, then the layout's `second_segment`.
+        segment_ids: 0, and the layout's `second_segment` for the second text and the
+            special tokens that go with it.
         offsets: (start, end) of every token in the characters of its own text; (0, 0)
             for a special token.
         word_ids: Number of the word, from 0 in either text, that the token is part of;
@@ -138,19 +120,22 @@ def join(texts, layout, max_length=None):
 
     Args:
         texts: List of one or two lists of tokens: (id, offsets, number of the word).
-        layout: A `Layout`.
+        layout: A `Layout` of ids.
         max_length: Longest result in tokens, special tokens included, or None.
     """
-    num_special = layout.num_special(len(texts))
-    kept = truncated(list(map(len, texts)), max_length, num_special)
-    tokens = [(layout.cls_id, 0, (0, 0), None, 1)]
+    around = layout.around(len(texts))
+    kept = truncated(list(map(len, texts)), max_length, sum(map(len, around)))
+    tokens = _special_tokens(around[0])
     for number, (text, length) in enumerate(zip(texts, kept, strict=True)):
         segment = layout.second_segment if number else 0
         tokens += [(i, segment, place, word, 0) for i, place, word in text[:length]]
-        is_last = number == len(texts) - 1
-        num_separators = 1 if is_last else layout.num_between
-        tokens += [(layout.sep_id, segment, (0, 0), None, 1)] * num_separators
-    return Encoding(*map(list, zip(*tokens, strict=True)))
+        tokens += _special_tokens(around[number + 1])
+    columns = zip(*tokens, strict=True) if tokens else [()] * 5
+    return Encoding(*map(list, columns))
+
+
+def _special_tokens(group):
+    return [(index, segment, (0, 0), None, 1) for index, segment in group]
 
 
 def pack(*texts, layout, max_length=None):
@@ -158,22 +143,27 @@ def pack(*texts, layout, max_length=None):
 
     Args:
         *texts: One or two pairs of int arrays `values` (T,), `row_splits` (N + 1,).
-        layout: A `Layout`.
+        layout: A `Layout` of ids.
         max_length: Longest result in tokens, special tokens included, or None.
 
     Returns:
         An `EncodedBatch`.
     """
-    starts, lengths = _parts(texts, layout, max_length, np)
+    around = layout.around(len(texts))
+    starts, lengths = _parts(texts, around, max_length, np)
     ends = np.concatenate([[0], np.cumsum(lengths)])
     index = np.arange(ends[-1]) + np.repeat(starts - ends[:-1], lengths)
-    values = np.concatenate([*(values for values, _ in texts), _special(layout)])
-    num_parts = 2 * len(texts) + 1
-    part = np.repeat(np.arange(len(starts)) % num_parts, lengths)
+    values = [values for values, _ in texts]
+    special_ids, special_segments = _special_values(around)
+    segments = [
+        np.full(len(ids), layout.second_segment if number else 0)
+        for number, ids in enumerate(values)
+    ]
+    segments = np.concatenate([*segments, special_segments]).astype(np.int32)
     return EncodedBatch(
-        token_ids=values.astype(np.int32)[index],
-        segment_ids=layout.second_segment * (part > 2).astype(np.int32),
-        row_splits=ends[::num_parts],
+        token_ids=np.concatenate([*values, special_ids]).astype(np.int32)[index],
+        segment_ids=segments[index],
+        row_splits=ends[:: len(texts) + len(around)],
     )
 
 
@@ -182,7 +172,7 @@ def pack_in_graph(*texts, layout, max_length=None):
 
     Args:
         *texts: One or two ragged int32 tensors (N, None).
-        layout: A `Layout`.
+        layout: A `Layout` of ids.
         max_length: Longest result in tokens, special tokens included, or None.
 
     Returns:
@@ -190,47 +180,52 @@ def pack_in_graph(*texts, layout, max_length=None):
     """
     import tensorflow as tf
 
+    around = layout.around(len(texts))
     pairs = [(text.flat_values, text.row_splits) for text in texts]
-    starts, lengths = _parts(pairs, layout, max_length, tf)
+    starts, lengths = _parts(pairs, around, max_length, tf)
     index = tf.ragged.range(starts, starts + lengths)
-    values = tf.concat([*(values for values, _ in pairs), _special(layout)], 0)
-    num_parts = 2 * len(texts) + 1
-    token_ids = tf.gather(values, index.flat_values)
+    values = [values for values, _ in pairs]
+    special_ids, special_segments = _special_values(around)
+    token_ids = tf.gather(tf.concat([*values, special_ids], 0), index.flat_values)
     if len(texts) == 1 or not layout.second_segment:
         segment_ids = tf.zeros_like(token_ids)
     else:
-        segment_ids = tf.cast(index.value_rowids() % num_parts > 2, tf.int32)
-        segment_ids *= layout.second_segment
-    row_splits = index.row_splits[::num_parts]
+        segments = [tf.zeros_like(values[0]), tf.ones_like(values[1]), special_segments]
+        segment_ids = tf.gather(tf.concat(segments, 0), index.flat_values)
+    row_splits = index.row_splits[:: len(texts) + len(around)]
     return {
         name: tf.RaggedTensor.from_row_splits(values, row_splits, validate=False)
         for name, values in (("token_ids", token_ids), ("segment_ids", segment_ids))
     }
 
 
-def _special(layout):
-    return [layout.cls_id, *[layout.sep_id] * layout.num_between]
+def _special_values(around):
+    """The special tokens in order: their ids and their segments, int32."""
+    tokens = [token for group in around for token in group]
+    return np.array(tokens, np.int32).reshape(-1, 2).T
 
 
-def _parts(texts, layout, max_length, xp):
+def _parts(texts, around, max_length, xp):
     """Where the parts of all examples start in the joined values, and their lengths.
 
-    Joined are the values of all texts and the special tokens, as many separators as
-    stand between texts; the parts of one example are the first special token, a, the
-    separators after it, and for two texts b and the last separator.
+    Joined are the values of all texts and, after them, the special tokens; the parts of
+    one example are the special tokens before its first text, that text, those after it,
+    and so on.
     """
+    counts = list(map(len, around))
     kept = truncated(
-        [ends[1:] - ends[:-1] for _, ends in texts],
-        max_length,
-        layout.num_special(len(texts)),
-        xp,
+        [ends[1:] - ends[:-1] for _, ends in texts], max_length, sum(counts), xp
     )
     one = xp.ones_like(kept[0])
-    cls_at = sum(splits[-1] for _, splits in texts)
-    separators = [layout.num_between, 1][-len(texts) :]
-    starts, lengths, text_at = [one * cls_at], [one], 0
-    for (_, splits), length, count in zip(texts, kept, separators, strict=True):
-        starts += [splits[:-1] + text_at, one * (cls_at + 1)]
-        lengths += [length, one * count]
-        text_at += splits[-1]
+    text_at, special_at = 0, sum(splits[-1] for _, splits in texts)
+    starts, lengths = [], []
+    for number, count in enumerate(counts):
+        starts.append(one * special_at)
+        lengths.append(one * count)
+        special_at += count
+        if number < len(texts):
+            _, splits = texts[number]
+            starts.append(splits[:-1] + text_at)
+            lengths.append(kept[number])
+            text_at += splits[-1]
     return tuple(xp.reshape(xp.stack(x, axis=1), [-1]) for x in (starts, lengths))

@@ -5,6 +5,7 @@ import operator
 import numpy as np
 
 from tfzoo.errors import TokenizerError
+from tfzoo.text.layout import ROLES, Layout
 
 # Unicode's White_Space, for regular expressions of Python and of RE2
 WHITE_SPACE = "[\t-\r \x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]"
@@ -19,7 +20,7 @@ class Tokenizer:
     `tokenize`, `detokenize`, `graph`, `token_text` and:
 
         special_names: Names of the special tokens that it may have.
-        layout: The `Layout` of texts with special tokens.
+        usual_layout: The `Layout` of texts where nothing says another one.
         _engine: Its engine in Rust.
     """
 
@@ -37,10 +38,58 @@ class Tokenizer:
             setattr(self, f"{name}_token", tokens[name])
             setattr(self, f"{name}_id", ids.get(tokens[name]))
 
+    def _lay_out(self, layout):
+        """Sets `layout`, once the special tokens have their names.
+
+        Args:
+            layout: A `Layout`, or None for the usual one.
+        """
+        if layout is None:
+            self.layout = self.usual_layout
+            return
+        if not isinstance(layout, Layout):
+            raise ValueError(f"layout must be a Layout. Received: {layout!r:.80}")
+        known = [name for name in ROLES if name in self.special_names]
+        for name in layout.tokens:
+            if name not in known:
+                raise ValueError(
+                    "The tokens of a layout must be among "
+                    f"{', '.join(map(repr, known))}. Received: {name!r}"
+                )
+        self.layout = layout
+        if layout != self.usual_layout:
+            _ = self.layout_ids  # which must be there
+
+    @property
+    def layout_ids(self):
+        """The `layout` with ids in place of the names of special tokens.
+
+        Raises:
+            TokenizerError: the vocabulary lacks one of them.
+        """
+        return self.layout.map(self.required_id)
+
+    def with_layout(self, layout):
+        """This tokenizer, or an equal one that lays texts out otherwise.
+
+        Raises:
+            TokenizerError: the vocabulary lacks a special token of the `Layout`.
+        """
+        if layout == self.layout:
+            return self
+        return self.from_config({**self.get_config(), "layout": layout.get_config()})
+
+    def _layout_config(self):
+        """Constructor arguments: the layout, where it is not the usual one."""
+        if self.layout == self.usual_layout:
+            return {}
+        return {"layout": self.layout.get_config()}
+
     @classmethod
     def from_config(cls, config):
         """The tokenizer of a `get_config`."""
-        return cls(**config)
+        layout = config.get("layout")
+        return cls(**config | ({"layout": Layout(**layout)} if layout else {}))
 
     def __reduce__(self):
         return _from_config, (type(self), self.get_config())
@@ -123,4 +172,4 @@ class Tokenizer:
 
 
 def _from_config(cls, config):
-    return cls(**config)
+    return cls.from_config(config)

@@ -15,7 +15,8 @@ TOKENS = {  # special tokens: their name in these files, ours
     "sep_token": "sep_token",
     "mask_token": "mask_token",
 }
-IGNORES_OPTIONS = ("PreTrainedTokenizerFast", "TokenizersBackend")  # of the config
+# Classes of `transformers` for which tokenizer.json says all but the special tokens
+IGNORES_OPTIONS = ("PreTrainedTokenizerFast", "TokenizersBackend")
 NO_WORDS = (
     "Words that were added to a vocabulary, which texts are searched for first, are "
     "not implemented."
@@ -86,7 +87,7 @@ def named_tokens(directory, config):
         sources.append((files.read_json(path, TokenizerError), path))
     found = {}
     for source, path in sources:
-        for name in ("eos_token", *TOKENS):
+        for name in ("bos_token", "eos_token", *TOKENS):
             if name in source:
                 found[name] = _token_object(source[name], path, name)
     return found
@@ -140,38 +141,6 @@ def _token_object(token, path, name):
     raise TokenizerError(
         f"A token must be text. Received: {received!r:.80}.", path=path, tensor=name
     )
-
-
-def around_texts(processor, num_between, second_segment):
-    """The tokens that a `TemplateProcessing` of tokenizer.json puts around texts.
-
-    Args:
-        processor: The field `post_processor`.
-        num_between: How many separators must stand between two texts.
-        second_segment: Which segment the second text must be.
-
-    Returns:
-        (The token before the first text, the one after either), or None if tokens stand
-        otherwise.
-    """
-
-    def special(token, segment):
-        return {"SpecialToken": {"id": token, "type_id": segment}}
-
-    def text(name, segment):
-        return {"Sequence": {"id": name, "type_id": segment}}
-
-    try:
-        cls, sep = (processor["single"][i]["SpecialToken"]["id"] for i in (0, 2))
-        single = [special(cls, 0), text("A", 0), special(sep, 0)]
-        between = [special(sep, 0)] * (num_between - 1)
-        second = [text("B", second_segment), special(sep, second_segment)]
-        pair = [*single, *between, *second]
-        if (processor["single"], processor["pair"]) != (single, pair):
-            return None
-    except (KeyError, IndexError, TypeError, ValueError):
-        return None
-    return (cls, sep) if isinstance(cls, str) and isinstance(sep, str) else None
 
 
 def read_lines(path):

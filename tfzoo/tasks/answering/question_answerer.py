@@ -105,7 +105,14 @@ class QuestionAnswerer(EncoderTask):
         if max_question_length is None:
             max_question_length = min(MAX_QUESTION_LENGTH, third)
         stride = min(STRIDE, third) if stride is None else stride
-        num_special = len(tokenizer.encode("", "").token_ids)
+        layout = self.tokenizer.layout_ids
+        if layout.first is None:
+            raise ValueError(
+                "A special token must stand before a question: it is where the answer "
+                "is that is not there. Received: texts laid out as "
+                f"{self.tokenizer.layout}"
+            )
+        num_special = layout.num_special(2)
         room = self.max_sequence_length - num_special - max_question_length
         if stride >= room:
             raise ValueError(

@@ -119,18 +119,14 @@ class _Windows:
     """
 
     def __init__(self, tokenizer, max_length, max_question_length, stride):
-        nothing = tokenizer.encode("", "")
-        self._tokenizer = tokenizer
-        self._before, *self._between, self._after = nothing.token_ids
-        self._segment = nothing.segment_ids[-1]
+        self._tokenizer, self._layout = tokenizer, tokenizer.layout_ids
         self._max_question_length, self._stride = max_question_length, stride
-        self._room = max_length - len(nothing.token_ids)
+        self._room = max_length - self._layout.num_special(2)
 
     def __call__(self, questions, contexts):
         ids = self._tokenizer.graph.in_bounds(questions)[:, : self._max_question_length]
-        one = tf.ones([ids.nrows(), 1], tf.int32)
-        between = [index * one for index in self._between]
-        heads = tf.concat([self._before * one, ids, *between], axis=1)
+        before, between, after = self._layout.around(2)
+        heads, head_segments = _beside(ids, before, between, segment=0)
         lengths = tf.cast(contexts.row_lengths(), tf.int32)
         room = self._room - tf.cast(ids.row_lengths(), tf.int32)
         step = room - self._stride
@@ -152,16 +148,26 @@ class _Windows:
         parts = places.with_flat_values(
             tf.gather(contexts.flat_values, places.flat_values)
         )
-        heads = tf.gather(heads, question)
-        last = tf.fill([tf.size(question), 1], self._after)
-        tails = tf.concat([parts, last], axis=1)
+        heads, head_segments = (tf.gather(x, question) for x in (heads, head_segments))
+        tails, tail_segments = _beside(
+            parts, [], after, segment=self._layout.second_segment
+        )
         ids = {
             "token_ids": tf.concat([heads, tails], axis=1),
-            "segment_ids": tf.concat(
-                [tf.zeros_like(heads), self._segment * tf.ones_like(tails)], axis=1
-            ),
+            "segment_ids": tf.concat([head_segments, tail_segments], axis=1),
         }
         return dense_inputs(ids, self._tokenizer.required_id("pad")), where
+
+
+def _beside(ids, before, after, *, segment):
+    """Ragged ids and segments of texts and of special tokens (id, segment) by them."""
+    one = tf.ones([ids.nrows(), 1], tf.int32)
+    return (
+        tf.concat(
+            [*(token[i] * one for token in before), x, *(t[i] * one for t in after)], 1
+        )
+        for i, x in enumerate([ids, segment * tf.ones_like(ids)])
+    )
 
 
 def _answer(context, places, score, first, last):

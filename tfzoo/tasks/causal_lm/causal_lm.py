@@ -38,9 +38,9 @@ class CausalLM(Generating, Scoring, Task):
 
     Args:
         backbone: A `GPTDecoder`.
-        tokenizer: A `ByteBPETokenizer` with an end token, which stands before every
-            text: it is what the first token is predicted from, and what the last one
-            is followed by.
+        tokenizer: A `ByteBPETokenizer` with an end token, by which every text is
+            followed. The first token of a text is predicted from the one that begins
+            it: the first of the family's layout, the end token where that has none.
         max_sequence_length: Longest input in tokens; None takes the backbone's.
         end_token_ids: The id, or a list of the ids, at which a generated text ends;
             None takes the tokenizer's end token alone.
@@ -87,6 +87,12 @@ class CausalLM(Generating, Scoring, Task):
             **kwargs,
         )
         ids = end_id if end_token_ids is None else end_token_ids
+        last = self.tokenizer.layout_ids.last
+        if last not in (None, end_id):
+            raise ValueError(
+                "The end token must be what follows a text. Received: a layout with "
+                f"the {self.tokenizer.layout.last} token there"
+            )
         self.end_token_ids = np.atleast_1d(ids).tolist()
         if not self.end_token_ids:
             raise ValueError(
@@ -95,6 +101,12 @@ class CausalLM(Generating, Scoring, Task):
             )
         check_ids("end_token_ids", self.end_token_ids, backbone.vocabulary_size)
         self.document_borders = bool(document_borders)
+
+    @property
+    def begin_id(self):
+        """Id of the token from which the first one of a text is predicted."""
+        first = self.tokenizer.layout_ids.first
+        return self.tokenizer.end_id if first is None else first
 
     def task_arguments(self):
         return {
@@ -111,12 +123,12 @@ class CausalLM(Generating, Scoring, Task):
 
     def token_fields(self):
         return {
-            "bos_token_id": self.tokenizer.end_id,
+            "bos_token_id": self.begin_id,
             "eos_token_id": as_field(self.end_token_ids),
         }
 
     def save_more(self, directory):
-        write_end_ids(directory, self.end_token_ids, self.tokenizer.end_id)
+        write_end_ids(directory, self.end_token_ids, self.begin_id)
 
     def _config_fields(self):
         fields = super()._config_fields()
@@ -145,6 +157,7 @@ class CausalLM(Generating, Scoring, Task):
             build_corpus(TextList(texts), self.tokenizer, progress=False),
             end_id=self.tokenizer.end_id,
             max_sequence_length=self.max_sequence_length,
+            start_id=self.begin_id,
             document_borders=self.document_borders,
             seed=plan.seed,
         )
@@ -162,7 +175,7 @@ class CausalLM(Generating, Scoring, Task):
 
         def encode(text):
             ids, lengths = self._rows(text)
-            return next_tokens(ids, lengths, end_id=self.tokenizer.end_id)
+            return next_tokens(ids, lengths, begin_id=self.begin_id)
 
         return dataset.map(encode, num_parallel_calls=2).prefetch(2)
 
@@ -184,18 +197,21 @@ class CausalLM(Generating, Scoring, Task):
     def encode_strings(self, text):
         """Strings (B,) -> `token_ids` and `padding_mask` (B, S), as a graph does it.
 
-        The end token, then the text's tokens; what is beyond `max_sequence_length` is
-        cut.
+        The token that begins a text, then the text's tokens; what is beyond
+        `max_sequence_length` is cut.
         """
         ids, lengths = self._rows(text)
-        inputs, _, _ = next_tokens(ids, lengths, end_id=self.tokenizer.end_id)
+        inputs, _, _ = next_tokens(ids, lengths, begin_id=self.begin_id)
         return inputs
 
     def _rows(self, text):
-        """Strings (B,) -> ids (B, S + 1) from end token to end token; lengths (B,)."""
+        """Strings (B,) -> ids (B, S + 1) from begin to end token; lengths (B,)."""
         ids = self.tokenizer.graph(text)
-        end = tf.fill([ids.nrows(), 1], tf.constant(self.tokenizer.end_id, tf.int32))
-        rows = tf.concat([end, ids, end], axis=1)[:, : self.max_sequence_length + 1]
+        begin, end = (
+            tf.fill([ids.nrows(), 1], tf.constant(index, tf.int32))
+            for index in (self.begin_id, self.tokenizer.end_id)
+        )
+        rows = tf.concat([begin, ids, end], axis=1)[:, : self.max_sequence_length + 1]
         lengths = rows.row_lengths() - 1
         longest = tf.maximum(tf.reduce_max(lengths, axis=0), 1)
         width = -(-longest // self.length_multiple) * self.length_multiple

@@ -9,8 +9,9 @@ from tfzoo.tasks.inputs import text_of, texts_or_one
 class Generating:
     """Adds `generate` and `stream` to a task.
 
-    It has a `backbone` with a method `step`, as `GPTDecoder` has, a `tokenizer`, and
-    `end_token_ids`, a list of the ids that end a text.
+    It has a `backbone` with a method `step`, as `GPTDecoder` has; a `tokenizer` with an
+    end token; `begin_id`, the id that begins a text; and `end_token_ids`, a list of the
+    ids that end one.
     """
 
     def generate(
@@ -29,8 +30,10 @@ class Generating:
         Args:
             prompts: A text, str or bytes, or a column of them: a list, an array, a
                 string tensor, a column of a data frame, an iterator. Invalid UTF-8
-                becomes U+FFFD. An end token written in a prompt is that token, and an
-                empty prompt begins a new text, that is with the end token.
+                becomes U+FFFD. A prompt begins with the first token of the tokenizer's
+                layout, if it has one, and ends with its own text. An end token written
+                in a prompt is that token, and an empty prompt begins a new text: where
+                the layout has no first token, with the end token.
             return_full_text: Whether texts include their prompts.
             return_dict_in_generate: Whether to return `Generated` instead of texts.
             batch_size: Prompts that are continued at once.

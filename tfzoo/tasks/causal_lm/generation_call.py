@@ -32,7 +32,7 @@ class GenerationCall:
     """The arguments of a call, and its prompts on their way.
 
     Args:
-        task: A task with `backbone` and `tokenizer`.
+        task: A task with `backbone`, `tokenizer` and `begin_id`.
         options: Dict of the options of `Generating.generate`.
         compiled_generation: Function of an assistant or None and of `jit_compile` to a
             `CompiledGeneration`.
@@ -41,6 +41,7 @@ class GenerationCall:
     def __init__(self, task, options, compiled_generation):
         asked = CallOptions(task, options)
         self.tokenizer, self.backbone = task.tokenizer, task.backbone
+        self.begin_id = task.begin_id
         self.options, self.end_ids = asked.options, asked.end_ids
         self.truncation, self.stop_strings = asked.truncation, asked.stop_strings
         self.compiled = compiled_generation(asked.assistant, asked.jit_compile)
@@ -59,20 +60,18 @@ class GenerationCall:
         return list(seeds)
 
     def ids_of(self, prompts):
-        """Lists of ids, none empty; with truncation, that leave room for what comes."""
-        has_end = self.tokenizer.end_id is not None
+        """Lists of ids, none empty; with truncation, that leave room for what comes.
+
+        They begin as the layout of the tokenizer does.
+        """
+        first = self.tokenizer.layout_ids.first
+        before = [] if first is None else [first]
         prompts = [text_of(prompt) for prompt in prompts]
-        if "" in prompts and not has_end:
-            raise ValueError(
-                "An empty prompt begins with the end token, which must be there. "
-                "Received: an empty prompt, end_id=None"
-            )
-        rows = self.tokenizer.tokenize(prompts, end_token=has_end)
-        rows = [row or [self.tokenizer.end_id] for row in rows]
+        rows = self.tokenizer.tokenize(prompts, end_token=True)
         if self.truncation == "left":
-            longest = self._longest_prompt()
-            rows = [row[-longest:] for row in rows]
-        return rows
+            longest = self._longest_prompt() - len(before)
+            rows = [row[max(0, len(row) - longest) :] for row in rows]
+        return [[*before, *row] or [self.begin_id] for row in rows]
 
     def _longest_prompt(self):
         """Tokens of a prompt that what is to come leaves room for, at least 1."""

@@ -63,8 +63,10 @@ def causal_lm_signatures(
 
     Of a prompt that is too long the end is read, as much as the context leaves beside
     the row's `max_new_tokens`; of a text that is scored, the first
-    `max_sequence_length` tokens. The end token, written in a prompt, is that token, and
-    an empty prompt begins a new text; in a text that is scored it is plain text.
+    `max_sequence_length` tokens. A prompt begins with the first token of the
+    tokenizer's layout, if it has one. The end token, written in a prompt, is that
+    token, and an empty prompt begins a new text; in a text that is scored it is plain
+    text.
 
     Args:
         decoder: A `GPTDecoder`.
@@ -188,6 +190,7 @@ class _Generation:
                 self._tokenized(prompts),
                 self._context - options["max_new_tokens"],
                 self._end_id,
+                first=self._tokenizer.layout_ids.first,
             )
             # Where XLA compiles, the cache has room for all that may be asked for.
             new = (

@@ -15,6 +15,7 @@ from tfzoo.serving.signatures import (
 )
 from tfzoo.serving.text_parts import flat_rows, ragged_rows, text_in_parts
 from tfzoo.tasks.tagging.tags import likeliest_labels
+from tfzoo.text.segments import pack_in_graph
 from tfzoo.text.tokenizer import WHITE_SPACE
 
 
@@ -64,11 +65,14 @@ def token_classifier_signatures(
         core, tokenizer, max_sequence_length, num_segments, jit_compile=jit_compile
     )
 
+    layout = tokenizer.layout_ids
+    room = max_sequence_length - layout.num_special(1)
+
     def read(texts):
         """Ids of texts, and their words, as vectors."""
         places = tokenizer.graph.places_in_bounds(texts["text"])
-        places = {k: v[:, : max_sequence_length - 2] for k, v in places.items()}
-        words = _words(texts["text"], places)
+        places = {name: value[:, :room] for name, value in places.items()}
+        words = _words(texts["text"], places, before=layout.first is not None)
         ids = {"token_ids": places["token_ids"]}
         return {**flat_rows(ids), **flat_rows(words, "num_words")}
 
@@ -76,7 +80,10 @@ def token_classifier_signatures(
     def serving_default(text):
         with tf.device("/CPU:0"):
             flat = text_in_parts(read, {"text": text})
-            inputs = _inputs(ragged_rows(flat, ["token_ids"])["token_ids"], tokenizer)
+            ids = pack_in_graph(
+                ragged_rows(flat, ["token_ids"])["token_ids"], layout=layout
+            )
+            inputs = dense_inputs(ids, tokenizer.required_id("pad"))
             names = ("words", "starts", "ends", "columns")
             words = ragged_rows(flat, names, "num_words")
             words = {name: ragged.to_tensor() for name, ragged in words.items()}
@@ -112,19 +119,11 @@ def token_classifier_signatures(
     )
 
 
-def _inputs(ids, tokenizer):
-    """Ids (B, None), with special tokens around them, as a core takes them."""
-    cls_id, sep_id = tokenizer.required_id("cls"), tokenizer.required_id("sep")
-    one = tf.ones([ids.nrows(), 1], tf.int32)
-    token_ids = tf.concat([cls_id * one, ids, sep_id * one], axis=1)
-    segments = tf.zeros_like(token_ids)
-    return dense_inputs(
-        {"token_ids": token_ids, "segment_ids": segments}, tokenizer.required_id("pad")
-    )
+def _words(text, places, *, before):
+    """Ragged (B, W): words, where they stand, and the column of their first token.
 
-
-def _words(text, places):
-    """Ragged (B, W): words, where they stand, and the column of their first token."""
+    `before` says whether a special token stands before those of a row.
+    """
     ids, is_first = places["token_ids"], places["starts_word"].flat_values
     firsts = tf.squeeze(tf.where(is_first), 1)
     lasts = tf.concat([firsts, [tf.size(is_first, tf.int64)]], 0)[1:] - 1
@@ -132,8 +131,8 @@ def _words(text, places):
     ends = tf.gather(places["ends"].flat_values, lasts)
     rows = tf.gather(ids.value_rowids(), firsts)
     words = passages(text, rows, starts, ends)
-    # Before the tokens of a row stands a special one.
-    columns = tf.cast(firsts - tf.gather(ids.row_starts(), rows) + 1, tf.int32)
+    columns = tf.cast(firsts - tf.gather(ids.row_starts(), rows), tf.int32)
+    columns += int(before)
     found = {"words": words, "starts": starts, "ends": ends, "columns": columns}
     is_word = ~tf.strings.regex_full_match(words, f"{WHITE_SPACE}*")
     rows = tf.boolean_mask(rows, is_word)

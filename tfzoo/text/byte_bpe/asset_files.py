@@ -3,8 +3,8 @@
 `tokenizer.json`; or `vocab.json` (token -> id) and `merges.txt` (a pair of tokens per
 line, after a line with the version), which OpenAI calls `encoder.json` and `vocab.bpe`.
 Beside either, `tokenizer_config.json` and `special_tokens_map.json` name the special
-tokens. RoBERTa's names are known where none stand there: its class is named, or no
-class is and the vocabulary holds them all.
+tokens. Those of a class are known where none stand there: it is named, or no class is
+and the vocabulary holds them all.
 """
 
 import json
@@ -12,8 +12,16 @@ import json
 from tfzoo import files
 from tfzoo.checkpoints.references import local_directory
 from tfzoo.errors import TokenizerError
-from tfzoo.text import keras_hub_files, tokenizer_files
+from tfzoo.text import keras_hub_files, templates, tokenizer_files
 from tfzoo.text.byte_bpe import json_file, rules
+from tfzoo.text.layout import ROLES, Layout
+from tfzoo.text.tokenizer_classes import (
+    BYTE_BPE,
+    CLASSES,
+    class_to_write,
+    known_class,
+    named_class,
+)
 from tfzoo.text.tokenizer_files import (
     CONFIG,
     IGNORES_OPTIONS,
@@ -22,23 +30,13 @@ from tfzoo.text.tokenizer_files import (
     TOKENS,
 )
 
-ROBERTA_TOKENS = {
-    "cls_token": "<s>",
-    "pad_token": "<pad>",
-    "sep_token": "</s>",
-    "unknown_token": "<unk>",
-    "mask_token": "<mask>",
-    "end_token": "</s>",
-}
 PAIRS_OF_FILES = (
     ("vocab.json", "merges.txt"),
     ("encoder.json", "vocab.bpe"),
     keras_hub_files.PAIR_OF_FILES,
 )
+END_TOKEN = "<|endoftext|>"
 _VERSION = "#version: 0.2"
-_GPT2 = ("GPT2Tokenizer", "GPT2TokenizerFast")
-_ROBERTA = ("RobertaTokenizer", "RobertaTokenizerFast")
-_CLASSES = [None, *_GPT2, *_ROBERTA, *IGNORES_OPTIONS]
 
 
 def read_preset(directory):
@@ -53,12 +51,21 @@ def read_preset(directory):
     directory = local_directory(directory, weights=False)
     directory, config = keras_hub_files.vocabulary_and_config(directory)
     named = tokenizer_files.named_tokens(directory, config)
+    name, template = config.get("tokenizer_class"), None
+    known = known_class(name, BYTE_BPE)
     if (directory / JSON).exists():
-        arguments, added = json_file.read_json(directory / JSON)
+        arguments, added, template = json_file.read_json(directory / JSON)
     else:
         added, path = tokenizer_files.added_tokens(directory, config, named)
         arguments = _read_pair(directory, config, added, path)
-    arguments.update(_special(named, config, arguments["vocabulary"]))
+        arguments["layout"] = known and known.layout
+    if name is None:
+        known = _class_of_words(arguments["vocabulary"])
+    if template is not None and None not in (template.first, template.last):
+        arguments |= {"cls_token": template.first, "sep_token": template.last}
+    arguments |= _special(named, known, arguments["vocabulary"])
+    if template is not None:
+        arguments |= _layout(template, arguments, directory / JSON)
     read_names = "added_tokens_decoder" not in config and (directory / NAMES).exists()
     rules.check_special(
         [v for k, v in arguments.items() if k.endswith("_token") and v is not None],
@@ -78,20 +85,20 @@ def read_preset(directory):
 
 def write_preset(tokenizer, directory, max_sequence_length=None):
     """Writes the four files into an existing directory, and overwrites none."""
-    has_layout = json_file.has_layout(tokenizer)
+    layout = tokenizer.layout if json_file.has_layout(tokenizer) else Layout()
     end_token = None if tokenizer.end_id is None else tokenizer.end_token
     tokens = {theirs: getattr(tokenizer, ours) for theirs, ours in TOKENS.items()}
     there = {k: t for k, t in tokens.items() if tokenizer.token_to_id(t) is not None}
     config = {
-        "tokenizer_class": (_ROBERTA if has_layout else _GPT2)[0],
+        "tokenizer_class": class_to_write(BYTE_BPE, layout),
         "add_prefix_space": tokenizer.add_prefix_space,
         "added_tokens_decoder": {
             str(token.pop("id")): token for token in json_file.added_tokens(tokenizer)
         },
-        "bos_token": tokenizer.cls_token if has_layout else end_token,
+        "bos_token": _first_token(tokenizer, layout, end_token),
         "eos_token": end_token,
         # A class of `transformers` adds those of its special tokens that are not named.
-        **(dict.fromkeys(TOKENS) if has_layout else {"unk_token": end_token}),
+        **(dict.fromkeys(TOKENS) if layout.tokens else {"unk_token": end_token}),
         **there,
     }
     if max_sequence_length is not None:
@@ -106,21 +113,84 @@ def write_preset(tokenizer, directory, max_sequence_length=None):
     tokenizer_files.write_files(directory, contents)
 
 
-def _special(named, config, vocabulary):
-    """Constructor arguments: the special tokens that are named or known."""
-    known, name = {}, config.get("tokenizer_class")
-    all_there = set(ROBERTA_TOKENS.values()) <= set(vocabulary)
-    if name in _ROBERTA or (name is None and all_there):
-        known = dict(ROBERTA_TOKENS)
+def _first_token(tokenizer, layout, end_token):
+    """What `transformers` calls the token that begins a text."""
+    if tokenizer.start_id is not None:
+        return tokenizer.start_token
+    if layout.first is not None:
+        return getattr(tokenizer, f"{layout.first}_token")
+    return end_token
+
+
+def _class_of_words(vocabulary):
+    """The class whose special tokens the vocabulary holds, all of them, or None."""
+    words = set(vocabulary)
+    for known in CLASSES.values():
+        if known.tokens and words.issuperset(known.tokens.values()):
+            return known
+    return None
+
+
+def _special(named, known, vocabulary):
+    """Constructor arguments: the special tokens that are named or known.
+
+    Args:
+        named: The `named_tokens` of the directory.
+        known: The `TokenizerClass`, or None.
+        vocabulary: List of tokens.
+    """
+    found = dict(known.tokens) if known else {}
     for theirs, ours in {**TOKENS, "eos_token": "end_token"}.items():
         if theirs in named:
             token = named[theirs]
-            known[ours] = None if token is None else token["content"]
-    if known.get("end_token", "") is None:
-        del known["end_token"]
-    if known.get("unknown_token") == known.get("end_token"):
-        known.pop("unknown_token", None)  # GPT-2 has but one special token
-    return known
+            found[ours] = None if token is None else token["content"]
+    if found.get("end_token", "") is None:
+        del found["end_token"]
+    if found.get("unknown_token") == found.get("end_token"):
+        found.pop("unknown_token", None)  # GPT-2 has but one special token
+    start = (named.get("bos_token") or {}).get("content")
+    others = (found.get("end_token", END_TOKEN), found.get("cls_token"))
+    if start in vocabulary and start not in others:
+        found["start_token"] = start
+    return found
+
+
+def _layout(template, arguments, path):
+    """Constructor arguments: the layout, and tokens that have no other name.
+
+    Both tokens around a text are those of an encoder. One alone is what it is named;
+    without a name it is the start or the end of a text.
+    """
+    tokens = {name: arguments.get(f"{name}_token") for name in ROLES}
+    if None not in (template.first, template.last):
+        return {"layout": templates.with_roles(template, "cls", "sep", tokens, path)}
+    first = _name(template.first, ("cls", "start", "end"), ("start", "cls"), tokens)
+    last = _name(template.last, ("sep", "end"), ("end", "sep"), tokens)
+    for token, name in ((template.first, first), (template.last, last)):
+        if token is not None and name is None:
+            raise TokenizerError(
+                f"The token {token!r:.80} around a text must be one that a special "
+                "token's name stands for.",
+                path=path,
+                tensor=f"{templates.FIELD}.single",
+            )
+    named = {first: template.first, last: template.last}
+    tokens |= {name: token for name, token in named.items() if token is not None}
+    layout = templates.with_roles(template, first, last, tokens, path)
+    return {
+        "layout": layout,
+        **{f"{n}_token": t for n, t in named.items() if t is not None},
+    }
+
+
+def _name(token, named, free, tokens):
+    """Which special token it is: one that has it already, else one that has none."""
+    if token is None:
+        return None
+    return next(
+        (name for name in named if tokens[name] == token),
+        next((name for name in free if tokens[name] is None), None),
+    )
 
 
 def _prefix(arguments, config, directory):
@@ -163,7 +233,8 @@ def _read_pair(directory, config, added, added_path):
             path=directory,
         )
     name = config.get("tokenizer_class")
-    json_file.check(name, _CLASSES, directory / CONFIG, "tokenizer_class")
+    if name is not None and name not in IGNORES_OPTIONS:
+        named_class(name, BYTE_BPE, directory / CONFIG, "tokenizer_class")
     ids = files.read_json(vocabulary_path, TokenizerError)
     vocabulary = rules.in_order(ids, vocabulary_path)
     special_tokens = json_file.read_added(added, vocabulary, added_path)

@@ -4,8 +4,9 @@ import json
 
 from tfzoo import files
 from tfzoo.errors import TokenizerError
-from tfzoo.text import tokenizer_files
+from tfzoo.text import templates, tokenizer_files
 from tfzoo.text.byte_bpe import rules
+from tfzoo.text.layout import Layout
 from tfzoo.text.tokenizer_files import MAX_VOCABULARY_SIZE
 
 _RULES = {  # fields of tokenizer.json: possible values
@@ -25,7 +26,7 @@ _BYTE_LEVEL = {
     "trim_offsets": True,
     "use_regex": True,
 }
-_PROCESSORS = ["ByteLevel", "RobertaProcessing", "TemplateProcessing"]
+_PROCESSORS = ["ByteLevel", "RobertaProcessing", templates.TEMPLATE, "Sequence"]
 _LIKE_GPT2 = "byte-level BPE like GPT-2's and RoBERTa's"
 
 
@@ -33,15 +34,6 @@ def to_json(tokenizer):
     """The content of the file for a `ByteBPETokenizer`."""
     add_prefix_space = tokenizer.add_prefix_space
     byte_level = {**_BYTE_LEVEL, "add_prefix_space": add_prefix_space}
-    processor = byte_level
-    if has_layout(tokenizer):
-        processor = {
-            "type": "RobertaProcessing",
-            "sep": [tokenizer.sep_token, tokenizer.sep_id],
-            "cls": [tokenizer.cls_token, tokenizer.cls_id],
-            "trim_offsets": True,
-            "add_prefix_space": add_prefix_space,
-        }
     content = {
         "version": "1.0",
         "truncation": None,
@@ -49,7 +41,7 @@ def to_json(tokenizer):
         "added_tokens": added_tokens(tokenizer),
         "normalizer": None,
         "pre_tokenizer": byte_level,
-        "post_processor": processor,
+        "post_processor": _processor(tokenizer, byte_level),
         "decoder": _BYTE_LEVEL,
         "model": {
             "type": "BPE",
@@ -66,9 +58,26 @@ def to_json(tokenizer):
     return json.dumps(content, indent=2, ensure_ascii=False)
 
 
+def _processor(tokenizer, byte_level):
+    """The field `post_processor`: what stands around texts, and where tokens begin."""
+    if tokenizer.layout != tokenizer.usual_layout:
+        processors = [byte_level, templates.template(tokenizer)]
+        return {"type": "Sequence", "processors": processors}
+    if not has_layout(tokenizer):
+        return byte_level
+    return {
+        "type": "RobertaProcessing",
+        "sep": [tokenizer.sep_token, tokenizer.sep_id],
+        "cls": [tokenizer.cls_token, tokenizer.cls_id],
+        "trim_offsets": True,
+        "add_prefix_space": tokenizer.add_prefix_space,
+    }
+
+
 def has_layout(tokenizer):
-    """Whether it has the tokens that stand around texts, as RoBERTa's has."""
-    return tokenizer.cls_id is not None and tokenizer.sep_id is not None
+    """Whether special tokens stand around texts, which the vocabulary holds."""
+    ids = [getattr(tokenizer, f"{name}_id") for name in tokenizer.layout.tokens]
+    return bool(ids) and None not in ids
 
 
 def ids(tokenizer):
@@ -92,7 +101,8 @@ def read_json(path):
     """What `ByteBPETokenizer` is constructed from, read from such a file.
 
     Returns:
-        Dictionary of constructor arguments, and the list of added tokens.
+        Dictionary of constructor arguments; the list of added tokens; and the `Layout`
+        of tokens that the file states, or None.
 
     Raises:
         TokenizerError: the file is broken or not byte-level BPE like GPT-2's.
@@ -118,13 +128,16 @@ def read_json(path):
         merges, by_token, path, lambda rank: {"tensor": f"model.merges[{rank}]"}
     )
     rules.check_special(special_tokens, merges, by_token, path)
-    return {
-        "vocabulary": vocabulary,
-        "merges": merges,
-        "special_tokens": special_tokens,
-        "add_prefix_space": parts["pre_tokenizer"]["add_prefix_space"],
-        **_cls_and_sep(content.get("post_processor"), by_token, path),
-    }, added
+    return (
+        {
+            "vocabulary": vocabulary,
+            "merges": merges,
+            "special_tokens": special_tokens,
+            "add_prefix_space": parts["pre_tokenizer"]["add_prefix_space"],
+        },
+        added,
+        _template(content.get(templates.FIELD), by_token, path),
+    )
 
 
 def check(value, allowed, path, field):
@@ -167,28 +180,24 @@ def read_added(added, vocabulary, path):
     return [token["content"] for token in added]
 
 
-def _cls_and_sep(processor, ids, path):
-    """Constructor arguments: the tokens around texts, {} where none stand there."""
-    if not isinstance(processor, dict):
-        check(processor, [None], path, "post_processor")
-        return {}
-    kind = processor.get("type")
-    check(kind, _PROCESSORS, path, "post_processor")
-    if kind == "ByteLevel" or processor.get("special_tokens") == {}:
-        return {}
+def _template(processor, ids, path):
+    """The `Layout` of tokens that a `post_processor` states, None if it states none."""
+    kind = processor.get("type") if isinstance(processor, dict) else processor
+    check(kind, [None, *_PROCESSORS], path, templates.FIELD)
+    if kind == "Sequence":
+        found = processor.get("processors")
+        found = found if isinstance(found, list) else []
+        kinds = [p.get("type") if isinstance(p, dict) else p for p in found]
+        check(kinds, [["ByteLevel", templates.TEMPLATE]], path, templates.FIELD)
+        kind, processor = templates.TEMPLATE, found[1]
     if kind == "RobertaProcessing":
         trim = processor.get("trim_offsets", True)
         check(trim, [True], path, "post_processor.trim_offsets")
-        tokens = [_own_id(processor, name, ids, path) for name in ("cls", "sep")]
-    else:
-        tokens = tokenizer_files.around_texts(processor, 2, 0)
-    if tokens is None:
-        raise TokenizerError(
-            "Texts must be joined as <s> a </s></s> b </s>, all as segment 0.",
-            path=path,
-            tensor="post_processor",
-        )
-    return dict(zip(("cls_token", "sep_token"), tokens, strict=True))
+        cls, sep = (_own_id(processor, name, ids, path) for name in ("cls", "sep"))
+        return Layout(cls, sep, between=(sep, sep), second_segment=0)
+    if kind == templates.TEMPLATE:
+        return templates.read_template(processor, ids, path)
+    return None
 
 
 def _own_id(processor, name, ids, path):

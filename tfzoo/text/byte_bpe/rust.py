@@ -51,13 +51,13 @@ class ByteBPERust:
 
     def encode(self, texts, max_length):
         """The `Encoding` of one text or two."""
-        layout = self._tokenizer.layout
+        layout = self._tokenizer.layout_ids
         texts = [places_of(self._with_places, text) for text in texts]
         return join(texts, layout, max_length)
 
     def encode_batch(self, columns, max_length, *, mask_token):
         """The `EncodedBatch` of one iterable of texts or two."""
-        layout = self._tokenizer.layout
+        layout = self._tokenizer.layout_ids
         columns = flat_columns(self._with_mask if mask_token else self._plain, columns)
         return pack(*columns, layout=layout, max_length=max_length)
 

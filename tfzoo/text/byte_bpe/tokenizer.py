@@ -18,12 +18,11 @@ import keras
 import numpy as np
 
 from tfzoo.text.byte_bpe import asset_files, byte_alphabet, rules, training
+from tfzoo.text.byte_bpe.asset_files import END_TOKEN
 from tfzoo.text.byte_bpe.rust import ByteBPERust
-from tfzoo.text.segments import Layout
+from tfzoo.text.layout import Layout
 from tfzoo.text.text_stream import TextStream
 from tfzoo.text.tokenizer import AROUND_TEXTS, Tokenizer
-
-END_TOKEN = "<|endoftext|>"
 
 
 @keras.saving.register_keras_serializable("tfzoo")
@@ -33,13 +32,16 @@ class ByteBPETokenizer(Tokenizer):
     Special tokens in a text are plain text. Bytes are read as UTF-8, what is invalid as
     `decode("utf-8", "replace")` reads it.
 
-    GPT-2 has an end token alone; RoBERTa has `**ROBERTA_TOKENS`.
+    GPT-2 has an end token alone; RoBERTa has `**ROBERTA_TOKENS`; Llama has a start
+    token, too.
 
     Args:
         vocabulary: Tokens in the order of their ids, bytes written as `byte_alphabet`
             writes them; None for an id that no token has.
         merges: Pairs of tokens, the first learned first.
         end_token: Token that ends a text; the vocabulary may lack it.
+        start_token: Token that begins a text of a decoder, or None where it is the end
+            token; the vocabulary may lack it.
         special_tokens: Further tokens that never come from a text.
         pad_token: Token that fills the end of a short text, or None; the vocabulary may
             lack it. Likewise the next four.
@@ -51,18 +53,19 @@ class ByteBPETokenizer(Tokenizer):
             before it, as published RoBERTa models do.
         add_prefix_space: Whether a text gets a space before it if it has none, so that
             its first word is one like any other.
+        layout: How texts stand with special tokens, a `Layout`. None is, where there
+            are a cls and a sep token, <s> a </s></s> b </s>, all in segment 0; else no
+            token stands around texts.
 
     Attributes:
         vocabulary: Tuple of tokens and None.
         merges: Tuple of pairs.
-        end_id: Id of the end token, None if the vocabulary lacks it. Likewise `pad_id`,
-            `unknown_id`, `cls_id`, `sep_id`, `mask_id`.
+        end_id: Id of the end token, None if the vocabulary lacks it. Likewise
+            `start_id`, `pad_id`, `unknown_id`, `cls_id`, `sep_id`, `mask_id`.
         special_tokens: Tuple of all special tokens that are there, the end token first.
         special_ids: Tuple of their ids.
         special: bool (V,) True for these.
         continues: bool (V,) True for a token that continues a word, see there.
-        layout: How texts stand with special tokens: <s> a </s></s> b </s>, all in
-            segment 0.
 
     Raises:
         TokenizerError: a byte has no token, a token stands twice or is not text; a
@@ -70,7 +73,7 @@ class ByteBPETokenizer(Tokenizer):
             special token is missing or comes from text.
     """
 
-    special_names = (*AROUND_TEXTS, "end")
+    special_names = (*AROUND_TEXTS, "start", "end")
 
     def __init__(
         self,
@@ -78,6 +81,7 @@ class ByteBPETokenizer(Tokenizer):
         merges,
         *,
         end_token=END_TOKEN,
+        start_token=None,
         special_tokens=(),
         pad_token=None,
         unknown_token=None,
@@ -86,13 +90,16 @@ class ByteBPETokenizer(Tokenizer):
         mask_token=None,
         mask_lstrip=True,
         add_prefix_space=False,
+        layout=None,
     ):
         self.vocabulary = tuple(vocabulary)
         self.merges = tuple(map(tuple, merges))
         ids = rules.check_vocabulary(self.vocabulary)
         rules.check_merges(self.merges, ids)
-        named = (pad_token, unknown_token, cls_token, sep_token, mask_token, end_token)
+        around = (pad_token, unknown_token, cls_token, sep_token, mask_token)
+        named = (*around, start_token, end_token)
         self._name_tokens(ids, dict(zip(self.special_names, named, strict=True)))
+        self._lay_out(layout)
         self.mask_lstrip, self.add_prefix_space = mask_lstrip, add_prefix_space
         named = [token for token in (end_token, *named) if token in ids]
         self.special_tokens = tuple(dict.fromkeys([*named, *special_tokens]))
@@ -109,6 +116,7 @@ class ByteBPETokenizer(Tokenizer):
         vocabulary_size,
         min_frequency=2,
         end_token=END_TOKEN,
+        start_token=None,
         pad_token=None,
         unknown_token=None,
         cls_token=None,
@@ -121,6 +129,7 @@ class ByteBPETokenizer(Tokenizer):
         As in GPT-2, the 256 bytes come first, then what merging frequent neighbours
         makes, and the end token last. As in RoBERTa (`**ROBERTA_TOKENS`), the special
         tokens come before the bytes, <s>, <pad>, </s>, <unk>, and the mask token last.
+        A start token comes first of all.
 
         Args:
             source: Iterable of texts, or list of `pathlib.Path` of text files (UTF-8;
@@ -128,6 +137,7 @@ class ByteBPETokenizer(Tokenizer):
             vocabulary_size: Number of tokens; fewer if the text does not give them.
             min_frequency: How often neighbours must occur to be merged.
             end_token: Token that ends a text.
+            start_token: Token that begins a text; None: there is none.
             pad_token: As for the constructor, likewise the next four.
             unknown_token: None: there is none.
             cls_token: None: there is none.
@@ -139,8 +149,8 @@ class ByteBPETokenizer(Tokenizer):
             TokenizerError: a file cannot be read, the text is empty, or
                 `vocabulary_size` is smaller than bytes and special tokens.
         """
-        first = dict.fromkeys([cls_token, pad_token, sep_token, unknown_token])
-        first = [token for token in first if token is not None]
+        first = [start_token, cls_token, pad_token, sep_token, unknown_token]
+        first = [token for token in dict.fromkeys(first) if token is not None]
         last = [t for t in (end_token, mask_token) if t is not None and t not in first]
         merges = training.train_merges(
             source,
@@ -154,6 +164,7 @@ class ByteBPETokenizer(Tokenizer):
             [*first, *letters, *map("".join, merges), *last],
             merges,
             end_token=end_token,
+            start_token=start_token,
             pad_token=pad_token,
             unknown_token=unknown_token,
             cls_token=cls_token,
@@ -187,14 +198,18 @@ class ByteBPETokenizer(Tokenizer):
         asset_files.write_preset(self, directory, max_sequence_length)
 
     def get_config(self):
-        """Constructor arguments."""
+        """Constructor arguments; those of decoders, where they are given."""
+        tokens = {f"{n}_token": getattr(self, f"{n}_token") for n in self.special_names}
+        if self.start_token is None:
+            del tokens["start_token"]
         return {
             "vocabulary": list(self.vocabulary),
             "merges": list(map(list, self.merges)),
             "special_tokens": list(self.special_tokens),
-            **{f"{n}_token": getattr(self, f"{n}_token") for n in self.special_names},
+            **tokens,
             "mask_lstrip": self.mask_lstrip,
             "add_prefix_space": self.add_prefix_space,
+            **self._layout_config(),
         }
 
     @property
@@ -212,10 +227,11 @@ class ByteBPETokenizer(Tokenizer):
         return self._graph
 
     @property
-    def layout(self):
-        """The `Layout` of texts; a `TokenizerError` names a token that it lacks."""
-        cls_id, sep_id = self.required_id("cls"), self.required_id("sep")
-        return Layout(cls_id, sep_id, num_between=2, second_segment=0)
+    def usual_layout(self):
+        """The `Layout` of texts where nothing says another one."""
+        if self.cls_token is None or self.sep_token is None:
+            return Layout()
+        return Layout("cls", "sep", between=("sep", "sep"), second_segment=0)
 
     @functools.cached_property
     def continues(self):

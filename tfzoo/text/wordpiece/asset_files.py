@@ -9,7 +9,8 @@ import json
 
 from tfzoo.checkpoints.references import local_directory
 from tfzoo.errors import TokenizerError
-from tfzoo.text import keras_hub_files, tokenizer_files
+from tfzoo.text import keras_hub_files, templates, tokenizer_files
+from tfzoo.text.tokenizer_classes import WORDPIECE, class_to_write, named_class
 from tfzoo.text.tokenizer_files import CONFIG, IGNORES_OPTIONS, JSON, TOKENS
 from tfzoo.text.wordpiece import json_file
 
@@ -20,7 +21,6 @@ _OPTIONS = {  # of tokenizer_config.json: our name, possible values
     "strip_accents": ("strip_accents", (True, False, None)),
     "tokenize_chinese_chars": ("split_cjk", (True, False)),
 }
-_LIKE_BERT = ("Bert", "DistilBert", "Electra", "MobileBert", "ConvBert", "LayoutLM")
 
 
 def read_preset(directory):
@@ -39,19 +39,15 @@ def read_preset(directory):
     name = config.get("tokenizer_class")
     if (directory / JSON).exists():
         path, by_line = directory / JSON, False
-        arguments = json_file.read_json(path)
+        arguments, template = json_file.read_json(path)
         if name in IGNORES_OPTIONS:
             config = {key: config[key] for key in config if key not in _OPTIONS}
     elif texts := [n for n in _TEXTS if (directory / n).exists()]:
-        path, by_line = directory / texts[0], True
-        model = str(name or "BertTokenizer").removesuffix("Fast")
-        if model.removesuffix("Tokenizer") not in _LIKE_BERT:
-            raise TokenizerError(
-                f"The tokenizer must be BERT's WordPiece. Received: {name!r}.",
-                path=config_path,
-                tensor="tokenizer_class",
-            )
+        path, by_line, template = directory / texts[0], True, None
         arguments = {"vocabulary": tokenizer_files.read_lines(path)}
+        if name is not None:
+            known = named_class(name, WORDPIECE, config_path, "tokenizer_class")
+            arguments |= {**known.tokens, "layout": known.layout}
         added = tokenizer_files.added_tokens(directory, config, named)
         json_file.read_added(added[0], arguments["vocabulary"], added[1])
     else:
@@ -61,6 +57,14 @@ def read_preset(directory):
     arguments.update(_options(config, config_path))
     tokens = {TOKENS[theirs]: named[theirs] for theirs in TOKENS if named.get(theirs)}
     arguments.update({ours: token["content"] for ours, token in tokens.items()})
+    if template is not None:
+        between = {
+            "cls": arguments.get("cls_token", "[CLS]"),
+            "sep": arguments.get("sep_token", "[SEP]"),
+        }
+        arguments["layout"] = templates.with_roles(
+            template, "cls", "sep", between, directory / JSON
+        )
     unknown_token = arguments.get("unknown_token", "[UNK]")
     check_vocabulary(arguments["vocabulary"], unknown_token, path, by_line=by_line)
     return arguments
@@ -68,7 +72,7 @@ def read_preset(directory):
 
 def write_preset(tokenizer, directory, max_sequence_length=None):
     """Writes the three files into an existing directory, and overwrites none."""
-    config = {"tokenizer_class": "BertTokenizer"}
+    config = {"tokenizer_class": class_to_write(WORDPIECE, tokenizer.layout)}
     for theirs, (ours, _) in _OPTIONS.items():
         config[theirs] = getattr(tokenizer, ours)
     for theirs, ours in TOKENS.items():

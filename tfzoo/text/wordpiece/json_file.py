@@ -3,11 +3,11 @@
 import json
 
 from tokenizers.pre_tokenizers import BertPreTokenizer
-from tokenizers.processors import TemplateProcessing
 
 from tfzoo import files
 from tfzoo.errors import TokenizerError
-from tfzoo.text import tokenizer_files
+from tfzoo.text import templates, tokenizer_files
+from tfzoo.text.layout import Layout
 from tfzoo.text.rust_engine import as_text
 from tfzoo.text.wordpiece.rust import MAX_WORD_LENGTH, PREFIX, rust_tokenizer
 
@@ -27,22 +27,19 @@ _RULES = {  # fields of tokenizer.json: possible values
 def to_json(tokenizer):
     """The content of the file for a `WordPieceTokenizer`."""
     special = [tokenizer.vocabulary[index] for index in tokenizer.special_ids]
-    result = rust_tokenizer(tokenizer, special)
-    if tokenizer.cls_id is not None and tokenizer.sep_id is not None:
-        cls, sep = tokenizer.cls_token, tokenizer.sep_token
-        result.post_processor = TemplateProcessing(
-            single=f"{cls}:0 $A:0 {sep}:0",
-            pair=f"{cls}:0 $A:0 {sep}:0 $B:1 {sep}:1",
-            special_tokens=[(cls, tokenizer.cls_id), (sep, tokenizer.sep_id)],
-        )
-    return result.to_str(pretty=True)
+    content = json.loads(rust_tokenizer(tokenizer, special).to_str())
+    is_usual = tokenizer.layout == tokenizer.usual_layout
+    if not is_usual or None not in (tokenizer.cls_id, tokenizer.sep_id):
+        content["post_processor"] = templates.template(tokenizer)
+    return json.dumps(content, indent=2, ensure_ascii=False)
 
 
 def read_json(path):
     """What `WordPieceTokenizer` is constructed from, read from such a file.
 
     Returns:
-        Dictionary of constructor arguments.
+        Dictionary of constructor arguments; and the `Layout` of tokens that the file
+        states, or None.
 
     Raises:
         TokenizerError: the file is broken or not BERT's WordPiece.
@@ -61,10 +58,14 @@ def read_json(path):
         "strip_accents": normalizer["strip_accents"],
         "split_cjk": normalizer["handle_chinese_chars"],
         "unknown_token": str(model.get("unk_token")),
-        **_cls_and_sep(content.get("post_processor"), path),
     }
-    read_added(content.get("added_tokens") or [], arguments["vocabulary"], path)
-    return arguments
+    vocabulary = arguments["vocabulary"]
+    read_added(content.get("added_tokens") or [], vocabulary, path)
+    template = _template(content.get(templates.FIELD), vocabulary, path)
+    if template is not None:
+        around = {"cls_token": template.first, "sep_token": template.last}
+        arguments |= {name: token for name, token in around.items() if token}
+    return arguments, template
 
 
 def check(value, allowed, path, field):
@@ -124,20 +125,26 @@ def _tokens(ids, path):
     return tokens
 
 
-def _cls_and_sep(processor, path):
-    """Constructor arguments: the tokens around texts, which must stand as BERT's do."""
-    if processor is None:
-        return {}
-    if isinstance(processor, dict) and processor.get("type") == "BertProcessing":
-        pairs = (processor.get("cls"), processor.get("sep"))
-        tokens = [p[0] if isinstance(p, list) and p else None for p in pairs]
-    else:
-        tokens = tokenizer_files.around_texts(processor, 1, 1) or [None]
-    if not all(isinstance(token, str) for token in tokens):
+def _template(processor, vocabulary, path):
+    """The `Layout` of tokens that a `post_processor` states, None if it states none."""
+    kind = processor.get("type") if isinstance(processor, dict) else processor
+    check(kind, [None, "BertProcessing", templates.TEMPLATE], path, templates.FIELD)
+    if kind is None:
+        return None
+    if kind == "BertProcessing":
+        cls, sep = (_token(processor, name, path) for name in ("cls", "sep"))
+        return Layout(cls, sep, between=(sep,))
+    ids = {token: index for index, token in enumerate(vocabulary)}
+    return templates.read_template(processor, ids, path)
+
+
+def _token(processor, name, path):
+    """The token of a field [token, id] of `BertProcessing`."""
+    pair = processor.get(name)
+    if not isinstance(pair, list) or not pair or not isinstance(pair[0], str):
         raise TokenizerError(
-            "Texts must be joined as [CLS] a [SEP] b [SEP], b and its [SEP] as "
-            "segment 1.",
+            f"This must be a token and its id. Received: {json.dumps(pair)[:80]}.",
             path=path,
-            tensor="post_processor",
+            tensor=f"{templates.FIELD}.{name}",
         )
-    return dict(zip(("cls_token", "sep_token"), tokens, strict=True))
+    return pair[0]

@@ -28,12 +28,12 @@ class WordPieceRust:
 
     def encode(self, texts, max_length):
         """The `Encoding` of one text or two."""
-        layout = self._tokenizer.layout
+        layout = self._tokenizer.layout_ids
         return join([places_of(self._rust, text) for text in texts], layout, max_length)
 
     def encode_batch(self, columns, max_length, *, mask_token):
         """The `EncodedBatch` of one iterable of texts or two."""
-        layout = self._tokenizer.layout
+        layout = self._tokenizer.layout_ids
         rust = self._with_mask() if mask_token else self._rust
         columns = flat_columns(rust, columns)
         return pack(*columns, layout=layout, max_length=max_length)

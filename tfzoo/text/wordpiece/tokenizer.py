@@ -12,7 +12,7 @@ section 4.1, https://arxiv.org/abs/1609.08144
 import keras
 import numpy as np
 
-from tfzoo.text.segments import Layout
+from tfzoo.text.layout import Layout
 from tfzoo.text.tokenizer import AROUND_TEXTS, Tokenizer
 from tfzoo.text.wordpiece import asset_files, training
 from tfzoo.text.wordpiece.rust import (
@@ -40,6 +40,8 @@ class WordPieceTokenizer(Tokenizer):
         cls_token: Token before a text.
         sep_token: Token after a text.
         mask_token: Token of a masked word.
+        layout: How texts stand with special tokens, a `Layout`; None is [CLS] a [SEP]
+            b [SEP], b and what follows it in segment 1.
 
     Attributes:
         vocabulary: Tuple of tokens.
@@ -47,14 +49,14 @@ class WordPieceTokenizer(Tokenizer):
             `unknown_id`, `cls_id`, `sep_id`, `mask_id`.
         special_ids: Tuple of those that are there.
         special: bool (V,) True for these.
-        layout: How texts stand with special tokens: [CLS] a [SEP] b [SEP], b and what
-            follows it in segment 1.
         continues: bool (V,) True for a token that continues a word.
 
     Raises:
-        TokenizerError: the vocabulary is empty, lacks the unknown token, or a token
-            stands twice or is not one line of text.
+        TokenizerError: the vocabulary is empty, lacks the unknown token or one of the
+            layout's, or a token stands twice or is not one line of text.
     """
+
+    usual_layout = Layout("cls", "sep", between=("sep",))
 
     def __init__(
         self,
@@ -68,6 +70,7 @@ class WordPieceTokenizer(Tokenizer):
         cls_token="[CLS]",
         sep_token="[SEP]",
         mask_token="[MASK]",
+        layout=None,
     ):
         self.vocabulary = tuple(vocabulary)
         asset_files.check_vocabulary(self.vocabulary, unknown_token)
@@ -78,6 +81,7 @@ class WordPieceTokenizer(Tokenizer):
         self._name_tokens(ids, dict(zip(AROUND_TEXTS, tokens, strict=True)))
         special = [getattr(self, f"{name}_id") for name in AROUND_TEXTS]
         self.special_ids = tuple(index for index in special if index is not None)
+        self._lay_out(layout)
         self.continues = np.array([t.startswith(PREFIX) for t in self.vocabulary])
         self._engine, self._graph = WordPieceRust(self), None
 
@@ -156,7 +160,7 @@ class WordPieceTokenizer(Tokenizer):
         tokens = [f"{name}_token" for name in AROUND_TEXTS]
         names = ["lowercase", "strip_accents", "split_cjk", *tokens]
         config = {name: getattr(self, name) for name in names}
-        return {"vocabulary": list(self.vocabulary), **config}
+        return {"vocabulary": list(self.vocabulary), **config, **self._layout_config()}
 
     @property
     def description(self):
@@ -172,11 +176,6 @@ class WordPieceTokenizer(Tokenizer):
 
             self._graph = WordPieceGraph(self)
         return self._graph
-
-    @property
-    def layout(self):
-        """The `Layout` of texts; a `TokenizerError` names a token that it lacks."""
-        return Layout(self.required_id("cls"), self.required_id("sep"))
 
     def token_text(self, index):
         """How a token reads by itself, which is as it stands in the vocabulary."""
