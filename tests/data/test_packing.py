@@ -11,7 +11,7 @@ from tfzoo.data.packing import PackedText, open_packed_text
 from tfzoo.data.whole_text import TextList
 from tfzoo.errors import DataError
 
-END = 1
+END, START = 1, 2
 DOCUMENTS = [range(10, 17), range(20, 23), range(30, 31), range(40, 52)]
 TEXTS = [" ".join(map(str, ids)) for ids in DOCUMENTS]
 ROW = [token for ids in DOCUMENTS for token in (END, *ids)]
@@ -53,6 +53,23 @@ def test_every_token_is_a_target_once_in_validation(number_tokenizer):
     np.testing.assert_array_equal(mask > 0, weights == 1)
     assert packed.num_tokens == len(ROW) == weights.sum()
     assert packed.num_examples == -(-len(ROW) // 5)
+
+
+def test_a_start_token_stands_after_the_end_token_before_each(number_tokenizer):
+    row = [token for ids in DOCUMENTS for token in (END, START, *ids)]
+    packed = source(number_tokenizer, start_id=START)
+    ids, targets, mask, weights = rows(take(packed.validation_batches(2)))
+    assert ids[weights == 1].tolist() == row
+    assert targets[weights == 1].tolist() == [*row[1:], END]
+    assert packed.num_tokens == len(row)
+    inside = weights[:, 1:] == 1
+    np.testing.assert_array_equal(np.diff(mask)[inside], (ids[:, 1:] == START)[inside])
+    ring = [tuple((row * 2)[i : i + 6]) for i in range(len(row))]
+    ids, targets, _, _ = rows(take(packed.batches(packed.num_examples), 9))
+    windows = [(*a, b[-1]) for a, b in zip(ids.tolist(), targets.tolist(), strict=True)]
+    assert {*windows} <= {*ring} and len({*windows}) > packed.num_examples
+    once, twice = source(number_tokenizer), source(number_tokenizer, start_id=END)
+    assert_equal(take(once.batches(2), 9), take(twice.batches(2), 9))
 
 
 def test_every_window_of_an_epoch_is_full_and_every_token_comes(number_tokenizer):

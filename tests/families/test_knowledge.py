@@ -4,11 +4,16 @@ import ast
 import pathlib
 
 import tfzoo.families
+from tfzoo.text.layout import ROLES
+from tfzoo.text.tokenizer_classes import CLASSES as CLASSES_OF_FILES
 
 ROOT = pathlib.Path(tfzoo.families.__file__).parents[2]
 # The table of what `tfzoo` exports, and the task that is BERT's own.
 EXCEPT = {"tfzoo/__init__.py", "tfzoo/tasks/masked_words/pretrainer.py"}
 MODEL_TYPES = {"bert", "roberta", "distilbert", "gpt2"}
+# What tokenizer files mean by the names of other software's classes.
+FORMATS = "tfzoo/text/tokenizer_classes.py"
+TOKENIZERS = {name for known in CLASSES_OF_FILES for name in (known, f"{known}Fast")}
 CLASSES = {"BertEncoder", "RobertaEncoder", "DistilBertEncoder", "GPTDecoder"}
 
 
@@ -43,6 +48,40 @@ def test_no_code_outside_the_families_names_an_architecture():
     wrong = {path: names for path, names in found.items() if names}
     assert {path: names for path, names in wrong.items() if path not in EXCEPT} == {}
     assert found["tfzoo/__init__.py"] == sorted(CLASSES)  # it is looked for at all
+
+
+def strings_in(path):
+    for node in ast.walk(ast.parse(path.read_bytes())):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str):
+            yield node.value
+
+
+def layouts_in(path):
+    """Calls of `Layout` that say which special tokens stand around texts."""
+    for node in ast.walk(ast.parse(path.read_bytes())):
+        if isinstance(node, ast.Call) and getattr(node.func, "id", None) == "Layout":
+            values = [*node.args, *(keyword.value for keyword in node.keywords)]
+            inside = (n for value in values for n in ast.walk(value))
+            if any(getattr(n, "value", None) in ROLES for n in inside):
+                yield node
+
+
+def places(found_in):
+    """Files outside the families in which a function finds something."""
+    paths = (ROOT / "tfzoo").rglob("*.py")
+    outside = [path for path in paths if "families" not in path.parts]
+    return {str(path.relative_to(ROOT)) for path in outside if [*found_in(path)]}
+
+
+def test_the_tokenizer_classes_of_files_are_named_in_one_table():
+    named = places(lambda path: TOKENIZERS.intersection(strings_in(path)))
+    assert named == {FORMATS}
+
+
+def test_layouts_stand_with_the_families_the_formats_and_what_is_usual():
+    tokenizers = ("wordpiece", "byte_bpe")
+    usual = {f"tfzoo/text/{name}/tokenizer.py" for name in tokenizers}
+    assert places(layouts_in) == {FORMATS, *usual}
 
 
 def test_recipes_of_tasks_name_none():

@@ -1,7 +1,8 @@
 """A family of this file's own: everything works with it, and nothing else knows it.
 
 Grouped queries, rotary positions, norms of queries and keys, a window, no biases, a
-gated network, RMSNorm and an output layer of its own.
+gated network, RMSNorm and an output layer of its own; and texts that begin with a token
+of their own, which only its declaration says.
 """
 
 import functools
@@ -28,8 +29,16 @@ from tfzoo.layers import (
 from tfzoo.models import Decoder
 from tfzoo.models.arguments import own_arguments
 from tfzoo.tasks import CausalLM, from_preset
-from tfzoo.text import ByteBPETokenizer
+from tfzoo.text import (
+    ByteBPETokenizer,
+    Layout,
+    tokenizer_classes,
+    tokenizer_from_preset,
+)
+from tfzoo.text.tokenizer_classes import BYTE_BPE, TokenizerClass
 
+LAYOUT = Layout("start", repeats_first=True)
+TOKENS = {"start_token": "<s>", "end_token": "</s>"}
 OURS, THEIRS = "transformer_layer_{i}", "blocks.{i}"
 
 
@@ -71,6 +80,8 @@ TOY = Family(
     output_names=plain("output_embedding/embeddings", "scores"),
     heads={"CausalLM": Head("ToyForCausalLM")},
     tied={},
+    tokenizers={ByteBPETokenizer: LAYOUT},
+    tokenizer_classes={"ToyTokenizer": TokenizerClass(BYTE_BPE, LAYOUT, TOKENS)},
     sizes={
         "toy_tiny": dict(
             vocabulary_size=300,
@@ -129,16 +140,14 @@ class ToyDecoder(PresetBackbone, Decoder):
 @pytest.fixture(scope="module", autouse=True)
 def toy():
     """The class, known while the tests of this file run."""
-    before = dict(BACKBONES)
     yield declared(TOY)(ToyDecoder)
-    BACKBONES.clear()
-    BACKBONES.update(before)
+    del BACKBONES["tfzoo_toy"], tokenizer_classes.DECLARED["ToyTokenizer"]
 
 
 @pytest.fixture(scope="module")
 def tokenizer():
     lines = ["the dog runs fast.", "a cat sleeps, a dog runs."] * 5
-    return ByteBPETokenizer.train(lines, vocabulary_size=280, progress=False)
+    return ByteBPETokenizer.train(lines, vocabulary_size=280, progress=False, **TOKENS)
 
 
 @pytest.fixture(scope="module")
@@ -200,9 +209,14 @@ def test_a_cached_step_computes_what_the_whole_does(model):
         np.testing.assert_allclose(hidden[:, 0], whole[:, i], atol=1e-5)
 
 
-def likeliest(model, prompt, count):
-    """Ids that come one by one where nothing is cached."""
-    ids = [*model.tokenizer.tokenize(prompt)]
+def begun(model, text):
+    """Ids of a text as the model reads it."""
+    return [model.tokenizer.start_id, *model.tokenizer.tokenize(text)]
+
+
+def likeliest(model, ids, count):
+    """Ids that come after these, one by one, where nothing is cached."""
+    ids = [*ids]
     for _ in range(count):
         row = np.array([ids], np.int32)
         hidden = model.backbone({"token_ids": row, "padding_mask": row * 0 + 1})
@@ -210,7 +224,7 @@ def likeliest(model, prompt, count):
     return ids[-count:]
 
 
-PROMPTS = ["the dog", "a", "a cat sleeps, a"]
+PROMPTS = ["the dog", "a", "", "a cat sleeps, a"]
 
 
 def test_what_is_generated_is_the_likeliest_without_a_cache(model):
@@ -218,7 +232,7 @@ def test_what_is_generated_is_the_likeliest_without_a_cache(model):
         PROMPTS, max_new_tokens=12, jit_compile=False, return_dict_in_generate=True
     )
     for prompt, one in zip(PROMPTS, found, strict=True):
-        expected = likeliest(model, prompt, 12)
+        expected = likeliest(model, begun(model, prompt), 12)
         assert one.token_ids == expected[: len(one.token_ids)]
         assert len(one.token_ids) == 12 or one.token_ids[-1] == model.tokenizer.end_id
 
@@ -265,10 +279,107 @@ def test_bfloat16_trains_and_steps_as_the_whole(toy, tokenizer):
     )
 
 
+def test_of_a_long_prompt_the_end_is_read_after_the_token_that_begins_it(model):
+    prompt = "the dog runs fast, a cat sleeps. " * 9
+    (found,) = model.generate(
+        [prompt],
+        max_new_tokens=8,
+        truncation="left",
+        jit_compile=False,
+        return_dict_in_generate=True,
+    )
+    start, *ids = begun(model, prompt)
+    kept = [start, *ids[-(40 - 8 - 1) :]]
+    assert found.token_ids == likeliest(model, kept, 8)[: len(found.token_ids)]
+    options = dict(max_new_tokens=39, jit_compile=False)
+    only = model.generate(prompt, truncation="left", **options)
+    assert only == model.generate("", **options)
+
+
+def test_rows_of_text_are_trained_on_from_the_first_token_to_the_end(model):
+    texts = ["a cat", "", "the dog runs"]
+    expected = [begun(model, text) for text in texts]
+    batches = tf.data.Dataset.from_tensors(tf.constant(texts))
+    ((inputs, targets, weights),) = model.map_strings(batches)
+    for i, ids in enumerate(expected):
+        count = len(ids)
+        assert inputs["token_ids"][i, :count].numpy().tolist() == ids
+        assert targets[i, :count].numpy().tolist() == [*ids[1:], model.tokenizer.end_id]
+        assert weights[i].numpy().sum() == count
+    inside = model.encode_strings(tf.constant(texts))
+    np.testing.assert_array_equal(inside["token_ids"], inputs["token_ids"])
+
+
+def test_documents_are_packed_with_it_and_each_sees_itself_alone(model):
+    texts = ["a cat sleeps", "the dog"]
+    first, second = (begun(model, text) for text in texts)
+    end = model.tokenizer.end_id
+    (inputs, targets, _), *_ = model.evaluation_data(texts, batch_size=1)
+    row = [end, *first, end, *second, end]
+    count = len(row) - 1
+    assert inputs["token_ids"][0, :count].numpy().tolist() == row[:-1]
+    assert targets[0, :count].numpy().tolist() == row[1:]
+    documents = [1, *[2] * (len(first) + 1), *[3] * len(second)]
+    assert inputs["padding_mask"][0, :count].numpy().tolist() == documents
+
+
+def test_the_first_token_is_scored_after_it(model):
+    text = "a cat sleeps"
+    ids = begun(model, text)
+    row = np.array([ids], np.int32)
+    hidden = model.backbone({"token_ids": row, "padding_mask": row * 0 + 1})
+    logits = tf.nn.log_softmax(model.backbone.logits(hidden))[0].numpy()
+    expected = logits[np.arange(len(ids) - 1), ids[1:]]
+    found = model.score(text)
+    assert found["token_ids"] == ids[1:]
+    np.testing.assert_allclose(found["log_probabilities"], expected, atol=1e-5)
+
+
 def test_it_is_served(model, tmp_path):
     path = model.export_version(tmp_path / "toy", max_new_tokens=8)
-    served = tf.saved_model.load(str(path)).signatures["serving_default"]
-    prompts = ["the dog", "", "a cat sleeps, a"]
-    texts = served(prompt=tf.constant(prompts))["text"].numpy()
-    expected = model.generate(prompts, max_new_tokens=8, jit_compile=False)
-    assert [text.decode() for text in texts] == expected
+    served = tf.saved_model.load(str(path)).signatures
+    prompts = ["the dog", "", "a cat sleeps, a", "a dog runs. " * 30]
+    texts = served["serving_default"](prompt=tf.constant(prompts))["text"].numpy()
+    options = dict(max_new_tokens=8, jit_compile=False, truncation="left")
+    assert [text.decode() for text in texts] == model.generate(prompts, **options)
+    scores = served["score"](text=tf.constant(prompts[:3]))
+    for i, expected in enumerate(model.score(prompts[:3])):
+        assert scores["token_count"][i] == len(expected["token_ids"])
+        np.testing.assert_allclose(
+            scores["log_probability"][i], expected["log_probability"], atol=1e-4
+        )
+
+
+def test_a_directory_has_its_layout_and_a_tokenizer_alone_that_of_the_file(
+    model, tokenizer, tmp_path, caplog
+):
+    assert tokenizer.layout == Layout() and model.tokenizer.layout == LAYOUT
+    model.save_to_preset(tmp_path / "toy")
+    config = json.loads((tmp_path / "toy" / "config.json").read_text())
+    start, end = tokenizer.start_id, tokenizer.end_id
+    assert (config["bos_token_id"], config["eos_token_id"]) == (start, end)
+    alone = tokenizer_from_preset(tmp_path / "toy")
+    assert alone.get_config() == model.tokenizer.get_config()
+    path = tmp_path / "toy" / "tokenizer.json"
+    content = json.loads(path.read_text())
+    last = Layout(last="end", between=("end",))
+    (tmp_path / "other").mkdir()
+    tokenizer.with_layout(last).save_to_preset(tmp_path / "other")
+    other = json.loads((tmp_path / "other" / "tokenizer.json").read_text())
+    path.write_text(json.dumps({**content, "post_processor": other["post_processor"]}))
+    assert tokenizer_from_preset(tmp_path / "toy").layout == last
+    caplog.clear()
+    assert from_preset(tmp_path / "toy").tokenizer.layout == LAYOUT
+    told = "Texts of tfzoo_toy are laid out as start a, start a start:1 b:1"
+    assert any(told in record.getMessage() for record in caplog.records)
+
+
+def test_files_that_name_its_class_have_its_tokens_and_its_layout(tokenizer, tmp_path):
+    tokenizer.save_to_preset(tmp_path)
+    (tmp_path / "tokenizer.json").unlink()
+    config = {"tokenizer_class": "ToyTokenizer"}
+    (tmp_path / "tokenizer_config.json").write_text(json.dumps(config))
+    found = tokenizer_from_preset(tmp_path)
+    assert (found.start_id, found.end_id) == (tokenizer.start_id, tokenizer.end_id)
+    assert found.layout == LAYOUT
+    assert found.encode("a").token_ids == [found.start_id, *found.tokenize("a")]

@@ -8,6 +8,7 @@ import tensorflow as tf
 from tfzoo.serving.core import XLA_BATCH_SIZES, few_lengths
 from tfzoo.serving.warmup import generation_requests
 from tfzoo.tasks.classification.served_classes import classifier_signatures
+from tfzoo.text import ByteBPETokenizer, Layout
 
 
 def logs_of(version):
@@ -86,9 +87,13 @@ def test_a_model_that_generates_answers_its_records(
     ]
 
 
-def test_a_compiled_model_that_generates_is_warmed_at_every_shape(causal_lm):
+@pytest.mark.parametrize("first", [None, "start"])
+def test_a_compiled_model_that_generates_is_warmed_at_every_shape(first):
+    tokenizer = ByteBPETokenizer.train(
+        [" . . ."], vocabulary_size=259, start_token="<s>", progress=False
+    ).with_layout(Layout(first))
     requests = generation_requests(
-        causal_lm.tokenizer,
+        tokenizer,
         context=300,
         max_sequence_length=100,
         max_new_tokens=40,
@@ -98,7 +103,8 @@ def test_a_compiled_model_that_generates_is_warmed_at_every_shape(causal_lm):
     for request in requests[1:]:
         name = "text" if request.signature == "score" else "prompt"
         texts = request.inputs[name]
-        (length,) = {len(causal_lm.tokenizer.tokenize(text)) for text in texts}
+        (length,) = {len(tokenizer.tokenize(text)) for text in texts}
+        length += name == "prompt" and first is not None
         shapes[request.signature, len(texts), length] += 1
         if name == "prompt":
             new = {*request.inputs["max_new_tokens"]}

@@ -42,7 +42,7 @@ def open_packed_text(
         cache_directory: Where the tokenised text is kept. None: in a temporary
             directory, until the result is dropped.
         max_sequence_length: S.
-        start_id: As of `PackedText`; the `begin_id` of the task that reads it.
+        start_id: As of `PackedText`; the `begin_id` of a task's tokenizer.
         document_borders: As of `PackedText`.
         documents: Where documents end, as of `WholeText`.
         text_column: Column of the text in files with columns.

@@ -69,6 +69,15 @@ class Tokenizer:
         """
         return self.layout.map(self.required_id)
 
+    @property
+    def begin_id(self):
+        """Id from which a decoder predicts the first token of a text.
+
+        The first token of the layout, or the end token where that has none.
+        """
+        first = self.layout_ids.first
+        return self.required_id("end") if first is None else first
+
     def with_layout(self, layout):
         """This tokenizer, or an equal one that lays texts out otherwise.
 

@@ -102,12 +102,6 @@ class CausalLM(Generating, Scoring, Task):
         check_ids("end_token_ids", self.end_token_ids, backbone.vocabulary_size)
         self.document_borders = bool(document_borders)
 
-    @property
-    def begin_id(self):
-        """Id of the token from which the first one of a text is predicted."""
-        first = self.tokenizer.layout_ids.first
-        return self.tokenizer.end_id if first is None else first
-
     def task_arguments(self):
         return {
             "max_sequence_length": self.max_sequence_length,
@@ -123,12 +117,12 @@ class CausalLM(Generating, Scoring, Task):
 
     def token_fields(self):
         return {
-            "bos_token_id": self.begin_id,
+            "bos_token_id": self.tokenizer.begin_id,
             "eos_token_id": as_field(self.end_token_ids),
         }
 
     def save_more(self, directory):
-        write_end_ids(directory, self.end_token_ids, self.begin_id)
+        write_end_ids(directory, self.end_token_ids, self.tokenizer.begin_id)
 
     def _config_fields(self):
         fields = super()._config_fields()
@@ -157,7 +151,7 @@ class CausalLM(Generating, Scoring, Task):
             build_corpus(TextList(texts), self.tokenizer, progress=False),
             end_id=self.tokenizer.end_id,
             max_sequence_length=self.max_sequence_length,
-            start_id=self.begin_id,
+            start_id=self.tokenizer.begin_id,
             document_borders=self.document_borders,
             seed=plan.seed,
         )
@@ -175,7 +169,7 @@ class CausalLM(Generating, Scoring, Task):
 
         def encode(text):
             ids, lengths = self._rows(text)
-            return next_tokens(ids, lengths, begin_id=self.begin_id)
+            return next_tokens(ids, lengths, begin_id=self.tokenizer.begin_id)
 
         return dataset.map(encode, num_parallel_calls=2).prefetch(2)
 
@@ -201,7 +195,7 @@ class CausalLM(Generating, Scoring, Task):
         `max_sequence_length` is cut.
         """
         ids, lengths = self._rows(text)
-        inputs, _, _ = next_tokens(ids, lengths, begin_id=self.begin_id)
+        inputs, _, _ = next_tokens(ids, lengths, begin_id=self.tokenizer.begin_id)
         return inputs
 
     def _rows(self, text):
@@ -209,7 +203,7 @@ class CausalLM(Generating, Scoring, Task):
         ids = self.tokenizer.graph(text)
         begin, end = (
             tf.fill([ids.nrows(), 1], tf.constant(index, tf.int32))
-            for index in (self.begin_id, self.tokenizer.end_id)
+            for index in (self.tokenizer.begin_id, self.tokenizer.end_id)
         )
         rows = tf.concat([begin, ids, end], axis=1)[:, : self.max_sequence_length + 1]
         lengths = rows.row_lengths() - 1

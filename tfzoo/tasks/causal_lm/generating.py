@@ -9,9 +9,8 @@ from tfzoo.tasks.inputs import text_of, texts_or_one
 class Generating:
     """Adds `generate` and `stream` to a task.
 
-    It has a `backbone` with a method `step`, as `GPTDecoder` has; a `tokenizer` with an
-    end token; `begin_id`, the id that begins a text; and `end_token_ids`, a list of the
-    ids that end one.
+    It has a `backbone` with a method `step`, as `GPTDecoder` has, a `tokenizer` with an
+    end token, and `end_token_ids`, a list of the ids that end a text.
     """
 
     def generate(

@@ -32,7 +32,7 @@ class GenerationCall:
     """The arguments of a call, and its prompts on their way.
 
     Args:
-        task: A task with `backbone`, `tokenizer` and `begin_id`.
+        task: A task with `backbone` and `tokenizer`.
         options: Dict of the options of `Generating.generate`.
         compiled_generation: Function of an assistant or None and of `jit_compile` to a
             `CompiledGeneration`.
@@ -41,7 +41,6 @@ class GenerationCall:
     def __init__(self, task, options, compiled_generation):
         asked = CallOptions(task, options)
         self.tokenizer, self.backbone = task.tokenizer, task.backbone
-        self.begin_id = task.begin_id
         self.options, self.end_ids = asked.options, asked.end_ids
         self.truncation, self.stop_strings = asked.truncation, asked.stop_strings
         self.compiled = compiled_generation(asked.assistant, asked.jit_compile)
@@ -71,7 +70,7 @@ class GenerationCall:
         if self.truncation == "left":
             longest = self._longest_prompt() - len(before)
             rows = [row[max(0, len(row) - longest) :] for row in rows]
-        return [[*before, *row] or [self.begin_id] for row in rows]
+        return [[*before, *row] or [self.tokenizer.begin_id] for row in rows]
 
     def _longest_prompt(self):
         """Tokens of a prompt that what is to come leaves room for, at least 1."""

@@ -18,7 +18,7 @@ class CallOptions:
     """What a call asks for.
 
     Args:
-        task: A task with `backbone`, `tokenizer`, `begin_id` and `end_token_ids`.
+        task: A task with `backbone`, `tokenizer` and `end_token_ids`.
         options: Dict of the options of `Generating.generate`; None is as left out.
 
     Attributes:
@@ -41,7 +41,7 @@ class CallOptions:
         options = without_neutral(
             {name: value for name, value in options.items() if value is not None},
             vocabulary_size=vocabulary_size,
-            begin_id=task.begin_id,
+            begin_id=task.tokenizer.begin_id,
         )
         self.truncation = options.pop("truncation", "error")
         if self.truncation not in ("error", "left"):

@@ -45,8 +45,8 @@ class Scoring:
             For each text a dict: `token_ids`, `tokens` (what the vocabulary calls
             them), `log_probabilities` (float32 array, in nats) and their sum
             `log_probability`. One dict if `texts` is one text. The first token is
-            given the one that begins a text (`begin_id`); that the text ends after the
-            last one is not scored.
+            given the tokenizer's `begin_id`; that the text ends after the last one is
+            not scored.
 
         Raises:
             ValueError: a text is missing, an argument is outside its range, or a
@@ -107,7 +107,8 @@ class Scoring:
         """float32 arrays of one number per id."""
         stride = self._checked_stride(stride)
         check_batch_size(batch_size)
-        rows = [np.array([self.begin_id, *ids], np.int32) for ids in tokenized]
+        begin_id = self.tokenizer.begin_id
+        rows = [np.array([begin_id, *ids], np.int32) for ids in tokenized]
         found = [np.zeros(len(row) - 1, np.float32) for row in rows]
         places = [
             (text, *window)

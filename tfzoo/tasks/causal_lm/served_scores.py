@@ -38,8 +38,6 @@ class TextScoring:
     def __init__(self, decoder, kernels, tokenizer, max_sequence_length, jit_compile):
         self._decoder, self._kernels, self._tokenizer = decoder, kernels, tokenizer
         self._end_id = tokenizer.required_id("end")
-        first = tokenizer.layout_ids.first
-        self._begin_id = self._end_id if first is None else first
         self._jit_compile = jit_compile
         self.max_sequence_length = max_sequence_length or decoder.max_sequence_length
         self._compute = tf.function(
@@ -86,8 +84,8 @@ class TextScoring:
 
     def _log_probability(self, ids, lengths):
         """Ids (B, S) of texts, of which `lengths` count -> float32 (B,)."""
-        shape = tf.shape(ids)
-        before = tf.pad(ids[:, :-1], [[0, 0], [1, 0]], constant_values=self._begin_id)
+        shape, begin_id = tf.shape(ids), self._tokenizer.begin_id
+        before = tf.pad(ids[:, :-1], [[0, 0], [1, 0]], constant_values=begin_id)
         mask = tf.sequence_mask(lengths, shape[1], tf.int32)
         decoder = laid_out(self._decoder, self._kernels) or self._decoder
         hidden, _ = read_prompts(decoder, before, lengths, every_position=True)

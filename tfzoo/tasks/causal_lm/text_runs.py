@@ -72,7 +72,7 @@ def train_on_text(
             tokenizer,
             cache_directory=run.checkpoints / "text",
             max_sequence_length=task.max_sequence_length,
-            start_id=task.begin_id,
+            start_id=task.tokenizer.begin_id,
             document_borders=document_borders,
             documents=documents,
             text_column=text_column,
