@@ -3,6 +3,8 @@
 What else a BERT has around texts, no task may take for granted.
 """
 
+import dataclasses
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -218,3 +220,16 @@ def test_a_tokenizer_without_the_token_is_refused(toy, tokenizer):
     bare = ByteBPETokenizer([t for t in tokenizer.vocabulary if t != "</s>"], [])
     with pytest.raises(TokenizerError, match="must hold the end token <.endoftext.>"):
         TextEmbedder(toy(bare.vocabulary_size), bare)
+
+
+def test_a_text_may_have_no_token_at_all(encoder, tokenizer, monkeypatch):
+    monkeypatch.setattr(ToyEncoder, "family", dataclasses.replace(TOY, tokenizers={}))
+    bare = tokenizer.with_layout(Layout(second_segment=0))
+    assert bare.encode("", "").token_ids == []
+    embedder = TextEmbedder(encoder, bare)
+    assert embedder.embed(["", ""]).tolist() == [[0.0] * 16] * 2
+    together = embedder.embed(["a dog", ""])
+    np.testing.assert_allclose(together, embedder.embed(["a dog", "", ""])[:2])
+    assert np.abs(together[0]).max() > 0 and not together[1].any()
+    tagger = TokenClassifier(encoder, bare, labels=["A", "B"])
+    assert [found["words"] for found in tagger.tag(["", ""])] == [[], []]

@@ -161,8 +161,12 @@ class _Padded:
 
     def __init__(self, encoded, pad_id, multiple):
         self._values = {
-            "token_ids": tf.constant(encoded.token_ids, tf.int32),
-            "segment_ids": tf.constant(encoded.segment_ids, tf.int32),
+            # Padding is gathered as value 0, which texts without a token lack.
+            name: tf.constant(values if len(values) else [0], tf.int32)
+            for name, values in (
+                ("token_ids", encoded.token_ids),
+                ("segment_ids", encoded.segment_ids),
+            )
         }
         self._row_splits = tf.constant(encoded.row_splits, tf.int64)
         self._pad_id, self._multiple = pad_id, multiple

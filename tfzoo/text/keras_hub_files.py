@@ -58,10 +58,12 @@ def vocabulary_and_config(directory):
     content = files.read_json(path, TokenizerError)
     name = re.sub(r"^keras_(hub|nlp)>", "", str(content.get("registered_name")))
     algorithm = BYTE_BPE if is_byte_bpe(directory) else WORDPIECE
-    named_class(name, algorithm, path, "registered_name")
+    known = named_class(name, algorithm, path, "registered_name")
     told = tokenizer_files.parts(content, ["config"])["config"]
     config = {"tokenizer_class": name}
     for option, (values, theirs) in _OPTIONS[algorithm].items():
+        if option == "add_prefix_space" and not known.layout.tokens:
+            values = values[:1]  # running text may be cut anywhere
         value = told.get(option, values[0])
         tokenizer_files.check_field(value, values, path, f"config.{option}", name)
         if theirs is not None:

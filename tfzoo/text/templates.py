@@ -92,10 +92,9 @@ def with_roles(template, first, last, tokens, path):
     )
 
 
-def template(tokenizer):
+def written_template(tokenizer):
     """The `TemplateProcessing` of a tokenizer's layout, a JSON object."""
     layout = tokenizer.layout.map(lambda name: getattr(tokenizer, f"{name}_token"))
-
     single, pair = (
         [{kind: {"id": name, "type_id": of}} for kind, name, of in pieces]
         for pieces in (_template_of(layout, texts) for texts in ("A", "AB"))

@@ -150,7 +150,7 @@ def _special(named, known, vocabulary):
         found.pop("unknown_token", None)  # GPT-2 has but one special token
     start = (named.get("bos_token") or {}).get("content")
     others = (found.get("end_token", END_TOKEN), found.get("cls_token"))
-    if start in vocabulary and start not in others:
+    if start is not None and start in vocabulary and start not in others:
         found["start_token"] = start
     return found
 

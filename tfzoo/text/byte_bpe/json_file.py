@@ -61,7 +61,7 @@ def to_json(tokenizer):
 def _processor(tokenizer, byte_level):
     """The field `post_processor`: what stands around texts, and where tokens begin."""
     if tokenizer.layout != tokenizer.usual_layout:
-        processors = [byte_level, templates.template(tokenizer)]
+        processors = [byte_level, templates.written_template(tokenizer)]
         return {"type": "Sequence", "processors": processors}
     if not has_layout(tokenizer):
         return byte_level

@@ -198,7 +198,11 @@ class ByteBPETokenizer(Tokenizer):
         asset_files.write_preset(self, directory, max_sequence_length)
 
     def get_config(self):
-        """Constructor arguments; those of decoders, where they are given."""
+        """Constructor arguments.
+
+        A start token and a layout only where they are given: tokenised text on disk is
+        known by these, and older one has neither.
+        """
         tokens = {f"{n}_token": getattr(self, f"{n}_token") for n in self.special_names}
         if self.start_token is None:
             del tokens["start_token"]

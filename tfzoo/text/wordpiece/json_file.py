@@ -30,7 +30,7 @@ def to_json(tokenizer):
     content = json.loads(rust_tokenizer(tokenizer, special).to_str())
     is_usual = tokenizer.layout == tokenizer.usual_layout
     if not is_usual or None not in (tokenizer.cls_id, tokenizer.sep_id):
-        content["post_processor"] = templates.template(tokenizer)
+        content["post_processor"] = templates.written_template(tokenizer)
     return json.dumps(content, indent=2, ensure_ascii=False)
 
 
