@@ -164,33 +164,38 @@ def _layout(template, arguments, path):
     tokens = {name: arguments.get(f"{name}_token") for name in ROLES}
     if None not in (template.first, template.last):
         return {"layout": templates.with_roles(template, "cls", "sep", tokens, path)}
-    first = _name(template.first, ("cls", "start", "end"), ("start", "cls"), tokens)
-    last = _name(template.last, ("sep", "end"), ("end", "sep"), tokens)
-    for token, name in ((template.first, first), (template.last, last)):
-        if token is not None and name is None:
-            raise TokenizerError(
-                f"The token {token!r:.80} around a text must be one that a special "
-                "token's name stands for.",
-                path=path,
-                tensor=f"{templates.FIELD}.single",
-            )
-    named = {first: template.first, last: template.last}
-    tokens |= {name: token for name, token in named.items() if token is not None}
-    layout = templates.with_roles(template, first, last, tokens, path)
-    return {
-        "layout": layout,
-        **{f"{n}_token": t for n, t in named.items() if t is not None},
-    }
+    first = _role(
+        template.first, ("cls", "start", "end"), ("start", "cls"), tokens, path
+    )
+    last = _role(template.last, ("sep", "end"), ("end", "sep"), tokens, path)
+    found = {first: template.first, last: template.last}
+    found.pop(None)  # of the side where no token stands
+    layout = templates.with_roles(template, first, last, tokens | found, path)
+    return {"layout": layout, **{f"{n}_token": token for n, token in found.items()}}
 
 
-def _name(token, named, free, tokens):
-    """Which special token it is: one that has it already, else one that has none."""
+def _role(token, named, free, tokens, path):
+    """What a token is: a role that it has already, else one that no token has.
+
+    Args:
+        token: The token; None has no role.
+        named: Roles that it may have already.
+        free: Roles that it may be given.
+        tokens: Dict of a role -> the token that has it, or None.
+        path: The file, for errors.
+    """
     if token is None:
         return None
-    return next(
-        (name for name in named if tokens[name] == token),
-        next((name for name in free if tokens[name] is None), None),
-    )
+    roles = [role for role in named if tokens[role] == token]
+    roles += [role for role in free if tokens[role] is None]
+    if not roles:
+        raise TokenizerError(
+            f"The token {token!r:.80} around a text must be one that a special token's "
+            "name stands for.",
+            path=path,
+            tensor=f"{templates.FIELD}.single",
+        )
+    return roles[0]
 
 
 def _prefix(arguments, config, directory):
