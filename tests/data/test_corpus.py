@@ -137,7 +137,9 @@ def test_a_corpus_of_another_text_is_an_error(number_text, number_tokenizer, tmp
     corpus = build([number_text([[3], [4]])], number_tokenizer(), tmp_path)
     about = corpus.directory / "corpus.json"
     about.write_text(about.read_text().replace('"<u2"', '"<u4"'))
-    with pytest.raises(DataError, match=r"corpus\.json: .* its checksum is wrong"):
+    with pytest.raises(
+        DataError, match=r"corpus\.json: .* its checksum does not match"
+    ):
         build([number_text([[3], [4]])], number_tokenizer(), tmp_path)
 
 

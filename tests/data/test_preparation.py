@@ -324,7 +324,7 @@ def test_a_manifest_without_checksums_opens_with_a_warning(copied, tokenizer, ca
     count = manifest["examples"]
     del manifest["sha256"]
     path.write_text(json.dumps(manifest))
-    with pytest.raises(DataError, match=r"manifest\.json: .* checksum is wrong"):
+    with pytest.raises(DataError, match=r"manifest\.json: .* checksum does not match"):
         RecordSource([copied], tokenizer)
     for part in manifest["shards"]:
         del part["sha256"]

@@ -44,7 +44,7 @@ def test_an_error_keeps_its_kind_and_its_line(processes, tmp_path):
     with Workers(processes, make) as workers:
         with pytest.raises(TfzooError) as error:
             list(workers.map(operator.call, [tmp_path]))
-    expected = f"{tmp_path}: A file is expected here. Received: a directory."
+    expected = f"{tmp_path}: The path must be a file. Received: a directory."
     assert str(error.value) == expected
     assert error.value.path == tmp_path
 

@@ -75,7 +75,7 @@ def test_the_table_has_the_published_sizes():
 def test_a_preset_is_never_overwritten(encoder, tmp_path):
     (tmp_path / "bert").mkdir()
     (tmp_path / "bert" / "note.txt").write_text("mine")
-    with pytest.raises(OutputError, match="note|nothing is ever overwritten"):
+    with pytest.raises(OutputError, match="note|never overwritten"):
         encoder.save_to_preset(tmp_path / "bert")
     assert [p.name for p in (tmp_path / "bert").iterdir()] == ["note.txt"]
 

@@ -145,7 +145,7 @@ def test_fine_tuning_continues_on_other_text(place, pretrained, tmp_path):
         (dict(tokenizer=pathlib.Path("nowhere")), TokenizerError, "nowhere"),
         (dict(max_sequence_length=2), ValueError, "3 to 2|max_sequence_length"),
         (dict(documents="page"), ValueError, "documents must be in.*page"),
-        (dict(steps=0), ValueError, "steps must be a whole number from 1. Received: 0"),
+        (dict(steps=0), ValueError, "steps must be an integer >= 1. Received: 0"),
     ],
     ids=lambda value: "-".join(value) if isinstance(value, dict) else None,
 )

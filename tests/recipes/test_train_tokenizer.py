@@ -75,11 +75,11 @@ def test_the_options_reach_the_training(recipe, text, tmp_path):
 def test_what_stands_at_the_output_is_kept(recipe, text, tmp_path):
     recipe.main((text,), 60, tmp_path / "out")
     before = {p.name: p.read_bytes() for p in (tmp_path / "out").iterdir()}
-    with pytest.raises(OutputError, match="out: Something stands here already"):
+    with pytest.raises(OutputError, match="out: The path already exists"):
         recipe.main((text,), 70, tmp_path / "out")
     assert before == {p.name: p.read_bytes() for p in (tmp_path / "out").iterdir()}
     (tmp_path / "file").write_text("mine")
-    with pytest.raises(OutputError, match="Something stands here already"):
+    with pytest.raises(OutputError, match="The path already exists"):
         recipe.main((text,), 60, tmp_path / "file")
 
 

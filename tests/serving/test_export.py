@@ -75,7 +75,7 @@ def test_a_full_disk_is_one_line_and_leaves_no_version(served, tmp_path):
     handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (2000, hard))
     try:
-        with pytest.raises(OutputError, match="Cannot be written") as error:
+        with pytest.raises(OutputError, match="Cannot write the output") as error:
             export_version(tmp_path / "mail", served)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
@@ -94,9 +94,9 @@ def test_a_folder_of_something_else_is_refused(tmp_path, entry):
 
 def test_a_file_in_the_place_of_the_folder_is_refused(tmp_path):
     (tmp_path / "mail").write_text("precious")
-    with pytest.raises(OutputError, match="A folder is expected"):
+    with pytest.raises(OutputError, match="The path must be a directory"):
         add_version(tmp_path / "mail", mark("a"))
-    with pytest.raises(OutputError, match="Cannot be written"):
+    with pytest.raises(OutputError, match="Cannot write the output"):
         add_version(tmp_path / "mail" / "below", mark("a"))
 
 
@@ -239,7 +239,7 @@ def test_an_export_by_path_is_whole_and_overwrites_nothing(
 ):
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "precious").write_text("")
-    with pytest.raises(OutputError, match="Something stands here"):
+    with pytest.raises(OutputError, match="The path already exists"):
         export_saved_model(tmp_path / "full", served)
 
     def fail(path, requests):

@@ -204,4 +204,4 @@ def _write_shard(path, counts, size, made, bar):
                     counts[name] += value
                 bar.update(len(records))
     except tf.errors.OpError as e:  # a full disk, say
-        raise OutputError(f"Cannot be written: {e.message}.", path=path) from None
+        raise OutputError(f"Cannot write the output: {e.message}.", path=path) from None

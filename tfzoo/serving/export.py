@@ -75,7 +75,7 @@ def _write(directory, served):
         _name_methods(directory, served.methods)
     except tf.errors.OpError as e:
         reason = e.message.splitlines()[0]
-        raise OutputError(f"Cannot be written: {reason}.", path=directory) from e
+        raise OutputError(f"Cannot write the output: {reason}.", path=directory) from e
     finally:
         logger.setLevel(level)
     extra = directory / "assets.extra"

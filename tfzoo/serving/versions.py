@@ -23,7 +23,7 @@ def version_numbers(base):
     if not base.exists():
         return []
     if not base.is_dir():
-        raise OutputError("A folder is expected here. Received: a file.", path=base)
+        raise OutputError("The path must be a directory. Received: a file.", path=base)
     numbers = []
     for entry in sorted(os.listdir(base)):
         if re.fullmatch(r"\s*[+-]?[0-9]+\s*", entry) and int(entry) <= LARGEST_VERSION:
@@ -57,7 +57,9 @@ def add_version(base, write):
         base.mkdir(parents=True, exist_ok=True)
         beside = pathlib.Path(tempfile.mkdtemp(prefix=".export.", dir=base))
     except OSError as e:
-        raise OutputError(f"Cannot be written: {e.strerror}.", path=base) from None
+        raise OutputError(
+            f"Cannot write the output: {e.strerror}.", path=base
+        ) from None
     try:
         content = beside / "version"
         content.mkdir()
@@ -65,7 +67,9 @@ def add_version(base, write):
         flush(content)
         return _renamed(content, base)
     except OSError as e:
-        raise OutputError(f"Cannot be written: {e.strerror or e}.", path=base) from e
+        raise OutputError(
+            f"Cannot write the output: {e.strerror or e}.", path=base
+        ) from e
     finally:
         shutil.rmtree(beside, ignore_errors=True)
 
