@@ -1,4 +1,4 @@
-"""What encoders and decoders share: their arguments, which are all of their config."""
+"""Base class of encoders and decoders: the config is the constructor's arguments."""
 
 import keras
 
@@ -6,24 +6,24 @@ from tfzoo.models.frozen import frozen_config, with_frozen
 
 
 class Backbone(keras.Model):
-    """A functional model that is rebuilt of its constructor's arguments."""
+    """A functional model that can be rebuilt from its constructor's arguments."""
 
     def describe(self, arguments, policy):
-        """Notes what the model is, once it is built.
+        """Records the arguments and dtype policy of the built model.
 
         Args:
-            arguments: Dict of the constructor arguments of the class, which become its
-                attributes and its config.
-            policy: Its dtype policy, which Keras's functional models leave out.
+            arguments: Dict of the constructor arguments of the class, which become
+                attributes and config.
+            policy: Dtype policy, which Keras's functional models do not record.
         """
-        self.trainable = self.trainable  # of the layers, too, tracked only now
+        self.trainable = self.trainable  # also of the layers, which are tracked by now
         self.dtype_policy, self.dtype_name = policy, policy.name
         self.argument_names = tuple(arguments)
         for name, value in arguments.items():
             setattr(self, name, value)
 
     def call(self, inputs, training=None, mask=None):
-        # Keras's own takes any other keyword, and drops it.
+        # Keras's own `call` accepts any other keyword and ignores it.
         return super().call(inputs, training=training, mask=mask)
 
     def get_config(self):

@@ -1,4 +1,4 @@
-"""The number formats that a backbone computes in."""
+"""The dtype policies that backbones support."""
 
 import keras
 
@@ -6,15 +6,15 @@ COMPUTE_DTYPES = ("float32", "bfloat16", "float16")
 
 
 def policy_with_float32_weights(dtype):
-    """Keras's dtype policy, whose variables are float32.
+    """Returns the Keras dtype policy, which must have float32 variables.
 
-    Norms, softmax, logits and losses read them as they are.
+    Norms, softmax, logits and losses use the weights in float32.
 
     Args:
-        dtype: Name of a policy, or one; None is that of `keras.config`.
+        dtype: A policy or its name. None for the global one of `keras.config`.
 
     Raises:
-        ValueError: it is another policy, or none at all.
+        ValueError: it is not a policy, or not a supported one.
     """
     dtype = keras.config.dtype_policy() if dtype is None else dtype
     try:
@@ -26,8 +26,8 @@ def policy_with_float32_weights(dtype):
         known = False
     if not known:
         raise ValueError(
-            "dtype must be 'float32', 'mixed_bfloat16' or 'mixed_float16': weights are "
-            "float32, and the arithmetic may have less. "
+            "dtype must be 'float32', 'mixed_bfloat16' or 'mixed_float16': weights "
+            "must be float32; only computation may use lower precision. "
             f"Received: {getattr(dtype, 'name', dtype)!r}"
         )
     return policy
