@@ -128,7 +128,7 @@ def test_a_wrapper_in_the_names_is_named_and_how_to_take_it_out(
     text = str(error.value)
     assert "\n" not in text
     for piece in pieces or ["_orig_mod."]:
-        assert f"{piece!r}" in text.split("in them")[0]
+        assert f"{piece!r}" in text.split("which a wrapper added")[0]
     # What the line says to do is done.
     weights = path / "model.safetensors"
     steps = re.findall(r"\.replace\('(.+?)', ''\)", text)

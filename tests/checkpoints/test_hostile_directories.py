@@ -202,5 +202,5 @@ def test_nothing_outside_of_the_directory_is_read(bert, tmp_path):
             (tmp_path / path.name).write_bytes(path.read_bytes())
     index = tmp_path / "model.safetensors.index.json"
     index.write_text(json.dumps(shards))
-    with pytest.raises(TfzooError, match="must lie in the directory"):
+    with pytest.raises(TfzooError, match="must be in the directory"):
         MaskedLM.from_preset(pathlib.Path(tmp_path))

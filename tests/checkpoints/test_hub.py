@@ -116,12 +116,12 @@ def test_offline_and_not_in_the_cache_says_so(hub, mini, offline):
 
 def test_a_hub_that_cannot_be_reached_is_named(hub, mini, monkeypatch):
     monkeypatch.setattr(constants, "ENDPOINT", "http://127.0.0.1:9")
-    assert "the hub, http://127.0.0.1:9, cannot be reached" in refused("hf://org/mini")
+    assert "the Hub, http://127.0.0.1:9, cannot be reached" in refused("hf://org/mini")
 
 
 def test_a_hub_that_is_broken_says_with_what_status(hub, mini):
     hub.broken = 503
-    assert "the hub answers with status 503" in refused("hf://org/mini")
+    assert "the Hub answered with status 503" in refused("hf://org/mini")
     hub.broken = None
     online = download("hf://org/mini")
     hub.broken = 503
@@ -160,7 +160,7 @@ def test_a_download_that_was_killed_leaves_nothing_that_is_taken_for_the_file(
 def test_content_that_does_not_match_its_hash_is_refused(hub, mini, name):
     hub.forged[name] = bytes(len(FILES[name]))
     message = refused("hf://org/mini")
-    assert f"{name} is not what the hub has" in message
+    assert f"{name} must have the Hub's hash" in message
     blob = pathlib.Path(re.search(r"Remove (.*) and try again", message)[1])
     assert refused("hf://org/mini") == message  # it is not trusted the second time
     blob.unlink()
@@ -192,7 +192,7 @@ def test_what_was_verified_is_not_read_again_until_it_changes(hub, mini, monkeyp
 @pytest.mark.parametrize(
     ("options", "reference", "rule"),
     [
-        ({}, "hf://org/other", "no such repository, or it is private"),
+        ({}, "hf://org/other", "The repository does not exist or is private"),
         ({"private": True}, "hf://org/mini", "hf auth login"),
         ({"gated": True}, "hf://org/mini", "is gated"),
         ({}, "hf://org/mini@v9", "no such revision"),
@@ -221,7 +221,7 @@ def test_a_pickle_alone_is_refused_with_the_line_that_converts_it(hub):
 
 def test_a_repository_without_weights_is_refused(hub):
     hub.add("org/data", {"README.md": b"", "config.json": b"{}"})
-    assert "There must be one of model.safetensors" in refused("hf://org/data")
+    assert "The repository must have model.safetensors" in refused("hf://org/data")
 
 
 @pytest.mark.parametrize(
@@ -242,7 +242,7 @@ def test_a_reference_that_is_none_is_refused_before_anything_is_asked(hub, refer
 
 
 def test_a_path_is_no_reference_and_says_why():
-    with pytest.raises(CheckpointError, match="a path has no double slash"):
+    with pytest.raises(CheckpointError, match="a path loses the double slash"):
         local_directory(pathlib.Path("hf://org/mini"))
 
 

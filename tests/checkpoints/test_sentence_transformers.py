@@ -157,14 +157,14 @@ def chain(*kinds, path=""):
             "Received: Transformer, Pooling, Dense",
         ),
         ({"modules.json": chain("StaticEmbedding")}, "Received: StaticEmbedding"),
-        ({"modules.json": []}, "modules.json: Implemented are"),
+        ({"modules.json": []}, "modules.json: The modules must be"),
         (
             {"modules.json": chain("Transformer", "Pooling", path="0_Transformer")},
             "directory itself. Received: '0_Transformer'",
         ),
         (
             {"modules.json": chain("Transformer", "Pooling")},
-            "name of a folder. Received: ''",
+            "must be a folder name. Received: ''",
         ),
         (
             {
@@ -173,11 +173,11 @@ def chain(*kinds, path=""):
                     *chain("Pooling", path="../elsewhere"),
                 ]
             },
-            "name of a folder. Received: '../elsewhere'",
+            "must be a folder name. Received: '../elsewhere'",
         ),
         (
             {"modules.json": [*chain("Transformer"), *chain("Pooling", path="/etc")]},
-            "name of a folder. Received: '/etc'",
+            "must be a folder name. Received: '/etc'",
         ),
         (
             {"1_Pooling__config.json": {"pooling_mode_max_tokens": True}},
@@ -197,20 +197,21 @@ def chain(*kinds, path=""):
                     "embedding_dimension": 768,
                 }
             },
-            "embedding_dimension: Must be the backbone's width, 384. Received: 768",
+            "embedding_dimension: Must be the backbone's hidden size, 384. "
+            "Received: 768",
         ),
         (
             {"sentence_bert_config.json": {"max_seq_length": 513}},
-            "max_seq_length: Must be 3 to 512.*Received: 513",
+            "max_seq_length: Must be from 3 to 512.*Received: 513",
         ),
         ({"sentence_bert_config.json": {"max_seq_length": "9"}}, "Received: '9'"),
         (
             {"sentence_bert_config.json": {"do_lower_case": True}},
-            "do_lower_case: Lowercasing .* not implemented",
+            "do_lower_case: Lowercasing .* not supported",
         ),
         (
             {"config_sentence_transformers.json": {"default_prompt_name": "query"}},
-            "default_prompt_name: Prompts are not implemented. Received: 'query'",
+            "default_prompt_name: Prompts are not supported. Received: 'query'",
         ),
     ],
 )

@@ -137,16 +137,16 @@ def looped(file):
 @pytest.mark.parametrize(
     ("change", "rule"),
     [
-        (chunked, "a/m/b/c: A tensor must lie in one piece"),
-        (compressed, "a/m/b/c: A tensor must lie in one piece"),
-        (elsewhere, "a/m/b/c: A tensor must lie in one piece"),
-        (virtual, "a/m/b/c: A tensor must lie in one piece"),
-        (linked, "link elsewhere"),
-        (softly_linked, "link elsewhere"),
-        (looped, "16 deep"),
+        (chunked, "a/m/b/c: A tensor must be stored contiguously"),
+        (compressed, "a/m/b/c: A tensor must be stored contiguously"),
+        (elsewhere, "a/m/b/c: A tensor must be stored contiguously"),
+        (virtual, "a/m/b/c: A tensor must be stored contiguously"),
+        (linked, "contain no links"),
+        (softly_linked, "contain no links"),
+        (looped, "16 levels deep"),
         (differing, "pooler.dense.*must be the same in all"),
         (misshapen, "pooler/dense/kernel:0: .*must be the same in all"),
-        (deep, "16 deep"),
+        (deep, "16 levels deep"),
     ],
 )
 def test_what_such_a_file_never_has_is_refused(change, rule, tmp_path):

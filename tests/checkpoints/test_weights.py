@@ -98,10 +98,13 @@ def test_other_floating_types_are_read(dtype, encoder, saved):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda t: {**t, f"bert.{TABLE}": t[TABLE]}, "weight must stand once.*bert"),
+        (
+            lambda t: {**t, f"bert.{TABLE}": t[TABLE]},
+            "weight must be stored once.*bert",
+        ),
         (
             lambda t: {**t, f"{NORM}.gamma": t[f"{NORM}.weight"]},
-            f"{NORM}.weight: A weight must stand once. Received: .*gamma",
+            f"{NORM}.weight: A weight must be stored once. Received: .*gamma",
         ),
         (
             lambda t: {f"bert.{n}" if "layer" in n else n: a for n, a in t.items()},
@@ -154,7 +157,7 @@ def test_what_does_not_fit_the_type_is_refused_and_nothing_is_left(saved, tmp_pa
         encoder.save_to_preset(tmp_path / "half", dtype="float16")
     with pytest.raises(ValueError, match="dtype must be .*Received: 'int8'"):
         encoder.save_to_preset(tmp_path / "half", dtype="int8")
-    with pytest.raises(ValueError, match="max_shard_size must be at least 1"):
+    with pytest.raises(ValueError, match="max_shard_size must be >= 1"):
         encoder.save_to_preset(tmp_path / "half", max_shard_size=0)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["bert"]
     encoder.save_to_preset(tmp_path / "brain", dtype="bfloat16")

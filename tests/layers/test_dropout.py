@@ -82,7 +82,7 @@ def test_inference_and_a_rate_of_zero_change_nothing():
 
 @pytest.mark.parametrize("rate", [-0.1, 1.0])
 def test_a_rate_outside_the_range_is_named(rate):
-    with pytest.raises(ValueError, match=f"Received: {rate}"):
+    with pytest.raises(ValueError, match=f"Received: rate={rate}"):
         Dropout(rate)
 
 

@@ -78,8 +78,8 @@ def test_a_flip_in_the_weights_names_the_tensor_and_how_to_go_on(saved, caplog):
     last = max(header, key=lambda name: header[name]["data_offsets"])
     flipped(path, len(whole) - 1, 2)
     told = outcome(task, directory, caplog)
-    assert f"model.safetensors: {last}: The checksum must be" in told
-    assert "save it without the metadata that begins with tfzoo.sha256" in told
+    assert f"model.safetensors: {last}: The checksum does not match" in told
+    assert "save it without the metadata whose names begin with tfzoo.sha256" in told
     save_file(load_file(path), path)  # as the line says
     assert outcome(task, directory, caplog) == ""
 
@@ -162,5 +162,5 @@ def test_a_checksum_that_is_kept_over_other_weights_is_refused(make_encoder, tmp
         metadata = file.metadata()
     tensors = {name: tensor + 1 for name, tensor in load_file(path).items()}
     save_file(tensors, path, metadata)
-    with pytest.raises(CheckpointError, match="The checksum must be"):
+    with pytest.raises(CheckpointError, match="The checksum does not match"):
         BertEncoder.from_preset(tmp_path / "ours")

@@ -1,17 +1,17 @@
-"""Whether a model of the configured sizes can be in a file, before it is built."""
+"""Checks, before a model is built, that the file can hold weights of its sizes."""
 
 import math
 
 from tfzoo.errors import CheckpointError
 
-# What may be allocated in vain, so that the error can name a tensor
+# Allowed excess: a small model is built anyway, so that the error can name a tensor
 _SMALL_MODEL = 16 << 20  # weights
 _FEW_LAYERS = 32
 _TENSORS_PER_LAYER = 12  # at least; GPT-2's
 
 
 def refuse_larger_than(tensors, sizes, fields, path):
-    """Raises `CheckpointError` where a model has far more weights than a file.
+    """Raises `CheckpointError` if a model has far more weights than the file.
 
     Args:
         tensors: `Tensors` of the file.
@@ -31,8 +31,7 @@ def refuse_larger_than(tensors, sizes, fields, path):
             f"{fields[name].name}={sizes[name]}" for name in counts if sizes.get(name)
         )
         raise CheckpointError(
-            f"The sizes must be those of the weights, which are {there}. Received: "
-            f"{received}.",
+            f"The sizes must match the file's {there} weights. Received: {received}.",
             path=path,
-            fix="config.json and the weights must be of one model.",
+            fix="Use config.json and weights of the same model.",
         )
