@@ -3,6 +3,7 @@
 Shapes: B rows, K columns, T new tokens.
 """
 
+import functools
 import typing
 
 import keras
@@ -80,14 +81,19 @@ def _xla_writer(start):
 def _writer(start, num_new):
     """In place as well, where nothing else holds the array; a scatter copies all."""
 
+    @functools.cache  # arrays of one rank share these operations
+    def bounds(rank):
+        begin = tf.stack([start if i == COLUMNS else 0 for i in range(rank)])
+        return begin, begin + num_new
+
     def write(array, new):
         rank = array.shape.rank
-        begin = tf.stack([start if i == COLUMNS else 0 for i in range(rank)])
+        begin, end = bounds(rank)
         every_axis_but_columns = (1 << rank) - 1 - (1 << COLUMNS)
         return tf.raw_ops.TensorStridedSliceUpdate(
             input=array,
             begin=begin,
-            end=begin + num_new,
+            end=end,
             strides=[1] * rank,
             value=new,
             begin_mask=every_axis_but_columns,
