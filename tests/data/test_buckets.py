@@ -146,7 +146,7 @@ def test_ordered_batches_find_their_way_back(lengths):
 
 
 def test_weights_without_targets_are_refused():
-    with pytest.raises(ValueError, match="weights need targets"):
+    with pytest.raises(ValueError, match="weights require targets"):
         padded_batches(encoded_of([1]), None, np.ones(1), batch_size=1, pad_id=0)
     with pytest.raises(ValueError, match="Received: 0"):
         bucketed_batches([1], 0, seed=0, epoch=0)

@@ -63,9 +63,9 @@ def test_records_of_other_files_are_documents(number_tokenizer, tmp_path):
     assert contents(corpus) == [[[10, 11], [12], [13]], [[14], [15]]]
     corpus = build(paths[1:], number_tokenizer(), tmp_path, text_column="x")
     assert contents(corpus) == [[[1]], [[2]]]
-    with pytest.raises(DataError, match=r"b\.tsv: Blank lines can end"):
+    with pytest.raises(DataError, match=r"b\.tsv: .*blank_line.* is for \.txt files"):
         build(paths[1:], number_tokenizer(), tmp_path, documents="blank_line")
-    with pytest.raises(DataError, match=r"jsonl\.gz:1: There is no column 'z'"):
+    with pytest.raises(DataError, match=r"jsonl\.gz:1: The column .*Received: 'z'"):
         build(paths, number_tokenizer(), tmp_path, text_column="z")
 
 
@@ -121,7 +121,7 @@ def test_more_processes_give_the_same_corpus(text_file, tokenizer, tmp_path):
 @pytest.mark.parametrize("content", [b"\n \n", b"\x00\n"])
 def test_text_without_a_token_is_a_loud_error(tokenizer, tmp_path, content):
     (tmp_path / "a.txt").write_bytes(content)
-    with pytest.raises(DataError, match=r"not one token .*a\.txt"):
+    with pytest.raises(DataError, match=r"must have at least one token.*a\.txt"):
         build([tmp_path / "a.txt"], tokenizer, tmp_path / "cache")
     assert not list((tmp_path / "cache").iterdir())
 
@@ -170,15 +170,15 @@ def test_a_flip_while_a_training_runs_is_named(text_file, tokenizer, tmp_path):
     for place in range(0, len(content), 1 << 14):  # of blocks not yet read
         content[place] ^= 1
     tokens.write_bytes(content)
-    line = r"DataError: .*tokens\.bin: The file is not as it was written"
+    line = r"DataError: .*tokens\.bin: The file has changed since it was written"
     with pytest.raises(tf.errors.OpError, match=line):
         next(iter(batches))
 
 
 def test_wrong_options_are_refused():
-    with pytest.raises(ValueError, match="Received: words"):
+    with pytest.raises(ValueError, match="Received: 'words'"):
         RunningText(["a.txt"], sentences="words")
-    with pytest.raises(ValueError, match="Received: page"):
+    with pytest.raises(ValueError, match="Received: 'page'"):
         RunningText(["a.txt"], documents="page")
     with pytest.raises(ValueError, match="Received: 'a.txt'"):
         RunningText("a.txt")

@@ -52,7 +52,9 @@ def test_features_are_columns_and_records_count_from_0(tmp_path, name, compressi
         {"text": ["c", "d"], "label": 2**40},
     ]
     assert [(r.number, r.unit) for r in found] == [(i, "record") for i in range(3)]
-    with pytest.raises(DataError, match=r"record 1: There is no column 'x'"):
+    with pytest.raises(
+        DataError, match=r"record 1: The column must be one of .*Received: 'x'"
+    ):
         found[1].value("x")
 
 
@@ -190,9 +192,9 @@ def test_a_tfds_data_set_is_read(tiny_reviews):
     hidden = list(read_records("tfds:tiny_reviews/a:test"))
     assert [r.value("label") for r in hidden] == [-1]
     for spec, reason in {
-        "tfds:tiny_reviews:nothing": "tiny_reviews:nothing: The data set cannot be",
-        "tfds:tiny_reviews/c": "The data set cannot be found",
-        "tfds:": "Write tfds:NAME",
+        "tfds:tiny_reviews:nothing": "tiny_reviews:nothing: The dataset cannot be",
+        "tfds:tiny_reviews/c": "The dataset cannot be found",
+        "tfds:": "Must have the form tfds:NAME",
     }.items():
         with pytest.raises(DataError, match=reason):
             list(read_records(spec))

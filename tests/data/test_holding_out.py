@@ -57,7 +57,7 @@ def test_a_class_keeps_its_only_row_to_be_learned_from(examples, capsys):
     told = capsys.readouterr().out.splitlines()
     assert len(set(told)) == 1
     assert told[0].endswith(
-        "a.tsv: held out 4 of 40 examples, of 2 of 3 classes; too few texts of 'rare'."
+        "a.tsv: held out 4 of 40 examples, of 2 of 3 classes; too few texts for 'rare'."
     )
 
 
@@ -108,7 +108,7 @@ def test_one_class_alone_is_told(examples, capsys):
     examples(rows).split_every(10)
     line = capsys.readouterr().err
     assert line.count("\n") == 1
-    assert "all examples held out are of one class, 'y'" in line
+    assert "all held-out examples are of one class, 'y'" in line
     assert "--validation" in line
 
 
@@ -119,14 +119,17 @@ def test_texts_that_stand_too_often_are_held_out_with_a_warning(examples, capsys
     assert len(train) == 36
     line = capsys.readouterr().err
     assert line.count("\n") == 1
-    assert "was learned from as well" in line and "--validation" in line
+    assert "are also in the training data" in line and "--validation" in line
 
 
 @pytest.mark.parametrize(
     ("rows", "rule"),
     [
         ([(f"t{i}", "x") for i in range(9)], "at least 10 examples .* Received: 9"),
-        ([(f"t{i}", f"y{i}") for i in range(20)], "None of 20 examples can be held"),
+        (
+            [(f"t{i}", f"y{i}") for i in range(20)],
+            "20 examples, none of which can be held",
+        ),
     ],
 )
 def test_where_nothing_can_be_held_out_a_line_names_the_way_out(examples, rows, rule):
@@ -136,5 +139,5 @@ def test_where_nothing_can_be_held_out_a_line_names_the_way_out(examples, rows, 
 
 @pytest.mark.parametrize("period", [1, 0, -3, 2.5, None])
 def test_a_period_that_holds_out_all_or_nothing_is_refused(examples, period):
-    with pytest.raises(ValueError, match=f"from 2. Received: {period}"):
+    with pytest.raises(ValueError, match=f">= 2. Received: period={period}"):
         examples([("a", "x"), ("b", "y")]).split_every(period)

@@ -160,10 +160,15 @@ def test_text_without_a_token_is_a_loud_error(number_tokenizer, tmp_path):
     (tmp_path / "a.txt").write_text("\n\n")
     tokenizer = number_tokenizer()
     tokenizer.end_id = END
-    with pytest.raises(DataError, match=r"not one token .*a\.txt.*hold text"):
+    with pytest.raises(
+        DataError, match=r"must have at least one token.*a\.txt.*contain text"
+    ):
         open_packed_text([tmp_path / "a.txt"], tokenizer, max_sequence_length=4)
     for nothing in ([], [""]):
-        with pytest.raises(DataError, match="not one token in the input: the texts"):
+        with pytest.raises(
+            DataError,
+            match="must have at least one token. Received none from: the texts",
+        ):
             source(number_tokenizer, nothing)
 
 

@@ -76,7 +76,7 @@ def test_a_batch_size_of_nothing_is_named(text_file, tokenizer, wrong):
     ):
         with pytest.raises(ValueError, match=f"batch_size must .* Received: {wrong}"):
             batches(wrong)
-    with pytest.raises(ValueError, match="max_examples must .* from 1. Received: 0"):
+    with pytest.raises(ValueError, match="max_examples must .* >= 1. Received: 0"):
         source.validation_batches(4, max_examples=0)
 
 

@@ -146,7 +146,7 @@ def test_labels_of_next_sentences_may_be_left_out(tmp_path, tokenizer):
     source = open_pretraining_data([path], tokenizer, next_sentence=False)
     _, targets, weights = take(source.batches(2), 1)[0]
     assert set(targets) == set(weights) == {"masked_words"}
-    with pytest.raises(DataError, match="'next_sentence_labels' must be there"):
+    with pytest.raises(DataError, match="'next_sentence_labels' is missing"):
         open_pretraining_data([path], tokenizer)
 
 
@@ -171,10 +171,10 @@ WRONG = {
     "long": ({"input_ids": [2] * 9}, "must have 8 values. Received: 9"),
     "short": ({"masked_lm_ids": [2, 2]}, "must have 3 values. Received: 2"),
     "labels": ({"next_sentence_labels": []}, "must have 1 values. Received: 0"),
-    "missing": ({"input_mask": None}, "'input_mask' must be there"),
+    "missing": ({"input_mask": None}, "'input_mask' is missing"),
     "first": (
         {"input_ids": None},
-        r"'input_ids' \(or 'input_word_ids'\) must be there",
+        r"'input_ids' \(or 'input_word_ids'\) is missing",
     ),
 }
 
@@ -229,7 +229,7 @@ def test_missing_empty_and_foreign_files_are_named(tmp_path, tokenizer):
     with pytest.raises(DataError, match="record 0: Feature 'input_ids'"):
         open_pretraining_data([tmp_path / "other.tfrecord"], tokenizer)
     (tmp_path / "directory").mkdir()
-    with pytest.raises(DataError, match=r"directory: .* must hold manifest\.json"):
+    with pytest.raises(DataError, match=r"directory: .* must contain manifest\.json"):
         open_pretraining_data([tmp_path / "directory"], tokenizer)
 
 

@@ -51,7 +51,7 @@ def test_an_error_keeps_its_kind_and_its_line(processes, tmp_path):
 
 def test_a_process_that_dies_is_a_loud_error():
     with Workers(2, functools.partial(functools.partial, os._exit)) as workers:
-        with pytest.raises(TfzooError, match="ended without a result"):
+        with pytest.raises(TfzooError, match="A worker process died"):
             list(workers.map(operator.call, [1, 1]))
 
 

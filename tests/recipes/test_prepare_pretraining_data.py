@@ -82,8 +82,9 @@ def test_as_a_command_it_works_finishes_and_refuses(arguments):
     refused = command(arguments, "--processes", "1", "--seed", "1")
     assert refused.returncode == 1
     assert refused.stderr.strip().split("\n")[-1] == (
-        f"error: {arguments['output']}: The output directory was begun with another "
-        "seed: 0, now 1. Name another directory, or give the same command to go on."
+        f"error: {arguments['output']}: The output directory was begun with a "
+        "different seed: 0, now 1. Choose another directory, or repeat the original "
+        "command to continue."
     )
 
 

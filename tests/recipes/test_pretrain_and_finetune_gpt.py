@@ -144,7 +144,7 @@ def test_fine_tuning_continues_on_other_text(place, pretrained, tmp_path):
         (dict(preset="bert_tiny"), CheckpointError, "bert_tiny: .*gpt_tiny"),
         (dict(tokenizer=pathlib.Path("nowhere")), TokenizerError, "nowhere"),
         (dict(max_sequence_length=2), ValueError, "3 to 2|max_sequence_length"),
-        (dict(documents="page"), ValueError, "documents must be in.*page"),
+        (dict(documents="page"), ValueError, "documents must be one of.*page"),
         (dict(steps=0), ValueError, "steps must be an integer >= 1. Received: 0"),
     ],
     ids=lambda value: "-".join(value) if isinstance(value, dict) else None,

@@ -1,4 +1,4 @@
-"""What the processes of `prepare_pretraining_data` do."""
+"""The work of the processes of `prepare_pretraining_data`."""
 
 import dataclasses
 from typing import NamedTuple
@@ -16,7 +16,7 @@ from tfzoo.files import written_beside
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
-    """What examples are a function of, beside the corpus and the tokenizer."""
+    """The options that, with the corpus and the tokenizer, determine the examples."""
 
     max_sequence_length: int
     max_predictions: int
@@ -36,7 +36,7 @@ class Settings:
 
 
 class Plan(NamedTuple):
-    """All examples in order: number i stands in list `pairs[k]`, of `counts[k]`."""
+    """All examples in order: those in the files `pairs`, with `counts[k]` in file k."""
 
     corpus: str
     pairs: tuple
@@ -45,7 +45,7 @@ class Plan(NamedTuple):
 
 
 class Maker:
-    """A process's tokenizer and masking, and the files of the plan it works on."""
+    """State of a process: tokenizer, masking, and the files of the current plan."""
 
     def __init__(self, make_tokenizer, settings):
         self.tokenizer = make_tokenizer()
@@ -55,7 +55,7 @@ class Maker:
             settings.masking(self.tokenizer),
             input_signature=[row, row, tf.TensorSpec([2], tf.int64)],
         )
-        self.mask.get_concrete_function()  # traced before work is timed
+        self.mask.get_concrete_function()  # traced before the timing starts
         self._plan = None
 
     def follow(self, plan):
@@ -69,7 +69,7 @@ class Maker:
 
 
 def list_pairs(maker, task):
-    """Writes one pass's pairs to a file; returns how many there are."""
+    """Writes the pairs of one pass to a file; returns their number."""
     corpus, settings, epoch, path = task
     with written_beside(path, replace=True) as beside:
         return write_pairs(
@@ -83,7 +83,7 @@ def list_pairs(maker, task):
 
 
 def make_examples(maker, task):
-    """(serialised examples [first, end) of the shuffled plan, their counts)."""
+    """(serialized examples [first, end) of the shuffled plan, their counts)."""
     plan, first, end = task
     maker.follow(plan)
     settings = plan.settings

@@ -1,4 +1,4 @@
-"""Text or prepared records -> batches for `BertPretrainer`."""
+"""Batches for `BertPretrainer`, from text or prepared records."""
 
 import pathlib
 
@@ -28,37 +28,37 @@ def open_pretraining_data(
     processes=1,
     progress=True,
 ):
-    """Opens text, whose pairs and masks are made on the fly, or prepared TFRecords.
+    """Opens text, with pairs and masks made on the fly, or prepared TFRecords.
 
     Args:
-        paths: Text files (or `tfds:...`); or TFRecord files and directories that
-            `prepare_pretraining_data` wrote. Not both.
+        paths: Text files (or `tfds:...`); or TFRecord files and directories written by
+            `prepare_pretraining_data`. Not both.
         tokenizer: The tokenizer.
-        cache_directory: Where the tokenised text is kept. None: in a temporary
-            directory, until the result is dropped.
-        max_sequence_length: S of text's batches; the most that the records' may be.
+        cache_directory: Where to keep the tokenized text. None for a temporary
+            directory that lives as long as the result.
+        max_sequence_length: S, for text; an upper bound for the S of records.
         max_predictions: M, likewise.
-        masked_fraction: Share of the tokens to choose; text only.
-        short_sequence_fraction: Share of shorter pairs; text only.
-        whole_word: Whether whole words are chosen; text only.
+        masked_fraction: Fraction of the tokens to mask; text only.
+        short_sequence_fraction: Fraction of pairs that are shorter; text only.
+        whole_word: Whether to mask whole words; text only.
         next_sentence: Whether examples are pairs with a label.
-        sentences: Where sentences end, as of `build_corpus`; text only.
-        documents: Where documents end, as of `build_corpus`; text only.
+        sentences: Where sentences end, as in `RunningText`; text only.
+        documents: Where documents end, as in `RunningText`; text only.
         text_column: Column of the text in files with columns.
-        seed: Names all random choices. Whole number from 0.
-        processes: How many processes tokenise.
-        progress: Whether to show bars.
+        seed: Seed of all random choices, an integer >= 0.
+        processes: Number of tokenizing processes.
+        progress: Whether to show progress bars.
 
     Returns:
         `TextSource` or `RecordSource`: both have `num_examples`, `fingerprint`,
         `batches(batch_size, start_step=)` and `validation_batches(batch_size)`.
 
     Raises:
-        DataError: the data breaks a rule.
+        DataError: the data is invalid.
     """
     paths = list(paths)
     if not paths:
-        raise ValueError("paths must name at least one file.")
+        raise ValueError("paths must have at least one file. Received: []")
     if _are_records(paths):
         return RecordSource(
             paths,
@@ -101,19 +101,19 @@ def pretraining_dataset(
     """A `tf.data.Dataset` of (inputs, targets, weights) for `BertPretrainer`.
 
     Args:
-        paths: As of `open_pretraining_data`.
+        paths: As in `open_pretraining_data`.
         tokenizer: The tokenizer.
-        batch_size: B; every batch has that many rows.
-        start_step: The first step: what an iteration from 0 gives after that many.
-        validation: Finite and always the same, instead of endless.
-        max_examples: The most examples of a validation.
+        batch_size: B; every batch has exactly B rows.
+        start_step: Number of steps to skip from the beginning.
+        validation: Whether the dataset is finite and in a fixed order, not endless.
+        max_examples: Maximum number of validation examples.
         **options: The other arguments of `open_pretraining_data`.
 
     Returns:
-        inputs: `token_ids`, `segment_ids`, `padding_mask` int32 (B, S) and
-        `mask_positions` int32 (B, M). targets: `masked_words` int32 (B, M) and
-        `next_sentence` int32 (B,), 1 where the next sentence is a random one. weights:
-        float32, of the targets' names and shapes, 0 where nothing is to be learned.
+        inputs: `token_ids`, `segment_ids`, `padding_mask`, int32 (B, S), and
+        `mask_positions`, int32 (B, M). targets: `masked_words`, int32 (B, M), and
+        `next_sentence`, int32 (B,), 1 if the next sentence is a random one. weights:
+        float32, with the names and shapes of the targets, 0 for filling.
     """
     source = open_pretraining_data(paths, tokenizer, **options)
     if validation:

@@ -1,6 +1,6 @@
-"""Pretraining batches from a corpus, made on the fly.
+"""Pretraining batches made from a corpus on the fly.
 
-Every batch is a function of (corpus, arguments, seed, step) alone. Letters: B rows,
+Every batch is a function of (corpus, arguments, seed, step) only. Letters: B rows,
 S max_sequence_length, M max_predictions.
 """
 
@@ -17,27 +17,27 @@ from tfzoo.data.record_layout import as_training_batch, weigh_first
 from tfzoo.data.shuffling import shuffled
 from tfzoo.errors import DataError
 
-_TABLES_KEPT = 2  # a batch may stand in two epochs
+_TABLES_KEPT = 2  # a batch may span two epochs
 
 
 class TextSource:
-    """Pairs of a corpus, with words masked anew in every epoch.
+    """Sentence pairs from a corpus, masked differently in every epoch.
 
-    An epoch is a new division of the corpus into pairs, in a new order. It has as many
-    examples as epoch 0; where its division gives a few more, as many random ones are
-    left out, and where it gives fewer, some come twice.
+    Every epoch divides the corpus into pairs anew and puts them in a new order. It has
+    as many examples as epoch 0: if its division gives more, random ones are left out;
+    if it gives fewer, some are repeated.
 
     Args:
         corpus: A `Corpus` made with this tokenizer.
         tokenizer: The tokenizer.
         max_sequence_length: S.
-        max_predictions, masked_fraction, whole_word: As of `WordMasking`.
-        short_sequence_fraction, next_sentence: As of `sentence_pairs`.
-        seed: Whole number from 0.
+        max_predictions, masked_fraction, whole_word: As in `WordMasking`.
+        short_sequence_fraction, next_sentence: As in `sentence_pairs`.
+        seed: Integer >= 0.
 
     Attributes:
-        num_examples: Examples of an epoch.
-        fingerprint: That of the corpus.
+        num_examples: Number of examples in an epoch.
+        fingerprint: Fingerprint of the corpus.
     """
 
     def __init__(
@@ -74,18 +74,20 @@ class TextSource:
         self.fingerprint = corpus.fingerprint
         self.num_examples = len(self._table(0))
         if self.num_examples == 0:
-            raise DataError("The corpus gives no example.", path=corpus.directory)
+            raise DataError(
+                "The corpus must give at least one example.", path=corpus.directory
+            )
 
     def batches(self, batch_size, *, start_step=0):
-        """Endless batches of B examples from step `start_step` on."""
+        """Endless batches of B examples, starting at step `start_step`."""
         require_whole("batch_size", batch_size, 1)
         require_whole("start_step", start_step, 0)
         return self._dataset(tf.data.Dataset.counter(start_step), batch_size)
 
     def validation_batches(self, batch_size, *, max_examples=None):
-        """The examples of epoch 0 (or the first `max_examples`), always the same.
+        """The examples of epoch 0 (or the first `max_examples`), in a fixed order.
 
-        The last batch is filled up with copies whose weights are 0.
+        The last batch is filled up with copies of weight 0.
         """
         require_whole("batch_size", batch_size, 1)
         require_whole("max_examples", max_examples, 1)
