@@ -202,7 +202,23 @@ class TransformerLayer(LayerKeywords, keras.layers.Layer):
         """
         return self.self_attention.state(rows, columns)
 
-    def step(self, x, past, mask, kernels=None, positions=None):
+    def memory(self, context):
+        """Precomputes a context (B, S, D) for `step`; only with `cross_attention`.
+
+        A nest of tensors whose first axis is B, computed once for all steps.
+        """
+        return self.context_attention.memory(context)
+
+    def step(
+        self,
+        x,
+        past,
+        mask,
+        kernels=None,
+        positions=None,
+        memory=None,
+        memory_mask=None,
+    ):
         """Runs the layer at a few new positions, given the state of the earlier ones.
 
         Computes what `call` does at inference.
@@ -214,19 +230,24 @@ class TransformerLayer(LayerKeywords, keras.layers.Layer):
                 masks a key. `causal` is not applied on top of it.
             kernels: The result of `step_kernels`, or None.
             positions: (B, T) integers, as for `Attention.step`.
+            memory: The result of `memory`; required with `cross_attention`.
+            memory_mask: (B, S) or (B, T, S); 0 masks a key of the context.
 
         Returns:
             A tuple of the output (B, T, D) and the state of the T new positions only;
             the past is not modified.
 
         Raises:
-            ValueError: the layer has cross-attention.
+            ValueError: there is cross-attention without a memory, or a memory without
+                cross-attention.
         """
-        if self.cross_attention:
+        if self.cross_attention != (memory is not None):
             raise ValueError(
-                "step must be called on a layer without cross-attention. "
-                "Received: cross_attention=True"
+                "memory must be given if and only if cross_attention=True. "
+                f"Received: cross_attention={self.cross_attention}, "
+                f"memory={'None' if memory is None else 'a memory'}"
             )
+        seen_of_memory = _for_heads(memory_mask)
         new = []
 
         def attend(y):
@@ -234,10 +255,15 @@ class TransformerLayer(LayerKeywords, keras.layers.Layer):
             new.append(state)
             return y
 
+        def recall(y):
+            return self.context_attention.recall(y, memory, seen_of_memory, kernels)
+
         def feed_forward(y):
             return self.feed_forward.step(y, kernels)
 
         x = self._sublayer(x, attend, self.self_attention_norm, training=False)
+        if self.cross_attention:
+            x = self._sublayer(x, recall, self.context_attention_norm, training=False)
         x = self._sublayer(x, feed_forward, self.feed_forward_norm, training=False)
         return x, *new
 
@@ -249,10 +275,13 @@ class TransformerLayer(LayerKeywords, keras.layers.Layer):
         Args:
             transposed: True for four or more rows (B times T), False for fewer.
         """
-        return {
+        kernels = {
             **self.self_attention.step_kernels(transposed),
             **self.feed_forward.step_kernels(transposed),
         }
+        if self.cross_attention:
+            kernels |= self.context_attention.recall_kernels(transposed)
+        return kernels
 
     def _sublayer(self, x, function, norm, training):
         if self.norm_first:
