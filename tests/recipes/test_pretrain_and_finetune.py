@@ -197,7 +197,7 @@ def test_a_label_never_seen_in_training_is_named_with_its_line(place, tmp_path):
 def test_an_output_that_holds_something_else_is_left_alone(place, tmp_path):
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "note.txt").write_text("mine")
-    with pytest.raises(OutputError, match="new, empty, or hold a run"):
+    with pytest.raises(OutputError, match="new, empty, or contain a run"):
         finetune(place, tmp_path / "out")
     assert [p.name for p in (tmp_path / "out").iterdir()] == ["note.txt"]
 

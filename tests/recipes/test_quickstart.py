@@ -40,13 +40,13 @@ def test_the_quickstart_runs_from_text_to_answers_and_then_says_it_is_done(
     assert (saved / "first" / "1" / "saved_model.pb").is_file()
 
     quickstart.main(output, saved)
-    assert "it is finished" in capfd.readouterr().out
+    assert "this run is already finished" in capfd.readouterr().out
     assert not (saved / "first" / "2").exists()
 
 
 def test_a_directory_that_holds_something_else_is_refused(quickstart, tmp_path):
     (tmp_path / "notes.txt").write_text("mine")
-    with pytest.raises(OutputError, match="must be new, empty, or hold a run"):
+    with pytest.raises(OutputError, match="must be new, empty, or contain a run"):
         quickstart.main(tmp_path, tmp_path / "saved")
     assert [path.name for path in tmp_path.iterdir() if path.name[0] != "."] == [
         "notes.txt"

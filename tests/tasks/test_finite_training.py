@@ -46,7 +46,7 @@ def test_a_skipped_step_is_told_with_its_texts(make_classifier, capsys):
     task.fit(TEXTS, LABELS, batch_size=2, epochs=2, verbose=0)
     first, total = capsys.readouterr().err.splitlines()
     assert "'a very bad film'" in first
-    assert "2 of 6 updates were left out" in total
+    assert "2 of 6 updates were skipped" in total
     assert all(np.isfinite(w).all() for w in task.get_weights())
 
 
@@ -54,7 +54,10 @@ def test_a_dataset_has_the_step_alone(make_classifier):
     task = make_classifier(optimizer=keras.optimizers.SGD(1e-3))
     poison(task, "film")
     data = tf.data.Dataset.from_tensor_slices((TEXTS, LABELS)).batch(2)
-    with pytest.raises(TfzooError, match=r"at step 1 \(batch 1.* of epoch 1\)\. Noth"):
+    with pytest.raises(
+        TfzooError,
+        match=r"at step 1 \(batch 1.* of epoch 1\)\. The update was discarded",
+    ):
         task.fit(data, verbose=0)
 
 

@@ -122,7 +122,7 @@ def test_what_is_trained_changes_with_compile_alone(task, before, options, tmp_p
     task.save(tmp_path / "a.keras")
     for model in (task, keras.saving.load_model(tmp_path / "a.keras")):
         model.backbone.trainable = not before
-        with pytest.raises(ValueError, match="Call compile again"):
+        with pytest.raises(ValueError, match="compile must be called again"):
             model.fit(["the cat"], ["no"], verbose=0)
     task.compile(keras.optimizers.SGD(0.1), **options)
     old = np.concatenate([w.ravel() for w in task.backbone.get_weights()])

@@ -102,5 +102,5 @@ def test_of_60_flipped_bits_of_a_finished_run_all_are_told(tmp_path, runs, capsy
         except TfzooError as e:
             assert path.name in str(e)
         else:
-            told = f"{path}: Not what the run wrote" in capsys.readouterr().err
+            told = f"{path}: changed since it was written" in capsys.readouterr().err
             assert told or path.name == "run.json"

@@ -131,7 +131,7 @@ def test_a_finished_run_says_so_and_is_left_alone(tmp_path, capsys):
         run.finish(None, {})
     with Run(tmp_path, {"a": 1}) as run:
         assert run.finished
-    assert f"{tmp_path} holds this run, and it is finished." in capsys.readouterr().out
+    assert f"{tmp_path}: this run is already finished." in capsys.readouterr().out
 
 
 def test_a_total_of_steps_ends_within_an_epoch(tmp_path):
@@ -229,7 +229,7 @@ def test_a_run_that_failed_before_a_checkpoint_may_begin_with_other_arguments(tm
 
 def test_a_directory_of_other_things_is_refused_and_left_alone(tmp_path):
     (tmp_path / "notes.txt").write_text("mine")
-    with pytest.raises(OutputError, match="must be new, empty, or hold a run"):
+    with pytest.raises(OutputError, match="must be new, empty, or contain a run"):
         Run(tmp_path, {})
     assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
 
@@ -245,7 +245,7 @@ def test_a_broken_description_is_one_line(tmp_path, content):
 def test_a_file_in_the_output_place_is_refused(tmp_path):
     (tmp_path / "file").write_text("")
     for output in (tmp_path / "file", tmp_path / "file" / "below"):
-        with pytest.raises(OutputError, match="must be a directory"):
+        with pytest.raises(OutputError, match="must be a writable directory"):
             Run(output, {})
 
 
@@ -257,7 +257,7 @@ def test_a_process_killed_while_it_began_is_forgotten(tmp_path):
 
 def test_two_processes_cannot_share_an_output(tmp_path):
     with Run(tmp_path, {}):
-        with pytest.raises(OutputError, match="Another process"):
+        with pytest.raises(OutputError, match="another process"):
             Run(tmp_path, {})
     Run(tmp_path, {}).close()
 
@@ -271,7 +271,7 @@ def test_a_loss_that_is_not_finite_stops_and_names_the_step(tmp_path):
         )
 
     with Run(tmp_path, {}, steps_between_saves=1) as run:
-        with pytest.raises(TfzooError, match="It is nan at step 7 of 10"):
+        with pytest.raises(TfzooError, match="Received: nan at step 7 of 10"):
             run.fit(small_model(), make_dataset, steps_per_epoch=5, epochs=2)
     newest = max((tmp_path / "checkpoints").iterdir()).name
     assert newest == "step-000000006"
@@ -321,7 +321,7 @@ def test_a_fit_that_compiles_anew_is_refused(tmp_path):
     model = Compiling([keras.Input((2,)), keras.layers.Dense(1)])
     model.compile("sgd", "mse")
     with Run(tmp_path, {}) as run:
-        with pytest.raises(ValueError, match="must not compile the model anew"):
+        with pytest.raises(ValueError, match="must not recompile the model"):
             run.fit(model, small_data, steps_per_epoch=2, epochs=1)
 
 

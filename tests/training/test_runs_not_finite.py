@@ -62,7 +62,7 @@ def test_a_rewind_ends_with_the_weights_of_a_skip(tmp_path, capsys):
     assert run.record.left_out == list(BAD)
     for ours, theirs in zip(rewound.get_weights(), skipped.get_weights(), strict=True):
         np.testing.assert_array_equal(ours, theirs)
-    assert "goes on from step 2 and leaves update 3 out" in capsys.readouterr().err
+    assert "continues from step 2 and skips update 3" in capsys.readouterr().err
 
 
 def test_a_rewind_before_the_first_checkpoint_begins_again(tmp_path):
@@ -74,7 +74,7 @@ def test_a_rewind_before_the_first_checkpoint_begins_again(tmp_path):
 @pytest.mark.parametrize("policy", ["stop", "skip"])
 def test_an_update_that_overflows_is_never_saved(tmp_path, policy):
     optimizer = keras.optimizers.SGD(3e38, weight_decay=1e38)
-    with pytest.raises(TfzooError, match="After step 1 of 6 .*not, although every"):
+    with pytest.raises(TfzooError, match="After step 1 of 6, .*not, although every"):
         train(tmp_path, bad=(), optimizer=optimizer, on_non_finite=policy)
     assert not list((tmp_path / "checkpoints").glob("step-*"))
 
@@ -95,7 +95,7 @@ def test_a_rewind_leaves_out_the_update_that_overflowed(tmp_path):
 
 
 def test_rewinding_without_end_is_an_error(tmp_path):
-    with pytest.raises(TfzooError, match="10 updates in a row were not finite"):
+    with pytest.raises(TfzooError, match="10 in a row that were not"):
         train(tmp_path, bad=range(2, 13), steps=13, on_non_finite="rewind")
 
 
@@ -132,7 +132,7 @@ def test_only_checkpoints_that_are_not_finite_are_an_error(tmp_path):
         train(tmp_path)
     for name in ("step-000000001", "step-000000002"):
         spoil(tmp_path, name, "model")
-    with pytest.raises(OutputError, match="finite: step-000000002, step-000000001"):
+    with pytest.raises(OutputError, match="finite step-000000002, step-000000001"):
         train(tmp_path)
 
 
@@ -176,13 +176,13 @@ def test_a_models_own_training_step_can_only_be_stopped(tmp_path):
         def train_step(self, data):
             return super().train_step(data)
 
-    with pytest.raises(ValueError, match="train_step of its own.*'skip'"):
+    with pytest.raises(ValueError, match="its own train_step.*'skip'"):
         train(tmp_path / "a", cls=Own, on_non_finite="skip")
     with pytest.raises(TfzooError, match="Every weight must be finite. After step 3 "):
         train(tmp_path / "b", cls=Own)
     assert newest(tmp_path / "b")[1] == "step-000000002"
     with pytest.raises(
-        TfzooError, match="The loss must be finite. It is nan at step 3"
+        TfzooError, match="The loss must be finite. Received: nan at step 3"
     ):
         train(tmp_path / "c", cls=Own, value=math.nan)
 
