@@ -341,7 +341,11 @@ def test_blocks_are_few_and_add_about_half_of_what_is_filled(last):
 
 @pytest.mark.parametrize(
     ("prompt", "words"),
-    [([3, 53], "0 to 52. Received: 53"), ([-1], "Received: -1"), ([], "one or more")],
+    [
+        ([3, 53], "0 to 52. Received: 53"),
+        ([-1], "Received: -1"),
+        ([], "at least one id"),
+    ],
 )
 def test_ids_that_the_model_lacks_and_empty_prompts_are_refused(
     compiled, generate, prompt, words
