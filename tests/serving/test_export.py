@@ -139,7 +139,7 @@ def test_labels_stand_in_the_order_of_the_classes(exported):
 
 def test_a_label_of_two_lines_is_refused(served, tmp_path):
     model = ServedModel(served.functions, served.methods, served.warmup, ("a", "b\nc"))
-    with pytest.raises(ExportError, match=r"one line of labels.txt.*'b\\nc'"):
+    with pytest.raises(ExportError, match=r"written to labels.txt.*'b\\nc'"):
         export_version(tmp_path / "mail", model)
     assert names(tmp_path) == []
 
