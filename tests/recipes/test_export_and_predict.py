@@ -110,7 +110,7 @@ def test_an_export_says_where_it_wrote_and_never_overwrites(mail, capsys):
     preset = versions.parents[1] / "mail"
     recipe("export_model").main(preset, versions)
     assert f"wrote {versions / '2'}" in capsys.readouterr().out
-    with pytest.raises(OutputError, match="must hold versions of one model only"):
+    with pytest.raises(OutputError, match="must contain only versions of one model"):
         recipe("export_model").main(preset, preset)
 
 
@@ -282,8 +282,8 @@ def test_a_pretraining_preset_is_served_as_one_that_fills_gaps(tmp_path, printed
 
 def test_a_wrong_model_is_one_line(tmp_path, command):
     for path, message in [
-        (tmp_path / "nowhere", "There must be a folder here"),
-        (tmp_path, "must hold saved_model.pb or numbered versions"),
+        (tmp_path / "nowhere", "The path must be a directory"),
+        (tmp_path, "must contain saved_model.pb or numbered versions"),
     ]:
         result = command("predict", "--model", path, "--text", "a")
         assert result.returncode == 1
@@ -315,5 +315,7 @@ def test_a_broken_or_foreign_saved_model_is_one_line(tmp_path):
         strange, input_signature=[tf.TensorSpec([None], tf.string, "text")]
     )
     tf.saved_model.save(module, tmp_path / "strange", signatures=module.ask)
-    with pytest.raises(predict.UserError, match=r"not answers of.*shape \(1,\)"):
+    with pytest.raises(
+        predict.UserError, match=r"must be those of a tfzoo model.*shape \(1,\)"
+    ):
         predict.main(tmp_path / "strange", text=["a"])

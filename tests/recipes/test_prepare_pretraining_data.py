@@ -70,7 +70,7 @@ def test_it_writes_examples_metrics_and_says_where(recipe, arguments, capsys):
     source = open_pretraining_data([arguments["output"]], tokenizer)
     assert source.num_examples == metrics["examples"] > 20
     recipe.main(**arguments, processes=1)
-    assert "Finished before" in capsys.readouterr().out
+    assert "Already finished" in capsys.readouterr().out
     assert json.loads((arguments["output"] / "metrics.json").read_text()) == metrics
 
 

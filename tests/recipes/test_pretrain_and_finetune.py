@@ -173,7 +173,7 @@ def test_a_classifier_has_the_sizes_of_every_encoder():
         (dict(train="nowhere.tsv"), DataError, "nowhere.tsv: The file does not exist"),
         (dict(text_column="txt"), DataError, "train.tsv:2: .*column.*Received: 'txt'"),
         (dict(preset="bert_tny"), CheckpointError, "bert_tny: .*bert_tiny"),
-        (dict(tokenizer=None), ValueError, "give --tokenizer"),
+        (dict(tokenizer=None), ValueError, "--tokenizer must be given"),
         (dict(tokenizer=pathlib.Path("nowhere")), TokenizerError, "nowhere"),
         (dict(task="regression"), DataError, "train.tsv:2: .*finite number"),
     ],

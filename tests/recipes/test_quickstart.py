@@ -10,7 +10,7 @@ from tfzoo.data import installed_docs
 from tfzoo.errors import OutputError
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-ANSWERS = "answers in a process that imports TensorFlow alone"
+ANSWERS = "in a process that only imports TensorFlow"
 
 
 @pytest.fixture
