@@ -3,11 +3,12 @@
     python benchmarks/serving_memory.py
     python benchmarks/serving_memory.py --sizes bert_base --tasks tagger gpt
 
-Models of random weights in the sizes of MiniLM (6 layers of width 384) and BERT-base,
-a GPT in those of GPT-2, each loaded by TensorFlow alone in a process of its own, into a
-session, as TensorFlow Serving does; `tf.saved_model.load` keeps some 100 MB more for
-the graphs in Python. The figure is the peak of the process while it answers, without
-the weights and what TensorFlow takes when it is imported; the bar is 500 MB.
+Models with random weights, of the sizes of MiniLM (6 layers of width 384) and
+BERT-base, and a GPT of the size of GPT-2. Each is loaded in its own process, by
+TensorFlow only, into a session, as TensorFlow Serving does; `tf.saved_model.load` keeps
+some 100 MB more for the graphs in Python. The figure is the peak memory of the process
+while it answers, minus the weights and the memory after importing TensorFlow; the
+target is 500 MB.
 """
 
 import json
@@ -28,7 +29,7 @@ SIZES = {
 MAX_LENGTH, VOCABULARY = 512, 8192
 LABELS = ("O", "B-PER", "I-PER")
 TASKS = ("classifier", "tagger", "answerer", "masked_words", "embedder", "gpt")
-REQUESTS = {  # rows, and the text of one
+REQUESTS = {  # number of rows, and the text of a row
     "10,000 short rows": (10_000, "Row {} of many."),
     "10,000 empty rows": (10_000, ""),
     "32 rows of 1 MB": (32, "A megabyte of words, row {}. " * 40_000),
@@ -48,13 +49,13 @@ def main(
     """Memory and time of large requests to exported models.
 
     Args:
-        sizes: Names of sizes; a GPT has one of its own.
-        tasks: Which of classifier, tagger, answerer, masked_words, embedder, gpt.
-        requests: Which requests, by how their names begin.
+        sizes: Names of sizes; a GPT has its own.
+        tasks: Any of classifier, tagger, answerer, masked_words, embedder, gpt.
+        requests: Which requests to send, by the beginnings of their names.
         xla: Whether XLA compiles the models.
-        max_length: Most tokens of a row.
-        folder: Where the exported models are; made and removed if not given.
-        ask: Used by the benchmark itself: ask this model.
+        max_length: Maximum number of tokens in a row.
+        folder: Directory of the exported models. By default a temporary one.
+        ask: For internal use: the model that this process loads.
     """
     chosen = [name for name in REQUESTS if name.startswith(tuple(requests))]
     if ask:
@@ -76,7 +77,7 @@ def main(
 
 
 def in_a_process(function, *arguments):
-    """Calls it in a new process, whose memory goes with it."""
+    """Calls a function in a new process, whose memory is freed with it."""
     import multiprocessing
 
     process = multiprocessing.get_context("spawn").Process(
@@ -89,7 +90,7 @@ def in_a_process(function, *arguments):
 
 
 def make_model(task, size, base, jit_compile, max_length):
-    """Exports a model of random weights."""
+    """Exports a model with random weights."""
     from pydoc_data.topics import topics
 
     import tfzoo
@@ -116,7 +117,7 @@ def make_model(task, size, base, jit_compile, max_length):
 
 
 def measured(base, requests):
-    """Bytes at the peak, beside TensorFlow and the weights, and seconds."""
+    """Peak bytes, without TensorFlow and the weights, and seconds."""
     import tensorflow as tf
 
     tf.constant(0)
@@ -124,7 +125,7 @@ def measured(base, requests):
     rest += sum(path.stat().st_size for path in base.glob("1/variables/*"))
     session = tf.compat.v1.Session(graph=tf.Graph())
     with session.graph.as_default():
-        # As TensorFlow Serving holds it: without what Python's loader keeps.
+        # As in TensorFlow Serving, without what Python's loader keeps
         loader = tf.compat.v1.saved_model.load
         signatures = loader(session, ["serve"], str(base / "1")).signature_def
     results = {}
@@ -145,7 +146,7 @@ def measured(base, requests):
 
 
 def texts_of(request, input_name):
-    """What a request gives to an input, an array of bytes."""
+    """The value of an input in a request, an array of bytes."""
     import numpy as np
 
     rows, text = REQUESTS[request]
@@ -156,7 +157,7 @@ def texts_of(request, input_name):
 
 
 def memory(name):
-    """A figure of /proc/self/status in bytes."""
+    """A value from /proc/self/status, in bytes."""
     status = pathlib.Path("/proc/self/status").read_text()
     (line,) = [line for line in status.splitlines() if line.startswith(f"{name}:")]
     return int(line.split()[1]) * 1024
@@ -171,7 +172,7 @@ def table_head():
 
 
 def print_row(task, size, jit_compile, request, command):
-    """Asks in a new process and prints what that took."""
+    """Sends the request in a new process and prints memory and time."""
     result = subprocess.run(
         [sys.executable, *map(str, command)],
         check=True,

@@ -84,7 +84,7 @@ def test_waiting_costs_wall_time_and_no_processor_time(harness, script):
 
 
 def test_a_broken_contender_ends_the_comparison_with_its_own_message(harness, script):
-    with pytest.raises(RuntimeError, match="'broken' ended with code 1") as caught:
+    with pytest.raises(RuntimeError, match="'broken' exited with 1") as caught:
         compare(harness, script, ["fast", "broken"], rounds=1)
     assert "the work is broken" in str(caught.value)
 
@@ -98,7 +98,7 @@ def test_a_contender_whose_package_is_missing_is_left_out_aloud(
     }
     results = harness.compare(script, contenders, rounds=1, progress=False)
     assert list(results) == ["fast"]
-    assert "Left out: peer, because no_such_package is not" in capsys.readouterr().out
+    assert "Skipped: peer, because no_such_package is not" in capsys.readouterr().out
 
 
 def test_the_table_shows_medians_and_ratios_to_the_baseline(harness):
