@@ -6,8 +6,10 @@
 Models of random weights in the sizes of MiniLM (6 layers of width 384) and BERT-base,
 a GPT in those of GPT-2, each loaded by TensorFlow alone in a process of its own, into a
 session, as TensorFlow Serving does; `tf.saved_model.load` keeps some 100 MB more for
-the graphs in Python. The figure is the peak of the process while it answers, without
-the weights and what TensorFlow takes when it is imported; the bar is 500 MB.
+the graphs in Python. "Peak" is that of the process while it answers, without the
+weights and what TensorFlow takes when it is imported; the bar is 500 MB. "At rest" is
+what the process holds before, with the weights and as a multiple of them, and "added"
+what the request adds to that.
 """
 
 import json
@@ -29,6 +31,7 @@ MAX_LENGTH, VOCABULARY = 512, 8192
 LABELS = ("O", "B-PER", "I-PER")
 TASKS = ("classifier", "tagger", "answerer", "masked_words", "embedder", "gpt")
 REQUESTS = {  # rows, and the text of one
+    "1 short row": (1, "Row {} alone."),
     "10,000 short rows": (10_000, "Row {} of many."),
     "10,000 empty rows": (10_000, ""),
     "32 rows of 1 MB": (32, "A megabyte of words, row {}. " * 40_000),
@@ -116,12 +119,12 @@ def make_model(task, size, base, jit_compile, max_length):
 
 
 def measured(base, requests):
-    """Bytes at the peak, beside TensorFlow and the weights, and seconds."""
+    """For each signature the figures of a row of the table, in bytes and seconds."""
     import tensorflow as tf
 
     tf.constant(0)
-    rest = memory("VmRSS")
-    rest += sum(path.stat().st_size for path in base.glob("1/variables/*"))
+    imported = memory("VmRSS")
+    weights = sum(path.stat().st_size for path in base.glob("1/variables/*"))
     session = tf.compat.v1.Session(graph=tf.Graph())
     with session.graph.as_default():
         # As TensorFlow Serving holds it: without what Python's loader keeps.
@@ -137,10 +140,15 @@ def measured(base, requests):
         for request in requests:
             texts = {inputs[key]: texts_of(request, key) for key in inputs}
             pathlib.Path("/proc/self/clear_refs").write_text("5")
-            start = time.perf_counter()
+            at_rest, start = memory("VmRSS"), time.perf_counter()
             session.run(outputs, texts)
-            seconds = time.perf_counter() - start
-            results[name] = [memory("VmHWM") - rest, seconds]
+            seconds, peak = time.perf_counter() - start, memory("VmHWM")
+            results[name] = [
+                (at_rest - imported) / weights,
+                peak - at_rest,
+                peak - imported - weights,
+                seconds,
+            ]
     return results
 
 
@@ -165,8 +173,9 @@ def memory(name):
 def table_head():
     """The first lines of the table."""
     return [
-        "| model | size | XLA | request | signature | peak MB | seconds |",
-        "|---|---|---|---|---|---:|---:|",
+        "| model | size | XLA | request | signature | at rest, of the weights "
+        "| added MB | peak MB | seconds |",
+        "|---|---|---|---|---|---:|---:|---:|---:|",
     ]
 
 
@@ -178,9 +187,11 @@ def print_row(task, size, jit_compile, request, command):
         stdout=subprocess.PIPE,
         env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"},
     )
-    for signature, (peak, seconds) in json.loads(result.stdout).items():
+    for signature, figures in json.loads(result.stdout).items():
+        at_rest, added, peak, seconds = figures
         columns = [task, size, "yes" if jit_compile else "no", request, signature]
-        columns += [f"{peak / 1e6:.0f}", f"{seconds:.1f}"]
+        columns += [f"{at_rest:.2f}", f"{added / 1e6:.0f}", f"{peak / 1e6:.0f}"]
+        columns.append(f"{seconds:.1f}")
         print("|", " | ".join(columns), "|", flush=True)
 
 
