@@ -6,9 +6,10 @@
 Models with random weights, of the sizes of MiniLM (6 layers of width 384) and
 BERT-base, and a GPT of the size of GPT-2. Each is loaded in its own process, by
 TensorFlow only, into a session, as TensorFlow Serving does; `tf.saved_model.load` keeps
-some 100 MB more for the graphs in Python. The figure is the peak memory of the process
+some 100 MB more for the graphs in Python. "Peak" is the peak memory of the process
 while it answers, minus the weights and the memory after importing TensorFlow; the
-target is 500 MB.
+target is 500 MB. "At rest" is the memory of the process before the request, with the
+weights and as a multiple of them, and "added" is what the request adds to it.
 """
 
 import json
@@ -30,6 +31,7 @@ MAX_LENGTH, VOCABULARY = 512, 8192
 LABELS = ("O", "B-PER", "I-PER")
 TASKS = ("classifier", "tagger", "answerer", "masked_words", "embedder", "gpt")
 REQUESTS = {  # number of rows, and the text of a row
+    "1 short row": (1, "Row {} alone."),
     "10,000 short rows": (10_000, "Row {} of many."),
     "10,000 empty rows": (10_000, ""),
     "32 rows of 1 MB": (32, "A megabyte of words, row {}. " * 40_000),
@@ -117,12 +119,12 @@ def make_model(task, size, base, jit_compile, max_length):
 
 
 def measured(base, requests):
-    """Peak bytes, without TensorFlow and the weights, and seconds."""
+    """For each signature, the figures of its row of the table, in bytes and seconds."""
     import tensorflow as tf
 
     tf.constant(0)
-    rest = memory("VmRSS")
-    rest += sum(path.stat().st_size for path in base.glob("1/variables/*"))
+    imported = memory("VmRSS")
+    weights = sum(path.stat().st_size for path in base.glob("1/variables/*"))
     session = tf.compat.v1.Session(graph=tf.Graph())
     with session.graph.as_default():
         # As in TensorFlow Serving, without what Python's loader keeps
@@ -138,10 +140,15 @@ def measured(base, requests):
         for request in requests:
             texts = {inputs[key]: texts_of(request, key) for key in inputs}
             pathlib.Path("/proc/self/clear_refs").write_text("5")
-            start = time.perf_counter()
+            at_rest, start = memory("VmRSS"), time.perf_counter()
             session.run(outputs, texts)
-            seconds = time.perf_counter() - start
-            results[name] = [memory("VmHWM") - rest, seconds]
+            seconds, peak = time.perf_counter() - start, memory("VmHWM")
+            results[name] = [
+                (at_rest - imported) / weights,
+                peak - at_rest,
+                peak - imported - weights,
+                seconds,
+            ]
     return results
 
 
@@ -166,8 +173,9 @@ def memory(name):
 def table_head():
     """The first lines of the table."""
     return [
-        "| model | size | XLA | request | signature | peak MB | seconds |",
-        "|---|---|---|---|---|---:|---:|",
+        "| model | size | XLA | request | signature | at rest / weights "
+        "| added MB | peak MB | seconds |",
+        "|---|---|---|---|---|---:|---:|---:|---:|",
     ]
 
 
@@ -179,9 +187,11 @@ def print_row(task, size, jit_compile, request, command):
         stdout=subprocess.PIPE,
         env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"},
     )
-    for signature, (peak, seconds) in json.loads(result.stdout).items():
+    for signature, figures in json.loads(result.stdout).items():
+        at_rest, added, peak, seconds = figures
         columns = [task, size, "yes" if jit_compile else "no", request, signature]
-        columns += [f"{peak / 1e6:.0f}", f"{seconds:.1f}"]
+        columns += [f"{at_rest:.2f}", f"{added / 1e6:.0f}", f"{peak / 1e6:.0f}"]
+        columns.append(f"{seconds:.1f}")
         print("|", " | ".join(columns), "|", flush=True)
 
 
