@@ -68,7 +68,7 @@ def main(
     known = {tasks.CausalLM: {*sampling, "top_k"}, tasks.MaskedLM: {"top_k"}}
     if unknown := sorted({*asked} - known.get(type(task), set())):
         raise ExportError(
-            f"The options must be ones of {type(task).__name__}. "
+            f"The options must be options of {type(task).__name__}. "
             f"Received: {', '.join(unknown)}.",
             path=preset,
             fix="Leave them out.",

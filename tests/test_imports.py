@@ -1,4 +1,4 @@
-"""Who may import whom, read from the sources; and what an import costs."""
+"""Which parts may import which, read from the sources; and the cost of an import."""
 
 import ast
 import importlib.util
@@ -43,7 +43,7 @@ def sources(folder):
 
 
 def imported(path):
-    """Dotted names that a file imports, also inside functions or by a string."""
+    """Dotted names that a file imports, including inside functions and by a string."""
     for node in ast.walk(ast.parse(path.read_bytes())):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
@@ -58,7 +58,7 @@ def imported(path):
 
 
 def attributes(path):
-    """Dotted names that a file writes out, such as `keras.ops.mean`."""
+    """Dotted names that a file spells out, such as `keras.ops.mean`."""
     for node in ast.walk(ast.parse(path.read_bytes())):
         if isinstance(node, ast.Attribute):
             parts = []
@@ -70,7 +70,7 @@ def attributes(path):
 
 
 def part(path):
-    """`layers` of tfzoo/layers/heads.py, `errors` of tfzoo/errors.py."""
+    """`layers` for tfzoo/layers/heads.py, `errors` for tfzoo/errors.py."""
     return path.relative_to(ROOT / "tfzoo").parts[0].removesuffix(".py")
 
 
@@ -88,7 +88,7 @@ def test_every_part_of_the_package_imports_only_what_lies_below_it():
     assert wrong == {}
 
 
-def test_every_folder_of_the_package_stands_in_the_table():
+def test_every_folder_of_the_package_is_in_the_table():
     assert {part(path) for path in sources("tfzoo")} <= set(MAY_IMPORT)
 
 
@@ -98,7 +98,7 @@ def test_the_package_imports_neither_recipes_nor_benchmarks_nor_tests():
         assert above.isdisjoint(name.split(".")[0] for name in imported(path)), path
 
 
-def test_recipes_and_benchmarks_import_no_other_but_what_benchmarks_share():
+def test_recipes_and_benchmarks_import_each_other_only_where_shared():
     scripts = {path.stem: path for path in sources("recipes") + sources("benchmarks")}
     for path in scripts.values():
         words = {word for name in imported(path) for word in name.split(".")[:2]}
@@ -206,5 +206,5 @@ def test_the_first_use_of_a_task_imports_nothing_heavy():
 
 
 @pytest.mark.slow
-def test_the_first_use_of_a_task_takes_at_most_a_second_after_keras():
+def test_the_first_use_of_a_task_takes_at_most_a_second_more_than_keras():
     assert statistics.median(fresh(FIRST_USE)[0] for _ in range(5)) <= 1

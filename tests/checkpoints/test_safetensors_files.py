@@ -1,4 +1,4 @@
-"""Files of weights in the safetensors format: whole, in shards, and broken."""
+"""Weights in the safetensors format: one file, shards, and damaged files."""
 
 import json
 import os
@@ -23,21 +23,21 @@ TYPES += ["uint64", "uint32", "uint16", "uint8", "bool"]
 
 
 def content(header, data=bytes(8), length=None):
-    """The bytes of a file with this header, a dict or text."""
+    """The bytes of a file with this header (a dict or text)."""
     header = header if isinstance(header, str) else json.dumps(header)
     header = header.encode()
     return struct.pack("<Q", len(header) if length is None else length) + header + data
 
 
 def refused(open_it, path):
-    """The one line with which a file or a directory is refused."""
+    """The one-line message with which a file or a directory is rejected."""
     with pytest.raises(CheckpointError) as error:
         open_it(path)
     assert "\n" not in str(error.value) and len(str(error.value)) < 1000
     return str(error.value)
 
 
-def test_what_the_library_writes_is_read(tmp_path):
+def test_files_written_by_the_library_are_read(tmp_path):
     rng = np.random.default_rng(0)
     arrays = {name: (rng.normal(size=(3, 5)) * 9).astype(name) for name in TYPES}
     arrays |= {
@@ -55,7 +55,7 @@ def test_what_the_library_writes_is_read(tmp_path):
         read = file.read(name)
         assert read.dtype == array.dtype
         np.testing.assert_array_equal(read, array)
-        read[...] = 0  # the caller may keep it
+        read[...] = 0  # the caller may modify it
 
 
 @pytest.mark.parametrize(
@@ -93,7 +93,7 @@ def test_what_the_library_writes_is_read(tmp_path):
         (b"version https://git-lfs.github.com/spec/v1\n", "a Git LFS pointer"),
     ],
 )
-def test_a_broken_file_is_named_in_one_line(wrong, rule, tmp_path):
+def test_a_broken_file_is_reported_in_one_line(wrong, rule, tmp_path):
     path = tmp_path / WEIGHTS
     path.write_bytes(wrong)
     message = refused(SafetensorsFile, path)
@@ -102,14 +102,14 @@ def test_a_broken_file_is_named_in_one_line(wrong, rule, tmp_path):
         SafetensorsFile(path)
 
 
-def test_a_tensor_that_stands_twice_is_refused(tmp_path):
+def test_a_duplicate_tensor_is_refused(tmp_path):
     path = tmp_path / WEIGHTS
     path.write_bytes(content(f'{{"a": {json.dumps(ONE)}, "a": {json.dumps(ONE)}}}'))
     assert "'a'" in refused(SafetensorsFile, path)
-    assert "a" in safetensors.numpy.load_file(path)  # which takes the last
+    assert "a" in safetensors.numpy.load_file(path)  # it keeps the last
 
 
-def test_what_is_no_file_is_refused(tmp_path):
+def test_a_path_that_is_not_a_file_is_refused(tmp_path):
     os.mkfifo(tmp_path / WEIGHTS)
     refused(SafetensorsFile, tmp_path / WEIGHTS)
     refused(SafetensorsFile, tmp_path)
@@ -118,7 +118,7 @@ def test_what_is_no_file_is_refused(tmp_path):
 
 @pytest.fixture
 def sharded(tmp_path):
-    """A directory of two shards and their index."""
+    """A directory with two shards and their index."""
     directory = tmp_path / "model"
     directory.mkdir()
     arrays = {name: np.full(3, i, np.float32) for i, name in enumerate("abc")}
@@ -164,7 +164,7 @@ def test_shards_are_read_as_one(sharded):
         ({"b": None}, "b: The file has a tensor that the index does not list"),
     ],
 )
-def test_an_index_that_does_not_fit_is_refused(changes, rule, sharded):
+def test_an_index_that_does_not_match_its_files_is_refused(changes, rule, sharded):
     places = {**places_of(sharded), **changes}
     indexed(sharded, {name: file for name, file in places.items() if file is not None})
     refused(ShardedSafetensors, sharded)

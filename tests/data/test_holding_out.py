@@ -1,4 +1,4 @@
-"""What is held out of a table without a file of its own."""
+"""Validation rows held out of a table."""
 
 import collections
 import random
@@ -23,14 +23,14 @@ def examples(tmp_path):
 
 
 def by_label(rows, period=10, **options):
-    """How many of each label are held out, and of which rows."""
+    """Number of held-out rows for each label, and their indices."""
     texts, labels = zip(*rows, strict=True)
     chosen = held_out_rows(texts, [(label,) for label in labels], period, **options)
     return collections.Counter(labels[i] for i in chosen), chosen
 
 
 @pytest.mark.parametrize("classes", [2, 5, 10])
-def test_rows_whose_classes_come_in_turn_are_held_out_of_each_class(examples, classes):
+def test_rows_with_alternating_classes_are_held_out_from_each_class(examples, classes):
     table = examples([(f"t{i}", f"y{i % classes}") for i in range(100)])
     train, held_out = table.split_every(10)
     share = 10 // classes
@@ -43,12 +43,12 @@ def test_rows_whose_classes_come_in_turn_are_held_out_of_each_class(examples, cl
         assert lines == [int(text[1:]) + 1 for text in part.texts]
 
 
-def test_sorted_rows_are_held_out_of_each_class():
+def test_sorted_rows_are_held_out_from_each_class():
     rows = [(f"t{i}", "a" if i < 900 else "b" if i < 990 else "c") for i in range(1000)]
     assert by_label(rows)[0] == {"a": 90, "b": 9, "c": 1}
 
 
-def test_a_class_keeps_its_only_row_to_be_learned_from(examples, capsys):
+def test_a_class_keeps_its_only_row_for_training(examples, capsys):
     rows = [("t0", "rare"), *((f"t{i}", f"y{i % 2}") for i in range(1, 40))]
     for seed in range(20):
         train, held_out = examples(rows).split_every(10, seed=seed)
@@ -69,7 +69,7 @@ def test_equal_texts_stay_together():
     assert chosen == [i for i, text in enumerate(texts) if text in held_out]
 
 
-def test_a_text_of_two_labels_leaves_both_to_be_learned_from():
+def test_a_text_with_two_labels_leaves_both_for_training():
     rows = [("same", "a"), ("same", "b"), *((f"t{i}", "c") for i in range(30))]
     for seed in range(20):
         held_out, _ = by_label(rows, seed=seed)
@@ -96,14 +96,14 @@ def test_the_rarest_label_of_a_row_decides():
         assert sum("rare" in names for names in held_out) == 1
 
 
-def test_numbers_are_held_out_by_the_hash_alone(examples):
+def test_regression_rows_are_held_out_by_hash_only(examples):
     table = examples([(f"t{i}", i) for i in range(35)], task="regression")
     train, held_out = table.split_every(10)
     assert (len(train), len(held_out)) == (32, 3)
     assert held_out.labels == [float(text[1:]) for text in held_out.texts]
 
 
-def test_one_class_alone_is_told(examples, capsys):
+def test_holding_out_a_single_class_is_reported(examples, capsys):
     rows = [("a b", "x"), *((f"t{i}", "y") for i in range(30))]
     examples(rows).split_every(10)
     line = capsys.readouterr().err
@@ -112,7 +112,7 @@ def test_one_class_alone_is_told(examples, capsys):
     assert "--validation" in line
 
 
-def test_texts_that_stand_too_often_are_held_out_with_a_warning(examples, capsys):
+def test_texts_that_occur_too_often_are_held_out_with_a_warning(examples, capsys):
     rows = [(("good", "bad")[i % 2], f"y{i % 2}") for i in range(40)]
     train, held_out = examples(rows).split_every(10)
     assert collections.Counter(held_out.labels) == {"y0": 2, "y1": 2}
@@ -132,7 +132,7 @@ def test_texts_that_stand_too_often_are_held_out_with_a_warning(examples, capsys
         ),
     ],
 )
-def test_where_nothing_can_be_held_out_a_line_names_the_way_out(examples, rows, rule):
+def test_if_nothing_can_be_held_out_the_error_names_the_fix(examples, rows, rule):
     with pytest.raises(DataError, match=rf"a\.tsv: .*{rule}.*--validation"):
         examples(rows).split_every(10)
 

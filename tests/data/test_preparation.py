@@ -92,7 +92,7 @@ def test_the_counts_of_the_manifest_are_those_of_the_files(prepared):
 
 
 def test_unmasked_segments_are_text_of_the_corpus(prepared, documents, tokenizer):
-    """A segment is a stretch of one document; the second of a next one follows."""
+    """A segment is consecutive text of a document; a next segment follows the first."""
     texts = [" ".join(map(str, sum(tokenizer.tokenize(d), []))) for d in documents]
     texts = [f" {text} " for text in texts]
     for example in list(examples(prepared[0]))[::7]:
@@ -116,7 +116,7 @@ def test_unmasked_segments_are_text_of_the_corpus(prepared, documents, tokenizer
             assert not in_a & in_b or len(in_a | in_b) > 1
 
 
-def test_what_is_written_can_be_trained_on(prepared, tokenizer):
+def test_written_records_can_be_trained_on(prepared, tokenizer):
     directory, done = prepared
     source = open_pretraining_data([directory], tokenizer)
     assert source.num_examples == done.manifest["examples"]
@@ -154,7 +154,7 @@ CHANGES = {
 
 def test_every_argument_changes_the_files(prepared, text_file, tokenizer, tmp_path):
     options = {*inspect.getfullargspec(prepare_pretraining_data).kwonlyargs}
-    # Three that have tests of their own: of the column, the processes and the bar.
+    # The column, the number of processes and the progress bar have their own tests.
     assert options == {*CHANGES, "text_column", "processes", "progress"}
     seen = {b"".join(contents(prepared[0]).values())}
     for name, value in CHANGES.items():
@@ -166,7 +166,7 @@ def test_every_argument_changes_the_files(prepared, text_file, tokenizer, tmp_pa
     assert len(seen) == 1 + len(CHANGES)
 
 
-def test_the_column_of_the_text_is_the_one_that_is_named(tokenizer, tmp_path):
+def test_text_is_read_from_the_given_column(tokenizer, tmp_path):
     rows = "".join(f"one a {i}\ttwo b {i}\n" for i in range(40))
     (tmp_path / "rows.tsv").write_text(f"first\tsecond\n{rows}")
     files = {
@@ -181,7 +181,7 @@ def test_the_column_of_the_text_is_the_one_that_is_named(tokenizer, tmp_path):
         prepare(tmp_path / "rows.tsv", tokenizer, tmp_path / "c", text_column="third")
 
 
-def test_bars_are_shown_where_they_are_asked_for(text_file, tokenizer, tmp_path, capfd):
+def test_progress_bars_are_shown_if_requested(text_file, tokenizer, tmp_path, capfd):
     small = dict(duplicates=1, shards=1)
     prepare(text_file, tokenizer, tmp_path / "quiet", progress=False, **small)
     assert capfd.readouterr().err == ""
@@ -219,7 +219,7 @@ def test_other_arguments_and_foreign_content_are_refused(
 
 
 @pytest.mark.parametrize("shard", [0, 1, 2])
-def test_an_interrupted_run_goes_on(
+def test_an_interrupted_run_continues(
     prepared, text_file, tokenizer, tmp_path, monkeypatch, shard
 ):
     def interrupted(path, *args):
@@ -240,13 +240,13 @@ def test_an_interrupted_run_goes_on(
     assert done.examples_written < done.manifest["examples"] or shard == 0
 
 
-def test_fewer_examples_than_shards_are_a_loud_error(number_text, tokenizer, tmp_path):
+def test_fewer_examples_than_shards_are_an_error(number_text, tokenizer, tmp_path):
     (tmp_path / "a.txt").write_text("one\n\ntwo\n")
     with pytest.raises(DataError, match="each of the 30 shards. Received: 4 examples"):
         prepare(tmp_path / "a.txt", tokenizer, tmp_path / "out", shards=30)
 
 
-def test_zero_examples_and_one_document_are_loud_errors(tokenizer, tmp_path):
+def test_zero_examples_and_one_document_are_errors(tokenizer, tmp_path):
     (tmp_path / "blank.txt").write_text(" \n\n")
     with pytest.raises(DataError, match="must have at least one token"):
         prepare(tmp_path / "blank.txt", tokenizer, tmp_path / "out")
@@ -294,7 +294,7 @@ def test_a_swapped_shard_is_named(copied, tokenizer):
     with pytest.raises(
         DataError, match=r"00001-of-00003.tfrecord: .* must match the manifest"
     ):
-        RecordSource([second], tokenizer)  # a shard that is named alone, too
+        RecordSource([second], tokenizer)  # also for a single shard
 
 
 def test_a_shard_cut_at_the_border_of_a_record_is_named(copied, tokenizer):
@@ -309,7 +309,7 @@ def test_a_shard_cut_at_the_border_of_a_record_is_named(copied, tokenizer):
         RecordSource([copied], tokenizer)
 
 
-def test_a_shard_that_was_written_anew_is_named(copied, tokenizer):
+def test_a_rewritten_shard_is_named(copied, tokenizer):
     path = shard(copied, 0)
     records = list(tf.data.TFRecordDataset(str(path)).as_numpy_iterator())
     with tf.io.TFRecordWriter(str(path)) as writer:
@@ -345,7 +345,7 @@ def test_a_manifest_without_checksums_opens_with_a_warning(copied, tokenizer, ca
 
 
 @pytest.mark.parametrize("count", [8, pytest.param(60, marks=pytest.mark.slow)])
-def test_no_flipped_bit_of_the_shards_is_silent(copied, tokenizer, flips, count):
+def test_no_flipped_bit_of_the_shards_goes_unnoticed(copied, tokenizer, flips, count):
     for path in flips(copied, count, seed=count):
         with pytest.raises(DataError, match=re.escape(path.name)):
             RecordSource([copied], tokenizer)

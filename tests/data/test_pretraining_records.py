@@ -1,4 +1,4 @@
-"""Records in the layout of Google's BERT, written by hand and read."""
+"""Records in the layout of Google's BERT, made by hand and read."""
 
 import itertools
 
@@ -115,9 +115,7 @@ def test_an_epoch_has_each_example_once_in_a_new_order(files, tokenizer):
     assert numbers(take(other.batches(30), 1)[0]) != epochs[0]
 
 
-def test_starting_at_a_step_gives_what_comes_after_that_many(
-    files, tokenizer, monkeypatch
-):
+def test_starting_at_a_step_equals_skipping_that_many(files, tokenizer, monkeypatch):
     monkeypatch.setattr("tfzoo.data.pretraining_records._SHUFFLED_AT_ONCE", 11)
     source = RecordSource(files, tokenizer, seed=1)
     whole = [numbers(batch) for batch in take(source.batches(4), 40)]
@@ -202,7 +200,7 @@ def test_a_feature_of_the_wrong_type_is_named(tmp_path, tokenizer):
         RecordSource([path], tokenizer)
 
 
-def test_records_larger_than_asked_are_refused(files, tokenizer):
+def test_records_larger_than_requested_are_refused(files, tokenizer):
     for name, most in (("max_sequence_length", 7), ("max_predictions", 2)):
         with pytest.raises(DataError, match=f"{name} of the records must be at most"):
             RecordSource(files, tokenizer, **{name: most})

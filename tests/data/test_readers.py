@@ -1,4 +1,4 @@
-"""Records of text files, against Python's own modules and by hand."""
+"""Records of text files, against Python's own modules and hand-written results."""
 
 import csv
 import gzip
@@ -40,13 +40,13 @@ def test_tsv_has_no_quoting(tmp_path, ending):
     assert rows(path, header=False)[0] == (1, "x", "y")
 
 
-def test_an_empty_line_is_a_record_where_there_is_one_column(tmp_path):
+def test_an_empty_line_is_a_record_if_there_is_one_column(tmp_path):
     path = write(tmp_path / "a.tsv", "text\none\n\ntwo\n")
     assert rows(path) == [(2, "one"), (3, ""), (4, "two")]
 
 
 @pytest.mark.parametrize("ending", ["", ".gz"])
-def test_csv_is_what_pythons_csv_module_reads(tmp_path, ending):
+def test_csv_is_read_like_pythons_csv_module(tmp_path, ending):
     content = (
         "\ufefflabel,text\r\n"
         '1,"two\r\nlines, ""quoted"""\r\n'
@@ -70,7 +70,7 @@ def test_a_long_csv_field_is_read(tmp_path):
 
 
 @pytest.mark.parametrize("ending", ["", ".gz"])
-def test_jsonl_is_what_json_reads(tmp_path, ending):
+def test_jsonl_is_read_like_pythons_json_module(tmp_path, ending):
     objects = [{"text": "é\n", "label": 3}, {"label": None, "text": ["a", {"b": 1.5}]}]
     content = "\n\n".join(json.dumps(o) for o in objects)
     path = write(tmp_path / f"a.jsonl{ending}", content)
@@ -103,7 +103,7 @@ def test_keys_of_json_have_no_numbers(tmp_path):
         next(read_records(path)).value(1)
 
 
-def test_a_column_name_that_stands_twice_is_ambiguous(tmp_path):
+def test_a_duplicate_column_name_is_ambiguous(tmp_path):
     record = next(read_records(write(tmp_path / "a.csv", "x,x\n1,2\n")))
     assert record.value(2) == "2"
     with pytest.raises(
@@ -210,7 +210,7 @@ def test_real_files_are_read_to_their_ends(shared_data):
         assert len(values) == count, name
 
 
-def test_only_the_prefix_makes_a_data_set_of_a_path_with_a_colon():
+def test_only_the_prefix_makes_a_path_with_a_colon_a_dataset():
     paths = ["a:b.txt", "12:30/c.tsv", pathlib.Path("x:tfds:y.txt"), "TFDS:a", "tfds"]
     assert files_and_data_sets(paths) == (paths, {})
     assert not any(map(is_data_set, paths))

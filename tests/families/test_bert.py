@@ -103,7 +103,7 @@ def saved(encoder, directory, **changes):
         ("num_hidden_layers", 1, "encoder.layer.1.*a tensor that the model lacks"),
     ],
 )
-def test_a_configuration_at_fault_is_named(encoder, tmp_path, field, value, message):
+def test_an_invalid_configuration_is_named(encoder, tmp_path, field, value, message):
     directory = saved(encoder, tmp_path / "bert", **{field: value})
     with pytest.raises(CheckpointError, match=message) as error:
         BertEncoder.from_preset(directory)

@@ -93,7 +93,7 @@ def test_the_feed_forward_width_may_be_left_out_as_gpt2_does(tmp_path):
         ("vocab_size", -1, "vocab_size: Must be an integer.* -1"),
     ],
 )
-def test_a_configuration_at_fault_is_named(saved, field, value, message):
+def test_an_invalid_configuration_is_named(saved, field, value, message):
     with pytest.raises(CheckpointError, match=message) as error:
         GPTDecoder.from_preset(configured(saved, **{field: value}))
     assert "\n" not in str(error.value)

@@ -66,7 +66,7 @@ def test_wrong_and_contradictory_options_are_named_with_value_and_limit(options,
     ],
     ids=str,
 )
-def test_tokens_are_drawn_where_sampling_is_asked_for(options, draws):
+def test_sampling_options_turn_on_sampling(options, draws):
     assert GenerationOptions(**options).draws is draws
 
 
@@ -82,7 +82,7 @@ def test_tokens_are_drawn_where_sampling_is_asked_for(options, draws):
     ],
     ids=str,
 )
-def test_what_changes_nothing_makes_no_rule_and_draws_nothing(options):
+def test_neutral_options_make_no_rules_and_do_not_sample(options):
     assert not GenerationOptions(**options).draws
     assert rules(**options).keys() == {"end_ids"}
     assert not GenerationOptions(num_beams=2, temperature=1.0).draws
@@ -108,7 +108,7 @@ def test_limits_count_new_tokens():
     ],
     ids=str,
 )
-def test_what_does_not_fit_is_named_with_its_numbers(options, words):
+def test_lengths_that_do_not_fit_are_named(options, words):
     with pytest.raises(ValueError) as caught:  # noqa: PT011 - the words below
         GenerationOptions(**options).limits([3, 10], 20)
     for word in words:
@@ -138,21 +138,21 @@ def rules(vocabulary_size=10, num_prompts=2, end_ids=(), **options):
     ],
     ids=str,
 )
-def test_what_does_not_fit_the_model_is_named(options, words):
+def test_options_that_do_not_fit_the_model_are_named(options, words):
     with pytest.raises(ValueError) as caught:  # noqa: PT011 - the words below
         rules(**options)
     for word in words:
         assert word in str(caught.value)
 
 
-def test_only_what_was_asked_for_becomes_a_rule():
+def test_only_given_options_become_rules():
     assert {*rules()} == {"end_ids"}
     asked = rules(top_p=0.5, repetition_penalty=2.0, no_repeat_ngram_size=3)
     sampling = {"temperature", "seeds", "counters", "top_p"}
     assert {*asked} == {"end_ids", "repetition_penalty", "no_repeat_ngram", *sampling}
 
 
-def test_the_smallest_length_counts_the_prompt_and_the_smallest_number_does_not():
+def test_min_length_counts_the_prompt_and_min_new_tokens_does_not():
     minimum, end = rules(min_length=8, min_new_tokens=2, end_ids=[4])["min_new_tokens"]
     assert minimum.numpy().tolist() == [5, 2]
     assert end.numpy().tolist() == [4]

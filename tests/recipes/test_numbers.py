@@ -1,4 +1,4 @@
-"""Numbers that no training can be made of are refused by name, before any work."""
+"""Numbers out of range are rejected by name, before any work."""
 
 import pathlib
 import re

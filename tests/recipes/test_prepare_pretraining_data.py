@@ -1,4 +1,4 @@
-"""The recipe runs as a command, continues, refuses and says why."""
+"""The recipe runs as a command, resumes, and reports errors."""
 
 import json
 import pathlib
@@ -52,7 +52,7 @@ def command(arguments, *more):
     )
 
 
-def test_it_writes_examples_metrics_and_says_where(recipe, arguments, capsys):
+def test_it_writes_examples_and_metrics_and_prints_where(recipe, arguments, capsys):
     recipe.main(**arguments, processes=1)
     printed = capsys.readouterr()
     assert str(arguments["output"]) in printed.out

@@ -1,4 +1,4 @@
-"""The recipes in one process each way: they run, learn, continue and refuse."""
+"""The recipes in one process: they run, learn, resume and report errors."""
 
 import json
 import pathlib
@@ -194,7 +194,7 @@ def test_a_label_never_seen_in_training_is_named_with_its_line(place, tmp_path):
         finetune(place, tmp_path / "out", validation=str(tmp_path / "held_out.tsv"))
 
 
-def test_an_output_that_holds_something_else_is_left_alone(place, tmp_path):
+def test_an_output_with_other_content_is_left_alone(place, tmp_path):
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "note.txt").write_text("mine")
     with pytest.raises(OutputError, match="new, empty, or contain a run"):

@@ -1,4 +1,4 @@
-"""The GPT recipes: they run, learn, continue and refuse."""
+"""The GPT recipes: they run, learn, resume and report errors."""
 
 import json
 import pathlib
@@ -158,7 +158,7 @@ def test_wrong_input_is_named_and_nothing_is_written(
     assert not (tmp_path / "out" / "model.safetensors").exists()
 
 
-def test_an_empty_text_is_a_loud_error(place, tmp_path):
+def test_an_empty_text_is_an_error(place, tmp_path):
     (tmp_path / "empty.txt").write_bytes(b"")
     for wrong in ("input", "validation"):
         options = {wrong: (tmp_path / "empty.txt",)}

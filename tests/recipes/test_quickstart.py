@@ -1,4 +1,4 @@
-"""The quickstart, whole but small."""
+"""The complete quickstart on a small scale."""
 
 import json
 import pathlib
@@ -22,7 +22,7 @@ def quickstart(monkeypatch):
 
 
 @pytest.mark.slow
-def test_the_quickstart_runs_from_text_to_answers_and_then_says_it_is_done(
+def test_the_quickstart_runs_from_text_to_answers_and_then_reports_it_is_finished(
     quickstart, tmp_path, capfd
 ):
     output, saved = tmp_path / "runs" / "first", tmp_path / "saved"
@@ -44,7 +44,7 @@ def test_the_quickstart_runs_from_text_to_answers_and_then_says_it_is_done(
     assert not (saved / "first" / "2").exists()
 
 
-def test_a_directory_that_holds_something_else_is_refused(quickstart, tmp_path):
+def test_a_directory_with_other_content_is_refused(quickstart, tmp_path):
     (tmp_path / "notes.txt").write_text("mine")
     with pytest.raises(OutputError, match="must be new, empty, or contain a run"):
         quickstart.main(tmp_path, tmp_path / "saved")
@@ -53,7 +53,7 @@ def test_a_directory_that_holds_something_else_is_refused(quickstart, tmp_path):
     ]
 
 
-def test_the_text_to_pretrain_on_has_no_module_that_is_held_out(quickstart, tmp_path):
+def test_the_pretraining_text_has_no_held_out_module(quickstart, tmp_path):
     installed_docs.write_installed_docs(tmp_path / "text", labelled=8, held_out=8)
     docs = installed_docs.installed_docs()
     apart = installed_docs.held_out_modules(docs)

@@ -44,7 +44,7 @@ def classifier(encoder, tokenizer):
     """Keras model: a dictionary of ids (B, S) -> logits (B, 3)."""
     head = keras.layers.Dense(len(LABELS), kernel_initializer="random_normal")
     model = keras.Model(encoder.inputs, head(encoder.output["pooled_output"]))
-    # Centre and spread, so that the likeliest label depends on the text.
+    # Center and scale, so that the most likely label depends on the text.
     texts = ["dog", "a cat sleeps fast", "", "the dog runs . " * 4, "! the"]
     rows = [tokenizer.encode(text).token_ids for text in texts]
     ids = {x.name: np.zeros((len(rows), 24), np.int32) for x in encoder.inputs}
@@ -69,7 +69,7 @@ def masked_lm(encoder):
 
 @pytest.fixture(scope="session")
 def serve(classifier, tokenizer):
-    """Makes the signatures of the small classifier."""
+    """Builds the signatures of the small classifier."""
 
     def signatures(**options):
         options = {"labels": LABELS, "max_sequence_length": MAX_LENGTH, **options}
@@ -110,7 +110,7 @@ def exported_masked_lm(served_masked_lm, tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def causal_lm():
-    """A `CausalLM` whose context is no multiple of 32, with weights that vary texts."""
+    """A `CausalLM` whose context is no multiple of 32; its weights vary the texts."""
     lines = ["the dog runs fast.", "a cat sleeps, a dog runs."] * 5
     tokenizer = ByteBPETokenizer.train(lines, vocabulary_size=280, progress=False)
     decoder = GPTDecoder(
@@ -134,7 +134,7 @@ def served_causal_lm(exported_causal_lm):
 
 @pytest.fixture(scope="session")
 def c_library(here):
-    """What TensorFlow's C library says of a SavedModel's path and requests: `c_api`."""
+    """Function that runs requests on SavedModels in TensorFlow's C library."""
     command = [sys.executable, here / "c_api.py", tf.sysconfig.get_lib()]
     pipes = dict(stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     with subprocess.Popen(command, **pipes) as process:

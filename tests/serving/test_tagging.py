@@ -1,4 +1,4 @@
-"""What the signatures of a model that labels words answer."""
+"""Answers of the signatures of a token classification model."""
 
 import re
 
@@ -19,7 +19,7 @@ def tagger(encoder):
     """Keras model: a dictionary of ids (B, S) -> logits (B, S, 3)."""
     head = keras.layers.Dense(3, kernel_initializer="random_normal")
     model = keras.Model(encoder.inputs, head(encoder.output["sequence_output"]))
-    # Centre and spread, so that the likeliest label depends on the word.
+    # Center and scale, so that the most likely label depends on the word.
     ids = np.arange(16, dtype=np.int32)[None]
     logits = model(
         {"token_ids": ids, "segment_ids": 0 * ids, "padding_mask": 0 * ids + 1}
@@ -50,7 +50,7 @@ def served(serve):
 
 @pytest.fixture(scope="module")
 def expected(tagger, tokenizer):
-    """Word, label, probability, start and end of all words of one text."""
+    """Word, label, probability, start and end of every word of one text."""
 
     def words(text):
         ids = tokenizer.encode(text, max_length=72)

@@ -49,7 +49,7 @@ def fitted(make_optimizer, data, **options):
     ],
 )
 @pytest.mark.parametrize("value", [marked.MARK, math.nan], ids=["gradient", "loss"])
-def test_a_skipped_step_leaves_what_a_training_without_its_batch_gives(
+def test_a_skipped_step_equals_training_without_its_batch(
     make_optimizer, options, value
 ):
     data = marked.batches(STEPS, BAD, value)
@@ -63,8 +63,8 @@ def test_a_skipped_step_leaves_what_a_training_without_its_batch_gives(
 
 
 @pytest.mark.parametrize("jit_compile", [False, pytest.param(True, marks=slow)])
-def test_a_finite_training_gives_keras_own_bits(jit_compile):
-    """The optimizer's update stands in a branch; XLA must not fuse it otherwise."""
+def test_finite_training_equals_keras_bit_for_bit(jit_compile):
+    """The optimizer's update is in a branch, which XLA must not fuse differently."""
     states = []
     for cls in (keras.Model, marked.FiniteModel):
         model = marked.make_model(
@@ -78,7 +78,7 @@ def test_a_finite_training_gives_keras_own_bits(jit_compile):
     assert our_history == their_history
 
 
-def test_the_first_skipped_step_is_told_and_the_total(capsys):
+def test_the_first_skipped_step_and_the_total_are_reported(capsys):
     fitted(adamw, marked.batches(STEPS, (2, 3)), run_eagerly=True)
     first, total = capsys.readouterr().err.splitlines()
     assert "words/embeddings, hidden/kernel, hidden/bias and 2 more are not" in first
@@ -139,7 +139,7 @@ def test_a_learning_rate_that_is_not_finite_is_a_fault():
 
 
 @pytest.mark.parametrize("policy", ["stop", "skip"])
-def test_weights_that_overflow_beside_finite_gradients_are_an_error(policy):
+def test_weights_that_overflow_despite_finite_gradients_are_an_error(policy):
     optimizer = keras.optimizers.SGD(3e38, weight_decay=1e38)
     model = marked.make_model(optimizer, run_eagerly=True, on_non_finite=policy)
     with pytest.raises(TfzooError, match="not, although every gradient was"):
@@ -153,7 +153,7 @@ def test_many_skipped_updates_in_a_row_are_an_error():
         model.fit(data, shuffle=False, verbose=0)
 
 
-def test_as_many_skipped_updates_with_good_ones_between_are_none():
+def test_as_many_skipped_updates_with_good_ones_in_between_are_no_error():
     model = marked.make_model(adamw(), run_eagerly=True, on_non_finite="skip")
     data = marked.batches(24, range(2, 25, 2))
     model.fit(data, shuffle=False, verbose=0)
@@ -166,7 +166,7 @@ def test_an_epoch_without_an_update_has_no_loss():
     assert math.isnan(history["loss"][0])
 
 
-def test_a_batch_given_by_itself_is_guarded_too(capsys):
+def test_train_on_batch_is_guarded_too(capsys):
     x, y = marked.arrays(1, (1,))
     model = marked.make_model(adamw(), run_eagerly=True)
     model.train_on_batch(*marked.arrays(1))
@@ -180,7 +180,7 @@ def test_a_batch_given_by_itself_is_guarded_too(capsys):
         np.testing.assert_array_equal(ours, theirs)
 
 
-def test_a_policy_that_a_fit_lacks_is_refused():
+def test_a_policy_that_fit_does_not_support_is_refused():
     with pytest.raises(ValueError, match=r"\('stop', 'skip', 'rewind'\).*'ignore'"):
         marked.make_model(adamw(), on_non_finite="ignore")
     model = marked.make_model(adamw(), on_non_finite="rewind")
@@ -189,7 +189,7 @@ def test_a_policy_that_a_fit_lacks_is_refused():
 
 
 @pytest.mark.parametrize("jit_compile", [False, pytest.param(True, marks=slow)])
-def test_scaled_gradients_that_overflow_are_the_loss_scales_business(jit_compile):
+def test_scaled_gradients_that_overflow_are_left_to_the_loss_scale(jit_compile):
     optimizer = keras.optimizers.LossScaleOptimizer(adamw(), initial_scale=2.0**10)
     model = marked.make_model(optimizer, jit_compile=jit_compile)
     model.fit(marked.batches(4, (2,)), shuffle=False, verbose=0)  # does not stop
@@ -197,7 +197,7 @@ def test_scaled_gradients_that_overflow_are_the_loss_scales_business(jit_compile
     assert int(optimizer.iterations) == 3
 
 
-def test_a_loss_scale_that_falls_to_nothing_stops():
+def test_a_vanishing_loss_scale_stops_training():
     optimizer = keras.optimizers.LossScaleOptimizer(adamw(), initial_scale=2.0**-10)
     model = marked.make_model(optimizer)
     with pytest.raises(TfzooError, match="Every gradient must be finite.* step 5 "):
@@ -206,13 +206,13 @@ def test_a_loss_scale_that_falls_to_nothing_stops():
 
 @pytest.mark.parametrize("name", ["learning_rate", "weight_decay", "global_clipnorm"])
 @pytest.mark.parametrize("value", [math.nan, math.inf, -1.0])
-def test_an_optimizer_of_numbers_that_are_not_finite_is_refused(name, value):
+def test_an_optimizer_with_non_finite_numbers_is_refused(name, value):
     with pytest.raises(ValueError, match=f"{name} must .* Received: {name}={value}"):
         AdamW(**{name: value})
 
 
 @slow
-def test_replicas_skip_together_what_one_of_them_has(on_two_devices):
+def test_replicas_skip_a_step_together(on_two_devices):
     found = on_two_devices(SCRIPT.with_name("mirrored_faults.py"), "compare")
     assert found.pop("replicas") == 2
     assert "at step 3 (batch 3 of 4 of epoch 1)" in found.pop("stopped")
