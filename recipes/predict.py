@@ -149,7 +149,7 @@ def lines_of(input, columns):
             if len(parts) != len(columns):
                 raise UserError(
                     f"{name}:{number}: A line must be {what} separated by a tab. "
-                    f"Received: {len(parts)} columns."
+                    f"Received: {len(parts)}."
                 )
             yield tuple(parts)
 
