@@ -21,7 +21,6 @@ def decode(
     *,
     max_new_tokens,
     memory=(),
-    laid_out=None,
     jit_compile=False,
 ):
     """Prompts to what comes after them, one function of tensors of any sizes.
@@ -31,7 +30,8 @@ def decode(
 
     Args:
         search: A `Search` of one decoder, see `decoding`.
-        decoder: Likewise.
+        decoder: Likewise; its kernels are best laid out for one row beforehand, as it
+            would take a copy of them in every call.
         prompts: int32 (B, P); a row holds `lengths` tokens and then padding.
         lengths: int32 (B,), at least 1.
         limits: int32 (B,) new tokens of each row, at most `max_new_tokens`; 0 for none.
@@ -40,8 +40,6 @@ def decode(
             end a row.
         max_new_tokens: A number.
         memory: As of `Cache`, of B rows.
-        laid_out: The decoder with kernels that were laid out for one row before; None
-            lays them out here, at every call.
         jit_compile: Whether XLA compiles the parts.
 
     Returns:
@@ -51,15 +49,12 @@ def decode(
         tf.function, autograph=False, jit_compile=jit_compile or None
     )
     begin, advance = compiled(search.begin), compiled(search.advance)
-    kernels_for = compiled(decoder.kernels_for)
-    (rows_of_step,) = search.rows_of_step
-    many_rows = decoder.many_rows
     # Where XLA compiles, sizes do not depend on what is asked for: there are few.
     most = max_new_tokens if jit_compile else tf.reduce_max(limits)
     # The last token is never read.
     last = tf.shape(prompts)[1] + most + search.columns_per_step - 2
 
-    def decoded(inputs, rules, decoder):
+    def decoded(inputs, rules):
         prompts, lengths, limits, memory = inputs
         state = begin([decoder], prompts, lengths, limits, rules, memory)
 
@@ -89,24 +84,9 @@ def decode(
     inputs, num_prompts = (prompts, lengths, limits, memory), tf.shape(prompts)[0]
 
     def one():
-        few = laid_out or decoder
-        if rows_of_step < many_rows and not laid_out:
-            few = decoder.laid_out(kernels_for(rows_of_step))
-        elif rows_of_step >= many_rows and jit_compile:
-            few = decoder.laid_out(kernels_for(many_rows))
-        of_rules = _with_rows(rules, search.rows_per_prompt)
-        return decoded(_with_rows(inputs, 1), of_rules, few)
+        return decoded(_with_rows(inputs, 1), _with_rows(rules, search.rows_per_prompt))
 
-    def many():
-        if not jit_compile:
-            return decoded(inputs, rules, laid_out or decoder)
-        return tf.cond(
-            num_prompts * rows_of_step >= many_rows,
-            lambda: decoded(inputs, rules, decoder.laid_out(kernels_for(many_rows))),
-            lambda: decoded(inputs, rules, laid_out or decoder),
-        )
-
-    return tf.cond(num_prompts == 1, one, many)
+    return tf.cond(num_prompts == 1, one, lambda: decoded(inputs, rules))
 
 
 def _with_rows(tensors, number):
