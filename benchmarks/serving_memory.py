@@ -8,8 +8,9 @@ BERT-base, and a GPT of the size of GPT-2. Each is loaded in its own process, by
 TensorFlow only, into a session, as TensorFlow Serving does; `tf.saved_model.load` keeps
 some 100 MB more for the graphs in Python. "Peak" is the peak memory of the process
 while it answers, minus the weights and the memory after importing TensorFlow; the
-target is 500 MB. "At rest" is the memory of the process before the request, with the
-weights and as a multiple of them, and "added" is what the request adds to it.
+target is 500 MB. "At rest" is the memory of the process before the request, as a
+multiple of the weights, after subtracting that of a model with as many layers and 4
+units per head, which has the same graphs. "Added" is what the request adds to it.
 """
 
 import json
@@ -23,9 +24,10 @@ from typing import Literal
 
 import side_by_side
 
-SIZES = {
+SIZES = {  # layers, heads, width, width of the feed-forward networks
     "minilm": (6, 12, 384, 1536),
     "bert_base": (12, 12, 768, 3072),
+    "gpt2": (12, 12, 768, 3072),
 }
 MAX_LENGTH, VOCABULARY = 512, 8192
 LABELS = ("O", "B-PER", "I-PER")
@@ -40,7 +42,7 @@ REQUESTS = {  # number of rows, and the text of a row
 
 
 def main(
-    sizes: tuple[str, ...] = tuple(SIZES),
+    sizes: tuple[str, ...] = ("minilm", "bert_base"),
     tasks: tuple[str, ...] = ("classifier",),
     requests: tuple[str, ...] = tuple(REQUESTS),
     xla: Literal["no", "yes", "both"] = "both",
@@ -69,13 +71,25 @@ def main(
                 for jit_compile in {"no": [0], "yes": [1], "both": [0, 1]}[xla]:
                     name = f"{task}_{size}_{max_length}_{'xla' if jit_compile else ''}"
                     base = (folder or pathlib.Path(place)) / name
-                    if not base.exists():
-                        in_a_process(
-                            make_model, task, size, base, jit_compile, max_length
-                        )
+                    narrow = base.with_name(f"{name}_narrow")
+                    layers, heads, *_ = SIZES[size]
+                    widths = {base: SIZES[size], narrow: (layers, heads, 4 * heads, 16)}
+                    for path, widths_of_model in widths.items():
+                        if not path.exists():
+                            in_a_process(
+                                make_model,
+                                task,
+                                widths_of_model,
+                                path,
+                                jit_compile,
+                                max_length,
+                            )
                     for request in chosen:
-                        command = [__file__, "--ask", base, "--requests", request]
-                        print_row(task, size, jit_compile, request, command)
+                        command = [__file__, "--requests", request, "--ask"]
+                        row = [task, size, "yes" if jit_compile else "no", request]
+                        print_rows(
+                            row, asked([*command, base]), asked([*command, narrow])
+                        )
 
 
 def in_a_process(function, *arguments):
@@ -91,7 +105,7 @@ def in_a_process(function, *arguments):
         sys.exit(process.exitcode)
 
 
-def make_model(task, size, base, jit_compile, max_length):
+def make_model(task, widths, base, jit_compile, max_length):
     """Exports a model with random weights."""
     from pydoc_data.topics import topics
 
@@ -101,11 +115,13 @@ def make_model(task, size, base, jit_compile, max_length):
     options = {"vocabulary_size": VOCABULARY, "progress": False}
     if task == "gpt":
         tokenizer = tfzoo.ByteBPETokenizer.train(lines, **options)
-        decoder = tfzoo.GPTDecoder(50257, 12, 12, 768, 3072, max_sequence_length=1024)
+        vocabulary = 50257 if widths[2] > 64 else VOCABULARY + 1
+        decoder = tfzoo.GPTDecoder(vocabulary, *widths, max_sequence_length=1024)
         model = tfzoo.CausalLM(decoder, tokenizer)
     else:
         tokenizer = tfzoo.WordPieceTokenizer.train(lines, **options)
-        encoder = tfzoo.BertEncoder(30522, *SIZES[size], max_sequence_length=max_length)
+        vocabulary = 30522 if widths[2] > 64 else VOCABULARY
+        encoder = tfzoo.BertEncoder(vocabulary, *widths, max_sequence_length=max_length)
         kinds = {
             "classifier": tfzoo.TextClassifier,
             "tagger": tfzoo.TokenClassifier,
@@ -119,7 +135,7 @@ def make_model(task, size, base, jit_compile, max_length):
 
 
 def measured(base, requests):
-    """For each signature, the figures of its row of the table, in bytes and seconds."""
+    """For each signature: bytes at rest, of the weights, added, at the peak; seconds."""
     import tensorflow as tf
 
     tf.constant(0)
@@ -144,7 +160,8 @@ def measured(base, requests):
             session.run(outputs, texts)
             seconds, peak = time.perf_counter() - start, memory("VmHWM")
             results[name] = [
-                (at_rest - imported) / weights,
+                at_rest,
+                weights,
                 peak - at_rest,
                 peak - imported - weights,
                 seconds,
@@ -179,19 +196,24 @@ def table_head():
     ]
 
 
-def print_row(task, size, jit_compile, request, command):
-    """Sends the request in a new process and prints memory and time."""
+def asked(command):
+    """The result of `measured` for a model in a new process."""
     result = subprocess.run(
         [sys.executable, *map(str, command)],
         check=True,
         stdout=subprocess.PIPE,
         env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"},
     )
-    for signature, figures in json.loads(result.stdout).items():
-        at_rest, added, peak, seconds = figures
-        columns = [task, size, "yes" if jit_compile else "no", request, signature]
-        columns += [f"{at_rest:.2f}", f"{added / 1e6:.0f}", f"{peak / 1e6:.0f}"]
-        columns.append(f"{seconds:.1f}")
+    return json.loads(result.stdout)
+
+
+def print_rows(row, of_model, of_narrow):
+    """Prints a row of the table for each signature."""
+    for signature, (at_rest, weights, added, peak, seconds) in of_model.items():
+        narrow, narrow_weights, *_ = of_narrow[signature]
+        times = (at_rest - narrow) / (weights - narrow_weights)
+        figures = [f"{times:.2f}", f"{added / 1e6:.0f}", f"{peak / 1e6:.0f}"]
+        columns = [*row, signature, *figures, f"{seconds:.1f}"]
         print("|", " | ".join(columns), "|", flush=True)
 
 

@@ -21,7 +21,6 @@ def decode(
     *,
     max_new_tokens,
     memory=(),
-    laid_out=None,
     jit_compile=False,
 ):
     """Generates text from prompts, in one function of tensors of any size.
@@ -31,7 +30,8 @@ def decode(
 
     Args:
         search: A `Search` with one decoder, see `decoding`.
-        decoder: The decoder, see `decoding`.
+        decoder: The decoder, see `decoding`. Its kernels should already be laid out for
+            one row, since otherwise every call copies them.
         prompts: int32 (B, P); a row has `lengths` tokens, followed by padding.
         lengths: int32 (B,), at least 1.
         limits: int32 (B,), maximum number of new tokens in each row, at most
@@ -40,8 +40,6 @@ def decode(
             end a row.
         max_new_tokens: Integer, the width of the result.
         memory: As in `Cache`, with B rows.
-        laid_out: The decoder with kernels already laid out for one row. None lays them
-            out here, in every call.
         jit_compile: Whether to compile the parts with XLA.
 
     Returns:
@@ -51,15 +49,12 @@ def decode(
         tf.function, autograph=False, jit_compile=jit_compile or None
     )
     begin, advance = compiled(search.begin), compiled(search.advance)
-    kernels_for = compiled(decoder.kernels_for)
-    (rows_of_step,) = search.rows_of_step
-    many_rows = decoder.many_rows
     # With XLA, sizes do not depend on the requested lengths, so that there are few.
     most = max_new_tokens if jit_compile else tf.reduce_max(limits)
     # The last token is never read.
     last = tf.shape(prompts)[1] + most + search.columns_per_step - 2
 
-    def decoded(inputs, rules, decoder):
+    def decoded(inputs, rules):
         prompts, lengths, limits, memory = inputs
         state = begin([decoder], prompts, lengths, limits, rules, memory)
 
@@ -89,24 +84,9 @@ def decode(
     inputs, num_prompts = (prompts, lengths, limits, memory), tf.shape(prompts)[0]
 
     def one():
-        few = laid_out or decoder
-        if rows_of_step < many_rows and not laid_out:
-            few = decoder.laid_out(kernels_for(rows_of_step))
-        elif rows_of_step >= many_rows and jit_compile:
-            few = decoder.laid_out(kernels_for(many_rows))
-        of_rules = _with_rows(rules, search.rows_per_prompt)
-        return decoded(_with_rows(inputs, 1), of_rules, few)
+        return decoded(_with_rows(inputs, 1), _with_rows(rules, search.rows_per_prompt))
 
-    def many():
-        if not jit_compile:
-            return decoded(inputs, rules, laid_out or decoder)
-        return tf.cond(
-            num_prompts * rows_of_step >= many_rows,
-            lambda: decoded(inputs, rules, decoder.laid_out(kernels_for(many_rows))),
-            lambda: decoded(inputs, rules, laid_out or decoder),
-        )
-
-    return tf.cond(num_prompts == 1, one, many)
+    return tf.cond(num_prompts == 1, one, lambda: decoded(inputs, rules))
 
 
 def _with_rows(tensors, number):

@@ -14,12 +14,10 @@ TOKENS_AT_ONCE = 256  # whose logits are held
 
 
 def laid_out(decoder, kernels):
-    """A decoder with its kernels, variables of the served model; None without them.
+    """A decoder with its kernels, variables of the served model.
 
     They are stored in place of the weights that they are made of.
     """
-    if kernels is None:
-        return None
     tensors = {path: tf.convert_to_tensor(kernel) for path, kernel in kernels.items()}
     return decoder.laid_out(tensors, alone=True)
 
@@ -29,7 +27,7 @@ class TextScoring:
 
     Args:
         decoder: A `Decoder`.
-        kernels: Its `kernels_for` one row, as variables; None to read its weights.
+        kernels: Its `kernels_for` one row, as variables.
         tokenizer: A `ByteBPETokenizer` with an end token.
         max_sequence_length: The most tokens S of a text; None takes the decoder's.
         jit_compile: Whether XLA compiles the numeric part.
@@ -87,7 +85,7 @@ class TextScoring:
         shape = tf.shape(ids)
         before = tf.pad(ids[:, :-1], [[0, 0], [1, 0]], constant_values=self._end_id)
         mask = tf.sequence_mask(lengths, shape[1], tf.int32)
-        decoder = laid_out(self._decoder, self._kernels) or self._decoder
+        decoder = laid_out(self._decoder, self._kernels)
         hidden, _ = read_prompts(decoder, before, lengths, every_position=True)
         # Logits (B, S, V) of a whole part would not fit into memory.
         size = tf.reduce_prod(shape)

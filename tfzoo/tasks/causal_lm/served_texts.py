@@ -123,12 +123,10 @@ def causal_lm_signatures(
     options.limits([1], decoder.max_sequence_length)
     rules = rules_for(options, [1], end_ids, decoder.vocabulary_size, 1)
     search = search_for(options, decoder.vocabulary_size)
-    kernels = None
-    if not jit_compile:  # XLA wants another form for many rows, made of the weights
-        kernels = {
-            path: tf.Variable(kernel, trainable=False, name=f"{path}_laid_out")
-            for path, kernel in decoder.kernels_for(1).items()
-        }
+    kernels = {
+        path: tf.Variable(kernel, trainable=False, name=f"{path}_laid_out")
+        for path, kernel in decoder.kernels_for(1).items()
+    }
     new_generation = functools.partial(
         _Generation, decoder, kernels, tokenizer, max_new_tokens, jit_compile
     )
@@ -291,13 +289,12 @@ class _Generation:
     def _decoded(self, ids, lengths, options):
         results = decode(
             self._search,
-            self._decoder,
+            laid_out(self._decoder, self._kernels),
             ids,
             lengths,
             options["max_new_tokens"],
             self._rules_for(options),
             max_new_tokens=self._max_new_tokens,
-            laid_out=laid_out(self._decoder, self._kernels),
             jit_compile=self._jit_compile,
         )
         rows = self._search.rows_per_prompt  # of which the first is the best
