@@ -135,7 +135,7 @@ def make_model(task, widths, base, jit_compile, max_length):
 
 
 def measured(base, requests):
-    """For each signature: bytes at rest, of the weights, added, at the peak; seconds."""
+    """By signature: bytes at rest, of the weights, added, at the peak; seconds."""
     import tensorflow as tf
 
     tf.constant(0)
