@@ -6,10 +6,10 @@ import keras
 import numpy as np
 import pytest
 
-from tfzoo.checkpoints.weights import weight_variables
 from tfzoo.errors import CheckpointError
 from tfzoo.families import BertEncoder, GPTDecoder
 from tfzoo.layers import TransformerLayer
+from tfzoo.models.frozen import weight_variables
 from tfzoo.tasks import CausalLM, MaskedLM, TextClassifier, TextEmbedder
 
 

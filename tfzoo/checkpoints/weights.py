@@ -12,17 +12,12 @@ from tfzoo.errors import CheckpointError
 FLOATING = ("float32", "float16", "bfloat16", "float64")
 
 
-def weight_variables(model):
-    """The variables that a checkpoint holds: all but the state of random seeds."""
-    return [v for v in model.variables if "seed_generator" not in v.path]
-
-
-def dtype_fields(model, dtype=None):
+def dtype_fields(variables, dtype=None):
     """The fields of `config.json` that say what `save_weights` writes.
 
     Args:
-        model: The model.
-        dtype: As in `save_weights`.
+        variables: As in `save_weights`.
+        dtype: Likewise.
 
     Raises:
         ValueError: weights are not saved in this type.
@@ -32,16 +27,16 @@ def dtype_fields(model, dtype=None):
             "dtype must be 'float32', 'float16', 'bfloat16' or None. "
             f"Received: {dtype!r}"
         )
-    dtype = dtype or weight_variables(model)[0].dtype
+    dtype = dtype or variables[0].dtype
     return {"dtype": dtype, "torch_dtype": dtype}  # of transformers 5, and 4
 
 
-def save_weights(directory, model, names, *, dtype=None, max_shard_size=None):
-    """Writes the weights of a model into `directory` as safetensors.
+def save_weights(directory, variables, names, *, dtype=None, max_shard_size=None):
+    """Writes variables into `directory` as safetensors.
 
     Args:
         directory: An existing `pathlib.Path`.
-        model: A `keras.Model` whose every weight stands in `names`.
+        variables: The weights of a `keras.Model`, each of which stands in `names`.
         names: Dict of variable path -> `Stored`.
         dtype: `"float32"`, `"float16"` or `"bfloat16"`; None keeps that of each weight.
         max_shard_size: Bytes of tensors in a file, so that several are written with an
@@ -51,7 +46,7 @@ def save_weights(directory, model, names, *, dtype=None, max_shard_size=None):
         ValueError: a weight is not finite in `dtype`.
     """
     tensors = collections.defaultdict(dict)
-    for variable in weight_variables(model):
+    for variable in variables:
         stored = names[variable.path]
         tensors[stored._replace(part=0)][stored.part] = variable
     write_safetensors(

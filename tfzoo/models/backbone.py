@@ -8,6 +8,8 @@ from tfzoo.models.frozen import frozen_config, with_frozen
 class Backbone(keras.Model):
     """A functional model that is rebuilt of its constructor's arguments."""
 
+    ties_output = False  # whether it has an output layer, and that is its embedding
+
     def describe(self, arguments, policy):
         """Notes what the model is, once it is built.
 

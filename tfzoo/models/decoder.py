@@ -126,6 +126,7 @@ class Decoder(Backbone):
         self.position_embedding = position_embedding
         self.transformer_layers = transformer_layers
         self.final_norm = final_norm
+        self.ties_output = ties_output
         self.output_embedding = token_embedding
         if not ties_output:
             self.output_embedding = table("output_embedding")

@@ -3,14 +3,14 @@
 from tfzoo.checkpoints.fields import refuse_untied
 from tfzoo.checkpoints.hub import PushToHub
 from tfzoo.checkpoints.preset_files import model_card, write_preset
-from tfzoo.checkpoints.weights import dtype_fields, save_weights, weight_variables
+from tfzoo.checkpoints.weights import dtype_fields, save_weights
 from tfzoo.errors import CheckpointError, refuse_unknown
 from tfzoo.families import BACKBONES, class_of
 from tfzoo.families.opening import open_checkpoint
 from tfzoo.families.preset_backbone import named_size
 from tfzoo.layers import MaskedLMHead, NextTokenHead
 from tfzoo.layers.keywords import KnownKeywords, keywords_of, known_keywords
-from tfzoo.models.frozen import FIELD, freeze, frozen_config
+from tfzoo.models.frozen import FIELD, freeze, frozen_config, weight_variables
 from tfzoo.tasks.classifier_config import with_asked
 from tfzoo.tasks.stored_arguments import stored_task_arguments
 from tfzoo.tasks.stored_heads import fitted, stored_head
@@ -235,10 +235,11 @@ class Preset(KnownKeywords, PushToHub):
             max_shard_size: Bytes of weights in one file; None writes a single one.
         """
         family = self.backbone.family
+        weights = weight_variables(self.stored_model())
         config = family.to_config(
             self.backbone.get_config(),
             self.architecture,
-            self._config_fields() | dtype_fields(self, dtype),
+            self._config_fields() | dtype_fields(weights, dtype),
         )
         # Without a head the file is the backbone's, whose names have no prefix.
         present = None if self.stored_model() is self else ()
@@ -262,7 +263,7 @@ class Preset(KnownKeywords, PushToHub):
         def write_rest(beside):
             save_weights(
                 beside,
-                self.stored_model(),
+                weights,
                 names,
                 dtype=dtype,
                 max_shard_size=max_shard_size,
