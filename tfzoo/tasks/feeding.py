@@ -15,8 +15,6 @@ from tfzoo.tasks.batch_examples import examples_of_steps, row_numbers
 from tfzoo.tasks.batches import array_batches, dataset_of_batches, is_batches
 from tfzoo.tasks.checks import check_dataset, checked, of_each_output
 from tfzoo.tasks.inputs import (
-    batched,
-    is_raw_dataset,
     num_rows,
     part_of,
     raw_texts,
@@ -25,6 +23,7 @@ from tfzoo.tasks.inputs import (
 )
 from tfzoo.tasks.numeric import example_weights, finite_numbers
 from tfzoo.tasks.plan import BATCH_SIZE
+from tfzoo.tasks.raw_datasets import batched, is_raw_dataset
 
 
 class Feeding:

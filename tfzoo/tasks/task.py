@@ -13,16 +13,14 @@ from tfzoo.data.string_batches import dense_batch
 from tfzoo.errors import shown
 from tfzoo.layers.keywords import known_keywords
 from tfzoo.models.frozen import frozen_config, with_frozen
-from tfzoo.tasks.batches import (
-    to_the_end,
-)
-from tfzoo.tasks.checks import Refusals, checked_inputs
+from tfzoo.tasks.checks import checked_inputs
 from tfzoo.tasks.compiling import AutoCompile
 from tfzoo.tasks.feeding import Feeding, require_in_memory, require_share
 from tfzoo.tasks.inputs import num_rows
 from tfzoo.tasks.plan import BATCH_SIZE, Plan
-from tfzoo.tasks.preset_task import Preset
-from tfzoo.tasks.targets import label_names
+from tfzoo.tasks.preset_reading import PresetReading
+from tfzoo.tasks.preset_writing import PresetWriting
+from tfzoo.tasks.refusals import Refusals, to_the_end
 from tfzoo.training.finite_updates import FiniteUpdates
 from tfzoo.training.host_memory import keep_freed_memory
 
@@ -30,7 +28,9 @@ IDS = tf.TensorSpec([None, None], tf.int32)
 XLA_LENGTH_MULTIPLE = 32  # of padded lengths, each of which XLA compiles
 
 
-class Task(AutoCompile, Preset, Feeding, FiniteUpdates, keras.Model):
+class Task(
+    AutoCompile, PresetReading, PresetWriting, Feeding, FiniteUpdates, keras.Model
+):
     """A backbone, a tokenizer and a head: a `keras.Model` that takes raw text.
 
     `fit`, `evaluate` and `predict` take raw text in any container (see `raw_texts`),
@@ -38,7 +38,7 @@ class Task(AutoCompile, Preset, Feeding, FiniteUpdates, keras.Model):
     generator. Text in memory is tokenized up front and batched by length; batches are
     tokenized inside `tf.data`, in their own order.
 
-    A task defines, beside what `AutoCompile` and `Preset` ask for:
+    A task defines, beside what `AutoCompile` and the two of presets ask for:
         batches_of(x, y, sample_weight, plan): Raw text that is not a dataset ->
             `tf.data` of (inputs, targets, weights) by a `Plan`.
         map_strings(dataset, *, seed): The same for a batched dataset of raw text.
@@ -46,23 +46,23 @@ class Task(AutoCompile, Preset, Feeding, FiniteUpdates, keras.Model):
     Where its raw input is no text or pair of texts, also `raw_input` and `raw_batches`.
 
     Args:
-        inputs: Of the functional graph.
-        outputs: Of the functional graph.
         backbone: A model of `tfzoo.models`.
         tokenizer: Its ids must lie within the backbone's vocabulary.
-        labels: Names of the classes in order, None where there are none.
+        outputs: Of the functional graph.
+        inputs: Likewise; None: those of the backbone.
         max_sequence_length: Longest input in tokens; longer ones are cut. None takes
             the backbone's.
     """
 
+    labels = None  # names of the classes in order, where there are any
+
     def __init__(
         self,
-        inputs,
-        outputs,
-        *,
         backbone,
         tokenizer,
-        labels=None,
+        outputs,
+        *,
+        inputs=None,
         max_sequence_length=None,
         **kwargs,
     ):
@@ -82,6 +82,7 @@ class Task(AutoCompile, Preset, Feeding, FiniteUpdates, keras.Model):
             )
         if "padding_id" in backbone.family.fields:
             _check_padding(backbone, tokenizer)
+        inputs = backbone.input if inputs is None else inputs
         super().__init__(inputs, outputs, **kwargs)
         # Not tracked by Keras: the graph above holds its layers already, and only those
         # that the task uses (a pooler without a gradient would be warned about).
@@ -89,7 +90,6 @@ class Task(AutoCompile, Preset, Feeding, FiniteUpdates, keras.Model):
         self._input_names = tuple(inputs)
         object.__setattr__(self, "refusals", Refusals())
         self.tokenizer = tokenizer
-        self.labels = None if labels is None else label_names("multi_label", labels)
         self.max_sequence_length = int(max_sequence_length)
 
     @property
