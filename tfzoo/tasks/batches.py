@@ -20,15 +20,14 @@ def is_batches(x):
     return isinstance(x, Iterator | keras.utils.PyDataset)
 
 
-def array_batches(parts, batch_size, *, shuffle=False, seed=0):
+def array_batches(parts, plan):
     """Batches of arrays of N rows.
 
     Args:
         parts: [inputs], [inputs, targets] or [inputs, targets, weights], nests of
             arrays.
-        batch_size: B; the last batch may be smaller.
-        shuffle: Whether every iteration has an order of its own.
-        seed: Of the orders.
+        plan: The `Plan` of one epoch. The last batch may be smaller; where it shuffles,
+            every iteration has an order of its own.
     """
     count = len(tf.nest.flatten(parts)[0])
     if not count:
@@ -36,9 +35,9 @@ def array_batches(parts, batch_size, *, shuffle=False, seed=0):
     dataset = tf.data.Dataset.from_tensor_slices(
         tuple(parts) if len(parts) > 1 else parts[0]
     )
-    if shuffle:
-        dataset = dataset.shuffle(count, seed=seed)
-    return dataset.batch(batch_size).prefetch(2)
+    if plan.shuffle:
+        dataset = dataset.shuffle(count, seed=plan.seed)
+    return dataset.batch(plan.batch_size).prefetch(2)
 
 
 def dataset_of_batches(x, task, *, learns=True, each=None, shuffle=False, seed=0):

@@ -247,3 +247,21 @@ def shown_examples(batch, tokenizer, rows=None):
         place = "rows " + ", ".join(map(str, rows[:32])) + (", ..." * (len(rows) > 32))
     begin = ", ".join(texts) + (", ..." if texts else "")
     return "Its examples are " + ": ".join(part for part in (place, begin) if part)
+
+
+def examples_of_steps(batches_from, tokenizer=None, rows=None):
+    """step, from 1 -> text that names the examples of that step, which are made again.
+
+    Args:
+        batches_from: step, from 0 -> `tf.data.Dataset` of the batches from there on.
+        tokenizer: As of `shown_examples`.
+        rows: step, from 0 -> where its examples stand in the user's data. None: that
+            is not known.
+    """
+
+    def examples(step):
+        batch = next(iter(batches_from(step - 1).take(1)), None)
+        numbers = None if rows is None else rows(step - 1)
+        return batch and shown_examples(batch, tokenizer, numbers)
+
+    return examples

@@ -15,9 +15,9 @@ from tfzoo.training.curves import EventLogs, save_curves
 from tfzoo.training.faults import (
     Rewind,
     Watching,
+    examples_of_steps,
     not_finite,
     require_policy,
-    shown_examples,
 )
 from tfzoo.training.finite_updates import can_be_guarded, guarded
 from tfzoo.training.records import Record, finite
@@ -200,7 +200,9 @@ class Run:
             policy,
             record=self.record,
             total_steps=total_steps,
-            examples=_examples(model, make_dataset, rows),
+            examples=examples_of_steps(
+                make_dataset, getattr(model, "tokenizer", None), rows
+            ),
             others=callbacks,
         )
         recording = Recording(
@@ -333,15 +335,3 @@ class Run:
                 below = target.rglob("*") if target.is_dir() else [target]
                 files += [path for path in below if path.is_file()]
         return files
-
-
-def _examples(model, make_dataset, rows):
-    """step, from 1 -> text that names its examples, which are made again."""
-
-    def examples(step):
-        batch = next(iter(make_dataset(step - 1).take(1)), None)
-        tokenizer = getattr(model, "tokenizer", None)
-        numbers = None if rows is None else rows(step - 1)
-        return batch and shown_examples(batch, tokenizer, numbers)
-
-    return examples

@@ -9,7 +9,6 @@ import tensorflow as tf
 from keras import ops
 
 from tfzoo.checkpoints.fields import read_field
-from tfzoo.data.buckets import padded_batches
 from tfzoo.data.context_windows import answer_targets, encode_windows
 from tfzoo.data.pipelines import require_flags, require_whole
 from tfzoo.layers.keywords import known_keywords
@@ -22,10 +21,9 @@ from tfzoo.tasks.answering.served_answers import question_answerer_signatures
 from tfzoo.tasks.answering.spans import NO_ANSWER, likeliest_spans, window_spans
 from tfzoo.tasks.encoder_task import EncoderTask
 from tfzoo.tasks.evaluating import FiguresOfAll
-from tfzoo.tasks.feeding import refuse_steps
 from tfzoo.tasks.numeric import example_weights, whole_targets
 from tfzoo.tasks.plan import BATCH_SIZE
-from tfzoo.tasks.predicting import as_rows
+from tfzoo.tasks.predicting import as_rows, refuse_steps
 from tfzoo.tasks.token_outputs import token_outputs
 from tfzoo.training.answers import AnswerSpanLoss, AnswerSpanMetrics, exact_match_and_f1
 
@@ -185,14 +183,8 @@ class QuestionAnswerer(FiguresOfAll, EncoderTask):
         ]
         windows = self._windows(questions)
         weight = example_weights(sample_weight, len(accepted))
-        return padded_batches(
-            windows.encoded,
-            answer_targets(windows, first),
-            weight[windows.question],
-            pad_id=self.tokenizer.pad_id,
-            multiple=self.length_multiple,
-            **plan._asdict(),
-        )
+        targets = answer_targets(windows, first)
+        return self.padded(windows.encoded, targets, weight[windows.question], plan)
 
     def figures_of_all(self, raw, y, batch_size):
         """SQuAD's `exact_match` and `f1`, 0 to 1, of the answers."""

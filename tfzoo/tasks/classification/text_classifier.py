@@ -3,18 +3,14 @@
 Shapes: N texts, B batch, C labels.
 """
 
-import numbers
-from collections.abc import Mapping, Set
-
 import keras
 import numpy as np
 
-from tfzoo.data.buckets import padded_batches
 from tfzoo.data.pipelines import require_flags
-from tfzoo.errors import shown
 from tfzoo.layers import ClassificationHead
 from tfzoo.layers.keywords import known_keywords
 from tfzoo.tasks.checks import weights_in_graph
+from tfzoo.tasks.class_weights import class_factors
 from tfzoo.tasks.classification.answers import named_answers
 from tfzoo.tasks.classification.problem_types import (
     PROBLEM_TYPES,
@@ -26,7 +22,7 @@ from tfzoo.tasks.classifier import Classifier
 from tfzoo.tasks.evaluating import FiguresOfAll
 from tfzoo.tasks.feeding import made_by_a_task
 from tfzoo.tasks.inputs import Texts, raw_texts, texts_or_one
-from tfzoo.tasks.numeric import checked_weights, example_weights, numbers_of, one_column
+from tfzoo.tasks.numeric import example_weights
 from tfzoo.tasks.plan import BATCH_SIZE
 from tfzoo.tasks.predicting import RowPerText
 from tfzoo.tasks.targets import Targets
@@ -189,16 +185,9 @@ class TextClassifier(FiguresOfAll, RowPerText, Classifier):
         """Batches of raw text, see `Task`; texts of like length together."""
         texts = raw_texts(x)
         targets = self.targets_of_raw(texts, y)
-        return made_by_a_task(
-            padded_batches(
-                self.encode_texts(texts),
-                targets,
-                example_weights(sample_weight, len(texts.texts)),
-                pad_id=self.tokenizer.pad_id,
-                multiple=self.length_multiple,
-                **plan._asdict(),
-            )
-        )
+        weights = example_weights(sample_weight, len(texts.texts))
+        batches = self.padded(self.encode_texts(texts), targets, weights, plan)
+        return made_by_a_task(batches)
 
     def map_strings(self, dataset, *, seed=0):
         """A batched dataset of raw text -> one of (inputs, targets, weights)."""
@@ -240,22 +229,7 @@ class TextClassifier(FiguresOfAll, RowPerText, Classifier):
     def class_factors(self, class_weight):
         if self.task != "classification":
             return super().class_factors(class_weight)
-        count = len(self.labels)
-        rule = "class_weight must be a dict of a label or its index -> weight, or "
-        rule += f"a weight for each of the {count} labels. Received: "
-        if isinstance(class_weight, Mapping):
-            factors = np.ones(count, np.float32)
-            for label, weight in class_weight.items():
-                if not isinstance(weight, numbers.Real):
-                    raise ValueError(f"{rule}{shown(weight)} for {shown(label)}")
-                factors[self.targets.index_of(label)] = weight
-        else:
-            if isinstance(class_weight, str | Set):
-                raise ValueError(f"{rule}{shown(class_weight)}")
-            factors = one_column(numbers_of(class_weight, "class_weight"))
-            if factors.shape != (count,):
-                raise ValueError(f"{rule}shape {factors.shape}")
-        return checked_weights(factors, "class_weight")
+        return class_factors(class_weight, self.labels)
 
     def figures_of_all(self, raw, y, batch_size):
         """Of a regression `spearman`, the correlation of ranks."""

@@ -8,7 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfzoo.checkpoints.sentence_transformers import read_modules, write_modules
-from tfzoo.data.buckets import SECOND, padded_batches
+from tfzoo.data.buckets import SECOND
 from tfzoo.data.pipelines import require_flags
 from tfzoo.families import BACKBONES
 from tfzoo.layers import SentencePooling
@@ -208,14 +208,12 @@ class TextEmbedder(RowPerText, EncoderTask):
         """Batches of raw pairs, see `Task`; pairs of like length together."""
         first, second = raw_texts(x)
         targets = self.targets_of_raw(Texts(first, second), y)
-        return padded_batches(
+        return self.padded(
             self.encode_texts(Texts(first)),
             targets,
             example_weights(sample_weight, len(first)),
+            plan,
             seconds=self.encode_texts(Texts(second)),
-            pad_id=self.tokenizer.pad_id,
-            multiple=self.length_multiple,
-            **plan._asdict(),
         )
 
     def map_strings(self, dataset, *, seed=0):

@@ -7,7 +7,6 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tfzoo.data.buckets import padded_batches
 from tfzoo.data.pipelines import require_flags
 from tfzoo.layers.keywords import known_keywords
 from tfzoo.tasks.encoder_task import EncoderTask
@@ -83,14 +82,9 @@ class MaskedLM(GapFilling, LearnsTokens, EncoderTask):
         encoded = self.tokenizer.encode_batch(
             texts.texts, texts.text_pairs, max_length=self.max_sequence_length
         )
-        batches = padded_batches(
-            encoded,
-            np.zeros(len(texts.texts), np.int32),
-            example_weights(sample_weight, len(texts.texts)),
-            pad_id=self.tokenizer.pad_id,
-            multiple=self.length_multiple,
-            **plan._asdict(),
-        )
+        count = len(texts.texts)
+        weights = example_weights(sample_weight, count)
+        batches = self.padded(encoded, np.zeros(count, np.int32), weights, plan)
         mask = self._masking(plan.seed)
         return (
             batches.enumerate(plan.start_step)

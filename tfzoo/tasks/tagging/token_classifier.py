@@ -7,7 +7,6 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tfzoo.data.buckets import padded_batches
 from tfzoo.data.pipelines import require_whole
 from tfzoo.data.string_batches import dense_batch
 from tfzoo.data.word_rows import (
@@ -19,11 +18,11 @@ from tfzoo.layers.keywords import known_keywords
 from tfzoo.tasks.batches import dataset_of_batches, is_batches
 from tfzoo.tasks.checks import weights_in_graph
 from tfzoo.tasks.classifier import Classifier
-from tfzoo.tasks.feeding import made_by_a_task, refuse_steps
+from tfzoo.tasks.feeding import made_by_a_task
 from tfzoo.tasks.inputs import texts_of, values_of
 from tfzoo.tasks.numeric import example_weights
 from tfzoo.tasks.plan import BATCH_SIZE
-from tfzoo.tasks.predicting import as_rows
+from tfzoo.tasks.predicting import as_rows, refuse_steps
 from tfzoo.tasks.tagging.sentences import (
     raw_sentences,
     raw_word_batches,
@@ -128,14 +127,9 @@ class TokenClassifier(Classifier):
         encoded, first_words = self._encode(sentences)
         splits = np.cumsum([0, *map(len, sentences)])
         targets, weights = targets_of_tokens(labels, splits, first_words)
-        batches = padded_batches(
-            encoded,
-            np.arange(len(sentences)),
-            example_weights(sample_weight, len(sentences)),
-            pad_id=self.tokenizer.pad_id,
-            multiple=self.length_multiple,
-            **plan._asdict(),
-        )
+        weights_of_rows = example_weights(sample_weight, len(sentences))
+        rows = np.arange(len(sentences))
+        batches = self.padded(encoded, rows, weights_of_rows, plan)
 
         def with_targets(inputs, rows, weight):
             shape = tf.shape(inputs["token_ids"])
