@@ -1,8 +1,15 @@
 """What the tasks with labels share: one place that knows them, in files and outside."""
 
 from tfzoo.checkpoints.fields import read_field
+from tfzoo.errors import CheckpointError
 from tfzoo.tasks.encoder_task import EncoderTask
 from tfzoo.tasks.labels import label_fields, placeholders, stored_labels
+
+PROBLEM_TYPES = {
+    "classification": "single_label_classification",
+    "multi_label": "multi_label_classification",
+    "regression": "regression",
+}
 
 
 class Classifier(EncoderTask):
@@ -40,3 +47,41 @@ class Classifier(EncoderTask):
             dropout = self.classifier_dropout
             fields[field.name] = self.backbone.dropout if dropout is None else dropout
         return fields
+
+
+def check_task(task, path):
+    """Raises `CheckpointError` where our block of a file says what is no such task."""
+    if task is not None and task not in PROBLEM_TYPES:
+        raise CheckpointError(
+            f"Must be one of {sorted(PROBLEM_TYPES)}. Received: {task!r}.",
+            path=path,
+            tensor="tfzoo.task",
+        )
+
+
+def stored_task(config, path, ours, labels):
+    """What `problem_type` says, or our block, or as in `transformers` the labels.
+
+    Args:
+        config: The content of the file.
+        path: The file, for the error.
+        ours: That of our block, or None.
+        labels: The names of the classes.
+
+    Returns:
+        A key of `PROBLEM_TYPES`.
+
+    Raises:
+        CheckpointError: the field says something else.
+    """
+    problem = config.get("problem_type")
+    if problem is None:
+        return ours or ("regression" if len(labels) == 1 else "classification")
+    for task, name in PROBLEM_TYPES.items():
+        if problem == name:
+            return task
+    raise CheckpointError(
+        f"Must be one of {sorted(PROBLEM_TYPES.values())}. Received: {problem!r}.",
+        path=path,
+        tensor="problem_type",
+    )

@@ -267,6 +267,7 @@ class AutoCompile:
         self._compile_keras(**keras.saving.deserialize_keras_object(config))
         if self.built:
             self.optimizer.build(self.trainable_variables)
+            self.note_trained()
 
 
 def _metrics_of(metrics):

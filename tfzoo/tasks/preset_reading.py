@@ -209,6 +209,13 @@ class PresetReading(KnownKeywords):
             tensors, variables, names, heads=self.heads, new=new, tied=self._is_tied
         )
 
+    def stored_model(self):
+        """The model whose weights the directory holds.
+
+        No property: Keras would walk from a model through it into itself for ever.
+        """
+        return self
+
     def _head_names(self):
         """Variable path of its head -> `Stored`."""
         head = self.backbone.family.heads.get(self.capability)

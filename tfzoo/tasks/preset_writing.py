@@ -88,13 +88,6 @@ class PresetWriting(PushToHub):
             return family.class_name
         return family.heads[self.capability].class_name
 
-    def stored_model(self):
-        """The model whose weights the directory holds.
-
-        No property: Keras would walk from a model through it into itself for ever.
-        """
-        return self
-
     def save_more(self, directory):
         """Writes the files that only this task has; none by default."""
 

@@ -56,7 +56,8 @@ class QuestionAnswerer(FiguresOfAll, EncoderTask):
     `answers`. Where a context fills several windows, those without all of the answer
     are to point at their first token, and so are questions without an answer. Batches
     of such dicts, from a dataset, a `PyDataset` or a generator that ends, are read into
-    memory first, since a context may fill several windows.
+    memory first, since a context may fill several windows. Of raw questions `evaluate`
+    also gives SQuAD's `exact_match` and `f1`, 0 to 1.
 
     Returns:
         (B, S, 2) float32 logits of the start and the end; padding has -1e9.

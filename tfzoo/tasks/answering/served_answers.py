@@ -86,13 +86,7 @@ def question_answerer_signatures(
         with tf.device("/CPU:0"):
             return text_in_parts(answer, texts)
 
-    return strings_and_ids(
-        serving_default,
-        "logits",
-        core,
-        tokenizer,
-        by_token=True,
-    )
+    return strings_and_ids(serving_default, "logits", core, tokenizer, by_token=True)
 
 
 class _Windows:

@@ -12,13 +12,13 @@ from tfzoo.layers.keywords import known_keywords
 from tfzoo.tasks.checks import weights_in_graph
 from tfzoo.tasks.class_weights import class_factors
 from tfzoo.tasks.classification.answers import named_answers
-from tfzoo.tasks.classification.problem_types import (
+from tfzoo.tasks.classification.served_classes import classifier_signatures
+from tfzoo.tasks.classifier import (
     PROBLEM_TYPES,
+    Classifier,
     check_task,
     stored_task,
 )
-from tfzoo.tasks.classification.served_classes import classifier_signatures
-from tfzoo.tasks.classifier import Classifier
 from tfzoo.tasks.evaluating import FiguresOfAll
 from tfzoo.tasks.feeding import made_by_a_task
 from tfzoo.tasks.inputs import Texts, raw_texts, texts_or_one
@@ -56,7 +56,8 @@ class TextClassifier(FiguresOfAll, RowPerText, Classifier):
     Targets `y`, in any container: labels by name, or by index as whole numbers (names
     alone where these are numbers themselves); for multi_label rows of names, or of C
     numbers 0 and 1; for regression numbers. A data frame's columns that are the labels
-    are taken by their names.
+    are taken by their names. Of a regression on raw texts `evaluate` also gives
+    `spearman`, the correlation of ranks.
 
     Returns:
         (B, C) float32 logits, C = 1 for regression.
