@@ -51,9 +51,9 @@ def compiled(decoder):
 def generate():
     """Function of a `CompiledGeneration`, prompts and options to results."""
 
-    def generate(compiled, prompts, *, end_ids=(), steps=1000, **options):
+    def generate(compiled, prompts, *, end_ids=(), steps=1000, memory=(), **options):
         options = GenerationOptions(**options)
-        generation = compiled.start(prompts, options, list(end_ids))
+        generation = compiled.start(prompts, options, list(end_ids), memory)
         while not generation.done():
             generation.advance(steps)
         return generation.results()

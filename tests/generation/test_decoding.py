@@ -7,6 +7,7 @@ import tensorflow as tf
 from tfzoo.generation import decode
 from tfzoo.generation.cache import Cache, compacted, grown, num_columns_for, written
 from tfzoo.generation.compiled import CompiledGeneration, padded_prompts
+from tfzoo.generation.decoding import Sampling
 
 NEW = 70  # beyond two blocks of the cache
 
@@ -24,7 +25,9 @@ def expected(next_logits, prompts):
     return [greedy(next_logits, prompt, NEW) for prompt in prompts]
 
 
-def decoded(decoder, prompts, limits, rules=None, *, jit_compile=False, width=NEW):
+def decoded(
+    decoder, prompts, limits, rules=None, *, search=None, jit_compile=False, width=NEW
+):
     ids, lengths = padded_prompts(prompts, decoder.max_sequence_length)
     limits = np.pad(limits, (0, len(ids) - len(limits)))
 
@@ -37,6 +40,7 @@ def decoded(decoder, prompts, limits, rules=None, *, jit_compile=False, width=NE
     @tf.function(autograph=False)
     def function(ids, lengths, limits, rules):
         return decode(
+            search or Sampling(),
             decoder,
             ids,
             lengths,
@@ -47,7 +51,7 @@ def decoded(decoder, prompts, limits, rules=None, *, jit_compile=False, width=NE
         )
 
     rules = {"end_ids": tf.constant([-1]), **(rules or {})}
-    tokens, counts = function.get_concrete_function(*sizes, rules)(
+    tokens, counts, _ = function.get_concrete_function(*sizes, rules)(
         ids, lengths, limits, rules
     )
     return tokens.numpy()[: len(prompts)], counts.numpy()[: len(prompts)]

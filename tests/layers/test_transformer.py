@@ -217,11 +217,38 @@ def test_steps_give_what_a_call_gives_at_those_positions(norm_first):
     np.testing.assert_allclose(np.concatenate(outputs, 1), layer(x), atol=2e-6)
 
 
-def test_a_step_with_cross_attention_is_refused():
+@pytest.mark.parametrize("transposed", [None, False, True])
+def test_steps_read_the_memory_of_a_context_as_a_call_reads_the_context(transposed):
     x, context = normal(B, T, D), normal(B, S, D, seed=1)
-    layer = layer_with_weights(x, None, context, cross_attention=True)
-    with pytest.raises(ValueError, match="cross_attention=True"):
-        layer.step(x, layer.state(B), np.ones((T, T), bool))
+    layer = layer_with_weights(
+        x, None, context, causal=True, cross_attention=True, norm_first=True
+    )
+    context_mask = np.arange(S) < np.array([[S], [S - 2]])
+    memory, past, outputs = layer.memory(context), layer.state(B), []
+    kernels = None if transposed is None else layer.step_kernels(transposed)
+    for start, end in ((0, 1), (1, 4), (4, T)):
+        y, new = layer.step(
+            x[:, start:end],
+            past,
+            (np.arange(end) <= np.arange(start, end)[:, None])[None, None],
+            kernels,
+            memory=memory,
+            memory_mask=context_mask,
+        )
+        past = [np.concatenate(pair, 2) for pair in zip(past, new, strict=True)]
+        outputs.append(np.asarray(y))
+    expected = layer(x, context=context, context_mask=context_mask)
+    np.testing.assert_allclose(np.concatenate(outputs, 1), expected, atol=2e-6)
+
+
+@pytest.mark.parametrize("cross_attention", [False, True])
+def test_a_memory_goes_with_cross_attention_alone(cross_attention):
+    x, context = normal(B, T, D), normal(B, S, D, seed=1)
+    given = (None, context) if cross_attention else ()
+    layer = layer_with_weights(x, *given, cross_attention=cross_attention)
+    memory = None if cross_attention else layer.self_attention.memory(context)
+    with pytest.raises(ValueError, match=f"cross_attention={cross_attention}"):
+        layer.step(x, layer.state(B), np.ones((T, T), bool), memory=memory)
 
 
 def test_the_projections_into_the_residual_begin_with_their_own_width():

@@ -72,6 +72,43 @@ def test_the_default_gives_what_generate_in_python_gives(served_causal_lm, pytho
     assert sorted(answer) == ["text"]
 
 
+BEAMS = dict(num_beams=3, length_penalty=2.0, repetition_penalty=1.4)
+
+
+def test_the_default_may_be_a_beam_search(causal_lm, python):
+    functions = causal_lm_signatures(
+        causal_lm.backbone, causal_lm.tokenizer, max_new_tokens=8, **BEAMS
+    ).functions
+    answer = functions["serving_default"](prompt=tf.constant(PROMPTS[:3]))
+    expected = python(PROMPTS[:3], max_new_tokens=8, **BEAMS)
+    assert texts_of(answer["text"]) == expected
+    assert expected != python(PROMPTS[:3], max_new_tokens=8)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("options", "jit_compile"),
+    [
+        (BEAMS, False),
+        (dict(num_beams=2, early_stopping=True), True),
+        (dict(penalty_alpha=0.6, top_k=5), False),
+        (dict(penalty_alpha=0.6), True),
+    ],
+)
+def test_the_default_may_be_another_search(
+    causal_lm, python, tmp_path, options, jit_compile
+):
+    causal_lm.export(tmp_path, max_new_tokens=12, jit_compile=jit_compile, **options)
+    served = tf.saved_model.load(tmp_path).signatures["serving_default"]
+    expected = python(PROMPTS, max_new_tokens=12, **options)
+    assert expected != python(PROMPTS, max_new_tokens=12)
+    for prompts in (PROMPTS, PROMPTS[:1], PROMPTS[3:5]):
+        answer = served(prompt=tf.constant(prompts))
+        assert texts_of(answer["text"]) == [
+            expected[PROMPTS.index(prompt)] for prompt in prompts
+        ]
+
+
 def test_every_row_gets_what_its_own_options_give_in_python(ask, python):
     several = [
         NEUTRAL,
@@ -220,6 +257,10 @@ def test_a_model_compiled_by_xla_answers_the_same(
         (dict(temperature=1.0, top_k=281), "top_k must be at most 280.*281"),
         (dict(top_p=1.5), "top_p must be .*Received: 1.5"),
         (dict(temperature=1.0, seed=2**63), "seed must be .*64 bits"),
+        (dict(num_beams=2, top_p=0.5), "A beam search draws nothing.*top_p"),
+        (dict(num_beams=0), "num_beams must be .*Received: 0"),
+        (dict(length_penalty=2.0), "num_beams must be above 1.*length_penalty"),
+        (dict(penalty_alpha=0.5, temperature=0.7), "neither.*temperature"),
     ],
     ids=str,
 )

@@ -3,6 +3,7 @@
 Shapes: B rows, K columns, T new tokens.
 """
 
+import functools
 import typing
 
 import keras
@@ -25,11 +26,15 @@ class Cache(typing.NamedTuple):
         state: The decoder's, a nest of tensors with B as first and K as third axis.
         seen: Boolean (B, K).
         filled: int32 scalar.
+        memory: What the decoder reads beside its own tokens, such as the keys and
+            values of an encoder's output: a nest of tensors with B as first axis, the
+            same at every step; () for none.
     """
 
     state: typing.Any
     seen: tf.Tensor
     filled: tf.Tensor
+    memory: typing.Any = ()
 
     @property
     def num_columns(self):
@@ -61,10 +66,10 @@ def written(cache, new, seen, *, after, jit_compile):
     columns = tf.range(cache.num_columns) - start
     added = tf.gather(seen, tf.clip_by_value(columns, 0, seen.shape[1] - 1), axis=1)
     inside = (columns >= 0) & (columns < seen.shape[1])
-    return Cache(
-        tf.nest.map_structure(write, cache.state, new),
-        tf.where(inside, added, cache.seen),
-        cache.filled + seen.shape[1],
+    return cache._replace(
+        state=tf.nest.map_structure(write, cache.state, new),
+        seen=tf.where(inside, added, cache.seen),
+        filled=cache.filled + seen.shape[1],
     )
 
 
@@ -80,14 +85,19 @@ def _xla_writer(start):
 def _writer(start, num_new):
     """In place as well, where nothing else holds the array; a scatter copies all."""
 
+    @functools.cache  # arrays of one rank share these operations
+    def bounds(rank):
+        begin = tf.stack([start if i == COLUMNS else 0 for i in range(rank)])
+        return begin, begin + num_new
+
     def write(array, new):
         rank = array.shape.rank
-        begin = tf.stack([start if i == COLUMNS else 0 for i in range(rank)])
+        begin, end = bounds(rank)
         every_axis_but_columns = (1 << rank) - 1 - (1 << COLUMNS)
         return tf.raw_ops.TensorStridedSliceUpdate(
             input=array,
             begin=begin,
-            end=begin + num_new,
+            end=end,
             strides=[1] * rank,
             value=new,
             begin_mask=every_axis_but_columns,
@@ -111,8 +121,22 @@ def grown(cache, num_columns):
     )
 
 
+def repeated(cache, copies):
+    """The cache with each row `copies` times, side by side."""
+    if copies == 1:
+        return cache
+    rows = tf.repeat(tf.range(tf.shape(cache.seen)[0]), copies)
+    memory = tf.nest.map_structure(lambda x: tf.gather(x, rows), cache.memory)
+    return of_rows(cache, rows)._replace(memory=memory)
+
+
 def of_rows(cache, rows):
-    """The cache of the rows (R,), integers, which may repeat."""
+    """The cache of the rows (R,), integers, which may repeat.
+
+    Args:
+        cache: A `Cache` of R rows.
+        rows: Each has the memory of the row in whose place it comes.
+    """
     return cache._replace(
         state=tf.nest.map_structure(lambda x: tf.gather(x, rows), cache.state),
         seen=tf.gather(cache.seen, rows),
@@ -126,10 +150,10 @@ def compacted(cache):
     def ordered(array):
         return tf.gather(array, order, axis=COLUMNS, batch_dims=1)
 
-    return Cache(
-        tf.nest.map_structure(ordered, cache.state),
-        tf.gather(cache.seen, order, batch_dims=1),
-        tf.reduce_max(tf.reduce_sum(tf.cast(cache.seen, tf.int32), axis=1)),
+    return cache._replace(
+        state=tf.nest.map_structure(ordered, cache.state),
+        seen=tf.gather(cache.seen, order, batch_dims=1),
+        filled=tf.reduce_max(tf.reduce_sum(tf.cast(cache.seen, tf.int32), axis=1)),
     )
 
 

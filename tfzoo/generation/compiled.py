@@ -8,11 +8,9 @@ import functools
 import numpy as np
 import tensorflow as tf
 
-from tfzoo.generation import beam_search, contrastive, decoding, speculative
 from tfzoo.generation.cache import BLOCK, SHORT, num_columns_for
 from tfzoo.generation.rules import check_ids, rules_for
-
-NUM_CANDIDATES, NUM_PROPOSALS = 4, 4  # unless top_k, num_assistant_tokens say so
+from tfzoo.generation.searches import search_for
 
 
 class CompiledGeneration:
@@ -42,23 +40,25 @@ class CompiledGeneration:
         self.num_traces = 0
         self._functions = {}
 
-    def compiled(self, function, *shape):
-        """The `tf.function` of a function for a shape.
+    def compiled(self, method, *shape):
+        """The `tf.function` of a method of a decoder or a search for a shape.
 
         One for each shape, because TensorFlow warns of a function that is traced often,
         and each a `partial`, as it takes those of the same code for one.
         """
-        if (function, *shape) not in self._functions:
-            self._functions[function, *shape] = tf.function(
-                functools.partial(self._traced, function),
+        # Equal searches share their functions, though their methods are not equal.
+        key = (method.__func__, method.__self__, *shape)
+        if key not in self._functions:
+            self._functions[key] = tf.function(
+                functools.partial(self._traced, method),
                 jit_compile=self.jit_compile,
                 autograph=False,
             )
-        return self._functions[function, *shape]
+        return self._functions[key]
 
-    def _traced(self, function, /, *args, **kwargs):
+    def _traced(self, method, /, *args, **kwargs):
         self.num_traces += 1
-        return function(*args, **kwargs)
+        return method(*args, **kwargs)
 
     def laid_out(self, decoder, rows):
         """A decoder with its weights, as they are now, laid out for a number of rows.
@@ -72,91 +72,73 @@ class CompiledGeneration:
             return decoder  # without XLA their form gains nothing
         return decoder.laid_out(self.compiled(decoder.kernels_for, rows)(rows))
 
-    def start(self, prompts, options, end_ids):
-        """A `Generation` of lists of ids, after the first token.
+    def start(self, prompts, options, end_ids, memory=()):
+        """A `Generation` after the first token.
 
         Args:
             prompts: Lists of one or more ids.
             options: `GenerationOptions`.
             end_ids: Ids that end a text; may be empty.
+            memory: As of `tfzoo.generation.cache.Cache`, with a row for each prompt.
         """
-        if self.draft is not None:
-            return SpeculativeGeneration(self, prompts, options, end_ids)
-        if options.penalty_alpha is not None:
-            return ContrastiveGeneration(self, prompts, options, end_ids)
-        if options.num_beams > 1:
-            return BeamGeneration(self, prompts, options, end_ids)
-        return Generation(self, prompts, options, end_ids)
+        return Generation(self, prompts, options, end_ids, memory)
 
 
 class Generation:
-    """Prompts on their way, by `decoding`; the other methods are its subclasses.
+    """Prompts in progress.
 
     Args:
         compiled: A `CompiledGeneration`.
         prompts: Lists of one or more ids.
         options: `GenerationOptions`.
         end_ids: Ids that end a text.
+        memory: As of `CompiledGeneration.start`.
     """
 
-    method = decoding
-    columns_per_step = 1
-
-    def __init__(self, compiled, prompts, options, end_ids):
+    def __init__(self, compiled, prompts, options, end_ids, memory=()):
         self.compiled, self.options = compiled, options
+        decoder = compiled.decoder
+        self.decoders = (
+            [decoder] if compiled.draft is None else [decoder, compiled.draft]
+        )
+        self.search = search_for(
+            options, decoder.vocabulary_size, speculative=compiled.draft is not None
+        )
         self.num_prompts = len(prompts)
         for prompt in prompts:
-            check_ids("A prompt", prompt, compiled.decoder.vocabulary_size)
-        ids, lengths = padded_prompts(prompts, compiled.decoder.max_sequence_length)
+            check_ids("A prompt", prompt, decoder.vocabulary_size)
+        ids, lengths = padded_prompts(prompts, decoder.max_sequence_length)
         self._num_padded = len(ids)
         limits = np.zeros(len(ids), int)
         limits[: len(prompts)] = options.limits(
-            lengths[: len(prompts)], compiled.decoder.max_sequence_length
+            lengths[: len(prompts)], decoder.max_sequence_length
         )
-        self._last = ids.shape[1] + int(limits.max()) + self.columns_per_step - 1
+        self._last = ids.shape[1] + int(limits.max()) + self.search.columns_per_step - 1
         self._rules = rules_for(
-            options, lengths, end_ids, compiled.decoder.vocabulary_size, len(prompts)
+            options, lengths, end_ids, decoder.vocabulary_size, len(prompts)
         )
-        self._limits = tf.constant(self.limits_of_rows(limits), tf.int32)
+        self._limits = tf.constant(limits, tf.int32)
         self._rule_shapes = frozenset(
             (name, *(tuple(x.shape) for x in tf.nest.flatten(value)))
             for name, value in self._rules.items()
         )
-        self.state = self._compiled(self.method.begin, *ids.shape)(
-            *self.decoders(),
+        memory, self._memory_shapes = padded_memory(memory, len(ids))
+        self.state = self._compiled(self.search.begin, *ids.shape)(
+            self.decoders,
             tf.constant(ids, tf.int32),
             tf.constant(lengths, tf.int32),
             self._limits,
             self._rules,
-            **self.begin_arguments(),
+            **({"memory": memory} if self._memory_shapes else {}),
         )
-
-    def decoders(self):
-        """The models, as `method` takes them."""
-        return [self.compiled.decoder]
-
-    def limits_of_rows(self, limits):
-        """The limits (B,) as `method` takes them."""
-        return np.repeat(limits, self.options.rows_per_prompt)
-
-    def rows_of_step(self):
-        """For each of `decoders()`, the rows that it reads of a prompt in a step."""
-        return [self.options.rows_per_prompt]
-
-    def begin_arguments(self):
-        """What `method.begin` wants to know beside the tensors."""
-        return {"copies": self.options.rows_per_prompt}
-
-    def advance_arguments(self):
-        """What `method.advance` wants to know beside the tensors."""
-        return {}
 
     @functools.cached_property
     def _laid_out(self):
-        """`decoders()` as a step takes them; the first step needs them."""
+        """`decoders` as a step takes them; the first step needs them."""
+        rows = self.search.rows_of_step
         return [
-            self.compiled.laid_out(decoder, self._num_padded * rows)
-            for decoder, rows in zip(self.decoders(), self.rows_of_step(), strict=True)
+            self.compiled.laid_out(decoder, self._num_padded * n)
+            for decoder, n in zip(self.decoders, rows, strict=True)
         ]
 
     def advance(self, num_steps):
@@ -165,27 +147,31 @@ class Generation:
         Returns:
             Whether something is left to do.
         """
-        cache = self.state.cache
-        if int(cache.filled) + self.columns_per_step > cache.num_columns:
-            used = int(cache.seen.numpy().sum(axis=1).max())
-            filled = used if self.columns_per_step > 1 else cache.num_columns
-            columns = _num_columns_for(filled, self._last)
-            columns = max(columns, filled + self.columns_per_step, cache.num_columns)
-            grow = self._compiled(self.method.grow, *cache.seen.shape, columns)
+        search = self.search
+        if not search.has_room(self.state):
+            kept = int(search.num_kept(self.state))
+            columns = max(
+                _num_columns_for(kept, self._last),
+                kept + search.columns_per_step,
+                self.state.cache.num_columns,
+            )
+            grow = self._compiled(search.grow, *self.state.cache.seen.shape, columns)
             self.state = grow(self.state, columns)
-        self.state = self._compiled(self.method.advance, *self.state.cache.seen.shape)(
-            *self._laid_out,
+        advance = self._compiled(search.advance, *self.state.cache.seen.shape)
+        self.state = advance(
+            self._laid_out,
             self.state,
             self._limits,
             self._rules,
             num_steps=tf.constant(num_steps),
             jit_compile=self.compiled.jit_compile,
-            **self.advance_arguments(),
         )
         return not self.done()
 
-    def _compiled(self, function, *shape):
-        return self.compiled.compiled(function, *shape, self._rule_shapes)
+    def _compiled(self, method, *shape):
+        return self.compiled.compiled(
+            method, *shape, self._rule_shapes, *self._memory_shapes
+        )
 
     def done(self):
         """Whether all rows are done."""
@@ -193,9 +179,9 @@ class Generation:
 
     def not_finite(self):
         """Numbers of the prompts whose tokens were chosen by NaN or infinite logits."""
-        copies = self.options.rows_per_prompt
-        finite = self.state.history.finite.numpy()[: self.num_prompts * copies]
-        return np.flatnonzero(~finite.reshape(-1, copies).all(axis=1)).tolist()
+        rows = self.search.rows_per_prompt
+        finite = self.state.history.finite.numpy()[: self.num_prompts * rows]
+        return np.flatnonzero(~finite.reshape(-1, rows).all(axis=1)).tolist()
 
     def stop(self, rows):
         """Ends the rows of the numbers given."""
@@ -204,90 +190,26 @@ class Generation:
         self.state = self.state._replace(done=tf.constant(done))
 
     def tokens(self):
-        """For each row a list of the ids after the prompt, so far."""
+        """For each row in progress a list of the ids after the prompt, so far."""
         history = self.state.history
         tokens, starts, ends = (
             x.numpy() for x in (history.tokens, history.prompt_lengths, history.lengths)
         )
-        rows = range(self.num_prompts * self.options.rows_per_prompt)
+        rows = range(self.num_prompts * self.search.rows_per_prompt)
         return [tokens[i, starts[i] : ends[i]].tolist() for i in rows]
 
     def results(self):
         """For each prompt a list of (ids, score), `num_return_sequences` of them."""
-        rows, copies = self.tokens(), self.options.rows_per_prompt
-        return [
-            [(row, None) for row in rows[i : i + copies]]
-            for i in range(0, len(rows), copies)
+        width = self.state.history.tokens.shape[1]
+        tokens, counts, scores = self.search.results(self.state, width)
+        tokens, counts = tokens.numpy(), counts.numpy()
+        scores = [None] * len(counts) if scores is None else scores.numpy().tolist()
+        rows = [
+            (row[:count].tolist(), score)
+            for row, count, score in zip(tokens, counts, scores, strict=True)
         ]
-
-
-class BeamGeneration(Generation):
-    """Prompts on their way, by `beam_search`."""
-
-    method = beam_search
-
-    def limits_of_rows(self, limits):
-        return limits
-
-    def begin_arguments(self):
-        return {"num_beams": self.options.num_beams, **self.advance_arguments()}
-
-    def advance_arguments(self):
-        return {"early_stopping": self.options.early_stopping or False}
-
-    def results(self):
-        beams, results = self.state, []
-        starts = beams.history.prompt_lengths.numpy()[:: self.options.num_beams]
-        for i in range(self.num_prompts):
-            tokens, lengths = (
-                x[i].numpy() for x in (beams.finished_tokens, beams.finished_lengths)
-            )
-            scores = beams.finished_scores[i].numpy()
-            results.append(
-                [
-                    (tokens[n, starts[i] : lengths[n]].tolist(), float(scores[n]))
-                    for n in range(self.options.num_return_sequences)
-                ]
-            )
-        return results
-
-
-class ContrastiveGeneration(Generation):
-    """Prompts on their way, by `contrastive`."""
-
-    method = contrastive
-
-    def rows_of_step(self):
-        return [self.options.top_k or NUM_CANDIDATES]
-
-    def begin_arguments(self):
-        return {}
-
-    def advance_arguments(self):
-        limit = self.compiled.decoder.vocabulary_size
-        return {"num_candidates": min(*self.rows_of_step(), limit)}
-
-
-class SpeculativeGeneration(Generation):
-    """Prompts on their way, by `speculative`."""
-
-    method = speculative
-
-    @property
-    def columns_per_step(self):
-        return (self.options.num_assistant_tokens or NUM_PROPOSALS) + 1
-
-    def decoders(self):
-        return [self.compiled.decoder, self.compiled.draft]
-
-    def rows_of_step(self):
-        return [self.columns_per_step, 1]
-
-    def begin_arguments(self):
-        return {}
-
-    def advance_arguments(self):
-        return {"num_proposals": self.columns_per_step - 1}
+        step, wanted = self.search.rows_per_prompt, self.options.num_return_sequences
+        return [rows[i * step :][:wanted] for i in range(self.num_prompts)]
 
 
 @functools.cache
@@ -317,3 +239,13 @@ def padded_prompts(prompts, context):
         padded[i, : len(prompt)] = prompt
         lengths[i] = len(prompt)
     return padded, lengths
+
+
+def padded_memory(memory, rows):
+    """A memory with a number of rows, those beyond its own all 0, and its shapes."""
+
+    def padded(x):
+        return tf.pad(x, [[0, rows - len(x)], *[[0, 0]] * (len(x.shape) - 1)])
+
+    memory = tf.nest.map_structure(padded, memory)
+    return memory, [tuple(x.shape) for x in tf.nest.flatten(memory)]

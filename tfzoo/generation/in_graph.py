@@ -1,17 +1,18 @@
-"""Decoding as one function of tensors, for a graph that runs without Python.
+"""Searches as one function of tensors, for a graph that runs without Python.
 
-Shapes: B rows, P length of the padded prompts, E end tokens.
+Shapes: B prompts, R rows (B times the search's `rows_per_prompt`), P length of the
+padded prompts, E end tokens.
 """
 
 import functools
 
 import tensorflow as tf
 
-from tfzoo.generation.cache import COLUMNS, num_columns_for
-from tfzoo.generation.decoding import advance, begin, grow, new_tokens
+from tfzoo.generation.cache import num_columns_for
 
 
 def decode(
+    search,
     decoder,
     prompts,
     lengths,
@@ -19,6 +20,7 @@ def decode(
     rules,
     *,
     max_new_tokens,
+    memory=(),
     laid_out=None,
     jit_compile=False,
 ):
@@ -28,43 +30,47 @@ def decode(
     once for each size of prompts and cache.
 
     Args:
-        decoder: See `decoding`.
+        search: A `Search` of one decoder, see `decoding`.
+        decoder: Likewise.
         prompts: int32 (B, P); a row holds `lengths` tokens and then padding.
         lengths: int32 (B,), at least 1.
         limits: int32 (B,) new tokens of each row, at most `max_new_tokens`; 0 for none.
             The context must hold a row's tokens and these.
-        rules: See `next_ids`; `end_ids`, int32 (E,), are the tokens that end a row.
+        rules: See `next_ids`, for R rows; `end_ids`, int32 (E,), are the tokens that
+            end a row.
         max_new_tokens: A number.
+        memory: As of `Cache`, of B rows.
         laid_out: The decoder with kernels that were laid out for one row before; None
             lays them out here, at every call.
         jit_compile: Whether XLA compiles the parts.
 
     Returns:
-        Tokens int32 (B, max_new_tokens), the end token included, and their numbers
-        int32 (B,). What follows the last token of a row is 0.
+        `Results` of R rows and `max_new_tokens` tokens.
     """
     compiled = functools.partial(
         tf.function, autograph=False, jit_compile=jit_compile or None
     )
-    compiled_begin, compiled_advance = compiled(begin), compiled(advance)
+    begin, advance = compiled(search.begin), compiled(search.advance)
     kernels_for = compiled(decoder.kernels_for)
-
-    def laid_out_for(rows):
-        return decoder.laid_out(kernels_for(rows))
-
+    (rows_of_step,) = search.rows_of_step
+    many_rows = decoder.many_rows
     # Where XLA compiles, sizes do not depend on what is asked for: there are few.
     most = max_new_tokens if jit_compile else tf.reduce_max(limits)
-    last = tf.shape(prompts)[1] + most - 1  # the last token is never read
+    # The last token is never read.
+    last = tf.shape(prompts)[1] + most + search.columns_per_step - 2
 
-    def decoded(rows, decoder):
-        prompts, lengths, limits, rules = rows
-        state = compiled_begin(decoder, prompts, lengths, limits, rules)
+    def decoded(inputs, rules, decoder):
+        prompts, lengths, limits, memory = inputs
+        state = begin([decoder], prompts, lengths, limits, rules, memory)
 
         def grow_and_advance(state):
-            columns = state.cache.num_columns
-            state = grow(state, num_columns_for(columns, last))
-            return compiled_advance(
-                decoder,
+            kept = search.num_kept(state)
+            columns = tf.maximum(
+                num_columns_for(kept, last), kept + search.columns_per_step
+            )
+            state = search.grow(state, tf.maximum(columns, state.cache.num_columns))
+            return advance(
+                [decoder],
                 state,
                 limits,
                 rules,
@@ -76,57 +82,58 @@ def decode(
             lambda state: ~tf.reduce_all(state.done),
             lambda state: (grow_and_advance(state),),
             (state,),
-            shape_invariants=(_of_any_width(state),),
+            shape_invariants=(_shapes_of_any_width(search, state),),
         )
-        return new_tokens(end.history, max_new_tokens)
+        return search.results(end, max_new_tokens)
 
-    rows, num_rows = (prompts, lengths, limits, rules), tf.shape(prompts)[0]
+    inputs, num_prompts = (prompts, lengths, limits, memory), tf.shape(prompts)[0]
 
     def one():
-        return decoded(_as_one_row(rows), laid_out or laid_out_for(1))
+        few = laid_out or decoder
+        if rows_of_step < many_rows and not laid_out:
+            few = decoder.laid_out(kernels_for(rows_of_step))
+        elif rows_of_step >= many_rows and jit_compile:
+            few = decoder.laid_out(kernels_for(many_rows))
+        of_rules = _with_rows(rules, search.rows_per_prompt)
+        return decoded(_with_rows(inputs, 1), of_rules, few)
 
     def many():
         if not jit_compile:
-            return decoded(rows, laid_out or decoder)
+            return decoded(inputs, rules, laid_out or decoder)
         return tf.cond(
-            num_rows >= decoder.many_rows,
-            lambda: decoded(rows, laid_out_for(decoder.many_rows)),
-            lambda: decoded(rows, laid_out or decoder),
+            num_prompts * rows_of_step >= many_rows,
+            lambda: decoded(inputs, rules, decoder.laid_out(kernels_for(many_rows))),
+            lambda: decoded(inputs, rules, laid_out or decoder),
         )
 
-    return tf.cond(num_rows == 1, one, many)
+    return tf.cond(num_prompts == 1, one, many)
 
 
-def _as_one_row(tensors):
-    """The same, of which those with any number of rows have one in their shape.
+def _with_rows(tensors, number):
+    """The same, of which those with any number of rows have `number` in their shape.
 
-    So the layers know while the graph is made that they multiply one row. It is no
-    `ensure_shape`, with which TensorFlow's optimizer puts the shapes of one row into
-    the graph for many.
+    So the layers know while the graph is made that they multiply few rows. It is a
+    slice, for `reshape` and `ensure_shape` say something of the tensor itself, which
+    TensorFlow's optimizer then believes in the graph for many rows too.
     """
 
-    def as_one(tensor):
+    def with_rows(tensor):
         if not tensor.shape.rank or tensor.shape[0] is not None:
             return tensor
-        return tf.reshape(tensor, [1, *tf.unstack(tf.shape(tensor))[1:]])
+        rest = tensor.shape.rank - 1
+        return tf.slice(tensor, [0] * (rest + 1), [number] + [-1] * rest)
 
-    return tf.nest.map_structure(as_one, tensors)
+    return tf.nest.map_structure(with_rows, tensors)
 
 
-def _of_any_width(state):
-    """The shapes of a `State` whose columns and places for tokens may be more."""
-    rows = state.done.shape[0]
-
-    def wide(array):
-        shape = array.shape.as_list()
-        shape[COLUMNS] = None
-        return tf.TensorShape(shape)
-
-    shapes = tf.nest.map_structure(lambda tensor: tensor.shape, state)
-    return shapes._replace(
-        history=shapes.history._replace(tokens=tf.TensorShape([rows, None])),
-        cache=shapes.cache._replace(
-            state=tf.nest.map_structure(wide, state.cache.state),
-            seen=tf.TensorShape([rows, None]),
-        ),
+def _shapes_of_any_width(search, state):
+    """The shapes of a state whose cache grows to sizes that the graph does not know."""
+    grow = tf.function(search.grow, autograph=False).get_concrete_function(
+        tf.nest.map_structure(tf.TensorSpec.from_tensor, state),
+        tf.TensorSpec([], tf.int32),
+    )
+    return tf.nest.map_structure(
+        lambda x, grown: x.shape.most_specific_common_supertype([grown.shape]),
+        state,
+        grow.structured_outputs,
     )

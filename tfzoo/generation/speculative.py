@@ -3,20 +3,25 @@
 Shapes: B rows, K columns of both caches, G proposed tokens, V vocabulary_size.
 """
 
+import dataclasses
 import typing
 
 import tensorflow as tf
 
 from tfzoo.generation.cache import Cache, compacted, grown, written
 from tfzoo.generation.choosing import next_ids
-from tfzoo.generation.decoding import begin as begin_decoding
-from tfzoo.generation.decoding import grow as grow_decoding
-from tfzoo.generation.decoding import read_prompts, with_next_ids
+from tfzoo.generation.decoding import (
+    Sampling,
+    Search,
+    read,
+    read_prompts,
+    with_next_ids,
+)
 from tfzoo.generation.history import History
 
 
 class Speculation(typing.NamedTuple):
-    """B sequences on their way, in two models.
+    """B sequences in progress, in two models.
 
     Attributes:
         history: A `History`, whose last token both models have still to read.
@@ -35,94 +40,92 @@ class Speculation(typing.NamedTuple):
     num_accepted: tf.Tensor
 
 
-def begin(decoder, draft, prompts, lengths, limits, rules):
-    """Both models read the prompts, the large one chooses the first tokens.
+@dataclasses.dataclass(frozen=True)
+class SpeculativeDecoding(Search):
+    """A draft proposes G tokens, the large model reads them at once and judges them.
 
-    Arguments as of `decoding.begin`; `draft` is a decoder of the same vocabulary.
-    """
-    state = begin_decoding(decoder, prompts, lengths, limits, rules)
-    _, draft_cache = read_prompts(draft, prompts, lengths)
-    none = tf.zeros_like(lengths)
-    return Speculation(state.history, state.cache, draft_cache, state.done, none, none)
-
-
-def grow(state, num_columns):
-    """The state without columns that no row sees, and with `num_columns` in all."""
-    state = state._replace(
-        cache=compacted(state.cache), draft_cache=compacted(state.draft_cache)
-    )
-    state = state._replace(draft_cache=grown(state.draft_cache, num_columns))
-    return grow_decoding(state, num_columns)
-
-
-def advance(
-    decoder,
-    draft,
-    state,
-    limits,
-    rules,
-    *,
-    num_steps,
-    num_proposals,
-    jit_compile=False,
-):
-    """Goes on until all rows are done, the caches are full or steps are used up.
-
-    In each step the draft proposes G tokens, one after the other. The large model reads
-    them at once, and as many of them come as it would have chosen itself, and then the
-    one that it chooses. So what comes is what it gives alone.
+    As many of them come as it would have chosen itself, and then the one that it
+    chooses. So what comes is what it gives alone.
 
     Args:
-        decoder: The large model, see `tfzoo.generation.decoding`.
-        draft: The small one.
-        state: Of `begin` or `grow`.
-        limits: int32 (B,) new tokens.
-        rules: As of `decode`, without a seed.
-        num_steps: int32 scalar.
         num_proposals: G.
-        jit_compile: Whether the call is compiled by XLA.
 
     Source: Leviathan et al. 2022, section 2, https://arxiv.org/abs/2211.17192
     """
-    num_read = num_proposals + 1
 
-    def goes_on(step, state):
-        room = state.cache.filled + num_read <= state.cache.num_columns
-        return (step < num_steps) & room & ~tf.reduce_all(state.done)
+    num_proposals: int
+    rows_per_prompt: typing.ClassVar[int] = 1
 
-    def one_step(step, state):
-        ids, positions, draft_cache = _proposed(
-            draft, state, num_proposals, jit_compile
-        )
-        cache, lengths = state.cache, state.history.lengths
-        before = tf.repeat(cache.seen[:, None], num_read, axis=1)
-        among = tf.linalg.band_part(tf.ones([num_read, num_read]), -1, 0) > 0
-        among = tf.repeat(among[None], tf.shape(ids)[0], axis=0)
-        hidden, new = decoder.step(
-            ids,
-            tf.minimum(positions, decoder.max_sequence_length - 1),
-            cache.state,
-            tf.concat([before, among], axis=2)[:, None],
-        )
-        logits = decoder.logits(hidden)
-        state, chain = _accepted(state, ids, logits, limits, rules)
-        cache = written(
-            cache,
-            new,
-            chain,
-            after=state.history.lengths,
-            jit_compile=jit_compile,
-        )
-        num_tokens = state.history.lengths - lengths
-        alive = tf.cast(chain[:, 0], tf.int32)
-        return step + 1, state._replace(
-            cache=cache,
-            draft_cache=draft_cache._replace(seen=cache.seen),
-            num_proposed=state.num_proposed + alive * num_proposals,
-            num_accepted=state.num_accepted + tf.maximum(num_tokens - 1, 0),
+    @property
+    def columns_per_step(self):
+        return self.num_proposals + 1
+
+    @property
+    def rows_of_step(self):
+        return (self.num_proposals + 1, 1)
+
+    def begin(self, decoders, prompts, lengths, limits, rules, memory=((), ())):
+        """Both models read the prompts, the large one chooses the first tokens.
+
+        Arguments as of `Sampling`, but `decoders` is the large model and the draft, of
+        the same vocabulary, and `memory` that of each.
+        """
+        decoder, draft = decoders
+        state = Sampling().begin([decoder], prompts, lengths, limits, rules, memory[0])
+        _, draft_cache = read_prompts(draft, prompts, lengths, memory[1])
+        none = tf.zeros_like(lengths)
+        return Speculation(
+            state.history, state.cache, draft_cache, state.done, none, none
         )
 
-    return tf.while_loop(goes_on, one_step, (tf.constant(0), state))[1]
+    def num_kept(self, state):
+        return tf.reduce_max(tf.reduce_sum(tf.cast(state.cache.seen, tf.int32), axis=1))
+
+    def grow(self, state, num_columns):
+        """As of `Search`, without the columns that no row sees."""
+        draft_cache = grown(compacted(state.draft_cache), num_columns)
+        state = state._replace(cache=compacted(state.cache), draft_cache=draft_cache)
+        return super().grow(state, num_columns)
+
+    def advance(self, decoders, state, limits, rules, *, num_steps, jit_compile=False):
+        """As of `Sampling`; `rules` have no seed."""
+        decoder, draft = decoders
+        num_read = self.num_proposals + 1
+
+        def step(state):
+            ids, positions, draft_cache = _proposed(
+                draft, state, self.num_proposals, jit_compile
+            )
+            cache, lengths = state.cache, state.history.lengths
+            before = tf.repeat(cache.seen[:, None], num_read, axis=1)
+            among = tf.linalg.band_part(tf.ones([num_read, num_read]), -1, 0) > 0
+            among = tf.repeat(among[None], tf.shape(ids)[0], axis=0)
+            hidden, new = read(
+                decoder,
+                cache,
+                ids,
+                tf.minimum(positions, decoder.max_sequence_length - 1),
+                tf.concat([before, among], axis=2)[:, None],
+            )
+            logits = decoder.logits(hidden)
+            state, chain = _accepted(state, ids, logits, limits, rules)
+            cache = written(
+                cache,
+                new,
+                chain,
+                after=state.history.lengths,
+                jit_compile=jit_compile,
+            )
+            num_tokens = state.history.lengths - lengths
+            alive = tf.cast(chain[:, 0], tf.int32)
+            return state._replace(
+                cache=cache,
+                draft_cache=draft_cache._replace(seen=cache.seen),
+                num_proposed=state.num_proposed + alive * self.num_proposals,
+                num_accepted=state.num_accepted + tf.maximum(num_tokens - 1, 0),
+            )
+
+        return self.run(step, state, num_steps)
 
 
 def _proposed(draft, state, num_proposals, jit_compile):
@@ -136,8 +139,8 @@ def _proposed(draft, state, num_proposals, jit_compile):
     for i in range(num_proposals + 1):
         position = tf.minimum(lengths - 1 + i, draft.max_sequence_length - 1)
         seen = tf.concat([cache.seen, here], axis=1)
-        hidden, new = draft.step(
-            ids[-1][:, None], position[:, None], cache.state, seen[:, None, None]
+        hidden, new = read(
+            draft, cache, ids[-1][:, None], position[:, None], seen[:, None, None]
         )
         logits = draft.logits(hidden[:, 0])
         ids.append(tf.argmax(logits, axis=-1, output_type=tf.int32))

@@ -136,12 +136,10 @@ class Attention(LayerKeywords, keras.layers.Layer):
             self.key_norm.build((None, self.groups, None, self.head_size))
 
     def call(self, x, context=None, attention_mask=None, positions=None, training=None):
-        if context is not None and (self.rotary or self.window):
-            raise ValueError(
-                "rotary and window are of a sequence that attends to itself. "
-                "Received: context"
-            )
-        context = x if context is None else context
+        if context is None:
+            context = x
+        else:
+            self._check_context()
         query = self._split(self.query(x))  # (B, N, T, H)
         key = self._split(self.key(context))  # (B, G, S, H)
         value = self._split(self.value(context))
@@ -197,14 +195,7 @@ class Attention(LayerKeywords, keras.layers.Layer):
             seen = ops.concatenate([*past_positions, here], axis=-1)
             mask = ops.logical_and(mask, self._near(positions, seen))
             state = (*state, here)
-        # The past is the left factor, as XLA copies a right one that it must transpose.
-        query = ops.transpose(self._grouped(query), (0, 1, 3, 2))  # (B, G, H, T N / G)
-        scores = [
-            self._by_head(
-                ops.transpose(ops.cast(ops.matmul(k, query), "float32"), (0, 1, 3, 2))
-            )
-            for k in (past_keys, keys)
-        ]
+        scores = self._scores_of_step(query, past_keys, keys)
         weights = self._softmax(ops.concatenate(scores, axis=-1), mask)
         weights = self._grouped(weights)
         num_new = ops.shape(keys)[2]
@@ -212,6 +203,37 @@ class Attention(LayerKeywords, keras.layers.Layer):
         y = y + ops.matmul(weights[..., -num_new:], values)
         y = few_rows(self.output_projection, self._join(self._by_head(y)), kernels)
         return y, state
+
+    def memory(self, context):
+        """What `recall` reads of a context (B, S, D): keys and values (B, G, S, H)."""
+        self._check_context()
+        keys, values = self._split(self.key(context)), self._split(self.value(context))
+        if self.key_norm is not None:
+            keys = self.key_norm(keys)
+        return keys, values
+
+    def recall(self, x, memory, mask=None, kernels=None):
+        """Attends from a few positions to a context whose keys were made before.
+
+        What `call` computes there with `context`.
+
+        Args:
+            x: (B, T, D).
+            memory: As of `memory`.
+            mask: Boolean, broadcasts to (B, N, T, S); False hides a key.
+            kernels: As `recall_kernels` gives them, or None.
+
+        Returns:
+            (B, T, D).
+        """
+        keys, values = memory
+        query = self._split(few_rows(self.query, x, kernels))
+        if self.query_norm is not None:
+            query = self.query_norm(query)
+        (scores,) = self._scores_of_step(query * self._scale, keys)
+        weights = self._grouped(self._softmax(scores, mask))
+        y = self._join(self._by_head(ops.matmul(weights, values)))
+        return few_rows(self.output_projection, y, kernels)
 
     def step_kernels(self, transposed):
         """The kernels in the form in which `step` multiplies fastest on a CPU.
@@ -226,6 +248,20 @@ class Attention(LayerKeywords, keras.layers.Layer):
             **step_kernels([self.output_projection], transposed),
         }
 
+    def recall_kernels(self, transposed):
+        """As `step_kernels`, for `recall`."""
+        return {
+            **step_kernels([self.query], transposed),
+            **step_kernels([self.output_projection], transposed),
+        }
+
+    def _check_context(self):
+        if self.rotary or self.window:
+            raise ValueError(
+                "rotary and window are of a sequence that attends to itself. "
+                "Received: context"
+            )
+
     def _placed(self, query, key, positions):
         """Queries and keys as scores are made of them: normalised, turned, scaled."""
         if self.query_norm is not None:
@@ -234,8 +270,24 @@ class Attention(LayerKeywords, keras.layers.Layer):
             if positions is None:
                 positions = ops.arange(ops.shape(query)[2])
             query, key = self.rotary(query, positions), self.rotary(key, positions)
-        scale = self.head_size**-0.5 if self.scale is None else self.scale
-        return query * scale, key
+        return query * self._scale, key
+
+    @property
+    def _scale(self):
+        return self.head_size**-0.5 if self.scale is None else self.scale
+
+    def _scores_of_step(self, query, *keys):
+        """float32 scores (B, N, T, S) of a few queries and each of the keys.
+
+        The keys are the left factor, as XLA copies a right one that it must transpose.
+        """
+        query = ops.transpose(self._grouped(query), (0, 1, 3, 2))  # (B, G, H, T N / G)
+        return [
+            self._by_head(
+                ops.transpose(ops.cast(ops.matmul(k, query), "float32"), (0, 1, 3, 2))
+            )
+            for k in keys
+        ]
 
     def _near(self, positions, seen):
         """Which keys at positions (B, 1, S) are within the window, (B, 1, T, S)."""

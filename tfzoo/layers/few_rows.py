@@ -15,6 +15,7 @@ how fast it is read. Measured with XLA:
 Shapes: M rows, K width of the input, U units.
 """
 
+import numpy as np
 from keras import ops
 
 MOST_ONE_BY_ONE = 3  # rows
@@ -86,11 +87,10 @@ def _shifted(y, layers):
 
 def _parted(y, layers):
     """The columns of each layer."""
-    ends, end = [], 0
-    for dense in layers[:-1]:
-        end += dense.units
-        ends.append(end)
-    return ops.split(y, ends, axis=-1) if ends else [y]
+    units = [dense.units for dense in layers]
+    if len(set(units)) == 1:  # split by number: one operation, where ends take several
+        return ops.split(y, len(layers), axis=-1) if len(layers) > 1 else [y]
+    return ops.split(y, np.cumsum(units[:-1]).tolist(), axis=-1)
 
 
 def product(rows, kernel):

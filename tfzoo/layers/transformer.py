@@ -198,7 +198,23 @@ class TransformerLayer(LayerKeywords, keras.layers.Layer):
         """
         return self.self_attention.state(rows, columns)
 
-    def step(self, x, past, mask, kernels=None, positions=None):
+    def memory(self, context):
+        """What `step` reads of a context (B, S, D); with `cross_attention` alone.
+
+        A nest of tensors with B as first axis, made once for all steps.
+        """
+        return self.context_attention.memory(context)
+
+    def step(
+        self,
+        x,
+        past,
+        mask,
+        kernels=None,
+        positions=None,
+        memory=None,
+        memory_mask=None,
+    ):
         """The layer at a few positions, given keys and values of those before them.
 
         What `call` computes there when it does not train.
@@ -210,19 +226,23 @@ class TransformerLayer(LayerKeywords, keras.layers.Layer):
                 hides a key. It alone says what is seen, `causal` does not.
             kernels: As `step_kernels` gives them, or None.
             positions: Integers (B, T), as of `Attention.step`.
+            memory: As of `memory`; needed with `cross_attention`.
+            memory_mask: (B, S) or (B, T, S); 0 hides a key of the context.
 
         Returns:
             A tuple of the output (B, T, D) and the state of the T positions alone; the
             past is not written.
 
         Raises:
-            ValueError: the layer has cross-attention.
+            ValueError: there is a memory without cross-attention, or none with it.
         """
-        if self.cross_attention:
+        if self.cross_attention != (memory is not None):
             raise ValueError(
-                "step must be called on a layer without cross-attention. "
-                "Received: cross_attention=True"
+                "memory must be given with cross_attention=True and only then. "
+                f"Received: cross_attention={self.cross_attention}, "
+                f"memory={'None' if memory is None else 'a memory'}"
             )
+        seen_of_memory = _for_heads(memory_mask)
         new = []
 
         def attend(y):
@@ -230,10 +250,15 @@ class TransformerLayer(LayerKeywords, keras.layers.Layer):
             new.append(state)
             return y
 
+        def recall(y):
+            return self.context_attention.recall(y, memory, seen_of_memory, kernels)
+
         def feed_forward(y):
             return self.feed_forward.step(y, kernels)
 
         x = self._sublayer(x, attend, self.self_attention_norm, training=False)
+        if self.cross_attention:
+            x = self._sublayer(x, recall, self.context_attention_norm, training=False)
         x = self._sublayer(x, feed_forward, self.feed_forward_norm, training=False)
         return x, *new
 
@@ -245,10 +270,13 @@ class TransformerLayer(LayerKeywords, keras.layers.Layer):
         Args:
             transposed: Whether for four rows (B times T) and more, or for fewer.
         """
-        return {
+        kernels = {
             **self.self_attention.step_kernels(transposed),
             **self.feed_forward.step_kernels(transposed),
         }
+        if self.cross_attention:
+            kernels |= self.context_attention.recall_kernels(transposed)
+        return kernels
 
     def _sublayer(self, x, function, norm, training):
         if self.norm_first:

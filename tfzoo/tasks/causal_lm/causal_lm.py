@@ -214,7 +214,8 @@ class CausalLM(Generating, Scoring, LearnsTokens, Task):
             verbose: As in Keras.
             **options: Of a SavedModel those of `causal_lm_signatures`, which tells of
                 the signatures: `max_new_tokens` is the most that can be asked for, and
-                it, `temperature`, `top_k`, `top_p`, `repetition_penalty` and `seed` are
+                it, `temperature`, `top_k`, `top_p`, `repetition_penalty`, `seed`,
+                `num_beams`, `length_penalty`, `early_stopping` and `penalty_alpha` are
                 those of `serving_default`. Of other formats those of Keras.
         """
         if format == "tf_saved_model":

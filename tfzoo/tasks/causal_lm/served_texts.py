@@ -3,11 +3,15 @@
 Shapes: B rows, R rows after padding, P columns of prompts, N new tokens.
 """
 
+import functools
+
 import tensorflow as tf
 
 from tfzoo.generation import decode
-from tfzoo.generation.options import GenerationOptions
+from tfzoo.generation.decoding import Sampling
+from tfzoo.generation.options import PENALTIES, GenerationOptions
 from tfzoo.generation.rules import rules_for
+from tfzoo.generation.searches import search_for
 from tfzoo.serving.core import longest_first, rows_of_part
 from tfzoo.serving.request_rows import (
     last_ids,
@@ -31,6 +35,8 @@ NUMBERS = {
     "top_p": tf.float32,
     "repetition_penalty": tf.float32,
 }
+# What the options of `serving_default` are where nobody asks for sampling
+PLAIN = {"temperature": 0.0, "top_k": 0, "top_p": 1.0, "repetition_penalty": 1.0}
 
 
 def causal_lm_signatures(
@@ -45,6 +51,10 @@ def causal_lm_signatures(
     top_p=1.0,
     repetition_penalty=1.0,
     seed=0,
+    num_beams=1,
+    length_penalty=None,
+    early_stopping=None,
+    penalty_alpha=None,
     jit_compile=False,
 ):
     """The signatures of a model that continues texts.
@@ -77,6 +87,11 @@ def causal_lm_signatures(
         top_p: Likewise.
         repetition_penalty: Likewise.
         seed: Likewise; so a prompt always gives the same text there.
+        num_beams: Of `serving_default`, as the next three, see `GenerationOptions`:
+            above 1 a beam search.
+        length_penalty: Likewise.
+        early_stopping: Likewise.
+        penalty_alpha: Likewise: a contrastive search.
         jit_compile: Whether XLA compiles the numeric parts in the served model.
 
     Returns:
@@ -95,16 +110,33 @@ def causal_lm_signatures(
         "repetition_penalty": repetition_penalty,
     }
     end_ids = [tokenizer.required_id("end")] if end_ids is None else list(end_ids)
-    _check(defaults, decoder, end_ids)
+    asked = defaults
+    if num_beams != 1 or penalty_alpha is not None:  # which refuse to sample
+        asked = {n: value for n, value in defaults.items() if value != PLAIN.get(n)}
+    options = GenerationOptions(
+        **asked,
+        num_beams=num_beams,
+        length_penalty=length_penalty,
+        early_stopping=early_stopping,
+        penalty_alpha=penalty_alpha,
+    )
+    options.limits([1], decoder.max_sequence_length)
+    rules = rules_for(options, [1], end_ids, decoder.vocabulary_size, 1)
+    search = search_for(options, decoder.vocabulary_size)
     kernels = None
     if not jit_compile:  # XLA wants another form for many rows, made of the weights
         kernels = {
             path: tf.Variable(kernel, trainable=False, name=f"{path}_laid_out")
             for path, kernel in decoder.kernels_for(1).items()
         }
-    generation = _Generation(
-        decoder, kernels, tokenizer, end_ids, max_new_tokens, jit_compile
+    new_generation = functools.partial(
+        _Generation, decoder, kernels, tokenizer, max_new_tokens, jit_compile
     )
+    generation = default = new_generation(
+        Sampling(), functools.partial(_rules_of_rows, end_ids)
+    )
+    if search != Sampling():
+        default = new_generation(search, functools.partial(_same_rules, rules))
     scoring = TextScoring(decoder, kernels, tokenizer, max_sequence_length, jit_compile)
 
     @traced(prompt=STRINGS)
@@ -115,7 +147,7 @@ def causal_lm_signatures(
                 name: tf.fill(rows, tf.constant(defaults[name], dtype))
                 for name, dtype in NUMBERS.items()
             }
-        return {"text": generation(prompt, options)["text"]}
+        return {"text": default(prompt, options)["text"]}
 
     numbers = {name: tf.TensorSpec([None], dtype) for name, dtype in NUMBERS.items()}
 
@@ -146,24 +178,30 @@ def causal_lm_signatures(
     )
 
 
-def _check(defaults, decoder, end_ids):
-    """Refuses what `generate` in Python refuses."""
-    options = GenerationOptions(**defaults)
-    options.limits([1], decoder.max_sequence_length)
-    rules_for(options, [1], end_ids, decoder.vocabulary_size, 1)
-
-
 class _Generation:
     """Strings and numbers of the same rows -> what comes after each.
 
-    One function of tensors is behind all signatures, so that XLA compiles once.
+    One function of tensors is behind all signatures that search in the same way, so
+    that XLA compiles once.
+
+    Args:
+        search: A `Search` of one decoder.
+        rules_for: Function of the numbers of B rows to the rules of the search.
     """
 
     def __init__(
-        self, decoder, kernels, tokenizer, end_ids, max_new_tokens, jit_compile
+        self,
+        decoder,
+        kernels,
+        tokenizer,
+        max_new_tokens,
+        jit_compile,
+        search,
+        rules_for,
     ):
         self._decoder, self._kernels, self._tokenizer = decoder, kernels, tokenizer
-        self._end_id, self._end_ids = tokenizer.required_id("end"), end_ids
+        self._search, self._rules_for = search, rules_for
+        self._end_id = tokenizer.required_id("end")
         self._max_new_tokens, self._jit_compile = max_new_tokens, jit_compile
         self._context = decoder.max_sequence_length
         rows = {name: tf.TensorSpec([None], dtype) for name, dtype in NUMBERS.items()}
@@ -219,11 +257,11 @@ class _Generation:
 
     @property
     def _bytes(self):
-        """Memory for keys and values of a token, and for choosing the next of a row."""
-        decoder = self._decoder
-        state = tf.nest.flatten(decoder.state(1, 1))
+        """Memory for the state of a token, and for choosing a prompt's next ones."""
+        decoder, (rows,) = self._decoder, self._search.rows_of_step
+        state = tf.nest.flatten(decoder.state(self._search.rows_per_prompt, 1))
         token_bytes = sum(x.dtype.size * x.shape.num_elements() for x in state)
-        return token_bytes, 4 * _LOGITS * decoder.vocabulary_size
+        return token_bytes, 4 * _LOGITS * decoder.vocabulary_size * rows
 
     def _tokenized(self, prompts):
         """Ragged ids (B, None), not more than the context has."""
@@ -251,22 +289,36 @@ class _Generation:
         return {"tokens": tokens[:count], "token_count": counts[:count]}
 
     def _decoded(self, ids, lengths, options):
-        rules = {
-            "end_ids": tf.constant(self._end_ids, tf.int32),
-            "repetition_penalty": options["repetition_penalty"],
-            "temperature": options["temperature"],
-            "top_k": options["top_k"],
-            "top_p": options["top_p"],
-            "seeds": options["seed"],
-            "counters": tf.zeros_like(lengths),
-        }
-        return decode(
+        results = decode(
+            self._search,
             self._decoder,
             ids,
             lengths,
             options["max_new_tokens"],
-            rules,
+            self._rules_for(options),
             max_new_tokens=self._max_new_tokens,
             laid_out=laid_out(self._decoder, self._kernels),
             jit_compile=self._jit_compile,
         )
+        rows = self._search.rows_per_prompt  # of which the first is the best
+        return results.tokens[::rows], results.counts[::rows]
+
+
+def _rules_of_rows(end_ids, options):
+    """The rules by which each row samples with numbers of its own."""
+    return {
+        "end_ids": tf.constant(end_ids, tf.int32),
+        **{name: options[name] for name in ("temperature", "top_k", "top_p")},
+        "repetition_penalty": options["repetition_penalty"],
+        "seeds": options["seed"],
+        "counters": tf.zeros_like(options["max_new_tokens"]),
+    }
+
+
+def _same_rules(rules, options):
+    """The rules of one prompt, the same for all."""
+    prompts = tf.shape(options["max_new_tokens"])
+    return {
+        name: tf.tile(value, prompts) if name in PENALTIES else value
+        for name, value in rules.items()
+    }
