@@ -1,4 +1,4 @@
-"""What pretraining examples are a function of, beside the corpus and the tokenizer."""
+"""The options of pretraining examples."""
 
 import dataclasses
 

@@ -1,4 +1,4 @@
-"""A batch of a generator, in whatever containers it comes, as tensors.
+"""Converts a batch from a generator, in any containers, to tensors.
 
 Shapes: B batch.
 """
@@ -26,10 +26,10 @@ def tensors_of(batch, number, task, *, learns):
     """A batch as tensors: raw texts as strings (B,) or a dict of them.
 
     Args:
-        batch: What a generator gave.
-        number: That of the batch, for the errors.
+        batch: The batch as the generator yielded it.
+        number: Batch number, for error messages.
         task: The `Task`.
-        learns: Whether targets are needed; if not, inputs alone are kept.
+        learns: Whether targets are needed; if not, only the inputs are kept.
     """
     parts = list(batch) if isinstance(batch, tuple) else [batch]
     if not 1 <= len(parts) <= 3 or isinstance(parts[0], str | bytes):
@@ -218,7 +218,7 @@ def _in_type(values, dtype):
 
 
 def any_size(value):
-    """The spec of a tensor of any size, as `tf.data` takes it."""
+    """The spec of tensors like this one, of any size."""
     if isinstance(value, tf.RaggedTensor):
         return tf.RaggedTensorSpec([None, None], value.dtype, ragged_rank=1)
     return tf.TensorSpec([None] * value.shape.rank, value.dtype)

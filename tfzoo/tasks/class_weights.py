@@ -1,4 +1,4 @@
-"""The weights of classes, which `fit` takes as `class_weight`.
+"""Class weights, the argument `class_weight` of `fit`.
 
 Shapes: C classes.
 """
@@ -14,15 +14,18 @@ from tfzoo.tasks.numeric import checked_weights, numbers_of, one_column
 
 
 def class_factors(class_weight, labels):
-    """The weights of the classes, float32 (C,).
+    """Converts `class_weight` to an array.
 
     Args:
-        class_weight: Dict of a label or its index -> its weight, 1 for the others, or a
-            weight for each label in order.
+        class_weight: Dict of label or index -> weight, 1 for the others, or a weight
+            for each label in order.
         labels: The `Labels`.
 
+    Returns:
+        float32 (C,).
+
     Raises:
-        ValueError: it is neither, or a weight is negative or not finite.
+        ValueError: `class_weight` is neither, or a weight is negative or not finite.
     """
     count = len(labels)
     rule = "class_weight must be a dict of a label or its index -> weight, or "
@@ -43,14 +46,17 @@ def class_factors(class_weight, labels):
 
 
 def weighed(dataset, factors):
-    """Batches (inputs, targets, weights) with the weights of the classes multiplied in.
+    """Multiplies class weights into the example weights of batches.
 
     Args:
-        dataset: The batches.
-        factors: As of `class_factors`.
+        dataset: Batches (inputs, targets) or (inputs, targets, weights).
+        factors: The result of `class_factors`.
+
+    Returns:
+        Batches (inputs, targets, weights).
 
     Raises:
-        ValueError: the targets are no classes.
+        ValueError: the targets are not class indices.
     """
     targets = dataset.element_spec[1]
     if not (isinstance(targets, tf.TensorSpec) and targets.dtype == tf.int32):

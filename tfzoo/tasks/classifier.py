@@ -1,4 +1,4 @@
-"""What the tasks with labels share: one place that knows them, in files and outside."""
+"""What the tasks with labels share: the labels themselves, and the fields of files."""
 
 from tfzoo.checkpoints.fields import read_field
 from tfzoo.errors import CheckpointError
@@ -13,27 +13,27 @@ PROBLEM_TYPES = {
 
 
 class Classifier(EncoderTask):
-    """A task whose outputs are classes with names, on any of the encoders.
+    """Base of the tasks whose outputs are named classes.
 
-    A task defines, beside what `EncoderTask` asks for:
-        targets: What knows its `labels` and the number of its outputs.
-        classifier_dropout: Of its head; None: as the backbone's.
+    A subclass defines, besides what `EncoderTask` requires:
+        targets: Object with the `labels` and `num_outputs`.
+        classifier_dropout: Dropout of its head. None for that of the backbone.
     """
 
     @property
     def labels(self):
-        """Names of the classes in order, a tuple; None for a regression."""
+        """Class names in order, a tuple; None for regression."""
         return self.targets.labels
 
     @property
     def num_outputs(self):
-        """Logits C of a text, or of a token."""
+        """Number C of logits of a text, or of a token."""
         return self.targets.num_outputs
 
     @classmethod
     def stored_arguments(cls, config, path):
         stored = super().stored_arguments(config, path)
-        # Other tools change the public fields, so that these count before our block.
+        # The public fields take precedence over our block, as other tools edit them.
         if cls.is_named_in(config):
             if (field := cls.head_in(config).dropout) is not None:
                 stored["classifier_dropout"] = read_field(config, path, field)
@@ -50,7 +50,7 @@ class Classifier(EncoderTask):
 
 
 def check_task(task, path):
-    """Raises `CheckpointError` where our block of a file says what is no such task."""
+    """Raises `CheckpointError` if the `"tfzoo"` block of a file has an unknown task."""
     if task is not None and task not in PROBLEM_TYPES:
         raise CheckpointError(
             f"Must be one of {sorted(PROBLEM_TYPES)}. Received: {task!r}.",
@@ -60,19 +60,19 @@ def check_task(task, path):
 
 
 def stored_task(config, path, ours, labels):
-    """What `problem_type` says, or our block, or as in `transformers` the labels.
+    """The task of a file: from `problem_type`, else our block, else the labels.
 
     Args:
-        config: The content of the file.
-        path: The file, for the error.
-        ours: That of our block, or None.
-        labels: The names of the classes.
+        config: Content of the file.
+        path: Path of the file, for error messages.
+        ours: Task in the `"tfzoo"` block, or None.
+        labels: Class names. A single one means regression, as in `transformers`.
 
     Returns:
         A key of `PROBLEM_TYPES`.
 
     Raises:
-        CheckpointError: the field says something else.
+        CheckpointError: `problem_type` has an unknown value.
     """
     problem = config.get("problem_type")
     if problem is None:

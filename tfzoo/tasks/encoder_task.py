@@ -10,10 +10,10 @@ from tfzoo.tasks.task import Task
 class EncoderTask(Task):
     """A task on any of the encoders, served as a SavedModel of raw strings.
 
-    A task defines, beside what `Task` asks for:
-        signatures: Function of a `PaddedCore` and the tokenizer that makes the
-            signatures.
-        served_arguments(): What this function takes of the task alone, a dict.
+    A subclass defines, besides what `Task` requires:
+        signatures: Function that makes the signatures from a `PaddedCore`, the
+            tokenizer and options.
+        served_arguments(): Dict of the options that only the task may set.
     """
 
     def served_arguments(self):
@@ -25,7 +25,7 @@ class EncoderTask(Task):
         Args:
             base: Directory of the versions, such as `saved_models/NAME`.
             jit_compile: Whether XLA compiles the numeric core when it is served.
-            **options: What the task's `signatures` take that the task does not know.
+            **options: The other options of the task's `signatures`.
 
         Returns:
             `pathlib.Path` of the new version.

@@ -1,4 +1,4 @@
-"""Figures that no batch has, for they need the answers to everything at once."""
+"""Metrics that need all predictions at once."""
 
 from collections.abc import Iterator
 
@@ -6,11 +6,11 @@ from tfzoo.layers.keywords import known_keywords
 
 
 class FiguresOfAll:
-    """A mix-in: `evaluate` of a task that adds such figures to loss and metrics.
+    """Mixin that adds such metrics to the results of `evaluate`.
 
-    A task defines, beside what `Task` asks for:
-        figures_of_all(raw, y, batch_size): Dict of them, for all of the raw input, as
-            `raw_input` returns it, and its targets, as the user gave them.
+    A task defines, besides what `Task` requires:
+        figures_of_all(raw, y, batch_size): Dict of metrics, from the whole raw input as
+            `raw_input` returns it and its targets as given by the user.
     """
 
     @known_keywords("verbose", "steps", "callbacks")
@@ -24,12 +24,12 @@ class FiguresOfAll:
         return_dict=False,
         **kwargs,
     ):
-        """Loss and metrics, and `figures_of_all`; as in Keras otherwise.
+        """Loss, metrics and `figures_of_all`; otherwise as in Keras.
 
-        The latter are those of raw input in memory, without weights or `steps`.
+        The latter are computed for raw input in memory, without weights or `steps`.
         """
-        x = self.gathered(x)  # once, of a generator
-        y = list(y) if isinstance(y, Iterator) else y  # it is read twice
+        x = self.gathered(x)  # a generator is read once
+        y = list(y) if isinstance(y, Iterator) else y  # read twice
         found = super().evaluate(
             x,
             y,

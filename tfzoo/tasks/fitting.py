@@ -1,4 +1,4 @@
-"""`fit` and `evaluate` of a task, on whatever it reads."""
+"""`fit` and `evaluate` of a task."""
 
 from tfzoo.data.pipelines import is_whole, require_whole
 from tfzoo.errors import shown
@@ -11,9 +11,9 @@ from tfzoo.training.host_memory import keep_freed_memory
 
 
 class Fitting:
-    """A mix-in: Keras's training and evaluation, of raw text or prepared ids.
+    """Mixin: Keras's training and evaluation on raw text or prepared ids.
 
-    What is given becomes checked batches in `Feeding`; Keras does the rest.
+    `Feeding` turns the arguments into checked batches; Keras does the rest.
     """
 
     @known_keywords()

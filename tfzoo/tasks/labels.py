@@ -1,4 +1,4 @@
-"""The names of the classes: of a task, and as a `config.json` has them."""
+"""The class names of a task, in memory and in a `config.json`."""
 
 import logging
 import re
@@ -16,17 +16,17 @@ _PLACEHOLDER = "LABEL_"
 
 
 class Labels(tuple):
-    """The names of the classes in order, a tuple of str.
+    """The class names of a task in order, a tuple of str.
 
-    A task has one; its output layer, targets, metrics, answers, signatures and files
-    ask it what a class is called and how many there are.
+    A task has exactly one. Its output layer, targets, metrics, answers, signatures and
+    files take the names and their number from it.
 
     Args:
-        names: A list, a tuple or an array.
-        least: How many there must be.
+        names: A list, tuple or array.
+        least: Minimum number of names.
 
     Raises:
-        ValueError: they have no order, are too few, or not all different strings.
+        ValueError: the names are unordered, too few, not strings or not distinct.
     """
 
     def __new__(cls, names, least=1):
@@ -61,14 +61,15 @@ class Labels(tuple):
         )
 
     def index_of(self, label, row=0):
-        """The index of a label by its name or number.
+        """The index of a label given by name or index.
 
         Args:
-            label: A name, str or bytes, or an index, a whole number of any type.
-            row: Where it stands, for the error.
+            label: A name (str or bytes) or an index (an integer of any type).
+            row: Row of the label in the data, for the error message.
 
         Raises:
-            ValueError: it is none of the labels, or an index where these are numbers.
+            ValueError: there is no such label, or it is an index and the names are
+                numbers themselves.
         """
         if isinstance(label, bytes):
             label = label.decode("utf-8", "replace")
@@ -107,7 +108,7 @@ class Labels(tuple):
 
 
 def no_single_label(row, number=0):
-    """What is said of a target of several values where each text has one label."""
+    """Message for a target with several values where each text has one label."""
     return (
         "A target of a classification is one label; of one-hot rows give "
         "y.argmax(-1), for several labels a text task='multi_label'. Received: "
@@ -116,7 +117,7 @@ def no_single_label(row, number=0):
 
 
 def label_fields(labels):
-    """The fields of a `config.json` that name the classes, a dict."""
+    """The fields of a `config.json` that hold the class names, a dict."""
     return {
         "id2label": {str(i): label for i, label in enumerate(labels)},
         "label2id": {label: i for i, label in enumerate(labels)},
@@ -124,25 +125,25 @@ def label_fields(labels):
 
 
 def placeholders(count):
-    """The names that `transformers` makes up: LABEL_0, LABEL_1, ..."""
+    """The default names of `transformers`: LABEL_0, LABEL_1, ..."""
     return [f"{_PLACEHOLDER}{i}" for i in range(count)]
 
 
 def are_placeholders(labels):
-    """Whether labels are those that `transformers` makes up."""
+    """Whether labels are the default names of `transformers`."""
     return [*labels] == placeholders(len(labels))
 
 
 def stored_labels(config, path, ours=None):
-    """The labels in order, from whichever field of a `config.json` says them.
+    """The labels in order, from whichever field of a `config.json` has them.
 
     Args:
-        config: The content of the file.
-        path: The file, for the errors.
-        ours: Those of our block, where no field does.
+        config: Content of the file.
+        path: Path of the file, for error messages.
+        ours: Labels in the `"tfzoo"` block, used if no public field has them.
 
     Raises:
-        CheckpointError: a field has a value that makes no sense.
+        CheckpointError: a field has an invalid value.
     """
     if config.get("id2label") is not None:
         labels = _by_id(config["id2label"], path)

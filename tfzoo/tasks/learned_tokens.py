@@ -1,4 +1,4 @@
-"""What the tasks share that learn tokens of the vocabulary.
+"""Targets and loss of the tasks that predict tokens.
 
 Shapes: B batch, S sequence, M masked positions.
 """
@@ -10,11 +10,11 @@ from tfzoo.training import losses
 
 
 class LearnsTokens:
-    """A mix-in: every target is a token of the vocabulary.
+    """Mixin for tasks whose targets are token ids.
 
-    A task defines, beside what `Task` asks for:
-        learned_at: Name of the input with as many rows and columns as the targets:
-            `token_ids` (B, S) or `mask_positions` (B, M).
+    A task defines, besides what `Task` requires:
+        learned_at: Name of the input that has the shape of the targets: `token_ids`
+            (B, S) or `mask_positions` (B, M).
     """
 
     learns = "classes"

@@ -1,4 +1,4 @@
-"""What a task answers: `predict`, and numbers for each text or row.
+"""`predict` of a task, and what its answers are made of.
 
 Shapes: N texts, B batch, S sequence, M masked positions, C numbers of a text.
 """
@@ -23,7 +23,7 @@ IDS = tf.TensorSpec([None, None], tf.int32)
 
 
 class Predicting:
-    """A mix-in: Keras's `predict` of whatever a task reads, and what is made of it."""
+    """Mixin: Keras's `predict` on raw text or prepared ids."""
 
     @known_keywords("verbose", "steps", "callbacks")
     def predict(self, x, batch_size=None, **kwargs):

@@ -1,4 +1,4 @@
-"""Tasks out of directories of Hugging Face's format."""
+"""`from_preset`: tasks from directories in Hugging Face's format."""
 
 from tfzoo.checkpoints.fields import refuse_untied
 from tfzoo.errors import CheckpointError, refuse_unknown
@@ -17,23 +17,23 @@ _OF_BACKBONE = ("dropout", "activation")  # arguments of a task's `from_preset`
 
 
 class PresetReading(KnownKeywords):
-    """A mix-in: `from_preset`, which reads the directory of a task.
+    """Mixin: `from_preset`, which reads the directory of a task.
 
     A task defines:
-        capability: What it does, by which a `Family` has its head and a directory names
-            it.
-        heads: First parts of the variable paths that stand on the backbone; where
-            there are none, the directory is that of the backbone.
-        argument_types: Dict of its constructor arguments but backbone and tokenizer ->
-            their types, as JSON has them. Each is an attribute of that name.
-        head_arguments: Names of those arguments that must fit the directory's for its
-            head to be read, `labels` among them; by default none.
-        stands_on(backbone_class): Whether it can have such a backbone; by default
-            where the family has a head for it.
+        capability: Its name in the `heads` of a `Family` and in a directory.
+        heads: First parts of the variable paths of its head. If it has none, its
+            directory is that of the backbone.
+        argument_types: Dict of constructor argument -> type of its JSON value, for all
+            but backbone and tokenizer. Each is also an attribute.
+        head_arguments: Names of the arguments that must match those of a directory for
+            its head to be read, `labels` among them. None by default.
+        stands_on(backbone_class): Whether it supports a backbone. By default, whether
+            the family has a head for it.
         wants_pooler(backbone_class): Whether it reads `pooled_output`; by default not.
-        stored_arguments(config, path): Its arguments, as far as a `config.json` has
-            them; by default those of our block.
-        with_asked(stored, asked): These and, before them, those that were asked for.
+        stored_arguments(config, path): The arguments that a `config.json` has. By
+            default those in the `"tfzoo"` block.
+        with_asked(stored, asked): Merges these with the arguments asked for, which take
+            precedence.
     """
 
     head_arguments = ()

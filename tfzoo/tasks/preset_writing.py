@@ -1,4 +1,4 @@
-"""Tasks as directories of Hugging Face's format."""
+"""`save_to_preset`: tasks as directories in Hugging Face's format."""
 
 from tfzoo.checkpoints.hub import PushToHub
 from tfzoo.checkpoints.preset_files import model_card, write_preset
@@ -8,10 +8,10 @@ from tfzoo.models.frozen import frozen_config, weight_variables
 
 
 class PresetWriting(PushToHub):
-    """A mix-in: `save_to_preset`, which writes the directory of a task.
+    """Mixin: `save_to_preset`, which writes the directory of a task.
 
-    A task defines, beside what `PresetReading` asks for, where these defaults are not
-    enough: `stored_model`, `save_more`, `token_fields`, `label_fields`.
+    A task may override `save_more`, `token_fields` and `label_fields`, and the
+    `stored_model` of `PresetReading`.
     """
 
     @known_keywords()

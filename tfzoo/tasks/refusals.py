@@ -1,4 +1,4 @@
-"""What is wrong inside `tf.data` and Keras's loops, told as it was raised."""
+"""Errors inside `tf.data` and Keras's loops, reported as they were raised."""
 
 import contextlib
 import warnings
@@ -7,22 +7,25 @@ import tensorflow as tf
 
 
 class Refusals:
-    """Python inside `tf.data`, whose errors come out as they were raised.
+    """Runs Python inside `tf.data` and reports its errors as they were raised.
 
-    TensorFlow would wrap a function's error in one of its own, of many lines.
+    TensorFlow would wrap them in errors of its own, many lines long.
     """
 
     def __init__(self):
         self._first = None
 
     def call(self, check, number, tensors, specs):
-        """What a function of NumPy arrays returns for a batch, as tensors.
+        """Applies a function of NumPy arrays to a batch.
 
         Args:
-            check: Takes the arrays of `tensors`, returns a list of those of `specs`.
-            number: That of the batch, a scalar tensor, which a `ValueError` is told by.
-            tensors: List of tensors; a ragged one arrives as a list of rows.
+            check: Takes the arrays of `tensors`, returns the list of those of `specs`.
+            number: Batch number, a scalar tensor, added to every `ValueError`.
+            tensors: List of tensors; a ragged one is passed as a list of rows.
             specs: List of `tf.TensorSpec`.
+
+        Returns:
+            List of tensors.
         """
         ragged = [isinstance(tensor, tf.RaggedTensor) for tensor in tensors]
 
@@ -53,12 +56,12 @@ class Refusals:
         return found
 
     def keep(self, error):
-        """Remembers the first error, for `told`."""
+        """Stores the first error, for `told`."""
         self._first = self._first or error
 
     @contextlib.contextmanager
     def told(self):
-        """Raises what a check raised in place of what TensorFlow made of it."""
+        """Context manager that raises the stored error in place of TensorFlow's."""
         self._first = None
         try:
             yield
@@ -70,7 +73,7 @@ class Refusals:
 
 @contextlib.contextmanager
 def of_batch(number):
-    """Adds the number of a batch to a `ValueError` that is raised of it."""
+    """Context manager that adds the batch number to a `ValueError`."""
     try:
         yield
     except ValueError as e:
@@ -79,10 +82,10 @@ def of_batch(number):
 
 @contextlib.contextmanager
 def to_the_end(steps):
-    """Silences Keras's warning that batches end, where nobody said how many there are.
+    """Context manager that silences Keras's warning when the batches end by themselves.
 
     Args:
-        steps: How many the user asked for, or None.
+        steps: Number of batches that the user asked for, or None.
     """
     with warnings.catch_warnings():
         if steps is None:

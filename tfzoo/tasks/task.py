@@ -41,7 +41,7 @@ class Task(
     generator. Text in memory is tokenized up front and batched by length; batches are
     tokenized inside `tf.data`, in their own order.
 
-    A task defines, beside what `AutoCompile` and the two of presets ask for:
+    A task defines, beside what `AutoCompile` and `PresetReading` ask for:
         batches_of(x, y, sample_weight, plan): Raw text that is not a dataset ->
             `tf.data` of (inputs, targets, weights) by a `Plan`.
         map_strings(dataset, *, seed): The same for a batched dataset of raw text.
@@ -51,8 +51,8 @@ class Task(
     Args:
         backbone: A model of `tfzoo.models`.
         tokenizer: Its ids must lie within the backbone's vocabulary.
-        outputs: Of the functional graph.
-        inputs: Likewise; None: those of the backbone.
+        outputs: Outputs of the functional graph.
+        inputs: Inputs of the functional graph. None for those of the backbone.
         max_sequence_length: Longest input in tokens; longer ones are cut. None takes
             the backbone's.
     """
@@ -156,14 +156,14 @@ class Task(
         return self.batches_of(x, y, sample_weight, Plan(**plan))
 
     def padded(self, encoded, targets, weights, plan, *, seconds=None):
-        """Batches of encoded rows by a `Plan`, those of like length together.
+        """Batches of encoded rows, with rows of similar length together.
 
         Args:
             encoded: `EncodedBatch` of N rows.
-            targets: As of `padded_batches`.
-            weights: Of the rows, float32 (N,).
+            targets: As in `padded_batches`.
+            weights: Weights of the rows, float32 (N,).
             plan: The `Plan`.
-            seconds: `EncodedBatch` of as many second texts.
+            seconds: `EncodedBatch` of N second texts, or None.
         """
         return padded_batches(
             encoded,

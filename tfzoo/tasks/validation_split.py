@@ -1,4 +1,4 @@
-"""The last examples, held out for validation: `fit(validation_split=...)`."""
+"""Holds out the last examples, for `fit(validation_split=...)`."""
 
 import numbers
 from collections.abc import Iterator
@@ -13,21 +13,23 @@ from tfzoo.tasks.numeric import example_weights
 
 
 def split(task, x, y, sample_weight, share):
-    """((x, y, weights) to train on, (x, y, weights) to validate on), the last ones.
+    """Splits raw text or prepared arrays, as Keras splits arrays.
 
-    Of raw text and prepared arrays, as Keras splits arrays. Both are checked before
-    that, so that errors name rows of the whole.
+    The data is checked first, so that errors refer to rows of the whole.
 
     Args:
         task: The `Task`.
-        x: As of `fit`.
-        y: Likewise.
-        sample_weight: Likewise.
-        share: Of the examples, to validate on.
+        x: As in `fit`.
+        y: As in `fit`.
+        sample_weight: As in `fit`.
+        share: Fraction of the examples to validate on, between 0 and 1.
+
+    Returns:
+        ((x, y, sample_weight) for training, (x, y, sample_weight) for validation).
 
     Raises:
-        ValueError: it is no share, an example is none of the task's, there are batches,
-            or one side would be empty.
+        ValueError: `share` is out of range, an example is invalid, the data comes in
+            batches, or one side would be empty.
     """
     number = isinstance(share, numbers.Real) and not isinstance(share, bool)
     if not number or not 0 < share < 1:

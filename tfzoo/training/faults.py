@@ -250,13 +250,14 @@ def shown_examples(batch, tokenizer, rows=None):
 
 
 def examples_of_steps(batches_from, tokenizer=None, rows=None):
-    """step, from 1 -> text that names the examples of that step, which are made again.
+    """A function of a step, from 1, that describes the examples of its batch.
 
     Args:
-        batches_from: step, from 0 -> `tf.data.Dataset` of the batches from there on.
-        tokenizer: As of `shown_examples`.
-        rows: step, from 0 -> where its examples stand in the user's data. None: that
-            is not known.
+        batches_from: Function of a step, from 0, that returns a `tf.data.Dataset` of
+            the batches from that step on.
+        tokenizer: As in `shown_examples`.
+        rows: Function of a step, from 0, that returns the positions of its examples in
+            the user's data. None if they are not known.
     """
 
     def examples(step):

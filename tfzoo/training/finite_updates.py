@@ -259,7 +259,7 @@ class FiniteUpdates:
 
     on_non_finite = "stop"
     guard = None
-    _trained = None  # the weights that the optimizer is built for, by their ids
+    _trained = None  # ids of the weights that the optimizer is built for
 
     def compile(self, *arguments, on_non_finite="stop", **options):
         """As in Keras.
@@ -278,7 +278,7 @@ class FiniteUpdates:
         super().compile(*arguments, **options)
 
     def note_trained(self):
-        """Remembers which weights the optimizer is built for, until `compile`."""
+        """Stores which weights the optimizer is built for, until `compile`."""
         vars(self)["_trained"] = [id(v) for v in self.trainable_variables]
 
     def make_train_function(self, force=False):

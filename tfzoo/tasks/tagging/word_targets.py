@@ -1,4 +1,4 @@
-"""The labels of words, as users write them and as numbers.
+"""Converts labels of words to training targets.
 
 Shapes: N sentences, S tokens.
 """
@@ -10,14 +10,14 @@ from tfzoo.tasks.inputs import array_of, values_of
 from tfzoo.tasks.labels import Labels
 from tfzoo.tasks.targets import listed
 
-NOT_LEARNED = (-1, -100)  # targets of words that count for nothing
+NOT_LEARNED = (-1, -100)  # targets of ignored words
 
 
 class WordTargets:
-    """The targets of a tagger.
+    """Targets of a token classifier.
 
     Args:
-        labels: Names of the classes in order, a list or tuple.
+        labels: Class names in order, a list or tuple.
     """
 
     def __init__(self, labels):
@@ -28,15 +28,15 @@ class WordTargets:
         return len(self.labels)
 
     def encode(self, y, sentences):
-        """Targets of words, int32 (words of all sentences,), -1 where none is learned.
+        """Targets of words, int32 (words of all sentences,), -1 for ignored words.
 
         Args:
             y: For each sentence the labels of its words, by name or index; -1 and -100
-                stand for words that are not learned.
+                mark words to ignore.
             sentences: List of lists of words.
 
         Raises:
-            ValueError: a target is none of these; it is named with its row.
+            ValueError: a target is invalid; the message gives its row.
         """
         if y is None:
             raise ValueError("Raw words are trained on with targets. Received: y=None")
@@ -58,13 +58,13 @@ class WordTargets:
         return np.array(found, np.int32)
 
     def encode_graph(self, y, words, number, refusals):
-        """The same of a batch within `tf.data`.
+        """As `encode`, for a batch inside `tf.data`.
 
         Args:
             y: Ragged labels (N, None).
             words: Ragged words (N, None).
-            number: The number of the batch, for the errors.
-            refusals: `Refusals`.
+            number: Batch number, for error messages.
+            refusals: The `Refusals` of the task.
         """
 
         def encode(lengths, y):
@@ -74,10 +74,10 @@ class WordTargets:
         return refusals.call(encode, number, [words.row_lengths(), y], [spec])[0]
 
     def of_tokens(self, y, shape):
-        """Targets of tokens, int32, -1 where none is learned.
+        """Targets of tokens, int32 (N, S), -1 for ignored tokens.
 
         Args:
-            y: Indices of that shape, in any container; -1 and -100 as in `encode`.
+            y: Indices (N, S) in any container; -1 and -100 as in `encode`.
             shape: (N, S).
         """
         found = array_of(y)
