@@ -1,6 +1,7 @@
 """Tensors of a checkpoint <-> variables of any `keras.Model`, by name."""
 
 import collections
+import math
 import re
 
 import keras
@@ -10,6 +11,10 @@ from tfzoo.checkpoints.safetensors_writing import write_safetensors
 from tfzoo.errors import CheckpointError
 
 FLOATING = ("float32", "float16", "bfloat16", "float64")
+# Allowed excess: a small model is built anyway, so that the error can name a tensor
+_SMALL_MODEL = 16 << 20  # weights
+_FEW_LAYERS = 32
+_TENSORS_PER_LAYER = 12  # at least; GPT-2's
 
 
 def dtype_fields(variables, dtype=None):
@@ -121,6 +126,33 @@ def load_weights(tensors, variables, names, *, new=(), unused="$", copies=None):
             part = np.split(kernel, stored.num_parts, axis=-1)[stored.part]
             _assign(variable, _converted(part, variable, tensors, name))
     return absent
+
+
+def refuse_larger_than(tensors, sizes, fields, path):
+    """Raises `CheckpointError` if a model has far more weights than the file.
+
+    Args:
+        tensors: `Tensors` of the file.
+        sizes: Constructor arguments of the backbone.
+        fields: Dict of argument -> `Field`.
+        path: The file that the sizes come from.
+    """
+    layers, width = sizes["num_layers"], sizes["hidden_dim"]
+    rows = ("vocabulary_size", "max_sequence_length", "num_segments")
+    needed = sum(sizes.get(name) or 0 for name in rows) * width
+    needed += layers * (4 * width + 2 * sizes["intermediate_dim"]) * width
+    there = sum(math.prod(tensors.shape(name)) for name in tensors.names)
+    room = len(tensors.names) // _TENSORS_PER_LAYER
+    if needed > there + _SMALL_MODEL or layers > room + _FEW_LAYERS:
+        counts = (*rows, "num_layers", "hidden_dim", "intermediate_dim")
+        received = ", ".join(
+            f"{fields[name].name}={sizes[name]}" for name in counts if sizes.get(name)
+        )
+        raise CheckpointError(
+            f"The sizes must match the file's {there} weights. Received: {received}.",
+            path=path,
+            fix="Use config.json and weights of the same model.",
+        )
 
 
 def _converted(array, variable, tensors, name):

@@ -9,10 +9,10 @@ from tfzoo.checkpoints.hub import PushToHub
 from tfzoo.checkpoints.preset_files import model_card, write_preset
 from tfzoo.checkpoints.references import is_remote
 from tfzoo.checkpoints.renamed import Renamed, Source
-from tfzoo.checkpoints.sizes import refuse_larger_than
 from tfzoo.checkpoints.weights import (
     dtype_fields,
     load_weights,
+    refuse_larger_than,
     save_weights,
 )
 from tfzoo.errors import CheckpointError, refuse_unknown

@@ -12,8 +12,7 @@ from keras import ops
 from tfzoo.layers import CausalMask, Dropout, PositionEmbedding, TokenEmbedding
 from tfzoo.layers.few_rows import ROWS_FOR_TRANSPOSED_KERNELS
 from tfzoo.layers.parts import copied
-from tfzoo.models.backbone import Backbone
-from tfzoo.models.precision import policy_with_float32_weights
+from tfzoo.models.backbone import Backbone, policy_with_float32_weights
 
 
 class LaidOut(typing.NamedTuple):
