@@ -1,13 +1,17 @@
 """Text or prepared records -> batches for `BertPretrainer`."""
 
+import dataclasses
 import pathlib
 
 from tfzoo.data.corpus import build_corpus
+from tfzoo.data.example_settings import Settings
 from tfzoo.data.pretraining_records import RecordSource
 from tfzoo.data.pretraining_text import TextSource
 from tfzoo.data.readers import file_kind, is_data_set
 from tfzoo.data.running_text import RunningText
-from tfzoo.errors import DataError
+from tfzoo.errors import DataError, refuse_unknown
+
+_SETTINGS = [field.name for field in dataclasses.fields(Settings)]
 
 
 def open_pretraining_data(
@@ -15,18 +19,13 @@ def open_pretraining_data(
     tokenizer,
     *,
     cache_directory=None,
-    max_sequence_length=128,
-    max_predictions=20,
-    masked_fraction=0.15,
-    short_sequence_fraction=0.1,
-    whole_word=False,
     next_sentence=True,
     sentences="lines",
     documents="auto",
     text_column="text",
-    seed=0,
     processes=1,
     progress=True,
+    **settings,
 ):
     """Opens text, whose pairs and masks are made on the fly, or prepared TFRecords.
 
@@ -36,18 +35,15 @@ def open_pretraining_data(
         tokenizer: The tokenizer.
         cache_directory: Where the tokenised text is kept. None: in a temporary
             directory, until the result is dropped.
-        max_sequence_length: S of text's batches; the most that the records' may be.
-        max_predictions: M, likewise.
-        masked_fraction: Share of the tokens to choose; text only.
-        short_sequence_fraction: Share of shorter pairs; text only.
-        whole_word: Whether whole words are chosen; text only.
         next_sentence: Whether examples are pairs with a label.
         sentences: Where sentences end, as of `build_corpus`; text only.
         documents: Where documents end, as of `build_corpus`; text only.
         text_column: Column of the text in files with columns.
-        seed: Names all random choices. Whole number from 0.
         processes: How many processes tokenise.
         progress: Whether to show bars.
+        **settings: As in `Settings`. Of records, `max_sequence_length` and
+            `max_predictions` are upper bounds, and `seed` is that of their order; the
+            others are for text only.
 
     Returns:
         `TextSource` or `RecordSource`: both have `num_examples`, `fingerprint`,
@@ -56,6 +52,8 @@ def open_pretraining_data(
     Raises:
         DataError: the data breaks a rule.
     """
+    refuse_unknown("open_pretraining_data", settings, _SETTINGS)
+    settings = Settings(**settings)
     paths = list(paths)
     if not paths:
         raise ValueError("paths must name at least one file.")
@@ -63,10 +61,10 @@ def open_pretraining_data(
         return RecordSource(
             paths,
             tokenizer,
-            max_sequence_length=max_sequence_length,
-            max_predictions=max_predictions,
+            max_sequence_length=settings.max_sequence_length,
+            max_predictions=settings.max_predictions,
             next_sentence=next_sentence,
-            seed=seed,
+            seed=settings.seed,
         )
     corpus = build_corpus(
         RunningText(paths, sentences, documents, text_column),
@@ -78,13 +76,8 @@ def open_pretraining_data(
     return TextSource(
         corpus,
         tokenizer,
-        max_sequence_length=max_sequence_length,
-        max_predictions=max_predictions,
-        masked_fraction=masked_fraction,
-        short_sequence_fraction=short_sequence_fraction,
-        whole_word=whole_word,
         next_sentence=next_sentence,
-        seed=seed,
+        **dataclasses.asdict(settings),
     )
 
 

@@ -1,4 +1,4 @@
-"""Which weights of a model are frozen, by the names of its layers.
+"""The weights of a model, and which of them are frozen, by the names of its layers.
 
 A weight is frozen where its `trainable` is False, as `layer.trainable = False` makes
 it. Keras writes that down neither for the layers of a functional model nor for theirs.
@@ -6,9 +6,12 @@ it. Keras writes that down neither for the layers of a functional model nor for 
 
 import keras
 
-from tfzoo.checkpoints.weights import weight_variables
-
 FIELD = "frozen"  # of a `get_config`, and of our block of a config.json
+
+
+def weight_variables(model):
+    """The variables that a checkpoint holds: all but the state of random seeds."""
+    return [v for v in model.variables if "seed_generator" not in v.path]
 
 
 def frozen_config(model):

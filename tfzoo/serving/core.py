@@ -117,13 +117,14 @@ class PaddedCore:
     that no core needs to know of it.
 
     Args:
-        core: Takes a dictionary of int32 tensors `token_ids`, `segment_ids` where
-            `segment_ids` is true, `padding_mask` (B, L), and `mask_positions` (B, M)
-            where `mask_positions` is true; returns floating point logits with B as
-            first axis.
+        core: Takes a dictionary of int32 tensors `token_ids`, `segment_ids` where it
+            has segments, `padding_mask` (B, L), and `mask_positions` (B, M) where
+            `mask_positions` is true; returns floating point logits with B as first
+            axis, in inference mode.
         max_sequence_length: Largest S.
         pad_id: Token id that stands in the padding.
-        segment_ids: Whether the core takes `segment_ids`.
+        vocabulary_size: Ids that the core knows; None where nobody sends it ids.
+        num_segments: Segments that it knows; None where it takes no `segment_ids`.
         mask_positions: Whether the core takes `mask_positions`.
         jit_compile: Whether XLA compiles the core. Then B, and M, are padded as well.
     """
@@ -134,15 +135,17 @@ class PaddedCore:
         *,
         max_sequence_length,
         pad_id,
-        segment_ids=True,
+        vocabulary_size=None,
+        num_segments=2,
         mask_positions=False,
         jit_compile=False,
     ):
         self.max_sequence_length = max_sequence_length
+        self.vocabulary_size, self.num_segments = vocabulary_size, num_segments
         self.mask_positions = mask_positions
         self.jit_compile = jit_compile
         self._fill = {"token_ids": pad_id, "padding_mask": 0}
-        if segment_ids:
+        if num_segments:
             self._fill["segment_ids"] = 0
         if mask_positions:
             self._fill["mask_positions"] = 0
@@ -154,6 +157,15 @@ class PaddedCore:
             autograph=False,
             jit_compile=jit_compile or None,
         )
+
+    def require_labels(self, labels):
+        """Raises `ValueError` unless there is a label for each of the C outputs."""
+        count = self._compute.get_concrete_function().output_shapes[-1]
+        if count not in (None, len(labels)):
+            raise ValueError(
+                "labels must name each output of the core. Received: "
+                f"{len(labels)} labels and {count} outputs"
+            )
 
     def __call__(self, inputs, answer, lengths=None, masks=None):
         """What is said of the logits of int32 inputs of any B >= 0 and S <= max.

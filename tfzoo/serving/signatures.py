@@ -35,48 +35,32 @@ class ServedModel:
     labels: tuple[str, ...] | None = None
 
 
-def padded_core(
-    core,
-    tokenizer,
-    max_sequence_length,
-    num_segments,
-    *,
-    mask_positions=False,
-    jit_compile=False,
-):
+def padded_core(core, tokenizer, *, vocabulary_size=None, **options):
     """The `PaddedCore` of a model and its tokenizer.
 
     Args:
-        core: A dictionary of int32 `token_ids`, `segment_ids` (where it has segments),
-            `padding_mask` (B, S) and, with `mask_positions`, these (B, M) -> logits
-            with B as first axis, in inference mode.
+        core: As of `PaddedCore`.
         tokenizer: With the special tokens of an encoder.
-        max_sequence_length: Tokens, special ones included; longer text is truncated.
-        num_segments: Segments the core knows; None where it takes no `segment_ids`.
-        mask_positions: Whether it takes `mask_positions`.
-        jit_compile: Whether XLA compiles the core in the served model.
+        vocabulary_size: Ids that the core knows; the tokenizer's vocabulary if None.
+        **options: As of `PaddedCore`.
 
     Raises:
         TokenizerError: the vocabulary lacks a special token that is needed.
     """
     return PaddedCore(
         core,
-        max_sequence_length=max_sequence_length,
         pad_id=tokenizer.required_id("pad"),
-        segment_ids=bool(num_segments),
-        mask_positions=mask_positions,
-        jit_compile=jit_compile,
+        vocabulary_size=vocabulary_size or tokenizer.vocabulary_size,
+        **options,
     )
 
 
 def strings_and_ids(
     serving_default,
     name,
-    padded,
+    core,
     tokenizer,
     *,
-    vocabulary_size,
-    num_segments,
     by_token=False,
     labels=None,
 ):
@@ -84,61 +68,51 @@ def strings_and_ids(
 
     Args:
         serving_default: The concrete function of strings.
-        name: As of `signature_of_ids`, as are the three below the tokenizer.
-        padded: The `PaddedCore`.
+        name: As of `signature_of_ids`.
+        core: The `PaddedCore`.
         tokenizer: The tokenizer.
-        vocabulary_size: The tokenizer's vocabulary if None.
-        num_segments: None where the core takes no `segment_ids`.
-        by_token: Whether the core computes something for each token.
+        by_token: As of `signature_of_ids`.
         labels: The classes in order, or None.
     """
     functions = {
         "serving_default": serving_default,
-        "token_ids": signature_of_ids(
-            padded,
-            name,
-            vocabulary_size=vocabulary_size or tokenizer.vocabulary_size,
-            num_segments=num_segments,
-            by_token=by_token,
-        ),
+        "token_ids": signature_of_ids(core, name, by_token=by_token),
     }
     methods = dict.fromkeys(functions, "predict")
     return ServedModel(
         functions=functions,
         methods=methods,
-        warmup=warmup_requests(functions, methods, tokenizer, padded),
+        warmup=warmup_requests(functions, methods, tokenizer, core),
         labels=labels,
     )
 
 
-def signature_of_ids(padded, name, *, vocabulary_size, num_segments, by_token=False):
+def signature_of_ids(core, name, *, by_token=False):
     """The signature `token_ids` of a core: checked ids in, what it computes out.
 
     Args:
-        padded: The `PaddedCore`.
+        core: The `PaddedCore`.
         name: What the signature calls that.
-        vocabulary_size: Ids the core knows.
-        num_segments: Segments the core knows; None where it takes no `segment_ids`.
         by_token: Whether the core computes something for each of the S tokens.
     """
-    segments = ("segment_ids",) if num_segments else ()
-    positions = ("mask_positions",) if padded.mask_positions else ()
+    segments = ("segment_ids",) if core.num_segments else ()
+    positions = ("mask_positions",) if core.mask_positions else ()
     names = ("token_ids", *segments, "padding_mask", *positions)
 
     @traced(**dict.fromkeys(names, IDS))
     def token_ids(**inputs):
         checked = checked_ids(
             inputs,
-            vocabulary_size=vocabulary_size,
-            num_segments=num_segments,
-            max_sequence_length=padded.max_sequence_length,
+            vocabulary_size=core.vocabulary_size,
+            num_segments=core.num_segments,
+            max_sequence_length=core.max_sequence_length,
         )
         width = tf.shape(checked["token_ids"])[1]
 
         def answer(logits, rows):
             return {name: of_width(logits, width) if by_token else logits}
 
-        return padded(checked, answer)
+        return core(checked, answer)
 
     return token_ids
 
@@ -156,10 +130,10 @@ def traced(**specs):
     return decorate
 
 
-def logits_of(padded, inputs):
+def logits_of(core, inputs):
     """What a `PaddedCore` computes of the inputs that `encoded` gives."""
     lengths = tf.reduce_sum(inputs["padding_mask"], axis=1)
-    answer = padded(inputs, lambda logits, rows: {"logits": logits}, lengths)
+    answer = core(inputs, lambda logits, rows: {"logits": logits}, lengths)
     return answer["logits"]
 
 
