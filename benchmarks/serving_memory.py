@@ -13,6 +13,7 @@ multiple of the weights, after subtracting that of a model with as many layers a
 units per head, which has the same graphs. "Added" is what the request adds to it.
 """
 
+import itertools
 import json
 import os
 import pathlib
@@ -65,31 +66,26 @@ def main(
     if ask:
         return print(json.dumps(measured(ask, requests)))
     print(side_by_side.machine(), "", *table_head(), sep="\n", flush=True)
+    modes = {"no": [False], "yes": [True], "both": [False, True]}[xla]
     with tempfile.TemporaryDirectory() as place:
-        for task in tasks:
+        for task, jit_compile in itertools.product(tasks, modes):
             for size in ("gpt2",) if task == "gpt" else sizes:
-                for jit_compile in {"no": [0], "yes": [1], "both": [0, 1]}[xla]:
-                    name = f"{task}_{size}_{max_length}_{'xla' if jit_compile else ''}"
-                    base = (folder or pathlib.Path(place)) / name
-                    narrow = base.with_name(f"{name}_narrow")
-                    layers, heads, *_ = SIZES[size]
-                    widths = {base: SIZES[size], narrow: (layers, heads, 4 * heads, 16)}
-                    for path, widths_of_model in widths.items():
-                        if not path.exists():
-                            in_a_process(
-                                make_model,
-                                task,
-                                widths_of_model,
-                                path,
-                                jit_compile,
-                                max_length,
-                            )
-                    for request in chosen:
-                        command = [__file__, "--requests", request, "--ask"]
-                        row = [task, size, "yes" if jit_compile else "no", request]
-                        print_rows(
-                            row, asked([*command, base]), asked([*command, narrow])
-                        )
+                suffix = "xla" if jit_compile else ""
+                base = folder or pathlib.Path(place)
+                base /= f"{task}_{size}_{max_length}_{suffix}"
+                layers, heads, *_ = SIZES[size]
+                narrow = base.with_name(f"{base.name}_narrow")
+                for path, widths in (
+                    (base, SIZES[size]),
+                    (narrow, (layers, heads, 4 * heads, 16 * heads)),
+                ):
+                    if not path.exists():
+                        options = (task, widths, path, jit_compile, max_length)
+                        in_a_process(make_model, *options)
+                for request in chosen:
+                    command = [__file__, "--requests", request, "--ask"]
+                    row = [task, size, "yes" if jit_compile else "no", request]
+                    print_rows(row, asked([*command, base]), asked([*command, narrow]))
 
 
 def in_a_process(function, *arguments):
@@ -131,7 +127,7 @@ def make_model(task, widths, base, jit_compile, max_length):
         }
         more = [list(LABELS)] if task in ("classifier", "tagger") else []
         model = kinds[task](encoder, tokenizer, *more)
-    model.export_version(base, jit_compile=bool(jit_compile))
+    model.export_version(base, jit_compile=jit_compile)
 
 
 def measured(base, requests):

@@ -14,6 +14,7 @@ from helpers import random_weights
 from tfzoo.families import BertEncoder, GPTDecoder
 from tfzoo.layers import MaskedLMHead
 from tfzoo.serving import export_version
+from tfzoo.serving.signatures import padded_core
 from tfzoo.tasks import CausalLM
 from tfzoo.tasks.classification.served_classes import classifier_signatures
 from tfzoo.tasks.masked_words.served_gaps import masked_lm_signatures
@@ -68,14 +69,26 @@ def masked_lm(encoder):
 
 
 @pytest.fixture(scope="session")
-def serve(classifier, tokenizer):
+def core_of(tokenizer):
+    """Function that makes the `PaddedCore` of a Keras model."""
+
+    def core(model, **options):
+        return padded_core(
+            lambda inputs: model(inputs, training=False),
+            tokenizer,
+            **{"max_sequence_length": MAX_LENGTH, **options},
+        )
+
+    return core
+
+
+@pytest.fixture(scope="session")
+def serve(classifier, core_of, tokenizer):
     """Builds the signatures of the small classifier."""
 
     def signatures(**options):
-        options = {"labels": LABELS, "max_sequence_length": MAX_LENGTH, **options}
-        return classifier_signatures(
-            lambda inputs: classifier(inputs, training=False), tokenizer, **options
-        )
+        core = core_of(classifier)
+        return classifier_signatures(core, tokenizer, **{"labels": LABELS, **options})
 
     return signatures
 
@@ -92,13 +105,9 @@ def exported(served, tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def served_masked_lm(masked_lm, tokenizer):
-    return masked_lm_signatures(
-        lambda inputs: masked_lm(inputs, training=False),
-        tokenizer,
-        max_sequence_length=MAX_LENGTH,
-        top_k=3,
-    )
+def served_masked_lm(masked_lm, core_of, tokenizer):
+    core = core_of(masked_lm, mask_positions=True)
+    return masked_lm_signatures(core, tokenizer, top_k=3)
 
 
 @pytest.fixture(scope="session")

@@ -9,6 +9,7 @@ import pytest
 import tensorflow as tf
 
 from tfzoo.serving import export_version
+from tfzoo.serving.signatures import padded_core
 from tfzoo.tasks.answering.served_answers import question_answerer_signatures
 
 MAX_LENGTH, MAX_QUESTION, STRIDE, MAX_ANSWER = 72, 8, 16, 5
@@ -43,11 +44,15 @@ def core(model, nothing):
 
 @pytest.fixture(scope="module")
 def serve(core, tokenizer):
-    def signatures(**options):
+    def signatures(*, jit_compile=False, **options):
         return question_answerer_signatures(
-            core,
+            padded_core(
+                core,
+                tokenizer,
+                max_sequence_length=MAX_LENGTH,
+                jit_compile=jit_compile,
+            ),
             tokenizer,
-            max_sequence_length=MAX_LENGTH,
             max_answer_length=MAX_ANSWER,
             max_question_length=MAX_QUESTION,
             stride=STRIDE,

@@ -109,16 +109,12 @@ def test_configuration_edited_by_an_operator_is_kept(exported, served, tmp_path)
     assert names(base) == ["1", "batching_parameters.txt", "models.config"]
 
 
-def test_every_weight_is_stored_once(encoder, tokenizer, tmp_path):
+def test_every_weight_is_stored_once(encoder, core_of, tokenizer, tmp_path):
     wide = keras.layers.Dense(20000, name="wide")
     out = keras.layers.Dense(2)(wide(encoder.output["pooled_output"]))
     model = keras.Model(encoder.inputs, out)
-    served = classifier_signatures(
-        lambda inputs: model(inputs, training=False),
-        tokenizer,
-        labels=("no", "yes"),
-        max_sequence_length=32,
-    )
+    core = core_of(model, max_sequence_length=32)
+    served = classifier_signatures(core, tokenizer, labels=("no", "yes"))
     version = export_version(tmp_path / "wide", served)
     stored = sum(f.stat().st_size for f in (version / "variables").iterdir())
     assert stored == pytest.approx(4 * model.count_params(), rel=0.02)

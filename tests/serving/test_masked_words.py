@@ -90,6 +90,7 @@ def test_a_position_outside_the_row_is_named(served_masked_lm):
         ask(**inputs, mask_positions=tf.constant([[1]]))
 
 
-def test_more_answers_than_words_are_refused(masked_lm, tokenizer):
+def test_more_answers_than_words_are_refused(masked_lm, core_of, tokenizer):
+    core = core_of(masked_lm, mask_positions=True)
     with pytest.raises(ValueError, match="top_k must be from 1 to .* 16.*top_k=17"):
-        masked_lm_signatures(masked_lm, tokenizer, max_sequence_length=72, top_k=17)
+        masked_lm_signatures(core, tokenizer, top_k=17)

@@ -246,3 +246,5 @@ def test_a_task_and_labels_that_disagree_are_refused(serve):
         serve(task="regression")
     with pytest.raises(ValueError, match="labels must be given.*None"):
         serve(labels=None)
+    with pytest.raises(ValueError, match="labels must name.*2 labels and 3 outputs"):
+        serve(labels=("ham", "spam"))

@@ -30,14 +30,10 @@ def tagger(encoder):
 
 
 @pytest.fixture(scope="module")
-def serve(tagger, tokenizer):
-    def signatures(**options):
+def serve(tagger, core_of, tokenizer):
+    def signatures(labels=LABELS, **options):
         return token_classifier_signatures(
-            lambda inputs: tagger(inputs, training=False),
-            tokenizer,
-            max_sequence_length=72,
-            labels=LABELS,
-            **options,
+            core_of(tagger, **options), tokenizer, labels=labels
         )
 
     return signatures
@@ -196,3 +192,9 @@ def test_xla_gives_the_same_answers(serve, served):
         for x, y in zip(a, b, strict=True):
             assert x[:2] == y[:2] and x[3:] == y[3:]
             assert x[2] == pytest.approx(y[2], abs=1e-5)
+
+
+def test_labels_that_are_not_those_of_the_core_are_refused(serve):
+    message = "labels must name each output.* 2 labels and 3 outputs"
+    with pytest.raises(ValueError, match=message):
+        serve(LABELS[:2])

@@ -6,6 +6,7 @@ import pytest
 import tensorflow as tf
 
 from tfzoo.serving.core import XLA_BATCH_SIZES, few_lengths
+from tfzoo.serving.signatures import padded_core
 from tfzoo.serving.warmup import generation_requests
 from tfzoo.tasks.classification.served_classes import classifier_signatures
 
@@ -120,13 +121,14 @@ def test_a_regression_is_warmed_up_through_the_regress_api(serve, tmp_path):
 
 @pytest.mark.parametrize("pair", [False, True])
 def test_a_compiled_model_is_warmed_up_for_every_batch_size(tokenizer, pair):
-    served = classifier_signatures(
+    core = padded_core(
         lambda inputs: tf.cast(inputs["token_ids"][:, :2], tf.float32),
         tokenizer,
-        labels=("no", "yes"),
         max_sequence_length=40,
-        text_pair=pair,
         jit_compile=True,
+    )
+    served = classifier_signatures(
+        core, tokenizer, labels=("no", "yes"), text_pair=pair
     )
     rows = {
         len(request.inputs["text"])

@@ -12,6 +12,8 @@ from tfzoo.tasks import (
     TextEmbedder,
     TokenClassifier,
 )
+from tfzoo.training import metrics
+from tfzoo.training.entities import EntityMetrics
 
 TASKS = {
     BertPretrainer: dict(next_sentence="no", whole_word=1),
@@ -92,3 +94,25 @@ def test_an_unknown_keyword_of_a_call_is_named(make):
 def test_what_is_no_number_of_tokens_is_refused(make, name, value):
     with pytest.raises(ValueError, match=f"{name} must be a whole number from"):
         make(QuestionAnswerer, **{name: value})
+
+
+@pytest.mark.parametrize("task", [TextClassifier, TokenClassifier])
+def test_nothing_can_say_that_the_labels_are_others(make, task):
+    model = make(task)
+    assert model.labels == ("no", "yes") == tuple(model.get_config()["labels"])
+    assert model.output_shape[-1] == model.num_outputs == 2
+    with pytest.raises(AttributeError, match="labels"):
+        model.labels = ["a", "b", "c"]
+    with pytest.raises(TypeError, match="export_version takes no argument 'labels'"):
+        model.export_version("nowhere", labels=["a", "b"])
+
+
+def test_a_metric_of_other_labels_is_refused(make):
+    message = "must have the labels of the task, num_classes=2. .*num_classes=3"
+    with pytest.raises(ValueError, match=message):
+        make(TextClassifier).compile(metrics=[metrics.ClassificationMetrics(3)])
+    message = r"labels=\['no', 'yes'\]. Received: labels=\['yes', 'no'\]"
+    model = make(TokenClassifier)
+    with pytest.raises(ValueError, match=message):
+        model.compile(weighted_metrics=[EntityMetrics(["yes", "no"])])
+    model.compile(weighted_metrics=[EntityMetrics(["no", "yes"])])

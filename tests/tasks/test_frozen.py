@@ -6,10 +6,10 @@ import keras
 import numpy as np
 import pytest
 
-from tfzoo.checkpoints.weights import weight_variables
 from tfzoo.errors import CheckpointError
 from tfzoo.families import BertEncoder, GPTDecoder
 from tfzoo.layers import TransformerLayer
+from tfzoo.models.frozen import weight_variables
 from tfzoo.tasks import CausalLM, MaskedLM, TextClassifier, TextEmbedder
 
 
@@ -129,6 +129,21 @@ def test_what_is_trained_changes_with_compile_alone(task, before, options, tmp_p
     task.fit(["the cat"], ["no"], verbose=0)
     new = np.concatenate([w.ravel() for w in task.backbone.get_weights()])
     assert (old != new).any() == (not before)
+
+
+def test_an_optimizer_that_was_built_for_more_trains_what_is_left(task):
+    optimizer = keras.optimizers.SGD(0.1)
+    for trainable in (True, False):
+        task.backbone.trainable = trainable
+        task.compile(optimizer, run_eagerly=True)
+        old = [w.copy() for w in task.get_weights()]
+        task.fit(["the cat"], ["no"], verbose=0)
+    changed = [
+        variable.path.split("/")[0]
+        for variable, before in zip(task.weights, old, strict=True)
+        if (np.array(variable) != before).any()
+    ]
+    assert {*changed} == {"classifier"}
 
 
 def test_another_task_is_not_frozen(task, tmp_path):

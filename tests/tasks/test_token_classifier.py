@@ -244,7 +244,7 @@ def test_labels_that_do_not_fit_the_words_are_named(model, x, y, message):
 )
 def test_labels_of_words_may_be_an_array(model, y):
     sentences = [["a", "cat"], ["a", "mat"]]
-    assert model.targets.encode_words(y, sentences).tolist() == [0, 1, 0, 0]
+    assert model.targets.encode(y, sentences).tolist() == [0, 1, 0, 0]
 
 
 def test_sentences_of_two_words_are_no_pairs_in_batches(model):

@@ -2,12 +2,13 @@ import keras
 import numpy as np
 import pytest
 
-from tfzoo.training.cross_entropy import cross_entropy, is_right
 from tfzoo.training.losses import (
     BinaryCrossentropy,
     MeanSquaredError,
     SparseCategoricalCrossentropy,
+    cross_entropy,
 )
+from tfzoo.training.metrics import is_right
 
 rng = np.random.default_rng(0)
 

@@ -1,6 +1,7 @@
 """Loads and saves the variables of any `keras.Model` by name."""
 
 import collections
+import math
 import re
 
 import keras
@@ -10,18 +11,17 @@ from tfzoo.checkpoints.safetensors_writing import write_safetensors
 from tfzoo.errors import CheckpointError
 
 FLOATING = ("float32", "float16", "bfloat16", "float64")
+# Allowed excess: a small model is built anyway, so that the error can name a tensor
+_SMALL_MODEL = 16 << 20  # weights
+_FEW_LAYERS = 32
+_TENSORS_PER_LAYER = 12  # at least; GPT-2's
 
 
-def weight_variables(model):
-    """The variables that belong in a checkpoint: all except seed-generator states."""
-    return [v for v in model.variables if "seed_generator" not in v.path]
-
-
-def dtype_fields(model, dtype=None):
+def dtype_fields(variables, dtype=None):
     """The `config.json` fields with the dtype that `save_weights` writes.
 
     Args:
-        model: The model.
+        variables: As in `save_weights`.
         dtype: As in `save_weights`.
 
     Raises:
@@ -32,16 +32,16 @@ def dtype_fields(model, dtype=None):
             "dtype must be 'float32', 'float16', 'bfloat16' or None. "
             f"Received: {dtype!r}"
         )
-    dtype = dtype or weight_variables(model)[0].dtype
+    dtype = dtype or variables[0].dtype
     return {"dtype": dtype, "torch_dtype": dtype}  # for transformers 5, and 4
 
 
-def save_weights(directory, model, names, *, dtype=None, max_shard_size=None):
-    """Writes the weights of a model to `directory` as safetensors.
+def save_weights(directory, variables, names, *, dtype=None, max_shard_size=None):
+    """Writes variables to `directory` as safetensors.
 
     Args:
         directory: An existing `pathlib.Path`.
-        model: A `keras.Model`; `names` must have all of its weights.
+        variables: The weights of a `keras.Model`, all of them in `names`.
         names: Dict of variable path -> `Stored`.
         dtype: `"float32"`, `"float16"` or `"bfloat16"`. None keeps each weight's own.
         max_shard_size: Maximum bytes of tensors per file; if that takes several files,
@@ -52,7 +52,7 @@ def save_weights(directory, model, names, *, dtype=None, max_shard_size=None):
         ValueError: a weight is not finite in `dtype`.
     """
     tensors = collections.defaultdict(dict)
-    for variable in weight_variables(model):
+    for variable in variables:
         stored = names[variable.path]
         tensors[stored._replace(part=0)][stored.part] = variable
     write_safetensors(
@@ -130,6 +130,33 @@ def load_weights(tensors, variables, names, *, new=(), unused="$", copies=None):
             part = np.split(kernel, stored.num_parts, axis=-1)[stored.part]
             _assign(variable, _converted(part, variable, tensors, name))
     return absent
+
+
+def refuse_larger_than(tensors, sizes, fields, path):
+    """Raises `CheckpointError` if a model has far more weights than the file.
+
+    Args:
+        tensors: `Tensors` of the file.
+        sizes: Constructor arguments of the backbone.
+        fields: Dict of argument -> `Field`.
+        path: The file that the sizes come from.
+    """
+    layers, width = sizes["num_layers"], sizes["hidden_dim"]
+    rows = ("vocabulary_size", "max_sequence_length", "num_segments")
+    needed = sum(sizes.get(name) or 0 for name in rows) * width
+    needed += layers * (4 * width + 2 * sizes["intermediate_dim"]) * width
+    there = sum(math.prod(tensors.shape(name)) for name in tensors.names)
+    room = len(tensors.names) // _TENSORS_PER_LAYER
+    if needed > there + _SMALL_MODEL or layers > room + _FEW_LAYERS:
+        counts = (*rows, "num_layers", "hidden_dim", "intermediate_dim")
+        received = ", ".join(
+            f"{fields[name].name}={sizes[name]}" for name in counts if sizes.get(name)
+        )
+        raise CheckpointError(
+            f"The sizes must match the file's {there} weights. Received: {received}.",
+            path=path,
+            fix="Use config.json and weights of the same model.",
+        )
 
 
 def _converted(array, variable, tensors, name):

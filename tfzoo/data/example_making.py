@@ -1,38 +1,16 @@
 """The work of the processes of `prepare_pretraining_data`."""
 
-import dataclasses
 from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
 
 from tfzoo.data.corpus import Corpus
-from tfzoo.data.masking import WordMasking
+from tfzoo.data.example_settings import Settings
 from tfzoo.data.pair_table import PairTable, rows_of_pairs, write_pairs
 from tfzoo.data.record_layout import as_training_batch, serialised
 from tfzoo.data.shuffling import shuffled
 from tfzoo.files import written_beside
-
-
-@dataclasses.dataclass(frozen=True)
-class Settings:
-    """The options that, with the corpus and the tokenizer, determine the examples."""
-
-    max_sequence_length: int
-    max_predictions: int
-    masked_fraction: float
-    short_sequence_fraction: float
-    whole_word: bool
-    seed: int
-
-    def masking(self, tokenizer):
-        return WordMasking(
-            tokenizer,
-            max_sequence_length=self.max_sequence_length,
-            max_predictions=self.max_predictions,
-            masked_fraction=self.masked_fraction,
-            whole_word=self.whole_word,
-        )
 
 
 class Plan(NamedTuple):
@@ -75,9 +53,7 @@ def list_pairs(maker, task):
         return write_pairs(
             beside,
             Corpus(corpus),
-            max_sequence_length=settings.max_sequence_length,
-            short_sequence_fraction=settings.short_sequence_fraction,
-            seed=settings.seed,
+            **settings.of_pairs,
             epoch=epoch,
         )
 

@@ -15,6 +15,7 @@ from tqdm import tqdm
 
 from tfzoo.data import example_making
 from tfzoo.data.corpus import build_corpus, tokenizer_maker
+from tfzoo.data.example_settings import Settings
 from tfzoo.data.prepared_directory import PreparedDirectory, tokenizer_fingerprint
 from tfzoo.data.running_text import RunningText
 from tfzoo.data.workers import Workers
@@ -94,7 +95,7 @@ def prepare_pretraining_data(
     for name, value in (("duplicates", duplicates), ("shards", shards)):
         if value < 1:
             raise ValueError(f"{name} must be >= 1. Received: {name}={value}")
-    settings = example_making.Settings(
+    settings = Settings(
         max_sequence_length,
         max_predictions,
         masked_fraction,

@@ -1,13 +1,17 @@
 """Batches for `BertPretrainer`, from text or prepared records."""
 
+import dataclasses
 import pathlib
 
 from tfzoo.data.corpus import build_corpus
+from tfzoo.data.example_settings import Settings
 from tfzoo.data.pretraining_records import RecordSource
 from tfzoo.data.pretraining_text import TextSource
 from tfzoo.data.readers import file_kind, is_data_set
 from tfzoo.data.running_text import RunningText
-from tfzoo.errors import DataError
+from tfzoo.errors import DataError, refuse_unknown
+
+_SETTINGS = [field.name for field in dataclasses.fields(Settings)]
 
 
 def open_pretraining_data(
@@ -15,18 +19,13 @@ def open_pretraining_data(
     tokenizer,
     *,
     cache_directory=None,
-    max_sequence_length=128,
-    max_predictions=20,
-    masked_fraction=0.15,
-    short_sequence_fraction=0.1,
-    whole_word=False,
     next_sentence=True,
     sentences="lines",
     documents="auto",
     text_column="text",
-    seed=0,
     processes=1,
     progress=True,
+    **settings,
 ):
     """Opens text, with pairs and masks made on the fly, or prepared TFRecords.
 
@@ -36,18 +35,15 @@ def open_pretraining_data(
         tokenizer: The tokenizer.
         cache_directory: Where to keep the tokenized text. None for a temporary
             directory that lives as long as the result.
-        max_sequence_length: S, for text; an upper bound for the S of records.
-        max_predictions: M, likewise.
-        masked_fraction: Fraction of the tokens to mask; text only.
-        short_sequence_fraction: Fraction of pairs that are shorter; text only.
-        whole_word: Whether to mask whole words; text only.
         next_sentence: Whether examples are pairs with a label.
         sentences: Where sentences end, as in `RunningText`; text only.
         documents: Where documents end, as in `RunningText`; text only.
         text_column: Column of the text in files with columns.
-        seed: Seed of all random choices, an integer >= 0.
         processes: Number of tokenizing processes.
         progress: Whether to show progress bars.
+        **settings: As in `Settings`. For records, `max_sequence_length` and
+            `max_predictions` are upper bounds, and `seed` is the seed of their order;
+            the others are for text only.
 
     Returns:
         `TextSource` or `RecordSource`: both have `num_examples`, `fingerprint`,
@@ -56,6 +52,8 @@ def open_pretraining_data(
     Raises:
         DataError: the data is invalid.
     """
+    refuse_unknown("open_pretraining_data", settings, _SETTINGS)
+    settings = Settings(**settings)
     paths = list(paths)
     if not paths:
         raise ValueError("paths must have at least one file. Received: []")
@@ -63,10 +61,10 @@ def open_pretraining_data(
         return RecordSource(
             paths,
             tokenizer,
-            max_sequence_length=max_sequence_length,
-            max_predictions=max_predictions,
+            max_sequence_length=settings.max_sequence_length,
+            max_predictions=settings.max_predictions,
             next_sentence=next_sentence,
-            seed=seed,
+            seed=settings.seed,
         )
     corpus = build_corpus(
         RunningText(paths, sentences, documents, text_column),
@@ -78,13 +76,8 @@ def open_pretraining_data(
     return TextSource(
         corpus,
         tokenizer,
-        max_sequence_length=max_sequence_length,
-        max_predictions=max_predictions,
-        masked_fraction=masked_fraction,
-        short_sequence_fraction=short_sequence_fraction,
-        whole_word=whole_word,
         next_sentence=next_sentence,
-        seed=seed,
+        **dataclasses.asdict(settings),
     )
 
 

@@ -16,7 +16,38 @@ _BATCH_CHARACTERS = 1 << 18
 _BATCH_SENTENCES = 1 << 13
 
 
-class RunningText:
+class TextFiles:
+    """Base of the readers of files: their paths, and what ends their documents.
+
+    A reader defines `of_text`, the meaning of `documents="auto"` for a `.txt` file, and
+    `_numbered()`, which yields (document number, text).
+    """
+
+    def __init__(self, paths, documents, text_column):
+        if documents not in DOCUMENTS:
+            raise ValueError(
+                f"documents must be one of {DOCUMENTS}. Received: {documents!r}"
+            )
+        if isinstance(paths, str) or not paths:
+            raise ValueError(f"paths must be a list of files. Received: {paths!r}")
+        self.paths = list(paths)
+        self.documents, self.text_column = documents, text_column
+        for path in self.paths:
+            self._ending(path)
+
+    def contents(self):
+        """A hash of each file."""
+        return [content_hash(path) for path in self.paths]
+
+    def batches(self, *, progress):
+        """Yields (list of texts, list of their document numbers)."""
+        return in_batches(self._numbered(), progress=progress)
+
+    def _ending(self, path):
+        return document_ending(path, self.documents, of_text=self.of_text)
+
+
+class RunningText(TextFiles):
     """The sentences of files, with the document each belongs to.
 
     Args:
@@ -29,35 +60,20 @@ class RunningText:
         text_column: Column of the text in files with columns.
     """
 
+    of_text = "blank_line"
+
     def __init__(self, paths, sentences="lines", documents="auto", text_column="text"):
         if sentences not in SENTENCES:
             raise ValueError(
                 f"sentences must be one of {SENTENCES}. Received: {sentences!r}"
             )
-        if documents not in DOCUMENTS:
-            raise ValueError(
-                f"documents must be one of {DOCUMENTS}. Received: {documents!r}"
-            )
-        if isinstance(paths, str) or not paths:
-            raise ValueError(f"paths must be a list of files. Received: {paths!r}")
-        self.paths = list(paths)
-        self.sentences, self.documents = sentences, documents
-        self.text_column = text_column
-        for path in self.paths:
-            self._ending(path)
-
-    def contents(self):
-        """A hash of each file."""
-        return [content_hash(path) for path in self.paths]
+        super().__init__(paths, documents, text_column)
+        self.sentences = sentences
 
     @property
     def options(self):
         """The options that affect the sentences."""
         return [self.sentences, self.documents, self.text_column]
-
-    def batches(self, *, progress):
-        """Yields (list of sentences, list of their document numbers)."""
-        return in_batches(self._numbered(), progress=progress)
 
     def _numbered(self):
         splitter = SentenceSplitter() if self.sentences == "punctuation" else None
@@ -89,9 +105,6 @@ class RunningText:
                 if ending == "record":
                     yield None
         yield None
-
-    def _ending(self, path):
-        return document_ending(path, self.documents, of_text="blank_line")
 
 
 def document_ending(path, documents, *, of_text):

@@ -10,9 +10,7 @@ import json
 from tfzoo.data.lines import read_lines
 from tfzoo.data.readers import is_data_set, read_records
 from tfzoo.data.running_text import (
-    DOCUMENTS,
-    content_hash,
-    document_ending,
+    TextFiles,
     in_batches,
     record_text,
 )
@@ -21,7 +19,7 @@ _PIECE = 1 << 13  # characters after which a piece ends at the next opportunity
 _LONGEST = 1 << 24  # characters after which it ends in any case
 
 
-class WholeText:
+class WholeText(TextFiles):
     """The documents of files, verbatim.
 
     Args:
@@ -32,30 +30,15 @@ class WholeText:
         text_column: Column of the text in files with columns.
     """
 
+    of_text = "file"
+
     def __init__(self, paths, documents="auto", text_column="text"):
-        if documents not in DOCUMENTS:
-            raise ValueError(
-                f"documents must be one of {DOCUMENTS}. Received: {documents!r}"
-            )
-        if isinstance(paths, str) or not paths:
-            raise ValueError(f"paths must be a list of files. Received: {paths!r}")
-        self.paths = list(paths)
-        self.documents, self.text_column = documents, text_column
-        for path in self.paths:
-            self._ending(path)
+        super().__init__(paths, documents, text_column)
 
     @property
     def options(self):
         """The options that affect the documents."""
         return ["whole", self.documents, self.text_column]
-
-    def contents(self):
-        """A hash of each file."""
-        return [content_hash(path) for path in self.paths]
-
-    def batches(self, *, progress):
-        """Yields (list of pieces, list of their document numbers)."""
-        return in_batches(self._numbered(), progress=progress)
 
     def _numbered(self):
         documents = (d for path in self.paths for d in self._documents(path))
@@ -80,9 +63,6 @@ class WholeText:
             )
         else:
             yield (line for _, line in read_lines(path, keep_ends=True))
-
-    def _ending(self, path):
-        return document_ending(path, self.documents, of_text="file")
 
 
 class TextList:

@@ -47,7 +47,6 @@ class Family:
             layer.
         heads: Dict of task -> its `Head`; the tasks that the backbone can carry.
         tied: Dict of a tensor that a file need not have -> that whose copy it must be.
-        ties_output: Whether the backbone's own output layer is its embedding.
         output_names: As `names`, of those that never have the prefix: an output layer
             of the backbone's own.
         sizes: Dict of the name of a size -> constructor arguments.
@@ -71,7 +70,6 @@ class Family:
     heads: Mapping[str, Head]
     tied: Mapping[str, str]
     sizes: Mapping[str, Mapping[str, Any]]
-    ties_output: bool = False
     output_names: Mapping[str, Stored] = dataclasses.field(default_factory=dict)
     constants: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     token_fields: Mapping[str, str] = dataclasses.field(default_factory=dict)

@@ -83,7 +83,6 @@ GPT2 = _Gpt2(
     },
     heads={"CausalLM": Head("GPT2LMHeadModel")},
     tied={"lm_head.weight": "wte.weight"},
-    ties_output=True,
     sizes={
         # Ours, for training on a CPU; the tokenizer says how large the vocabulary is
         "gpt_tiny": _size(2, 2, 128, 8192, 512),

@@ -12,8 +12,7 @@ from keras import ops
 from tfzoo.layers import CausalMask, Dropout, PositionEmbedding, TokenEmbedding
 from tfzoo.layers.few_rows import ROWS_FOR_TRANSPOSED_KERNELS
 from tfzoo.layers.parts import copied
-from tfzoo.models.backbone import Backbone
-from tfzoo.models.precision import policy_with_float32_weights
+from tfzoo.models.backbone import Backbone, policy_with_float32_weights
 
 
 class LaidOut(typing.NamedTuple):
@@ -126,6 +125,7 @@ class Decoder(Backbone):
         self.position_embedding = position_embedding
         self.transformer_layers = transformer_layers
         self.final_norm = final_norm
+        self.ties_output = ties_output
         self.output_embedding = token_embedding
         if not ties_output:
             self.output_embedding = table("output_embedding")

@@ -8,8 +8,7 @@ from keras import ops
 
 from tfzoo.layers import Dropout, LayerNorm, TokenEmbedding, TransformerLayer
 from tfzoo.layers.initializers import truncated_normal
-from tfzoo.models.backbone import Backbone
-from tfzoo.models.precision import policy_with_float32_weights
+from tfzoo.models.backbone import Backbone, policy_with_float32_weights
 
 
 def id_inputs(*names):

@@ -1,4 +1,4 @@
-"""Which weights of a model are frozen, recorded by layer name.
+"""The weights of a model, and which of them are frozen, recorded by layer name.
 
 A weight is frozen if its `trainable` is False, for example after
 `layer.trainable = False`. Keras saves this neither for the layers of a functional model
@@ -7,9 +7,12 @@ nor for their sublayers.
 
 import keras
 
-from tfzoo.checkpoints.weights import weight_variables
-
 FIELD = "frozen"  # in `get_config`, and in the "tfzoo" object of config.json
+
+
+def weight_variables(model):
+    """The variables that belong in a checkpoint: all except seed-generator states."""
+    return [v for v in model.variables if "seed_generator" not in v.path]
 
 
 def frozen_config(model):

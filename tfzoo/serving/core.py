@@ -116,13 +116,15 @@ class PaddedCore:
     special case.
 
     Args:
-        core: Function of a dict of int32 tensors `token_ids`, `padding_mask` and, if
-            `segment_ids` is True, `segment_ids` (B, L), and, if `mask_positions` is
-            True, `mask_positions` (B, M); returns floating-point logits with first axis
-            B.
+        core: Function of a dict of int32 tensors `token_ids`, `segment_ids` (if it has
+            segments), `padding_mask` (B, L) and, if `mask_positions` is True,
+            `mask_positions` (B, M); returns floating-point logits with first axis B, in
+            inference mode.
         max_sequence_length: Maximum of S.
         pad_id: Padding id.
-        segment_ids: Whether the core takes `segment_ids`.
+        vocabulary_size: Upper bound of the ids, exclusive; None without a signature of
+            ids.
+        num_segments: Number of segments; None if the core takes no `segment_ids`.
         mask_positions: Whether the core takes `mask_positions`.
         jit_compile: Whether to compile the core with XLA. B and M are then padded, too.
     """
@@ -133,15 +135,17 @@ class PaddedCore:
         *,
         max_sequence_length,
         pad_id,
-        segment_ids=True,
+        vocabulary_size=None,
+        num_segments=2,
         mask_positions=False,
         jit_compile=False,
     ):
         self.max_sequence_length = max_sequence_length
+        self.vocabulary_size, self.num_segments = vocabulary_size, num_segments
         self.mask_positions = mask_positions
         self.jit_compile = jit_compile
         self._fill = {"token_ids": pad_id, "padding_mask": 0}
-        if segment_ids:
+        if num_segments:
             self._fill["segment_ids"] = 0
         if mask_positions:
             self._fill["mask_positions"] = 0
@@ -153,6 +157,15 @@ class PaddedCore:
             autograph=False,
             jit_compile=jit_compile or None,
         )
+
+    def require_labels(self, labels):
+        """Raises `ValueError` unless there is a label for each of the C outputs."""
+        count = self._compute.get_concrete_function().output_shapes[-1]
+        if count not in (None, len(labels)):
+            raise ValueError(
+                "labels must name each output of the core. Received: "
+                f"{len(labels)} labels and {count} outputs"
+            )
 
     def __call__(self, inputs, answer, lengths=None, masks=None):
         """Computes the answers for int32 inputs of any B >= 0 and S <= max.

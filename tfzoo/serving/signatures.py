@@ -35,49 +35,33 @@ class ServedModel:
     labels: tuple[str, ...] | None = None
 
 
-def padded_core(
-    core,
-    tokenizer,
-    max_sequence_length,
-    num_segments,
-    *,
-    mask_positions=False,
-    jit_compile=False,
-):
+def padded_core(core, tokenizer, *, vocabulary_size=None, **options):
     """The `PaddedCore` of a model and its tokenizer.
 
     Args:
-        core: Function of a dict of int32 `token_ids`, `segment_ids` (if it has
-            segments), `padding_mask` (B, S) and, with `mask_positions`, these (B, M),
-            that returns logits with first axis B, in inference mode.
+        core: As in `PaddedCore`.
         tokenizer: A tokenizer with the special tokens of an encoder.
-        max_sequence_length: Maximum number of tokens, including special tokens; longer
-            text is truncated.
-        num_segments: Number of segments; None if the core takes no `segment_ids`.
-        mask_positions: Whether the core takes `mask_positions`.
-        jit_compile: Whether XLA compiles the core in the served model.
+        vocabulary_size: Upper bound of the ids, exclusive. None for the tokenizer's
+            vocabulary.
+        **options: As in `PaddedCore`.
 
     Raises:
         TokenizerError: the vocabulary lacks a required special token.
     """
     return PaddedCore(
         core,
-        max_sequence_length=max_sequence_length,
         pad_id=tokenizer.required_id("pad"),
-        segment_ids=bool(num_segments),
-        mask_positions=mask_positions,
-        jit_compile=jit_compile,
+        vocabulary_size=vocabulary_size or tokenizer.vocabulary_size,
+        **options,
     )
 
 
 def strings_and_ids(
     serving_default,
     name,
-    padded,
+    core,
     tokenizer,
     *,
-    vocabulary_size,
-    num_segments,
     by_token=False,
     labels=None,
 ):
@@ -86,60 +70,50 @@ def strings_and_ids(
     Args:
         serving_default: The concrete function of strings.
         name: As in `signature_of_ids`.
-        padded: The `PaddedCore`.
+        core: The `PaddedCore`.
         tokenizer: The tokenizer.
-        vocabulary_size: As in `signature_of_ids`. None for the tokenizer's.
-        num_segments: As in `signature_of_ids`.
         by_token: As in `signature_of_ids`.
         labels: The classes in order, or None.
     """
     functions = {
         "serving_default": serving_default,
-        "token_ids": signature_of_ids(
-            padded,
-            name,
-            vocabulary_size=vocabulary_size or tokenizer.vocabulary_size,
-            num_segments=num_segments,
-            by_token=by_token,
-        ),
+        "token_ids": signature_of_ids(core, name, by_token=by_token),
     }
     methods = dict.fromkeys(functions, "predict")
     return ServedModel(
         functions=functions,
         methods=methods,
-        warmup=warmup_requests(functions, methods, tokenizer, padded),
+        warmup=warmup_requests(functions, methods, tokenizer, core),
         labels=labels,
     )
 
 
-def signature_of_ids(padded, name, *, vocabulary_size, num_segments, by_token=False):
+def signature_of_ids(core, name, *, by_token=False):
     """The signature `token_ids` of a core: checked ids in, the core's output out.
 
     Args:
-        padded: The `PaddedCore`.
+        core: The `PaddedCore`.
         name: Name of the output in the signature.
-        vocabulary_size: Upper bound of the ids, exclusive.
-        num_segments: Number of segments; None if the core takes no `segment_ids`.
         by_token: Whether the core has an output for each of the S tokens.
     """
-    segments = ("segment_ids",) if num_segments else ()
-    positions = ("mask_positions",) if padded.mask_positions else ()
+    segments = ("segment_ids",) if core.num_segments else ()
+    positions = ("mask_positions",) if core.mask_positions else ()
     names = ("token_ids", *segments, "padding_mask", *positions)
 
     @traced(**dict.fromkeys(names, IDS))
     def token_ids(**inputs):
         checked = checked_ids(
             inputs,
-            vocabulary_size=vocabulary_size,
-            num_segments=num_segments,
-            max_sequence_length=padded.max_sequence_length,
+            vocabulary_size=core.vocabulary_size,
+            num_segments=core.num_segments,
+            max_sequence_length=core.max_sequence_length,
         )
         width = tf.shape(checked["token_ids"])[1]
 
         def answer(logits, rows):
             return {name: of_width(logits, width) if by_token else logits}
 
-        return padded(checked, answer)
+        return core(checked, answer)
 
     return token_ids
 
@@ -157,10 +131,10 @@ def traced(**specs):
     return decorate
 
 
-def logits_of(padded, inputs):
+def logits_of(core, inputs):
     """The output of a `PaddedCore` for inputs from `encoded`."""
     lengths = tf.reduce_sum(inputs["padding_mask"], axis=1)
-    answer = padded(inputs, lambda logits, rows: {"logits": logits}, lengths)
+    answer = core(inputs, lambda logits, rows: {"logits": logits}, lengths)
     return answer["logits"]
 
 

@@ -7,7 +7,6 @@ in silence, and a NaN in a target makes every weight NaN.)
 Shapes: B batch, S sequence, M masked positions.
 """
 
-import contextlib
 from collections.abc import Mapping
 
 import numpy as np
@@ -17,70 +16,6 @@ from tfzoo.data.buckets import SECOND
 from tfzoo.errors import shown
 from tfzoo.tasks.inputs import array_of, refuse_unordered
 from tfzoo.tasks.numeric import checked_weights, example_weights, numbers_of
-
-
-class Refusals:
-    """Python inside `tf.data`, whose errors come out as they were raised.
-
-    TensorFlow would wrap a function's error in one of its own, of many lines.
-    """
-
-    def __init__(self):
-        self._first = None
-
-    def call(self, check, tensors, specs):
-        """What a function of NumPy arrays returns, as tensors.
-
-        Args:
-            check: Takes the arrays of `tensors`, returns those of `specs`.
-            tensors: List of tensors; a ragged one arrives as a list of rows.
-            specs: List of `tf.TensorSpec`.
-        """
-        ragged = [isinstance(tensor, tf.RaggedTensor) for tensor in tensors]
-
-        def guarded(*arrays):
-            arrays = iter(arrays)
-            parts = [
-                _rows(next(arrays), next(arrays)) if is_ragged else next(arrays)
-                for is_ragged in ragged
-            ]
-            try:
-                return check(*parts)
-            except Exception as e:
-                self.keep(e)
-                raise
-
-        parts = [
-            part
-            for tensor, is_ragged in zip(tensors, ragged, strict=True)
-            for part in (
-                (tensor.flat_values, tensor.row_splits) if is_ragged else (tensor,)
-            )
-        ]
-        found = tf.numpy_function(guarded, parts, [spec.dtype for spec in specs])
-        for tensor, spec in zip(found, specs, strict=True):
-            tensor.set_shape(spec.shape)
-        return found
-
-    def keep(self, error):
-        """Remembers the first error, for `told`."""
-        self._first = self._first or error
-
-    @contextlib.contextmanager
-    def told(self):
-        """Raises what a check raised in place of what TensorFlow made of it."""
-        self._first = None
-        try:
-            yield
-        except tf.errors.OpError:
-            if self._first is None:
-                raise
-            raise self._first from None
-
-
-def _rows(values, splits):
-    bounds = zip(splits[:-1], splits[1:], strict=True)
-    return [values[start:stop] for start, stop in bounds]
 
 
 def check_dataset(task, dataset, *, learns=True):
@@ -110,12 +45,9 @@ def check_dataset(task, dataset, *, learns=True):
             weights = weights or _weight_specs(spec[2], targets)
         specs += [targets] if weights is None else [targets, weights]
 
-    def check(number, *parts):
+    def check(*parts):
         parts = tf.nest.pack_sequence_as(spec[: 3 if learns else 1], parts)
-        try:
-            found = checked(task, *parts)
-        except ValueError as e:
-            raise ValueError(f"{e}, batch {number}") from None
+        found = checked(task, *parts)
         return [
             np.asarray(value, s.dtype.as_numpy_dtype)
             for value, s in zip(
@@ -127,7 +59,7 @@ def check_dataset(task, dataset, *, learns=True):
         # `enumerate` gives (i, x) or (i, (x, targets, ...)).
         batch = batch[0] if isinstance(batch[0], tuple) else batch
         parts = tf.nest.flatten(({n: batch[0][n] for n in inputs}, *batch[1:]))
-        found = task.refusals.call(check, [number, *parts], tf.nest.flatten(specs))
+        found = task.refusals.call(check, number, parts, tf.nest.flatten(specs))
         found = tf.nest.pack_sequence_as(specs, found)
         return tuple(found) if learns else found[0]
 
@@ -245,14 +177,11 @@ def _check_range(name, values, limit):
 def weights_in_graph(weights, number, refusals):
     """Weights (B,) of a batch within `tf.data`, checked; a list, empty if none came."""
 
-    def check(number, weights):
-        try:
-            return [example_weights(weights, len(weights))]
-        except ValueError as e:
-            raise ValueError(f"{e}, batch {number}") from None
+    def check(weights):
+        return [example_weights(weights, len(weights))]
 
     return [
-        refusals.call(check, [number, w], [tf.TensorSpec(w.shape[:1], tf.float32)])[0]
+        refusals.call(check, number, [w], [tf.TensorSpec(w.shape[:1], tf.float32)])[0]
         for w in weights
     ]
 

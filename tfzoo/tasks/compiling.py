@@ -122,7 +122,8 @@ class AutoCompile:
             del kwargs["steps_per_execution"]
         loss = loss_of_logits(loss, self) if own_loss else None
         own_targets = own_loss and self._has_own_targets(loss)
-        metrics = metric_of_logits(metrics, self, own_targets=own_targets)
+        if metrics is not None:
+            metrics = metric_of_logits(metrics, self, own_targets=own_targets)
         own_metrics = not (
             isinstance(weighted_metrics, str) and weighted_metrics == "auto"
         )
@@ -266,6 +267,7 @@ class AutoCompile:
         self._compile_keras(**keras.saving.deserialize_keras_object(config))
         if self.built:
             self.optimizer.build(self.trainable_variables)
+            self.note_trained()
 
 
 def _metrics_of(metrics):

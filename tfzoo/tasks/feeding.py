@@ -3,28 +3,27 @@
 Shapes: N examples, B batch, S sequence, C classes.
 """
 
-import numbers
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import NamedTuple
 
 import tensorflow as tf
 
 from tfzoo.data.pipelines import without_waiting
 from tfzoo.errors import shown
-from tfzoo.tasks.batch_examples import examples_of_steps, row_numbers
+from tfzoo.tasks.batch_examples import row_numbers
 from tfzoo.tasks.batches import array_batches, dataset_of_batches, is_batches
 from tfzoo.tasks.checks import check_dataset, checked, of_each_output
+from tfzoo.tasks.class_weights import weighed
 from tfzoo.tasks.inputs import (
-    batched,
-    is_raw_dataset,
     num_rows,
-    part_of,
     raw_texts,
     target_column,
     targets_of_table,
 )
-from tfzoo.tasks.numeric import example_weights, finite_numbers
-from tfzoo.tasks.plan import BATCH_SIZE
+from tfzoo.tasks.numeric import finite_numbers
+from tfzoo.tasks.plan import BATCH_SIZE, Plan
+from tfzoo.tasks.raw_datasets import batched, is_raw_dataset
+from tfzoo.training.faults import examples_of_steps
 
 
 class Feeding:
@@ -143,49 +142,46 @@ class Feeding:
         y,
         sample_weight,
         class_weight,
+        plan,
         *,
-        batch_size,
         first_epoch,
-        epochs,
         steps_per_epoch,
-        shuffle,
-        seed,
     ):
-        """The `Batches` of a `fit`."""
+        """The `Batches` of a `fit`.
+
+        Args:
+            x: As of `fit`.
+            y: Likewise.
+            sample_weight: Likewise.
+            class_weight: Likewise.
+            plan: The `Plan`; its `batch_size` may be None, its `epochs` are those from
+                0.
+            first_epoch: Epochs that are done already.
+            steps_per_epoch: As of `fit`.
+        """
         x = self.gathered(_unwrapped(x))
         factors = None if class_weight is None else self.class_factors(class_weight)
         if (raw := self.raw_input(x)) is None:
-            return self._epoch_batches(
-                x,
-                y,
-                sample_weight,
-                batch_size,
-                factors,
-                each=self._whole_executions(steps_per_epoch, epochs - first_epoch),
-                shuffle=shuffle,
-                seed=seed,
-            )
+            each = self._whole_executions(steps_per_epoch, plan.epochs - first_epoch)
+            return self._epoch_batches(x, y, sample_weight, plan, factors, each=each)
         y = self.given_targets(x, y)
-        options = dict(
-            batch_size=batch_size or BATCH_SIZE,
-            epochs=max(epochs, 1),
-            shuffle=shuffle,
-            seed=seed,
-        )
-        data = self.training_data(raw, y, sample_weight, **options)
-        per_epoch = int(data.cardinality()) // max(epochs, 1)
+        plan = _of_examples(plan)
+        data = self.batches_of(raw, y, sample_weight, plan)
+        per_epoch = int(data.cardinality()) // plan.epochs
         if not per_epoch:
             raise ValueError("There must be at least one example. Received: none")
         steps = steps_per_epoch or per_epoch
-        if steps * epochs > per_epoch * max(epochs, 1):
+        if steps > per_epoch:
             data = data.repeat()
-        data = without_waiting(_weighed(data.skip(first_epoch * steps), factors))
+        data = data.skip(first_epoch * steps)
+        if factors is not None:
+            data = weighed(data, factors)
+        data = without_waiting(data)
 
         def rows(step):
-            start = first_epoch * steps + step
-            return row_numbers(self.training_data, raw, y, start_step=start, **options)
+            return row_numbers(self, raw, y, plan, first_epoch * steps + step)
 
-        examples = examples_of_steps(self, data, rows)
+        examples = examples_of_steps(data.skip, self.tokenizer, rows)
         return Batches(data, per_epoch, is_continuous=True, examples=examples)
 
     def _whole_executions(self, steps, epochs=1):
@@ -195,34 +191,24 @@ class Feeding:
         at_once = self.steps_per_execution
         return -(-steps // at_once) * at_once * max(epochs, 1)
 
-    def _epoch_batches(
-        self,
-        x,
-        y,
-        sample_weight,
-        batch_size,
-        factors=None,
-        *,
-        each=None,
-        shuffle=False,
-        seed=0,
-    ):
+    def _epoch_batches(self, x, y, sample_weight, plan, factors=None, *, each=None):
         """The `Batches` of one epoch of what is no raw text in memory."""
         if is_batches(x) or isinstance(x, tf.data.Dataset):
-            _refuse_beside_batches(x, y, sample_weight, batch_size)
+            refuse_beside_batches(x, y, sample_weight, plan.batch_size)
             if not isinstance(x, tf.data.Dataset):
-                x = dataset_of_batches(x, self, each=each, shuffle=shuffle, seed=seed)
-            data = self._checked_batches(x, seed)
+                options = dict(shuffle=plan.shuffle, seed=plan.seed)
+                x = dataset_of_batches(x, self, each=each, **options)
+            data = self._checked_batches(x, plan.seed)
         else:
             parts = checked(self, x, y, sample_weight)
             if len(parts) == 1:
                 raise ValueError(
                     "Prepared ids are trained on with targets. Received: y=None"
                 )
-            data = array_batches(
-                parts, batch_size or BATCH_SIZE, shuffle=shuffle, seed=seed
-            )
-        data = without_waiting(_weighed(data, factors))
+            data = array_batches(parts, _of_examples(plan))
+        if factors is not None:
+            data = weighed(data, factors)
+        data = without_waiting(data)
         count = int(data.cardinality())
         return Batches(data, count if count >= 0 else None, is_continuous=False)
 
@@ -247,44 +233,6 @@ class Feeding:
             f"class_weight={shown(class_weight)} for a {type(self).__name__}"
         )
 
-    def split(self, x, y, sample_weight, share):
-        """((x, y, weights) to train on, (x, y, weights) to validate on), the last ones.
-
-        Of raw text and prepared arrays, as Keras splits arrays. Both are checked before
-        that, so that errors name rows of the whole.
-        """
-        if isinstance(x, tf.data.Dataset) or is_batches(x):
-            raise ValueError(
-                "validation_split needs all examples in memory; give batches "
-                f"validation_data. Received: {type(x).__name__}"
-            )
-        raw = self.raw_input(x)
-        y, sample_weight = (
-            list(values) if isinstance(values, Iterator) else values
-            for values in (y, sample_weight)
-        )
-        if raw is None:
-            checked(self, x, y, sample_weight)
-        else:
-            y = self.given_targets(x, y)
-            self.targets_of_raw(raw, y)
-            if sample_weight is not None:
-                sample_weight = example_weights(sample_weight, num_rows(raw))
-        if y is not None and not hasattr(y, "__getitem__"):
-            y = list(y)  # dict.values()
-        data = (x if raw is None else raw, y, sample_weight)
-        count = num_rows(data[0])
-        first = int(count * (1 - share))
-        if not 0 < first < count:
-            raise ValueError(
-                "validation_split must leave examples on both sides. Received: "
-                f"{share} of {count}"
-            )
-        return (
-            tuple(part_of(part, slice(0, first)) for part in data),
-            tuple(part_of(part, slice(first, None)) for part in data),
-        )
-
     def batches_to_validate(self, data, batch_size, steps):
         """Batches of `validation_data`, of which each validation takes so many."""
         parts = data if isinstance(data, tuple) else (data,)
@@ -303,40 +251,14 @@ class Feeding:
         self, x, y=None, sample_weight=None, *, batch_size=None, each=None
     ):
         """Batches of what `evaluate` is given."""
-        x = self.gathered(_unwrapped(x))
+        x, plan = self.gathered(_unwrapped(x)), Plan(batch_size, shuffle=False)
         if (raw := self.raw_input(x)) is None:
-            return self._epoch_batches(
-                x, y, sample_weight, batch_size, each=each
-            ).batches
+            return self._epoch_batches(x, y, sample_weight, plan, each=each).batches
         y = self.given_targets(x, y)
-        data = self.evaluation_data(
-            raw, y, sample_weight, batch_size=batch_size or BATCH_SIZE
-        )
+        data = self.batches_of(raw, y, sample_weight, _of_examples(plan))
         if not int(data.cardinality()):
             raise ValueError("There must be at least one example. Received: none")
         return without_waiting(data)
-
-    def input_batches(self, x, batch_size):
-        """Batches of inputs for `predict`, of all but raw text in memory."""
-        if is_batches(x) or isinstance(x, tf.data.Dataset):
-            _refuse_beside_batches(x, None, None, batch_size)
-            if not isinstance(x, tf.data.Dataset):
-                x = dataset_of_batches(x, self, learns=False)
-            raw = self.raw_batches(x)
-            x = x if raw is None else raw
-            if isinstance(x.element_spec, tuple):
-                x = x.map(lambda inputs, *_: inputs)
-            if raw is None:
-                data = check_dataset(self, x, learns=False)
-            else:
-                data = self.map_to_predict(x)
-        else:
-            data = array_batches(checked(self, x), batch_size or BATCH_SIZE)
-        return without_waiting(data)
-
-    def map_to_predict(self, dataset):
-        """Raw batches without targets -> batches of inputs."""
-        return self.map_strings(dataset)
 
     def one_batch(self, x, y, sample_weight, class_weight=None):
         """All of what `train_on_batch` is given: (inputs, targets, ...)."""
@@ -345,13 +267,14 @@ class Feeding:
         raw = self.raw_input(x)
         if raw is None:
             rows = num_rows(checked(self, x)[0])
-            data = self._epoch_batches(x, y, sample_weight, max(1, rows)).batches
+            plan = Plan(max(1, rows), shuffle=False)
+            data = self._epoch_batches(x, y, sample_weight, plan).batches
         else:
             y = self.given_targets(x, y)
             data = self.batches_to_evaluate(
                 raw, y, sample_weight, batch_size=max(1, num_rows(raw))
             )
-        return next(iter(_weighed(data, factors)))
+        return next(iter(data if factors is None else weighed(data, factors)))
 
 
 class Batches(NamedTuple):
@@ -370,22 +293,17 @@ class Batches(NamedTuple):
     examples: Callable | None = None
 
 
+def _of_examples(plan):
+    """The plan of examples in memory: a batch size, and at least one epoch."""
+    return plan._replace(
+        batch_size=plan.batch_size or BATCH_SIZE, epochs=max(plan.epochs, 1)
+    )
+
+
 def made_by_a_task(dataset):
     """The dataset, whose targets need no check since they were encoded by the task."""
     dataset.made_by_a_task = True
     return dataset
-
-
-def require_share(share):
-    """Raises `ValueError` unless a `validation_split` is None, 0 or a share."""
-    if share is None:
-        return
-    number = isinstance(share, numbers.Real) and not isinstance(share, bool)
-    if not number or not 0 <= share < 1:
-        raise ValueError(
-            "validation_split must be a number from 0 and under 1. "
-            f"Received: {shown(share)}"
-        )
 
 
 def _unwrapped(x):
@@ -397,15 +315,6 @@ def _unwrapped(x):
     return x.map(lambda inputs: inputs) if is_wrapped else x
 
 
-def refuse_steps(options):
-    """Raises `ValueError` if a `predict` of raw input is to end before it is done."""
-    if (steps := options.get("steps")) is not None:
-        raise ValueError(
-            "Raw input in memory is answered whole; steps goes with prepared ids and "
-            f"batches. Received: steps={shown(steps)}"
-        )
-
-
 def require_in_memory(x):
     """Raises `ValueError` if what should be one batch gives batches."""
     if is_batches(x) or isinstance(x, tf.data.Dataset):
@@ -415,29 +324,20 @@ def require_in_memory(x):
         )
 
 
-def _weighed(dataset, factors):
-    """(inputs, targets, weights) with the weights of classes (C,) multiplied in."""
-    if factors is None:
-        return dataset
-    targets = dataset.element_spec[1]
-    if not (isinstance(targets, tf.TensorSpec) and targets.dtype == tf.int32):
-        raise ValueError(
-            "class_weight goes with targets that are classes. Received: targets "
-            f"{shown(targets)} of a loss of your own"
-        )
-    factors = tf.constant(factors)
-
-    def weigh(inputs, targets, weights=1.0):
-        return inputs, targets, weights * tf.gather(factors, targets)
-
-    return dataset.map(weigh)
-
-
-def _refuse_beside_batches(x, y, sample_weight, batch_size):
+def refuse_beside_batches(x, y, sample_weight, batch_size):
+    """Raises `ValueError` if something is given beside whole batches."""
     given = {"y": y, "sample_weight": sample_weight, "batch_size": batch_size}
     given = {name: value for name, value in given.items() if value is not None}
     if given:
         raise ValueError(
             f"A {type(x).__name__} gives whole batches, with targets and weights. "
             f"Received beside it: {', '.join(given)}"
+        )
+
+
+def require_end(batches, steps, name):
+    """Raises `ValueError` if batches never end and nobody says how many there are."""
+    if steps is None and int(batches.cardinality()) == tf.data.INFINITE_CARDINALITY:
+        raise ValueError(
+            f"The batches never end, so that {name} must be given. Received: None"
         )

@@ -8,6 +8,7 @@ import inspect
 
 import keras
 
+from tfzoo.errors import shown
 from tfzoo.training import metrics
 
 _CLASSES = {
@@ -149,6 +150,7 @@ def metric_of_logits(metric, task, *, own_targets=False):
     if name is None:
         if task.learns == "classes" and not own_targets:
             _refuse_hot_targets(metric, task)
+        _refuse_other_labels(metric, task)
         _refuse_probabilities(metric, task)
         return metric
     known = _METRICS.get(task.learns, {})
@@ -239,6 +241,20 @@ def _refuse_hot_targets(metric, task):
             f"The targets of a {type(task).__name__} are class numbers, which {name} "
             f"does not read: give {_OF_HOT_TARGETS[name]}. Received: {name}"
         )
+
+
+def _refuse_other_labels(metric, task):
+    """A metric that counts other classes than the task has would count them wrongly."""
+    if task.labels is None or not isinstance(metric, metrics.Figures):
+        return
+    count = len(task.labels)
+    ours = {"num_classes": count, "num_labels": count, "labels": [*task.labels]}
+    for name, value in ours.items():
+        if (given := getattr(metric, name, value)) != value:
+            raise ValueError(
+                f"{type(metric).__name__} must have the labels of the task, "
+                f"{name}={shown(value)}. Received: {name}={shown(given)}"
+            )
 
 
 def _of_numbers(function, name):

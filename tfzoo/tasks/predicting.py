@@ -1,18 +1,135 @@
-"""Numbers for each text, in the order of the texts.
+"""`predict` of a task, and what its answers are made of.
 
-Shapes: N texts, C numbers of a text.
+Shapes: N texts, B batch, S sequence, M masked positions, C numbers of a text.
 """
 
+import keras
 import numpy as np
 import tensorflow as tf
 
 from tfzoo.data.buckets import ordered_batches
-from tfzoo.data.pipelines import require_whole
+from tfzoo.data.pipelines import require_whole, without_waiting
 from tfzoo.data.string_batches import dense_batch
+from tfzoo.errors import shown
 from tfzoo.layers.keywords import known_keywords
-from tfzoo.tasks.feeding import refuse_steps
-from tfzoo.tasks.inputs import raw_texts
-from tfzoo.tasks.plan import BATCH_SIZE
+from tfzoo.tasks.batches import array_batches, dataset_of_batches, is_batches
+from tfzoo.tasks.checks import check_dataset, checked, checked_inputs
+from tfzoo.tasks.feeding import refuse_beside_batches, require_end, require_in_memory
+from tfzoo.tasks.inputs import num_rows, raw_texts
+from tfzoo.tasks.plan import BATCH_SIZE, Plan
+from tfzoo.tasks.refusals import to_the_end
+
+IDS = tf.TensorSpec([None, None], tf.int32)
+
+
+class Predicting:
+    """Mixin: Keras's `predict` on raw text or prepared ids."""
+
+    @known_keywords("verbose", "steps", "callbacks")
+    def predict(self, x, batch_size=None, **kwargs):
+        """Outputs for prepared ids, or batches of them; as in Keras otherwise."""
+        return self.predict_batches(x, batch_size, **kwargs)
+
+    def predict_batches(self, x, batch_size=None, **kwargs):
+        """Keras's `predict` of prepared ids, or of batches of any kind."""
+        require_whole("batch_size", batch_size, 1)
+        require_whole("steps", kwargs.get("steps"), 1)
+        with self.refusals.told(), to_the_end(kwargs.get("steps")):
+            batches = self.input_batches(x, batch_size)
+            require_end(batches, kwargs.get("steps"), "steps")
+            return self.predict_prepared(batches, **kwargs)
+
+    def predict_prepared(self, batches, **kwargs):
+        """Keras's `predict` of batches that need no check.
+
+        Of batches of different lengths the shorter rows end in NaN.
+        """
+        outputs = keras.Model.predict(self, batches, **kwargs)
+        return tf.nest.map_structure(
+            lambda x: (
+                x.to_tensor(np.nan).numpy() if isinstance(x, tf.RaggedTensor) else x
+            ),
+            outputs,
+        )
+
+    def outputs_of(self, inputs):
+        """The outputs of one batch, as an array (a nest of them).
+
+        Traced once for all lengths and numbers of rows, in graph mode, where `predict`
+        traces, and XLA compiles, for each.
+
+        Args:
+            inputs: Dict of int32 (B, S), and (B, M) for masked positions.
+        """
+        if "_inference" not in self.__dict__:
+            object.__setattr__(self, "_inference", {})
+        names = tuple(inputs)
+        if names not in self._inference:
+            self._inference[names] = tf.function(
+                lambda inputs: self(inputs, training=False),
+                input_signature=[dict.fromkeys(names, IDS)],
+                autograph=False,
+            )
+        outputs = self._inference[names](
+            {name: tf.cast(value, tf.int32) for name, value in inputs.items()}
+        )
+        return tf.nest.map_structure(lambda x: x.numpy(), outputs)
+
+    def input_batches(self, x, batch_size):
+        """Batches of inputs for `predict`, of all but raw text in memory."""
+        if is_batches(x) or isinstance(x, tf.data.Dataset):
+            refuse_beside_batches(x, None, None, batch_size)
+            if not isinstance(x, tf.data.Dataset):
+                x = dataset_of_batches(x, self, learns=False)
+            raw = self.raw_batches(x)
+            x = x if raw is None else raw
+            if isinstance(x.element_spec, tuple):
+                x = x.map(lambda inputs, *_: inputs)
+            if raw is None:
+                data = check_dataset(self, x, learns=False)
+            else:
+                data = self.map_to_predict(x)
+        else:
+            plan = Plan(batch_size or BATCH_SIZE, shuffle=False)
+            data = array_batches(checked(self, x), plan)
+        return without_waiting(data)
+
+    def map_to_predict(self, dataset):
+        """Raw batches without targets -> batches of inputs."""
+        return self.map_strings(dataset)
+
+    def outputs_of_rows(self, encoded, *, batch_size=BATCH_SIZE):
+        """What the model answers to every row, without the padding of its batch.
+
+        Args:
+            encoded: `EncodedBatch` of N rows.
+            batch_size: Rows per batch; those of like length come together.
+
+        Returns:
+            List of N float32 arrays (tokens of the row, ...).
+        """
+        batches, order = self._by_length(encoded, batch_size)
+        rows = []
+        for inputs in batches:
+            lengths = inputs["padding_mask"].numpy().sum(axis=1)
+            outputs = self.outputs_of(inputs)
+            rows += [row[:n] for row, n in zip(outputs, lengths, strict=True)]
+        return [rows[i] for i in order]
+
+    def _by_length(self, encoded, batch_size):
+        return ordered_batches(
+            encoded,
+            batch_size=batch_size,
+            pad_id=self.tokenizer.pad_id,
+            multiple=self.length_multiple,
+        )
+
+    def predict_on_batch(self, x):
+        """What `predict` answers to raw text or prepared ids, in one batch."""
+        require_in_memory(x)
+        if (raw := self.raw_input(x)) is not None:
+            return self.predict(raw, batch_size=max(1, num_rows(raw)), verbose=0)
+        return super().predict_on_batch(checked_inputs(self, x))
 
 
 class RowPerText:
@@ -47,13 +164,8 @@ class RowPerText:
             if self.distribute_strategy.num_replicas_in_sync == 1:
                 # One batch needs none of the pipeline that `predict` builds anew.
                 return self.outputs_of(self._dense(encoded))
-        data, positions = ordered_batches(
-            encoded,
-            batch_size=batch_size,
-            pad_id=self.tokenizer.pad_id,
-            multiple=self.length_multiple,
-        )
-        return self.predict_prepared(data, **kwargs)[positions]
+        data, order = self._by_length(encoded, batch_size)
+        return self.predict_prepared(data, **kwargs)[order]
 
     def _dense(self, encoded):
         rows = {
@@ -65,6 +177,15 @@ class RowPerText:
 
     def _nothing(self):
         return np.zeros((0, self.num_outputs), np.float32)
+
+
+def refuse_steps(options):
+    """Raises `ValueError` if a `predict` of raw input is to end before it is done."""
+    if (steps := options.get("steps")) is not None:
+        raise ValueError(
+            "Raw input in memory is answered whole; steps goes with prepared ids and "
+            f"batches. Received: steps={shown(steps)}"
+        )
 
 
 def as_rows(rows, width, fill=np.nan):

@@ -6,7 +6,7 @@ from typing import NamedTuple
 from tfzoo.checkpoints.head_rows import RowsInOrder
 from tfzoo.errors import CheckpointError
 from tfzoo.families import BACKBONES
-from tfzoo.tasks.classifier_config import LABEL_FIELDS, are_placeholders
+from tfzoo.tasks.labels import FIELDS, are_placeholders
 
 logger = logging.getLogger("tfzoo")
 
@@ -64,7 +64,7 @@ def stored_head(task_class, found):
     config["architectures"] = []
     if is_ours or is_named:
         config["architectures"] = [heads[task_class.capability].class_name]
-    if is_ours and all(config.get(name) is None for name in LABEL_FIELDS):
+    if is_ours and all(config.get(name) is None for name in FIELDS):
         config["num_labels"] = rows
     if not is_named:
         config.pop("tfzoo", None)

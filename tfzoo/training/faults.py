@@ -248,3 +248,22 @@ def shown_examples(batch, tokenizer, rows=None):
         place = "rows " + ", ".join(map(str, rows[:32])) + (", ..." * (len(rows) > 32))
     begin = ", ".join(texts) + (", ..." if texts else "")
     return "Its examples are " + ": ".join(part for part in (place, begin) if part)
+
+
+def examples_of_steps(batches_from, tokenizer=None, rows=None):
+    """A function of a step, from 1, that describes the examples of its batch.
+
+    Args:
+        batches_from: Function of a step, from 0, that returns a `tf.data.Dataset` of
+            the batches from that step on.
+        tokenizer: As in `shown_examples`.
+        rows: Function of a step, from 0, that returns the positions of its examples in
+            the user's data. None if they are not known.
+    """
+
+    def examples(step):
+        batch = next(iter(batches_from(step - 1).take(1)), None)
+        numbers = None if rows is None else rows(step - 1)
+        return batch and shown_examples(batch, tokenizer, numbers)
+
+    return examples

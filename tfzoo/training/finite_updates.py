@@ -259,6 +259,7 @@ class FiniteUpdates:
 
     on_non_finite = "stop"
     guard = None
+    _trained = None  # ids of the weights that the optimizer is built for
 
     def compile(self, *arguments, on_non_finite="stop", **options):
         """As in Keras.
@@ -273,16 +274,21 @@ class FiniteUpdates:
             **options: As in Keras.
         """
         self.on_non_finite = require_policy(on_non_finite)
+        vars(self)["_trained"] = None
         super().compile(*arguments, **options)
 
+    def note_trained(self):
+        """Stores which weights the optimizer is built for, until `compile`."""
+        vars(self)["_trained"] = [id(v) for v in self.trainable_variables]
+
     def make_train_function(self, force=False):
-        optimizer = getattr(self.optimizer, "inner_optimizer", self.optimizer)
-        before, now = optimizer._trainable_variables, self.trainable_variables
-        if optimizer.built and {id(v) for v in before} != {id(v) for v in now}:
+        before, now = self._trained, [id(v) for v in self.trainable_variables]
+        if before not in (None, now):
             raise ValueError(
                 "compile must be called again after trainable is changed. Received: "
                 f"{len(now)} trainable weights, compiled with {len(before)}"
             )
+        self.note_trained()
         if self.train_function is None or force:
             vars(self)["guard"] = Guard(self)
         return super().make_train_function(force)

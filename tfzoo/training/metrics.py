@@ -10,8 +10,6 @@ import keras
 import numpy as np
 from keras import ops
 
-from tfzoo.training.cross_entropy import is_right
-
 
 class Figures(keras.metrics.Metric):
     """Base class for metrics whose result is a dict, with a prefix for its names.
@@ -50,6 +48,24 @@ class Accuracy(keras.metrics.MeanMetricWrapper):
 
     def get_config(self):
         return {"name": self.name}
+
+
+def is_right(y_true, y_pred):
+    """1.0 where every other class has a smaller logit than the correct one, else 0.0.
+
+    A model whose logits are all equal, or NaN, is therefore never right.
+
+    Args:
+        y_true: (...) integers.
+        y_pred: (..., C) logits.
+
+    Returns:
+        (...) float32.
+    """
+    y_true = ops.expand_dims(ops.cast(y_true, "int32"), -1)
+    right = ops.take_along_axis(y_pred, y_true, axis=-1)
+    as_large = ops.sum(ops.cast(y_pred >= right, "int32"), axis=-1)
+    return ops.cast(ops.equal(as_large, 1), "float32")
 
 
 def _is_right(y_true, y_pred):

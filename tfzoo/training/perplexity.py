@@ -6,7 +6,8 @@ Shapes: B batch, S sequence, V vocabulary_size.
 import keras
 from keras import ops
 
-from tfzoo.training.cross_entropy import cross_entropy, is_right
+from tfzoo.training.losses import cross_entropy
+from tfzoo.training.metrics import is_right
 
 
 @keras.saving.register_keras_serializable("tfzoo")

@@ -4,6 +4,9 @@ import fcntl
 import hashlib
 import json
 import os
+import pathlib
+import shutil
+import tempfile
 
 from tfzoo.errors import OutputError
 from tfzoo.files import read_json
@@ -85,3 +88,31 @@ def require_same(path, former, now):
                     path=path,
                     fix="Choose another output or repeat the original command.",
                 )
+
+
+def saved_in(directory, save):
+    """Saves a result in the directory of a run, replacing that of an earlier process.
+
+    The entries are moved one by one; a run killed meanwhile starts over.
+
+    Args:
+        directory: The `pathlib.Path` of the run.
+        save: Function of a path that creates a directory there with the result.
+
+    Returns:
+        The paths of the files.
+    """
+    files = []
+    for leftover in directory.glob(".result-*"):
+        shutil.rmtree(leftover)
+    with tempfile.TemporaryDirectory(dir=directory, prefix=".result-") as top:
+        beside = pathlib.Path(top) / "result"
+        save(beside)
+        for entry in beside.iterdir():
+            target = directory / entry.name
+            if target.is_dir():
+                shutil.rmtree(target)
+            os.replace(entry, target)
+            below = target.rglob("*") if target.is_dir() else [target]
+            files += [path for path in below if path.is_file()]
+    return files

@@ -6,7 +6,6 @@ import os
 import pathlib
 import shutil
 import sys
-import tempfile
 
 from tfzoo.errors import OutputError, TfzooError
 from tfzoo.files import write_json
@@ -15,9 +14,9 @@ from tfzoo.training.curves import EventLogs, save_curves
 from tfzoo.training.faults import (
     Rewind,
     Watching,
+    examples_of_steps,
     not_finite,
     require_policy,
-    shown_examples,
 )
 from tfzoo.training.finite_updates import can_be_guarded, guarded
 from tfzoo.training.records import Record, finite
@@ -27,6 +26,7 @@ from tfzoo.training.run_directory import (
     plain,
     read_description,
     require_same,
+    saved_in,
     sha256,
 )
 from tfzoo.training.run_steps import (
@@ -204,7 +204,9 @@ class Run:
             policy,
             record=self.record,
             total_steps=total_steps,
-            examples=_examples(model, make_dataset, rows),
+            examples=examples_of_steps(
+                make_dataset, getattr(model, "tokenizer", None), rows
+            ),
             others=callbacks,
         )
         recording = Recording(
@@ -303,7 +305,7 @@ class Run:
                 f"{', '.join(bad[:3])}.",
                 path=self.directory,
             )
-        written = [] if save is None else self._save_result(save)
+        written = [] if save is None else saved_in(self.directory, save)
         save_curves(self.record, self.directory / "curves.png")
         figures = {name: finite(value) for name, value in metrics.items()}
         write_json(
@@ -317,36 +319,3 @@ class Run:
             {"finished": True, **self._description, "results": results},
         )
         self.finished = True
-
-    def _save_result(self, save):
-        """Moves the entries one by one; a run killed meanwhile starts over.
-
-        Returns:
-            The paths of the files.
-        """
-        files = []
-        for leftover in self.directory.glob(".result-*"):
-            shutil.rmtree(leftover)
-        with tempfile.TemporaryDirectory(dir=self.directory, prefix=".result-") as top:
-            beside = pathlib.Path(top) / "result"
-            save(beside)
-            for entry in beside.iterdir():
-                target = self.directory / entry.name
-                if target.is_dir():
-                    shutil.rmtree(target)
-                os.replace(entry, target)
-                below = target.rglob("*") if target.is_dir() else [target]
-                files += [path for path in below if path.is_file()]
-        return files
-
-
-def _examples(model, make_dataset, rows):
-    """A function of a step (from 1) that describes its examples, recreating them."""
-
-    def examples(step):
-        batch = next(iter(make_dataset(step - 1).take(1)), None)
-        tokenizer = getattr(model, "tokenizer", None)
-        numbers = None if rows is None else rows(step - 1)
-        return batch and shown_examples(batch, tokenizer, numbers)
-
-    return examples

@@ -9,10 +9,8 @@ import tensorflow as tf
 from keras import ops
 
 from tfzoo.checkpoints.fields import read_field
-from tfzoo.data.buckets import padded_batches
 from tfzoo.data.context_windows import answer_targets, encode_windows
 from tfzoo.data.pipelines import require_flags, require_whole
-from tfzoo.families import BACKBONES
 from tfzoo.layers.keywords import known_keywords
 from tfzoo.tasks.answering.questions import (
     accepted_answers,
@@ -22,11 +20,10 @@ from tfzoo.tasks.answering.questions import (
 from tfzoo.tasks.answering.served_answers import question_answerer_signatures
 from tfzoo.tasks.answering.spans import NO_ANSWER, likeliest_spans, window_spans
 from tfzoo.tasks.encoder_task import EncoderTask
-from tfzoo.tasks.feeding import refuse_steps
+from tfzoo.tasks.evaluating import FiguresOfAll
 from tfzoo.tasks.numeric import example_weights, whole_targets
 from tfzoo.tasks.plan import BATCH_SIZE
-from tfzoo.tasks.predicting import as_rows
-from tfzoo.tasks.stored_arguments import stored_task_arguments
+from tfzoo.tasks.predicting import as_rows, refuse_steps
 from tfzoo.tasks.token_outputs import token_outputs
 from tfzoo.training.answers import AnswerSpanLoss, AnswerSpanMetrics, exact_match_and_f1
 
@@ -37,7 +34,7 @@ _NEVER = -1e9  # logit of padding
 
 
 @keras.saving.register_keras_serializable("tfzoo")
-class QuestionAnswerer(EncoderTask):
+class QuestionAnswerer(FiguresOfAll, EncoderTask):
     """Where in a context the answer to a question starts and ends.
 
     Args:
@@ -59,7 +56,8 @@ class QuestionAnswerer(EncoderTask):
     `answers`. Where a context fills several windows, those without all of the answer
     are to point at their first token, and so are questions without an answer. Batches
     of such dicts, from a dataset, a `PyDataset` or a generator that ends, are read into
-    memory first, since a context may fill several windows.
+    memory first, since a context may fill several windows. Of raw questions `evaluate`
+    also gives SQuAD's `exact_match` and `f1`, 0 to 1.
 
     Returns:
         (B, S, 2) float32 logits of the start and the end; padding has -1e9.
@@ -69,6 +67,14 @@ class QuestionAnswerer(EncoderTask):
 
     capability = "QuestionAnswerer"
     heads = ("answer_span",)
+    argument_types = {
+        "max_sequence_length": int,
+        "max_answer_length": int,
+        "max_question_length": int,
+        "stride": int,
+        "unanswerable": bool,
+        "answer_dropout": float,
+    }
     signatures = staticmethod(question_answerer_signatures)
 
     def __init__(
@@ -94,10 +100,9 @@ class QuestionAnswerer(EncoderTask):
         logits = token_outputs(backbone, 2, answer_dropout, name=self.heads[0])
         is_token = ops.expand_dims(backbone.input["padding_mask"], -1) > 0
         super().__init__(
-            backbone.input,
+            backbone,
+            tokenizer,
             ops.where(is_token, logits, _NEVER),
-            backbone=backbone,
-            tokenizer=tokenizer,
             max_sequence_length=max_sequence_length,
             **kwargs,
         )
@@ -118,31 +123,12 @@ class QuestionAnswerer(EncoderTask):
         self.max_question_length = int(max_question_length)
         self.stride = int(stride)
         self.unanswerable = bool(unanswerable)
-        self.answer_dropout = answer_dropout
-
-    def task_arguments(self):
-        return {
-            "max_sequence_length": self.max_sequence_length,
-            "max_answer_length": self.max_answer_length,
-            "max_question_length": self.max_question_length,
-            "stride": self.stride,
-            "unanswerable": self.unanswerable,
-            "answer_dropout": float(self.answer_dropout),
-        }
+        self.answer_dropout = float(answer_dropout)
 
     @classmethod
     def stored_arguments(cls, config, path):
-        known = {
-            "max_sequence_length": int,
-            "max_answer_length": int,
-            "max_question_length": int,
-            "stride": int,
-            "unanswerable": bool,
-            "answer_dropout": float,
-        }
-        stored = stored_task_arguments(config, path, cls.capability, known)
-        dropout = BACKBONES[config["model_type"]].family.heads[cls.capability].dropout
-        if dropout is not None:
+        stored = super().stored_arguments(config, path)
+        if (dropout := cls.head_in(config).dropout) is not None:
             stored["answer_dropout"] = read_field(config, path, dropout)
         return stored
 
@@ -198,54 +184,21 @@ class QuestionAnswerer(EncoderTask):
         ]
         windows = self._windows(questions)
         weight = example_weights(sample_weight, len(accepted))
-        return padded_batches(
-            windows.encoded,
-            answer_targets(windows, first),
-            weight[windows.question],
-            pad_id=self.tokenizer.pad_id,
-            multiple=self.length_multiple,
-            **plan._asdict(),
-        )
+        targets = answer_targets(windows, first)
+        return self.padded(windows.encoded, targets, weight[windows.question], plan)
 
-    @known_keywords("verbose", "steps", "callbacks")
-    def evaluate(
-        self,
-        x=None,
-        y=None,
-        batch_size=None,
-        *,
-        sample_weight=None,
-        return_dict=False,
-        **kwargs,
-    ):
-        """Loss and metrics over windows; as in Keras otherwise.
-
-        Of raw questions without weights or `steps` they include SQuAD's `exact_match`
-        and `f1`, 0 to 1, of the answers.
-        """
-        x = gathered_questions(x)  # once, of a generator
-        found = super().evaluate(
-            x,
-            y,
-            batch_size,
-            sample_weight=sample_weight,
-            return_dict=True,
-            **kwargs,
-        )
-        questions = raw_questions(x)
-        is_whole = sample_weight is None and kwargs.get("steps") is None
-        if questions is not None and is_whole:
-            answers = self._answers(questions, 1, batch_size or BATCH_SIZE)
-            accepted = self.targets_of_raw(questions, y)
-            figures = [
-                exact_match_and_f1(best[0]["answer"], [text for _, text in right])
-                for best, right in zip(answers, accepted, strict=True)
-            ]
-            if figures:
-                exact_match, f1 = np.mean(figures, axis=0)
-                found |= {"exact_match": float(exact_match), "f1": float(f1)}
-        found = {"loss": found.pop("loss"), **found}
-        return found if return_dict else list(found.values())
+    def figures_of_all(self, raw, y, batch_size):
+        """SQuAD's `exact_match` and `f1`, 0 to 1, of the answers."""
+        answers = self._answers(raw, 1, batch_size or BATCH_SIZE)
+        accepted = self.targets_of_raw(raw, y)
+        figures = [
+            exact_match_and_f1(best[0]["answer"], [text for _, text in right])
+            for best, right in zip(answers, accepted, strict=True)
+        ]
+        if not figures:
+            return {}
+        exact_match, f1 = np.mean(figures, axis=0)
+        return {"exact_match": float(exact_match), "f1": float(f1)}
 
     @known_keywords("verbose", "steps", "callbacks")
     def predict(self, x, batch_size=None, **kwargs):

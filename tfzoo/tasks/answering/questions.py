@@ -10,6 +10,7 @@ import tensorflow as tf
 from tfzoo.errors import shown
 from tfzoo.tasks.batches import is_batches, passes_of
 from tfzoo.tasks.inputs import column_names, is_missing, texts_of, values_of
+from tfzoo.tasks.refusals import of_batch
 
 
 class Questions(NamedTuple):
@@ -109,10 +110,8 @@ def _gathered_batches(x):
         )
     records = []
     for number, batch in enumerate(itertools.chain([first], batches)):
-        try:
+        with of_batch(number):
             records += _records(batch)
-        except ValueError as e:
-            raise ValueError(f"{e}, batch {number}") from None
     return records
 
 

@@ -11,7 +11,6 @@ from tfzoo.serving.request_rows import of_one_size
 from tfzoo.serving.signatures import (
     STRINGS,
     dense_inputs,
-    padded_core,
     strings_and_ids,
     traced,
 )
@@ -23,14 +22,10 @@ def question_answerer_signatures(
     core,
     tokenizer,
     *,
-    max_sequence_length,
     max_answer_length,
     max_question_length,
     stride,
     unanswerable=False,
-    vocabulary_size=None,
-    num_segments=2,
-    jit_compile=False,
 ):
     """The signatures of a model that finds answers.
 
@@ -49,24 +44,17 @@ def question_answerer_signatures(
     `logits` float32 (B, S, 2) of the start and the end.
 
     Args:
-        core: As of `padded_core`; gives logits (B, S, 2).
-        tokenizer: Likewise.
-        num_segments: Likewise.
-        jit_compile: Likewise.
-        max_sequence_length: Tokens of a window.
+        core: A `PaddedCore` that gives logits (B, S, 2).
+        tokenizer: The tokenizer.
         max_answer_length: Most tokens of an answer.
         max_question_length: Most tokens of a question; longer ones are cut.
         stride: Tokens that a window shares with the one before it.
         unanswerable: Whether the answer may be that there is none.
-        vocabulary_size: Ids the core knows; the tokenizer's vocabulary by default.
 
     Returns:
         `ServedModel`.
     """
-    padded = padded_core(
-        core, tokenizer, max_sequence_length, num_segments, jit_compile=jit_compile
-    )
-    windows = _Windows(tokenizer, max_sequence_length, max_question_length, stride)
+    windows = _Windows(tokenizer, core.max_sequence_length, max_question_length, stride)
 
     def answer(texts):
         places = tokenizer.graph.places_in_bounds(texts["context"])
@@ -80,7 +68,7 @@ def question_answerer_signatures(
 
         with tf.device(None):  # only texts are bound to the CPU
             lengths = tf.reduce_sum(inputs["padding_mask"], axis=1)
-            spans = padded(inputs, best_of, lengths)
+            spans = core(inputs, best_of, lengths)
         num_questions = tf.size(texts["question"])
         found = likeliest_spans(
             spans, where, num_questions, unanswerable=unanswerable, **options
@@ -98,15 +86,7 @@ def question_answerer_signatures(
         with tf.device("/CPU:0"):
             return text_in_parts(answer, texts)
 
-    return strings_and_ids(
-        serving_default,
-        "logits",
-        padded,
-        tokenizer,
-        vocabulary_size=vocabulary_size,
-        num_segments=num_segments,
-        by_token=True,
-    )
+    return strings_and_ids(serving_default, "logits", core, tokenizer, by_token=True)
 
 
 class _Windows:

@@ -24,16 +24,15 @@ from tfzoo.tasks.causal_lm.generation_config import (
 )
 from tfzoo.tasks.causal_lm.scoring import Scoring
 from tfzoo.tasks.causal_lm.served_texts import causal_lm_signatures
-from tfzoo.tasks.inputs import raw_texts, refuse_targets, single_texts
-from tfzoo.tasks.numeric import whole_targets
-from tfzoo.tasks.stored_arguments import stored_task_arguments
+from tfzoo.tasks.inputs import raw_texts, single_texts
+from tfzoo.tasks.learned_tokens import LearnsTokens
+from tfzoo.tasks.raw_datasets import refuse_targets
 from tfzoo.tasks.task import Task
-from tfzoo.training import losses
 from tfzoo.training.perplexity import NextTokenMetrics
 
 
 @keras.saving.register_keras_serializable("tfzoo")
-class CausalLM(Generating, Scoring, Task):
+class CausalLM(Generating, Scoring, LearnsTokens, Task):
     """Next tokens: trains on raw text, scores and continues texts.
 
     Args:
@@ -61,8 +60,8 @@ class CausalLM(Generating, Scoring, Task):
 
     capability = "CausalLM"
     heads = ()
-    learns = "classes"
-    weighs_positions = True
+    learned_at = "token_ids"
+    argument_types = {"max_sequence_length": int, "document_borders": bool}
     own_targets = "The tokens are their own targets"
 
     def __init__(
@@ -79,10 +78,9 @@ class CausalLM(Generating, Scoring, Task):
         require_flags(document_borders=document_borders)
         head = NextTokenHead(backbone.output_embedding, name="next_token_head")
         super().__init__(
-            backbone.input,
+            backbone,
+            tokenizer,
             head(backbone.output),
-            backbone=backbone,
-            tokenizer=tokenizer,
             max_sequence_length=max_sequence_length,
             **kwargs,
         )
@@ -97,16 +95,11 @@ class CausalLM(Generating, Scoring, Task):
         self.document_borders = bool(document_borders)
 
     def task_arguments(self):
-        return {
-            "max_sequence_length": self.max_sequence_length,
-            "end_token_ids": list(self.end_token_ids),
-            "document_borders": self.document_borders,
-        }
+        return {**super().task_arguments(), "end_token_ids": [*self.end_token_ids]}
 
     @classmethod
     def stored_arguments(cls, config, path):
-        known = {"max_sequence_length": int, "document_borders": bool}
-        stored = stored_task_arguments(config, path, cls.capability, known)
+        stored = super().stored_arguments(config, path)
         return stored | {"end_token_ids": stored_end_ids(config, path)}
 
     def token_fields(self):
@@ -123,11 +116,6 @@ class CausalLM(Generating, Scoring, Task):
         # They stand in the fields of transformers, where people change them.
         del fields["tfzoo"]["end_token_ids"]
         return fields
-
-    def default_loss(self, label_smoothing):
-        return losses.SparseCategoricalCrossentropy(
-            label_smoothing, one_pass=self.jit_compiled
-        )
 
     def default_metrics(self):
         return [NextTokenMetrics(one_pass=self.jit_compiled)]
@@ -173,13 +161,6 @@ class CausalLM(Generating, Scoring, Task):
     def input_limits(self, length):
         # The mask numbers the documents of a row.
         return {**super().input_limits(length), "padding_mask": length + 2}
-
-    def targets_of_ids(self, y, inputs):
-        shape = inputs["token_ids"].shape
-        return whole_targets(y, self.backbone.vocabulary_size, shape), None
-
-    def target_specs_of_ids(self, y, x):
-        return tf.TensorSpec(x["token_ids"].shape, tf.int32), None
 
     def encode_strings(self, text):
         """Strings (B,) -> `token_ids` and `padding_mask` (B, S), as a graph does it.

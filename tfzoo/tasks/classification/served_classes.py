@@ -11,7 +11,6 @@ from tfzoo.serving.signatures import (
     ServedModel,
     encoded,
     logits_of,
-    padded_core,
     parsed,
     signature_of_ids,
     traced,
@@ -24,13 +23,9 @@ def classifier_signatures(
     core,
     tokenizer,
     *,
-    max_sequence_length,
     labels=None,
     task="classification",
     text_pair=False,
-    vocabulary_size=None,
-    num_segments=2,
-    jit_compile=False,
 ):
     """The signatures of a classifier of texts or of pairs of texts.
 
@@ -51,15 +46,11 @@ def classifier_signatures(
     regression, Regress with `outputs` float32 (B, 1).
 
     Args:
-        core: As of `padded_core`; gives logits (B, C).
-        tokenizer: Likewise.
-        max_sequence_length: Likewise.
-        num_segments: Likewise.
-        jit_compile: Likewise.
+        core: A `PaddedCore` that gives logits (B, C).
+        tokenizer: The tokenizer.
         labels: The C class names in order; None for regression.
         task: "classification", "multi_label" or "regression".
         text_pair: Whether an input is a pair of texts.
-        vocabulary_size: Ids the core knows; the tokenizer's vocabulary by default.
 
     Returns:
         `ServedModel`.
@@ -71,15 +62,14 @@ def classifier_signatures(
             "labels must be given for classification and multi_label, and only then. "
             f"Received: task={task!r}, labels={labels!r}"
         )
-    padded = padded_core(
-        core, tokenizer, max_sequence_length, num_segments, jit_compile=jit_compile
-    )
+    if labels is not None:
+        core.require_labels(labels)
     names = ("text", "text_pair") if text_pair else ("text",)
 
     @traced(**dict.fromkeys(names, STRINGS))
     def logits_of_text(**texts):
         texts = of_one_size(texts)
-        return logits_of(padded, encoded(tokenizer, texts, max_sequence_length))
+        return logits_of(core, encoded(tokenizer, texts, core.max_sequence_length))
 
     answer = ANSWERS[task]
 
@@ -93,12 +83,7 @@ def classifier_signatures(
 
     functions = {
         "serving_default": serving_default,
-        "token_ids": signature_of_ids(
-            padded,
-            "logits",
-            vocabulary_size=vocabulary_size or tokenizer.vocabulary_size,
-            num_segments=num_segments,
-        ),
+        "token_ids": signature_of_ids(core, "logits"),
         "examples": examples,
     }
     methods = {
@@ -109,7 +94,7 @@ def classifier_signatures(
     return ServedModel(
         functions=functions,
         methods=methods,
-        warmup=warmup_requests(functions, methods, tokenizer, padded),
+        warmup=warmup_requests(functions, methods, tokenizer, core),
         labels=None if labels is None else tuple(labels),
     )
 

@@ -7,21 +7,12 @@ from tfzoo.serving.signatures import (
     STRINGS,
     encoded,
     logits_of,
-    padded_core,
     strings_and_ids,
     traced,
 )
 
 
-def text_embedder_signatures(
-    core,
-    tokenizer,
-    *,
-    max_sequence_length,
-    vocabulary_size=None,
-    num_segments=2,
-    jit_compile=False,
-):
+def text_embedder_signatures(core, tokenizer):
     """The signatures of a model that gives texts vectors.
 
     `serving_default` takes `text` string (B,) and returns `embedding` float32 (B, D).
@@ -31,30 +22,16 @@ def text_embedder_signatures(
     same.
 
     Args:
-        core: As of `padded_core`; gives vectors (B, D).
-        tokenizer: Likewise.
-        max_sequence_length: Likewise.
-        num_segments: Likewise.
-        jit_compile: Likewise.
-        vocabulary_size: Ids the core knows; the tokenizer's vocabulary by default.
+        core: A `PaddedCore` that gives vectors (B, D).
+        tokenizer: The tokenizer.
 
     Returns:
         `ServedModel`.
     """
-    padded = padded_core(
-        core, tokenizer, max_sequence_length, num_segments, jit_compile=jit_compile
-    )
 
     @traced(text=STRINGS)
     def serving_default(text):
-        inputs = encoded(tokenizer, {"text": text}, max_sequence_length)
-        return {"embedding": logits_of(padded, inputs)}
+        inputs = encoded(tokenizer, {"text": text}, core.max_sequence_length)
+        return {"embedding": logits_of(core, inputs)}
 
-    return strings_and_ids(
-        serving_default,
-        "embedding",
-        padded,
-        tokenizer,
-        vocabulary_size=vocabulary_size,
-        num_segments=num_segments,
-    )
+    return strings_and_ids(serving_default, "embedding", core, tokenizer)

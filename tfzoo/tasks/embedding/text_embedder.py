@@ -8,7 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfzoo.checkpoints.sentence_transformers import read_modules, write_modules
-from tfzoo.data.buckets import SECOND, padded_batches
+from tfzoo.data.buckets import SECOND
 from tfzoo.data.pipelines import require_flags
 from tfzoo.families import BACKBONES
 from tfzoo.layers import SentencePooling
@@ -27,7 +27,6 @@ from tfzoo.tasks.inputs import (
 from tfzoo.tasks.numeric import example_weights, numbers_of, one_column, whole_targets
 from tfzoo.tasks.plan import BATCH_SIZE
 from tfzoo.tasks.predicting import RowPerText
-from tfzoo.tasks.stored_arguments import stored_task_arguments
 from tfzoo.training.pair_losses import CosineError, InBatchNegatives
 
 _HASHES = 2**31 - 1
@@ -67,6 +66,7 @@ class TextEmbedder(RowPerText, EncoderTask):
     capability = "TextEmbedder"
     heads = ()
     other_losses = (CosineError,)
+    argument_types = {"pooling": str, "normalize": bool, "max_sequence_length": int}
     signatures = staticmethod(text_embedder_signatures)
 
     def __init__(
@@ -85,10 +85,9 @@ class TextEmbedder(RowPerText, EncoderTask):
             backbone.output["sequence_output"], backbone.input["padding_mask"]
         )
         super().__init__(
-            backbone.input,
+            backbone,
+            tokenizer,
             vectors,
-            backbone=backbone,
-            tokenizer=tokenizer,
             max_sequence_length=max_sequence_length,
             **kwargs,
         )
@@ -130,23 +129,15 @@ class TextEmbedder(RowPerText, EncoderTask):
             config["backbone"]["config"]["pooler"] = False
         return config
 
-    def task_arguments(self):
-        return {
-            "pooling": self.pooling,
-            "normalize": self.normalize,
-            "max_sequence_length": self.max_sequence_length,
-        }
-
     @classmethod
     def stored_arguments(cls, config, path):
-        known = {"pooling": str, "normalize": bool, "max_sequence_length": int}
         sizes = BACKBONES[config["model_type"]].family.from_config(config, path)
         found = read_modules(
             path.parent,
             hidden_dim=sizes["hidden_dim"],
             num_positions=sizes["max_sequence_length"],
         )
-        return {**stored_task_arguments(config, path, cls.capability, known), **found}
+        return {**super().stored_arguments(config, path), **found}
 
     def save_more(self, directory):
         write_modules(
@@ -217,14 +208,12 @@ class TextEmbedder(RowPerText, EncoderTask):
         """Batches of raw pairs, see `Task`; pairs of like length together."""
         first, second = raw_texts(x)
         targets = self.targets_of_raw(Texts(first, second), y)
-        return padded_batches(
+        return self.padded(
             self.encode_texts(Texts(first)),
             targets,
             example_weights(sample_weight, len(first)),
+            plan,
             seconds=self.encode_texts(Texts(second)),
-            pad_id=self.tokenizer.pad_id,
-            multiple=self.length_multiple,
-            **plan._asdict(),
         )
 
     def map_strings(self, dataset, *, seed=0):
@@ -252,14 +241,11 @@ class TextEmbedder(RowPerText, EncoderTask):
         return dataset.enumerate().map(encode, num_parallel_calls=2).prefetch(2)
 
     def _likenesses_in_graph(self, y, number):
-        def check(number, y):
-            try:
-                return [likenesses(y, len(y))]
-            except ValueError as e:
-                raise ValueError(f"{e}, batch {number}") from None
+        def check(y):
+            return [likenesses(y, len(y))]
 
         spec = tf.TensorSpec(y.shape[:1], tf.float32)
-        return self.refusals.call(check, [number, y], [spec])[0]
+        return self.refusals.call(check, number, [y], [spec])[0]
 
     @known_keywords()
     def embed(self, texts, *, batch_size=BATCH_SIZE):

@@ -7,24 +7,24 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tfzoo.data.buckets import padded_batches
 from tfzoo.data.pipelines import require_flags
 from tfzoo.layers.keywords import known_keywords
 from tfzoo.tasks.encoder_task import EncoderTask
-from tfzoo.tasks.inputs import raw_texts, refuse_targets
+from tfzoo.tasks.inputs import raw_texts
+from tfzoo.tasks.learned_tokens import LearnsTokens
 from tfzoo.tasks.masked_words.gap_filling import GapFilling
 from tfzoo.tasks.masked_words.masking_of_text import (
     masked_words_head,
     masking_of_batches,
 )
 from tfzoo.tasks.masked_words.served_gaps import masked_lm_signatures
-from tfzoo.tasks.numeric import example_weights, whole_targets
-from tfzoo.tasks.stored_arguments import stored_task_arguments
-from tfzoo.training import losses, metrics
+from tfzoo.tasks.numeric import example_weights
+from tfzoo.tasks.raw_datasets import refuse_targets
+from tfzoo.training import metrics
 
 
 @keras.saving.register_keras_serializable("tfzoo")
-class MaskedLM(GapFilling, EncoderTask):
+class MaskedLM(GapFilling, LearnsTokens, EncoderTask):
     """Masked words: trains on raw text, fills gaps.
 
     Args:
@@ -45,9 +45,9 @@ class MaskedLM(GapFilling, EncoderTask):
 
     capability = "MaskedLM"
     heads = ("masked_lm_head",)
-    learns = "classes"
-    weighs_positions = True
+    learned_at = "mask_positions"
     own_targets = "The words are their own targets"
+    argument_types = {"max_sequence_length": int, "whole_word": bool}
     signatures = staticmethod(masked_lm_signatures)
 
     def __init__(
@@ -63,30 +63,14 @@ class MaskedLM(GapFilling, EncoderTask):
         require_flags(whole_word=whole_word)
         inputs, logits = masked_words_head(backbone)
         super().__init__(
-            inputs,
+            backbone,
+            tokenizer,
             logits,
-            backbone=backbone,
-            tokenizer=tokenizer,
+            inputs=inputs,
             max_sequence_length=max_sequence_length,
             **kwargs,
         )
         self.whole_word = bool(whole_word)
-
-    def task_arguments(self):
-        return {
-            "max_sequence_length": self.max_sequence_length,
-            "whole_word": self.whole_word,
-        }
-
-    @classmethod
-    def stored_arguments(cls, config, path):
-        known = {"max_sequence_length": int, "whole_word": bool}
-        return stored_task_arguments(config, path, cls.capability, known)
-
-    def default_loss(self, label_smoothing):
-        return losses.SparseCategoricalCrossentropy(
-            label_smoothing, one_pass=self.jit_compiled
-        )
 
     def default_metrics(self):
         return [metrics.Accuracy()]
@@ -98,14 +82,9 @@ class MaskedLM(GapFilling, EncoderTask):
         encoded = self.tokenizer.encode_batch(
             texts.texts, texts.text_pairs, max_length=self.max_sequence_length
         )
-        batches = padded_batches(
-            encoded,
-            np.zeros(len(texts.texts), np.int32),
-            example_weights(sample_weight, len(texts.texts)),
-            pad_id=self.tokenizer.pad_id,
-            multiple=self.length_multiple,
-            **plan._asdict(),
-        )
+        count = len(texts.texts)
+        weights = example_weights(sample_weight, count)
+        batches = self.padded(encoded, np.zeros(count, np.int32), weights, plan)
         mask = self._masking(plan.seed)
         return (
             batches.enumerate(plan.start_step)
@@ -127,13 +106,6 @@ class MaskedLM(GapFilling, EncoderTask):
 
     def map_to_predict(self, dataset):
         return dataset.map(self._gaps)
-
-    def targets_of_ids(self, y, inputs):
-        shape = inputs["mask_positions"].shape
-        return whole_targets(y, self.backbone.vocabulary_size, shape), None
-
-    def target_specs_of_ids(self, y, x):
-        return tf.TensorSpec(x["mask_positions"].shape, tf.int32), None
 
     def _masking(self, seed):
         return masking_of_batches(

@@ -15,10 +15,10 @@ from tfzoo.data.pipelines import require_flags
 from tfzoo.data.pretraining import open_pretraining_data
 from tfzoo.errors import shown
 from tfzoo.layers.initializers import truncated_normal
-from tfzoo.tasks.inputs import batched, is_raw_dataset, refuse_targets, single_texts
+from tfzoo.tasks.inputs import single_texts
 from tfzoo.tasks.masked_words.masking_of_text import masked_words_head, max_predictions
 from tfzoo.tasks.numeric import one_column, whole_targets
-from tfzoo.tasks.stored_arguments import stored_task_arguments
+from tfzoo.tasks.raw_datasets import batched, is_raw_dataset, refuse_targets
 from tfzoo.tasks.task import Task
 from tfzoo.training import losses, metrics
 
@@ -49,6 +49,11 @@ class BertPretrainer(Task):
     heads = ("masked_lm_head", "next_sentence")
     learns = "classes"
     weighs_positions = True
+    argument_types = {
+        "next_sentence": bool,
+        "max_sequence_length": int,
+        "whole_word": bool,
+    }
     own_targets = "The documents hold their own targets"
 
     def __init__(
@@ -78,10 +83,10 @@ class BertPretrainer(Task):
                 name="next_sentence",
             )(backbone.output["pooled_output"])
         super().__init__(
-            inputs,
+            backbone,
+            tokenizer,
             outputs,
-            backbone=backbone,
-            tokenizer=tokenizer,
+            inputs=inputs,
             max_sequence_length=max_sequence_length,
             **kwargs,
         )
@@ -91,22 +96,6 @@ class BertPretrainer(Task):
     @classmethod
     def wants_pooler(cls, backbone_class):
         return True
-
-    def task_arguments(self):
-        return {
-            "next_sentence": self.next_sentence,
-            "max_sequence_length": self.max_sequence_length,
-            "whole_word": self.whole_word,
-        }
-
-    @classmethod
-    def stored_arguments(cls, config, path):
-        known = {
-            "next_sentence": bool,
-            "max_sequence_length": int,
-            "whole_word": bool,
-        }
-        return stored_task_arguments(config, path, cls.capability, known)
 
     def default_loss(self, label_smoothing):
         def loss():

@@ -9,7 +9,6 @@ from tfzoo.serving.core import of_width
 from tfzoo.serving.signatures import (
     STRINGS,
     encoded,
-    padded_core,
     strings_and_ids,
     traced,
 )
@@ -20,11 +19,7 @@ def masked_lm_signatures(
     core,
     tokenizer,
     *,
-    max_sequence_length,
     top_k=5,
-    vocabulary_size=None,
-    num_segments=2,
-    jit_compile=False,
 ):
     """The signatures of a model that fills gaps in a text.
 
@@ -46,13 +41,9 @@ def masked_lm_signatures(
     `logits` float32 (B, M, V).
 
     Args:
-        core: As of `padded_core`; gives logits (B, M, V).
-        tokenizer: Likewise.
-        max_sequence_length: Likewise.
-        num_segments: Likewise.
-        jit_compile: Likewise.
+        core: A `PaddedCore` of `mask_positions` that gives logits (B, M, V).
+        tokenizer: The tokenizer.
         top_k: Answers K for each gap.
-        vocabulary_size: Ids the core knows; the tokenizer's vocabulary by default.
 
     Returns:
         `ServedModel`.
@@ -64,19 +55,11 @@ def masked_lm_signatures(
             f"top_k must be from 1 to the size of the vocabulary, {len(words)}. "
             f"Received: top_k={top_k}"
         )
-    padded = padded_core(
-        core,
-        tokenizer,
-        max_sequence_length,
-        num_segments,
-        mask_positions=True,
-        jit_compile=jit_compile,
-    )
 
     @traced(text=STRINGS)
     def serving_default(text):
         inputs = encoded(
-            tokenizer, {"text": text}, max_sequence_length, mask_token=True
+            tokenizer, {"text": text}, core.max_sequence_length, mask_token=True
         )
         with tf.device("/CPU:0"):
             positions, masks = _positions(inputs["token_ids"], mask_id)
@@ -86,7 +69,7 @@ def masked_lm_signatures(
             scores, ids = likeliest_words(logits, len(words), top_k)
             return {"ids": of_width(ids, width), "scores": of_width(scores, width)}
 
-        best = padded(
+        best = core(
             {**inputs, "mask_positions": positions},
             likeliest,
             tf.reduce_sum(inputs["padding_mask"], axis=1),
@@ -100,14 +83,7 @@ def masked_lm_signatures(
                 "scores": tf.where(real, best["scores"], 0.0),
             }
 
-    return strings_and_ids(
-        serving_default,
-        "logits",
-        padded,
-        tokenizer,
-        vocabulary_size=vocabulary_size,
-        num_segments=num_segments,
-    )
+    return strings_and_ids(serving_default, "logits", core, tokenizer)
 
 
 def _positions(token_ids, mask_id):

@@ -16,9 +16,9 @@ from tfzoo.tasks.inputs import (
     columns_of,
     is_missing,
     is_table,
-    joined,
     texts_of,
 )
+from tfzoo.tasks.raw_datasets import joined
 
 
 def raw_sentences(x):

@@ -9,7 +9,6 @@ from tfzoo.serving.passages import passages
 from tfzoo.serving.signatures import (
     STRINGS,
     dense_inputs,
-    padded_core,
     strings_and_ids,
     traced,
 )
@@ -22,11 +21,7 @@ def token_classifier_signatures(
     core,
     tokenizer,
     *,
-    max_sequence_length,
     labels,
-    vocabulary_size=None,
-    num_segments=2,
-    jit_compile=False,
 ):
     """The signatures of a model that labels words.
 
@@ -49,25 +44,20 @@ def token_classifier_signatures(
     `logits` float32 (B, S, C).
 
     Args:
-        core: As of `padded_core`; gives logits (B, S, C).
-        tokenizer: Likewise.
-        max_sequence_length: Likewise.
-        num_segments: Likewise.
-        jit_compile: Likewise.
+        core: A `PaddedCore` that gives logits (B, S, C).
+        tokenizer: The tokenizer.
         labels: The C class names in order.
-        vocabulary_size: Ids the core knows; the tokenizer's vocabulary by default.
 
     Returns:
         `ServedModel`.
     """
-    padded = padded_core(
-        core, tokenizer, max_sequence_length, num_segments, jit_compile=jit_compile
-    )
+    core.require_labels(labels)
+    most = core.max_sequence_length - 2
 
     def read(texts):
         """Ids of texts, and their words, as vectors."""
         places = tokenizer.graph.places_in_bounds(texts["text"])
-        places = {k: v[:, : max_sequence_length - 2] for k, v in places.items()}
+        places = {k: v[:, :most] for k, v in places.items()}
         words = _words(texts["text"], places)
         ids = {"token_ids": places["token_ids"]}
         return {**flat_rows(ids), **flat_rows(words, "num_words")}
@@ -88,7 +78,7 @@ def token_classifier_signatures(
             return {"labels": indices, "scores": scores}
 
         lengths = tf.reduce_sum(inputs["padding_mask"], axis=1)
-        found = padded(inputs, label, lengths)
+        found = core(inputs, label, lengths)
         with tf.device("/CPU:0"):
             num_words = tf.cast(flat["num_words"], tf.int32)
             is_word = tf.sequence_mask(num_words, tf.shape(columns)[1])
@@ -103,10 +93,8 @@ def token_classifier_signatures(
     return strings_and_ids(
         serving_default,
         "logits",
-        padded,
+        core,
         tokenizer,
-        vocabulary_size=vocabulary_size,
-        num_segments=num_segments,
         by_token=True,
         labels=tuple(labels),
     )

@@ -7,7 +7,6 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tfzoo.data.buckets import padded_batches
 from tfzoo.data.pipelines import require_whole
 from tfzoo.data.string_batches import dense_batch
 from tfzoo.data.word_rows import (
@@ -15,17 +14,15 @@ from tfzoo.data.word_rows import (
     encode_sentences,
     targets_of_tokens,
 )
-from tfzoo.families import BACKBONES
 from tfzoo.layers.keywords import known_keywords
 from tfzoo.tasks.batches import dataset_of_batches, is_batches
 from tfzoo.tasks.checks import weights_in_graph
-from tfzoo.tasks.classifier_config import dropout_field, stored_token_classifier
-from tfzoo.tasks.encoder_task import EncoderTask
-from tfzoo.tasks.feeding import made_by_a_task, refuse_steps
+from tfzoo.tasks.classifier import Classifier
+from tfzoo.tasks.feeding import made_by_a_task
 from tfzoo.tasks.inputs import texts_of, values_of
 from tfzoo.tasks.numeric import example_weights
 from tfzoo.tasks.plan import BATCH_SIZE
-from tfzoo.tasks.predicting import as_rows
+from tfzoo.tasks.predicting import as_rows, refuse_steps
 from tfzoo.tasks.tagging.sentences import (
     raw_sentences,
     raw_word_batches,
@@ -33,7 +30,8 @@ from tfzoo.tasks.tagging.sentences import (
 )
 from tfzoo.tasks.tagging.served_tags import token_classifier_signatures
 from tfzoo.tasks.tagging.tags import tagged_text, tagged_words
-from tfzoo.tasks.targets import Targets, listed
+from tfzoo.tasks.tagging.word_targets import WordTargets
+from tfzoo.tasks.targets import listed
 from tfzoo.tasks.token_outputs import token_outputs
 from tfzoo.text.segments import EncodedBatch
 from tfzoo.training import losses, metrics
@@ -41,7 +39,7 @@ from tfzoo.training.entities import OUTSIDE, EntityMetrics
 
 
 @keras.saving.register_keras_serializable("tfzoo")
-class TokenClassifier(EncoderTask):
+class TokenClassifier(Classifier):
     """A label for each word, read off the vector of the word's first token.
 
     Args:
@@ -73,6 +71,11 @@ class TokenClassifier(EncoderTask):
     learns = "classes"
     weighs_positions = True
     head_arguments = ("labels",)
+    argument_types = {
+        "labels": list,
+        "max_sequence_length": int,
+        "classifier_dropout": float,
+    }
     signatures = staticmethod(token_classifier_signatures)
 
     def __init__(
@@ -85,42 +88,17 @@ class TokenClassifier(EncoderTask):
         classifier_dropout=None,
         **kwargs,
     ):
-        targets = Targets("classification", labels)
+        targets = WordTargets(labels)
         dropout = backbone.dropout if classifier_dropout is None else classifier_dropout
         super().__init__(
-            backbone.input,
+            backbone,
+            tokenizer,
             token_outputs(backbone, targets.num_outputs, dropout, name=self.heads[0]),
-            backbone=backbone,
-            tokenizer=tokenizer,
-            labels=targets.labels,
             max_sequence_length=max_sequence_length,
             **kwargs,
         )
-        self.classifier_dropout = classifier_dropout
         self.targets = targets
-
-    def task_arguments(self):
-        return {
-            "labels": list(self.labels),
-            "max_sequence_length": self.max_sequence_length,
-            "classifier_dropout": self.classifier_dropout,
-        }
-
-    @classmethod
-    def stored_arguments(cls, config, path):
-        head = BACKBONES[config["model_type"]].family.heads[cls.capability]
-        return stored_token_classifier(config, path, cls.capability, head)
-
-    def label_fields(self):
-        return {
-            "id2label": {str(i): label for i, label in enumerate(self.labels)},
-            "label2id": {label: i for i, label in enumerate(self.labels)},
-            **dropout_field(
-                self.backbone.family.heads[self.capability].dropout,
-                self.backbone.dropout,
-                self.classifier_dropout,
-            ),
-        }
+        self.classifier_dropout = classifier_dropout
 
     @property
     def names_entities(self):
@@ -149,14 +127,9 @@ class TokenClassifier(EncoderTask):
         encoded, first_words = self._encode(sentences)
         splits = np.cumsum([0, *map(len, sentences)])
         targets, weights = targets_of_tokens(labels, splits, first_words)
-        batches = padded_batches(
-            encoded,
-            np.arange(len(sentences)),
-            example_weights(sample_weight, len(sentences)),
-            pad_id=self.tokenizer.pad_id,
-            multiple=self.length_multiple,
-            **plan._asdict(),
-        )
+        weights_of_rows = example_weights(sample_weight, len(sentences))
+        rows = np.arange(len(sentences))
+        batches = self.padded(encoded, rows, weights_of_rows, plan)
 
         def with_targets(inputs, rows, weight):
             shape = tf.shape(inputs["token_ids"])
@@ -176,7 +149,7 @@ class TokenClassifier(EncoderTask):
             token_ids, first_words = encode_ragged(
                 words, self.tokenizer, max_length=self.max_sequence_length
             )
-            labels = self._labels_in_graph(words, y, number)
+            labels = self.targets.encode_graph(y, words, number, self.refusals)
             targets, weights = targets_of_tokens(labels, words.row_splits, first_words)
             inputs = dense_batch(
                 {"token_ids": token_ids, "segment_ids": tf.zeros_like(token_ids)},
@@ -196,20 +169,8 @@ class TokenClassifier(EncoderTask):
             )
         return dataset.enumerate().map(encode, num_parallel_calls=2).prefetch(2)
 
-    def _labels_in_graph(self, words, y, number):
-        """Targets of the words of a batch, int32 (words,)."""
-
-        def encode(number, lengths, y):
-            try:
-                return [self.targets.encode_words(y, [range(n) for n in lengths])]
-            except ValueError as e:
-                raise ValueError(f"{e}, batch {number}") from None
-
-        spec = tf.TensorSpec([None], tf.int32)
-        return self.refusals.call(encode, [number, words.row_lengths(), y], [spec])[0]
-
     def targets_of_raw(self, x, y):
-        return self.targets.encode_words(y, x)
+        return self.targets.encode(y, x)
 
     def targets_of_batch(self, y, *, is_raw):
         return listed(y) if is_raw else y
@@ -258,7 +219,7 @@ class TokenClassifier(EncoderTask):
         refuse_steps(kwargs)
         require_whole("batch_size", batch_size, 1)
         return as_rows(
-            self._word_logits(sentences, batch_size or BATCH_SIZE), len(self.labels)
+            self._word_logits(sentences, batch_size or BATCH_SIZE), self.num_outputs
         )
 
     def _word_logits(self, sentences, batch_size):
@@ -268,7 +229,7 @@ class TokenClassifier(EncoderTask):
         rows = []
         for words, row, first in zip(sentences, logits, first_words, strict=True):
             first = first.numpy()
-            found = np.full((len(words), len(self.labels)), np.nan, np.float32)
+            found = np.full((len(words), self.num_outputs), np.nan, np.float32)
             found[first[first >= 0]] = row[first >= 0]
             rows.append(found)
         return rows

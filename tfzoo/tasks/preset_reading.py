@@ -1,40 +1,39 @@
-"""Tasks as directories of Hugging Face's format, and as SavedModels."""
+"""`from_preset`: tasks from directories in Hugging Face's format."""
 
 from tfzoo.checkpoints.fields import refuse_untied
-from tfzoo.checkpoints.hub import PushToHub
-from tfzoo.checkpoints.preset_files import model_card, write_preset
-from tfzoo.checkpoints.weights import dtype_fields, save_weights, weight_variables
 from tfzoo.errors import CheckpointError, refuse_unknown
 from tfzoo.families import BACKBONES, class_of
 from tfzoo.families.opening import open_checkpoint
 from tfzoo.families.preset_backbone import named_size
+from tfzoo.files import read_json
 from tfzoo.layers import MaskedLMHead, NextTokenHead
-from tfzoo.layers.keywords import KnownKeywords, keywords_of, known_keywords
-from tfzoo.models.frozen import FIELD, freeze, frozen_config
-from tfzoo.tasks.classifier_config import with_asked
-from tfzoo.tasks.stored_arguments import stored_task_arguments
+from tfzoo.layers.keywords import KnownKeywords, keywords_of
+from tfzoo.models.frozen import FIELD, freeze, weight_variables
 from tfzoo.tasks.stored_heads import fitted, stored_head
 from tfzoo.text.preset_tokenizer import tokenizer_from_preset
+from tfzoo.text.tokenizer_files import CONFIG
 
 _OF_BACKBONE = ("dropout", "activation")  # arguments of a task's `from_preset`
 
 
-class Preset(KnownKeywords, PushToHub):
-    """A mix-in: reading and writing the directory of a task.
+class PresetReading(KnownKeywords):
+    """Mixin: `from_preset`, which reads the directory of a task.
 
     A task defines:
-        capability: What it does, by which a `Family` has its head and a directory names
-            it.
-        heads: First parts of the variable paths that stand on the backbone; where
-            there are none, the directory is that of the backbone.
-        head_arguments: Names of those arguments that must fit the directory's for its
-            head to be read, `labels` among them; by default none.
-        stands_on(backbone_class): Whether it can have such a backbone; by default
-            where the family has a head for it.
+        capability: Its name in the `heads` of a `Family` and in a directory.
+        heads: First parts of the variable paths of its head. If it has none, its
+            directory is that of the backbone.
+        argument_types: Dict of constructor argument -> type of its JSON value, for all
+            but backbone and tokenizer. Each is also an attribute.
+        head_arguments: Names of the arguments that must match those of a directory for
+            its head to be read, `labels` among them. None by default.
+        stands_on(backbone_class): Whether it supports a backbone. By default, whether
+            the family has a head for it.
         wants_pooler(backbone_class): Whether it reads `pooled_output`; by default not.
-        task_arguments(): Its constructor arguments but backbone and tokenizer, as
-            JSON values.
-        stored_arguments(config, path): The same out of a `config.json`.
+        stored_arguments(config, path): The arguments that a `config.json` has. By
+            default those in the `"tfzoo"` block.
+        with_asked(stored, asked): Merges these with the arguments asked for, which take
+            precedence.
     """
 
     head_arguments = ()
@@ -46,6 +45,14 @@ class Preset(KnownKeywords, PushToHub):
     @classmethod
     def wants_pooler(cls, backbone_class):
         return False
+
+    @classmethod
+    def stored_arguments(cls, config, path):
+        return stored_task_arguments(config, path, cls.capability, cls.argument_types)
+
+    @classmethod
+    def with_asked(cls, stored, asked):
+        return {**stored, **asked}
 
     @classmethod
     def from_preset(cls, preset, *, tokenizer=None, dtype=None, **arguments):
@@ -95,7 +102,7 @@ class Preset(KnownKeywords, PushToHub):
                 tensor="vocab_size",
             )
         try:
-            task = cls(model, tokenizer, **with_asked(stored, arguments))
+            task = cls(model, tokenizer, **cls.with_asked(stored, arguments))
         except ValueError as e:
             if arguments:  # which may be the reason
                 raise
@@ -163,22 +170,24 @@ class Preset(KnownKeywords, PushToHub):
             return {}
         return {"pooler": cls.wants_pooler(backbone_class)}
 
-    @property
-    def architecture(self):
-        """Name of `transformers`' class for it."""
-        family = self.backbone.family
-        if self.stored_model() is not self:
-            return family.class_name
-        return family.heads[self.capability].class_name
+    @classmethod
+    def head_in(cls, config):
+        """The task's `Head` in the family of a `config.json`; None: there is none."""
+        model_type = config.get("model_type")
+        if not isinstance(model_type, str) or model_type not in BACKBONES:
+            return None
+        return BACKBONES[model_type].family.heads.get(cls.capability)
 
     @classmethod
     def architecture_of(cls, config):
         """Name of `transformers`' class for the task of a `config.json`."""
-        model_type = config.get("model_type")
-        if not isinstance(model_type, str) or model_type not in BACKBONES:
-            return None
-        head = BACKBONES[model_type].family.heads.get(cls.capability)
+        head = cls.head_in(config)
         return head and head.class_name
+
+    @classmethod
+    def is_named_in(cls, config):
+        """Whether a `config.json` names `transformers`' class for the task."""
+        return cls.architecture_of(config) in (config.get("architectures") or [])
 
     def load_from(self, tensors, *, keep_head=True):
         """Assigns the weights of a checkpoint; those it lacks stay and are logged.
@@ -200,6 +209,13 @@ class Preset(KnownKeywords, PushToHub):
             tensors, variables, names, heads=self.heads, new=new, tied=self._is_tied
         )
 
+    def stored_model(self):
+        """The model whose weights the directory holds.
+
+        No property: Keras would walk from a model through it into itself for ever.
+        """
+        return self
+
     def _head_names(self):
         """Variable path of its head -> `Stored`."""
         head = self.backbone.family.heads.get(self.capability)
@@ -214,107 +230,40 @@ class Preset(KnownKeywords, PushToHub):
             if isinstance(x, MaskedLMHead | NextTokenHead)
         )
 
-    @known_keywords()
-    def save_to_preset(
-        self,
-        directory,
-        *,
-        training_data=None,
-        metrics=None,
-        dtype=None,
-        max_shard_size=None,
-    ):
-        """Writes a directory that `from_preset` and `transformers` open.
 
-        Args:
-            directory: Must not exist yet.
-            training_data: One line for the model card.
-            metrics: Dict of name -> figure for the model card.
-            dtype: Of the weights in the file, `"float32"`, `"float16"` or `"bfloat16"`;
-                None keeps theirs.
-            max_shard_size: Bytes of weights in one file; None writes a single one.
-        """
-        family = self.backbone.family
-        config = family.to_config(
-            self.backbone.get_config(),
-            self.architecture,
-            self._config_fields() | dtype_fields(self, dtype),
-        )
-        # Without a head the file is the backbone's, whose names have no prefix.
-        present = None if self.stored_model() is self else ()
-        names = {
-            **family.backbone_names(self.backbone.num_layers, present),
-            **self._head_names(),
-        }
-        tokenizer = self.tokenizer
-        facts = {f.name: config[f.name] for f in family.fields.values()}
-        if self.labels:
-            facts["labels"] = ", ".join(self.labels)
-        facts["training data"] = training_data or "not stated"
-        card = model_card(
-            type(self).__name__,
-            model_type=family.model_type,
-            facts=facts,
-            tokenizer=tokenizer.description,
-            metrics=metrics,
-        )
+def stored_task_arguments(config, path, class_name, known):
+    """The `"tfzoo"` block of a `config.json`, if it is that of `class_name`.
 
-        def write_rest(beside):
-            save_weights(
-                beside,
-                self.stored_model(),
-                names,
-                dtype=dtype,
-                max_shard_size=max_shard_size,
-            )
-            tokenizer.save_to_preset(
-                beside, max_sequence_length=self.max_sequence_length
-            )
-            self.save_more(beside)
+    Args:
+        config: The content of the file.
+        path: The file, for the errors.
+        class_name: Name of the task's class.
+        known: Dict of argument -> type.
 
-        write_preset(directory, config, card, write_rest)
-
-    def stored_model(self):
-        """The model whose weights the directory holds.
-
-        No property: Keras would walk from a model through it into itself for ever.
-        """
-        return self
-
-    def save_more(self, directory):
-        """Writes the files that only this task has; none by default."""
-
-    def _config_fields(self):
-        arguments = self.task_arguments()
-        return {
-            **self.token_fields(),
-            **self.label_fields(),
-            # Labels and kind stand in public fields, which other tools change.
-            "tfzoo": {
-                "class_name": self.capability,
-                **frozen_config(self),
-                **{n: v for n, v in arguments.items() if n not in self.head_arguments},
-            },
-        }
-
-    def token_fields(self):
-        """Fields by which `transformers` knows the special tokens."""
-        roles = {"pad_token_id": "pad", **self.backbone.family.token_fields}
-        return {f: getattr(self.tokenizer, f"{role}_id") for f, role in roles.items()}
-
-    def label_fields(self):
-        """Fields by which `transformers` knows the labels; none by default."""
+    Raises:
+        CheckpointError: an argument is of another type.
+    """
+    block = config.get("tfzoo", {})
+    if not isinstance(block, dict) or block.get("class_name") != class_name:
         return {}
+    found = {name: block[name] for name in known if block.get(name) is not None}
+    for name, value in found.items():
+        kind = int | float if known[name] is float else known[name]  # JSON's 0 for 0.0
+        if not isinstance(value, kind) or (
+            isinstance(value, list) and not all(isinstance(v, str) for v in value)
+        ):
+            raise CheckpointError(
+                f"Not a sensible value: {value!r}.", path=path, tensor=f"tfzoo.{name}"
+            )
+    if "max_sequence_length" in found:
+        found |= _cut_by_tokenizer(path.parent / CONFIG)
+    return found
 
-    def in_float32(self):
-        """This task, or an equal one that computes in float32 throughout."""
-        if self.backbone.dtype_name == "float32":
-            return self
-        backbone = type(self.backbone).from_config(
-            {**self.backbone.get_config(), "dtype": "float32"}
-        )
-        copy = type(self)(backbone, self.tokenizer, **self.task_arguments())
-        ours = {v.path: v for v in weight_variables(self)}
-        for variable in weight_variables(copy):
-            variable.assign(ours[variable.path])
-        return copy
+
+def _cut_by_tokenizer(path):
+    """Where texts are cut, as the tokenizer's file has it, which other tools change."""
+    config = read_json(path, CheckpointError) if path.exists() else {}
+    length = config.get("model_max_length")
+    # A tokenizer that knows of no limit has 1e30.
+    is_limit = type(length) is int and 2 < length < 1 << 24
+    return {"max_sequence_length": length} if is_limit else {}
