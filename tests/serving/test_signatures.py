@@ -242,9 +242,9 @@ def test_a_regression_returns_only_a_score(serve, reference):
 def test_a_task_and_labels_that_disagree_are_refused(serve):
     with pytest.raises(ValueError, match="task must be one of.*'ranking'"):
         serve(task="ranking")
-    with pytest.raises(ValueError, match="labels must be given.*regression"):
+    with pytest.raises(ValueError, match="labels must be set.*regression"):
         serve(task="regression")
-    with pytest.raises(ValueError, match="labels must be given.*None"):
+    with pytest.raises(ValueError, match="labels must be set.*None"):
         serve(labels=None)
     with pytest.raises(ValueError, match="labels must name.*2 labels and 3 outputs"):
         serve(labels=("ham", "spam"))

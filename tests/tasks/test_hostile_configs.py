@@ -1,4 +1,4 @@
-"""What stands in a config.json of somebody else's, and what a task says of it."""
+"""Any content of a config.json is read or rejected in one line."""
 
 import copy
 import json
@@ -37,7 +37,7 @@ def written(directory, config):
         ("tfzoo", {"class_name": "TextClassifier", "labels": [1]}, "tfzoo.labels"),
     ],
 )
-def test_a_field_at_fault_is_named(directory, field, value, message):
+def test_an_invalid_field_is_reported(directory, field, value, message):
     config = json.loads((directory / "config.json").read_text())
     config.pop("tfzoo")
     written(directory, config | {field: value})
@@ -46,7 +46,7 @@ def test_a_field_at_fault_is_named(directory, field, value, message):
     assert "\n" not in str(error.value)
 
 
-def test_a_dropout_that_is_a_whole_zero_is_read(directory):
+def test_a_dropout_of_integer_zero_is_accepted(directory):
     config = json.loads((directory / "config.json").read_text())
     config["classifier_dropout"] = 0
     written(directory, config)
@@ -54,7 +54,7 @@ def test_a_dropout_that_is_a_whole_zero_is_read(directory):
 
 
 def places(value, above=()):
-    """The paths to all that stands in a JSON value."""
+    """The paths to all values inside a JSON value."""
     items = value.items() if isinstance(value, dict) else enumerate(value)
     for key, item in items:
         yield (*above, key)

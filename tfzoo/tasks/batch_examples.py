@@ -1,4 +1,4 @@
-"""Which examples a step trained on, for messages about that step."""
+"""Finds the examples that a step trained on, for messages about that step."""
 
 import numpy as np
 
@@ -6,21 +6,21 @@ from tfzoo.tasks.inputs import num_rows
 
 
 def row_numbers(task, x, y, plan, step):
-    """Where the examples of a batch stand in the data, from 0.
+    """Row numbers in the data of the examples of a batch, from 0.
 
-    The batches are a pure function, so that the weights of the examples can carry their
-    numbers through it.
+    As the batches are a pure function of the data, the row numbers are passed through
+    it as example weights.
 
     Args:
         task: The task.
-        x: Raw input, as its `batches_of` takes it.
-        y: Its targets, likewise.
+        x: Raw input, as in its `batches_of`.
+        y: Its targets, as in `batches_of`.
         plan: The `Plan`.
         step: Number of the batch, from 0.
 
     Returns:
-        Sorted list of ints; None where a task has no weights of examples, or so many
-        that float32 does not tell them apart.
+        Sorted list of ints. None if the task has no example weights, or if there are
+        too many examples for float32 to represent their numbers.
     """
     count = num_rows(x)
     if count >= 1 << 24:

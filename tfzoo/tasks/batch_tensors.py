@@ -34,7 +34,7 @@ def tensors_of(batch, number, task, *, learns):
     parts = list(batch) if isinstance(batch, tuple) else [batch]
     if not 1 <= len(parts) <= 3 or isinstance(parts[0], str | bytes):
         raise ValueError(
-            "What a generator gives must be batches: (inputs,), (inputs, targets) or "
+            "A generator must yield batches: (inputs,), (inputs, targets) or "
             f"(inputs, targets, weights). Received: {shown(batch)}, batch {number}"
         )
     with of_batch(number):
@@ -48,8 +48,8 @@ def _parts(x, y, weights, task, learns):
     y = _targets_within(x) if y is None else y
     if y is None and weights is not None:
         raise ValueError(
-            "Weights go with targets: (inputs, targets, weights). Received: None as "
-            "targets"
+            "Weights require targets: (inputs, targets, weights). "
+            "Received: targets=None"
         )
     if y is None:
         return inputs
@@ -65,7 +65,7 @@ def _check_rows(inputs, targets):
     for values in tf.nest.flatten(targets):
         if values.shape.rank and values.shape[0] != count:
             raise ValueError(
-                "x and y must be of one length. Received: "
+                "x and y must have the same length. Received: "
                 f"{count} and {values.shape[0]}"
             )
 
@@ -75,7 +75,7 @@ def _is_prepared(x):
 
 
 def _targets_within(x):
-    """The targets that a table, or a dict of text, holds beside its texts; or None."""
+    """The targets in a table, or in a dict of text, or None."""
     if not isinstance(x, Mapping):
         return targets_of_table(x)
     found = [] if _is_prepared(x) else [x[name] for name in TARGETS if name in x]
@@ -91,7 +91,7 @@ def _inputs(x, task):
         x = {name: value for name, value in x.items() if name not in TARGETS}
     texts = sentences = None
     if task.raw_input is raw_sentences and not (isinstance(x, Mapping) or is_table(x)):
-        sentences = raw_sentences(x)  # of two words each they look like pairs
+        sentences = raw_sentences(x)  # sentences of two words look like pairs
     else:
         texts = raw_texts(x)
     if texts is not None:
@@ -101,21 +101,21 @@ def _inputs(x, task):
         return {"text": text, "text_pair": tf.constant(texts.text_pairs, tf.string)}
     if sentences is None:
         raise ValueError(
-            "A batch must hold texts or a dict of prepared ids. "
+            "A batch must be raw text or a dict of prepared ids. "
             f"Received: {type(x).__name__} {shown(x)}"
         )
     return tf.ragged.constant(sentences, tf.string, ragged_rank=1)
 
 
 def _weights(x):
-    """Weights as float32, or a dict of them by output."""
+    """Weights as float32, or a dict of output -> weights."""
     if isinstance(x, Mapping):
         return {name: _weights(value) for name, value in x.items()}
     return tf.constant(numbers_of(x, "sample_weight"))
 
 
 def _values(x):
-    """Targets: a tensor, ragged where rows are lists."""
+    """Targets as a tensor, ragged if rows are lists."""
     if isinstance(x, Mapping):
         return {name: _values(value) for name, value in x.items()}
     if isinstance(x, tf.Tensor | tf.RaggedTensor):
@@ -131,7 +131,7 @@ def _values(x):
         kinds = set().union(*kinds)
         if len(kinds) > 1:
             raise ValueError(
-                "The targets of a batch must be all names or all numbers. Received: "
+                "The targets of a batch must be all strings or all numbers. Received: "
                 f"{shown(rows)}"
             )
         names = kinds <= {"names"}
@@ -140,16 +140,16 @@ def _values(x):
         return tf.convert_to_tensor(rows)
     except (TypeError, ValueError):
         raise ValueError(
-            f"A batch must hold texts, names and numbers. Received: {shown(rows)}"
+            f"Targets must be strings or numbers. Received: {shown(rows)}"
         ) from None
 
 
 def _row_kinds(values, row):
-    """The set of "names" and "numbers" that a row holds."""
+    """The kinds of values in a row, a subset of {"names", "numbers"}."""
     for value in values:
         if not isinstance(value, str | bytes | int | float | np.number | np.bool_):
             raise ValueError(
-                "A batch must hold texts, names and numbers. Received: "
+                "Targets must be strings or numbers. Received: "
                 f"{shown(value)} in row {row}"
             )
     names = {isinstance(value, str | bytes) for value in values}
@@ -157,10 +157,10 @@ def _row_kinds(values, row):
 
 
 def like_first(found, spec, number):
-    """A batch in the types and axes of the first one, where it says the same in them.
+    """Converts a batch to the types and numbers of axes of the first one.
 
     Raises:
-        ValueError: it has other parts, or its numbers are none of that type.
+        ValueError: it has other components, or its values do not fit these types.
     """
     try:
         tf.nest.assert_same_structure(found, spec)
@@ -169,13 +169,13 @@ def like_first(found, spec, number):
     except (TypeError, ValueError):
         kinds = tf.nest.map_structure(any_size, found)
         raise ValueError(
-            "All batches must hold the same parts, of one type and as many axes. "
+            "All batches must have the same components, types and numbers of axes. "
             f"Received: {_form(kinds)} after {_form(spec)}, batch {number}"
         ) from None
 
 
 def _form(spec):
-    """Types and numbers of axes in short."""
+    """Types and numbers of axes, for error messages."""
     if isinstance(spec, Mapping):
         return f"{{{', '.join(f'{n}: {_form(s)}' for n, s in spec.items())}}}"
     if isinstance(spec, tuple):
@@ -185,7 +185,7 @@ def _form(spec):
 
 
 def _in_form(value, spec):
-    """A tensor in the form of a spec; ValueError if it cannot be."""
+    """Converts a tensor to the form of a spec; ValueError if that is impossible."""
     if isinstance(spec, tf.RaggedTensorSpec):
         if not isinstance(value, tf.RaggedTensor):
             value = tf.RaggedTensor.from_tensor(value, ragged_rank=1)
@@ -200,7 +200,7 @@ def _in_form(value, spec):
     if value.shape.rank == 1 and rank == 2:
         return value[:, tf.newaxis]
     if value.shape.rank != rank:
-        raise ValueError("another number of axes")
+        raise ValueError("different numbers of axes")
     return value
 
 
@@ -213,12 +213,12 @@ def _in_type(values, dtype):
         raise ValueError("names and numbers")
     cast = tf.cast(values, dtype)
     if dtype.is_integer and not np.array_equal(cast, values):
-        raise ValueError("other numbers")
+        raise ValueError("not integers")
     return cast
 
 
 def any_size(value):
-    """The spec of tensors like this one, of any size."""
+    """The spec of tensors like this one, with any sizes."""
     if isinstance(value, tf.RaggedTensor):
         return tf.RaggedTensorSpec([None, None], value.dtype, ragged_rank=1)
     return tf.TensorSpec([None] * value.shape.rank, value.dtype)

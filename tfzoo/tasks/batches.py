@@ -16,7 +16,7 @@ from tfzoo.tasks.batch_tensors import any_size, like_first, tensors_of
 
 
 def is_batches(x):
-    """Whether `x` gives batches, one by one: a `PyDataset` or a generator."""
+    """Whether `x` yields batches: a `PyDataset` or a generator."""
     return isinstance(x, Iterator | keras.utils.PyDataset)
 
 
@@ -26,8 +26,8 @@ def array_batches(parts, plan):
     Args:
         parts: [inputs], [inputs, targets] or [inputs, targets, weights], nests of
             arrays.
-        plan: The `Plan` of one epoch. The last batch may be smaller; where it shuffles,
-            every iteration has an order of its own.
+        plan: The `Plan` of one epoch. The last batch may be smaller. With `shuffle`,
+            every iteration has a different order.
     """
     count = len(tf.nest.flatten(parts)[0])
     if not count:
@@ -41,20 +41,22 @@ def array_batches(parts, plan):
 
 
 def dataset_of_batches(x, task, *, learns=True, each=None, shuffle=False, seed=0):
-    """A generator or `PyDataset` as a dataset; its texts are strings (B,).
+    """Converts a generator or `PyDataset` to a dataset, with texts as strings (B,).
 
     Args:
-        x: Gives inputs, (inputs,), (inputs, targets) or (inputs, targets, weights).
-            Inputs are prepared ids or raw text in any container; a table may hold the
-            targets. All batches have the parts, types and axes of the first.
-        task: The `Task`; its `refusals` keep what is wrong with a batch.
-        learns: Whether targets are needed; if not, inputs alone are kept.
-        each: Batches of each reading of a generator; None: all that it has left.
-        shuffle: Whether the batches of a `PyDataset` change their order.
-        seed: Of the orders.
+        x: Yields inputs, (inputs,), (inputs, targets) or (inputs, targets, weights).
+            Inputs are prepared ids or raw text in any container; a table may contain
+            the targets. All batches must have the components, types and numbers of axes
+            of the first.
+        task: The `Task`; its `refusals` store the errors of batches.
+        learns: Whether targets are needed; if not, only inputs are kept.
+        each: Number of batches to take from a generator per iteration; None for all
+            that are left.
+        shuffle: Whether the order of the batches of a `PyDataset` changes.
+        seed: Seed of the orders.
 
     Raises:
-        ValueError: it gives no batch, or what is no batch, or one unlike the first.
+        ValueError: there is no batch, or a batch is invalid or unlike the first.
     """
     passes = passes_of(x, shuffle, seed)
     first = next(batches := passes(), None)
@@ -71,7 +73,7 @@ def dataset_of_batches(x, task, *, learns=True, each=None, shuffle=False, seed=0
         passes = lambda: rest  # noqa: E731  (a generator is read once)
 
     reads_once = isinstance(x, Iterator)
-    total = 0  # batches that were read
+    total = 0  # number of batches read
 
     def generate():
         nonlocal total
@@ -83,9 +85,9 @@ def dataset_of_batches(x, task, *, learns=True, each=None, shuffle=False, seed=0
                 total += 1
             if reads_once and total - before < (each or 1):
                 raise ValueError(
-                    "A generator is read once and must hold the batches of all epochs: "
-                    "give a PyDataset, a tf.data.Dataset, or steps_per_epoch and "
-                    f"enough batches. Received: {total} batches in all"
+                    "A generator is read only once and must yield the batches of all "
+                    "epochs. Pass a PyDataset, a tf.data.Dataset, or steps_per_epoch "
+                    f"and enough batches. Received: {total} batches in all"
                 )
         except Exception as e:
             task.refusals.keep(e)
@@ -98,13 +100,13 @@ def dataset_of_batches(x, task, *, learns=True, each=None, shuffle=False, seed=0
 
 
 def passes_of(x, shuffle, seed):
-    """A function whose every call gives the batches once."""
+    """A function that returns an iterator over the batches at each call."""
     if isinstance(x, Iterator):
         return lambda: x
     if x.use_multiprocessing:
         raise ValueError(
-            "A PyDataset's batches are made in threads here. Received: "
-            "use_multiprocessing=True; give workers alone, or a tf.data.Dataset"
+            "A PyDataset must use threads. Received: use_multiprocessing=True; use "
+            "only workers, or a tf.data.Dataset"
         )
     epochs = itertools.count()
 
@@ -125,8 +127,8 @@ def passes_of(x, shuffle, seed):
             while waiting:
                 yield waiting.popleft().result()
         finally:
-            # Never waited for: a generator that nobody reads to its end is closed by
-            # Python's collector, which may run where another thread is being started.
+            # Never wait: a generator that is not read to its end is closed by Python's
+            # garbage collector, possibly while another thread is being started.
             pool.shutdown(wait=False, cancel_futures=True)
         x.on_epoch_end()
 

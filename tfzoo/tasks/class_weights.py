@@ -61,8 +61,8 @@ def weighed(dataset, factors):
     targets = dataset.element_spec[1]
     if not (isinstance(targets, tf.TensorSpec) and targets.dtype == tf.int32):
         raise ValueError(
-            "class_weight goes with targets that are classes. Received: targets "
-            f"{shown(targets)} of a loss of your own"
+            "class_weight requires targets that are class indices. Received: targets "
+            f"{shown(targets)} of a custom loss"
         )
     factors = tf.constant(factors)
 

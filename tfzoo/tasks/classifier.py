@@ -1,4 +1,4 @@
-"""What the tasks with labels share: the labels themselves, and the fields of files."""
+"""Base class of the tasks with labels."""
 
 from tfzoo.checkpoints.fields import read_field
 from tfzoo.errors import CheckpointError
@@ -16,7 +16,7 @@ class Classifier(EncoderTask):
     """Base of the tasks whose outputs are named classes.
 
     A subclass defines, besides what `EncoderTask` requires:
-        targets: Object with the `labels` and `num_outputs`.
+        targets: Object with `labels` and `num_outputs`.
         classifier_dropout: Dropout of its head. None for that of the backbone.
     """
 

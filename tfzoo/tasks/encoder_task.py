@@ -1,4 +1,4 @@
-"""What tasks on a bidirectional encoder share: which encoders, and serving."""
+"""Base class of the tasks on a bidirectional encoder."""
 
 from tfzoo.errors import refuse_unknown
 from tfzoo.layers.keywords import named_parameters
@@ -8,11 +8,11 @@ from tfzoo.tasks.task import Task
 
 
 class EncoderTask(Task):
-    """A task on any of the encoders, served as a SavedModel of raw strings.
+    """A task on any of the encoders, served as a SavedModel that takes raw strings.
 
     A subclass defines, besides what `Task` requires:
-        signatures: Function that makes the signatures from a `PaddedCore`, the
-            tokenizer and options.
+        signatures: Function of a `PaddedCore`, the tokenizer and options that returns
+            the signatures.
         served_arguments(): Dict of the options that only the task may set.
     """
 
@@ -24,8 +24,8 @@ class EncoderTask(Task):
 
         Args:
             base: Directory of the versions, such as `saved_models/NAME`.
-            jit_compile: Whether XLA compiles the numeric core when it is served.
-            **options: The other options of the task's `signatures`.
+            jit_compile: Whether XLA compiles the numeric core for serving.
+            **options: Other options of the task's `signatures`.
 
         Returns:
             `pathlib.Path` of the new version.

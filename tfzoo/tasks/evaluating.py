@@ -1,4 +1,4 @@
-"""Metrics that need all predictions at once."""
+"""Metrics that require all predictions at once."""
 
 from collections.abc import Iterator
 

@@ -1,4 +1,4 @@
-"""What `fit`, `evaluate` and `predict` of a task are given -> checked batches.
+"""Converts the arguments of `fit`, `evaluate` and `predict` to checked batches.
 
 Shapes: N examples, B batch, S sequence, C classes.
 """
@@ -27,49 +27,49 @@ from tfzoo.training.faults import examples_of_steps
 
 
 class Feeding:
-    """A mix-in: every road on which text, ids, targets and weights enter a task.
+    """Mixin: all ways in which text, ids, targets and weights enter a task.
 
-    Raw text in memory goes through the task's `training_data`, a dataset of it through
-    `map_strings`, and prepared ids through `checks`; a generator or `PyDataset` becomes
-    a dataset first. A task defines, beside what `Task` says:
-        targets_of_raw(x, y): Targets of raw input, checked; where that holds its own,
-            `own_targets` says so instead.
-        targets_of_ids(y, inputs): Targets of prepared ids, checked, and the weights
-            that they imply or None.
-        target_specs_of_ids(y, x): Their `tf.TensorSpec`s, from those of y and x.
+    Raw text in memory goes through the task's `training_data`, a dataset of raw text
+    through `map_strings`, and prepared ids through `checks`; a generator or `PyDataset`
+    is converted to a dataset first. A task defines, besides what `Task` requires:
+        targets_of_raw(x, y): Checked targets of raw input; not needed if raw input
+            contains its own targets, which `own_targets` then states.
+        targets_of_ids(y, inputs): Checked targets of prepared ids, and the weights that
+            they imply or None.
+        target_specs_of_ids(y, x): Their `tf.TensorSpec`s, given those of y and x.
     """
 
-    own_targets = None  # a sentence: why there is no `y` beside raw input
+    own_targets = None  # a sentence that says why raw input has no `y`
 
     def targets_of_raw(self, x, y):
-        """Targets of raw input, checked, as `training_data` learns them.
+        """Checked targets of raw input, as used by `training_data`.
 
         Args:
-            x: What `raw_input` returns.
-            y: What `fit` was given, or what the table held.
+            x: The result of `raw_input`.
+            y: The argument of `fit`, or the targets in the table.
 
         Raises:
-            ValueError: a target is none of the task's, or there are not as many; the
-                row is named.
+            ValueError: a target is invalid, or their number is wrong; the message
+                gives the row.
         """
         if y is not None:
             raise ValueError(f"{self.own_targets}. Received: y")
 
     def given_targets(self, x, y):
-        """`y`, or the targets that `x` holds if it is a table."""
+        """`y`, or the targets in `x` if it is a table."""
         if y is not None:
             return y
         name = target_column(x)
         if name is not None and self.own_targets is not None:
             raise ValueError(
-                f"{self.own_targets}; leave such columns out. Received: a table with "
+                f"{self.own_targets}; remove such columns. Received: a table with "
                 f"the column {name!r}"
             )
         return targets_of_table(x)
 
     @staticmethod
     def raw_input(x):
-        """`x` in a form that `training_data` takes, None if it is not raw."""
+        """`x` in a form for `training_data`, None if it is not raw."""
         return raw_texts(x)
 
     @staticmethod
@@ -79,22 +79,22 @@ class Feeding:
 
     @staticmethod
     def gathered(x):
-        """`x`, or the raw input of a dataset where the task needs all of it at once."""
+        """`x`, or the raw input of a dataset if the task needs all of it at once."""
         return x
 
     def map_strings(self, dataset, *, seed=0):
-        """Refuses raw batches; most tasks encode them instead, see `Task`."""
+        """Rejects raw batches; most tasks encode them instead, see `Task`."""
         raise ValueError(
-            f"A {type(self).__name__} reads raw input from memory: give it a list, or "
-            f"prepared ids. Received: batches of {shown(dataset.element_spec)}"
+            f"The raw input of a {type(self).__name__} must be in memory: pass a list, "
+            f"or prepared ids. Received: batches of {shown(dataset.element_spec)}"
         )
 
     def known_inputs(self):
-        """Names of the prepared inputs that are needed, and of those that may be."""
+        """Names of the required and of the optional prepared inputs."""
         return self._input_names, ()
 
     def input_limits(self, length):
-        """Dict of the name of an input of rows (B, length) -> its numbers lie below."""
+        """Dict of input name -> upper limit of its numbers, for rows (B, length)."""
         return {
             "token_ids": self.backbone.vocabulary_size,
             "segment_ids": self.num_segments,
@@ -103,35 +103,34 @@ class Feeding:
         }
 
     def targets_of_batch(self, y, *, is_raw):
-        """Targets of a batch of a generator, in a form that all its batches have.
+        """Targets of a batch of a generator, in the same form for all batches.
 
         Args:
-            y: As the user gave them.
-            is_raw: Whether the batch holds raw text.
+            y: The user's targets.
+            is_raw: Whether the batch contains raw text.
         """
         del is_raw
         return y
 
     def checked_targets(self, y, inputs):
-        """Targets of prepared ids, checked.
+        """Checked targets of prepared ids.
 
         Args:
-            y: What `fit` was given.
+            y: The argument of `fit`.
             inputs: Dict of the checked inputs.
 
         Returns:
             (a nest of arrays, weights that they imply or None).
 
         Raises:
-            ValueError: a target is none of the task's; with a loss of the user's, it is
-                not finite.
+            ValueError: a target is invalid; with a custom loss, it is not finite.
         """
         if not self.has_own_loss:
             return self.targets_of_ids(y, inputs)
         return of_each_output(lambda x: finite_numbers(x, "y"), y), None
 
     def target_specs(self, y, x):
-        """The specs of what `checked_targets` returns, from the specs of y and x."""
+        """The specs of the result of `checked_targets`, given the specs of y and x."""
         if not self.has_own_loss:
             return self.target_specs_of_ids(y, x)
         return y, None
@@ -150,14 +149,14 @@ class Feeding:
         """The `Batches` of a `fit`.
 
         Args:
-            x: As of `fit`.
-            y: Likewise.
-            sample_weight: Likewise.
-            class_weight: Likewise.
-            plan: The `Plan`; its `batch_size` may be None, its `epochs` are those from
-                0.
-            first_epoch: Epochs that are done already.
-            steps_per_epoch: As of `fit`.
+            x: As in `fit`.
+            y: As in `fit`.
+            sample_weight: As in `fit`.
+            class_weight: As in `fit`.
+            plan: The `Plan`; its `batch_size` may be None, and its `epochs` include
+                completed ones.
+            first_epoch: Number of completed epochs.
+            steps_per_epoch: As in `fit`.
         """
         x = self.gathered(_unwrapped(x))
         factors = None if class_weight is None else self.class_factors(class_weight)
@@ -185,14 +184,14 @@ class Feeding:
         return Batches(data, per_epoch, is_continuous=True, examples=examples)
 
     def _whole_executions(self, steps, epochs=1):
-        """Batches that Keras takes for so many steps; None where they are not told."""
+        """Number of batches that Keras takes for this many steps, None if unknown."""
         if steps is None:
             return None
         at_once = self.steps_per_execution
         return -(-steps // at_once) * at_once * max(epochs, 1)
 
     def _epoch_batches(self, x, y, sample_weight, plan, factors=None, *, each=None):
-        """The `Batches` of one epoch of what is no raw text in memory."""
+        """The `Batches` of one epoch of data other than raw text in memory."""
         if is_batches(x) or isinstance(x, tf.data.Dataset):
             refuse_beside_batches(x, y, sample_weight, plan.batch_size)
             if not isinstance(x, tf.data.Dataset):
@@ -203,7 +202,7 @@ class Feeding:
             parts = checked(self, x, y, sample_weight)
             if len(parts) == 1:
                 raise ValueError(
-                    "Prepared ids are trained on with targets. Received: y=None"
+                    "Training on prepared ids requires targets. Received: y=None"
                 )
             data = array_batches(parts, _of_examples(plan))
         if factors is not None:
@@ -213,7 +212,7 @@ class Feeding:
         return Batches(data, count if count >= 0 else None, is_continuous=False)
 
     def _checked_batches(self, dataset, seed):
-        """A dataset of the user's as (inputs, targets, ...)."""
+        """The user's dataset as (inputs, targets, ...)."""
         if getattr(dataset, "made_by_a_task", False):
             return dataset
         if (raw := self.raw_batches(dataset)) is None:
@@ -221,20 +220,20 @@ class Feeding:
         data = self.map_strings(raw, seed=seed)
         if not isinstance(data.element_spec, tuple):
             raise ValueError(
-                "Batches of raw text are trained on with targets: (text, targets). "
+                "Training on batches of raw text requires targets: (text, targets). "
                 f"Received: {dataset.element_spec}"
             )
         return data
 
     def class_factors(self, class_weight):
-        """The weights of the classes, float32 (C,); refused where there are none."""
+        """The weights of the classes, float32 (C,); an error without classes."""
         raise ValueError(
-            "class_weight goes with a classifier of one label a text. Received: "
+            "class_weight requires a classifier with one label per text. Received: "
             f"class_weight={shown(class_weight)} for a {type(self).__name__}"
         )
 
     def batches_to_validate(self, data, batch_size, steps):
-        """Batches of `validation_data`, of which each validation takes so many."""
+        """Batches of `validation_data`; each validation takes `steps` of them."""
         parts = data if isinstance(data, tuple) else (data,)
         if not 0 < len(parts) <= 3:
             raise ValueError(
@@ -250,7 +249,7 @@ class Feeding:
     def batches_to_evaluate(
         self, x, y=None, sample_weight=None, *, batch_size=None, each=None
     ):
-        """Batches of what `evaluate` is given."""
+        """Batches for `evaluate`."""
         x, plan = self.gathered(_unwrapped(x)), Plan(batch_size, shuffle=False)
         if (raw := self.raw_input(x)) is None:
             return self._epoch_batches(x, y, sample_weight, plan, each=each).batches
@@ -261,7 +260,7 @@ class Feeding:
         return without_waiting(data)
 
     def one_batch(self, x, y, sample_weight, class_weight=None):
-        """All of what `train_on_batch` is given: (inputs, targets, ...)."""
+        """The arguments of `train_on_batch` as one batch: (inputs, targets, ...)."""
         require_in_memory(x)
         factors = None if class_weight is None else self.class_factors(class_weight)
         raw = self.raw_input(x)
@@ -278,13 +277,14 @@ class Feeding:
 
 
 class Batches(NamedTuple):
-    """What a `fit` trains on.
+    """The training data of a `fit`.
 
     Attributes:
         batches: `tf.data.Dataset` of (inputs, targets, weights).
-        steps_per_epoch: Batches of an epoch; None: unknown.
-        is_continuous: Whether `batches` holds all epochs in a row.
-        examples: (step, from 1) -> text that names its examples; None: not known.
+        steps_per_epoch: Number of batches per epoch, or None if unknown.
+        is_continuous: Whether `batches` contains all epochs, one after another.
+        examples: Function of a step, from 1, that returns a text that names its
+            examples; None if unknown.
     """
 
     batches: tf.data.Dataset
@@ -294,20 +294,20 @@ class Batches(NamedTuple):
 
 
 def _of_examples(plan):
-    """The plan of examples in memory: a batch size, and at least one epoch."""
+    """The plan for examples in memory: with a batch size and at least one epoch."""
     return plan._replace(
         batch_size=plan.batch_size or BATCH_SIZE, epochs=max(plan.epochs, 1)
     )
 
 
 def made_by_a_task(dataset):
-    """The dataset, whose targets need no check since they were encoded by the task."""
+    """Marks a dataset whose targets need no check because the task encoded them."""
     dataset.made_by_a_task = True
     return dataset
 
 
 def _unwrapped(x):
-    """`x`, of a dataset of (inputs,) one of inputs."""
+    """`x`; a dataset of (inputs,) becomes a dataset of inputs."""
     if not isinstance(x, tf.data.Dataset):
         return x
     spec = x.element_spec
@@ -316,28 +316,28 @@ def _unwrapped(x):
 
 
 def require_in_memory(x):
-    """Raises `ValueError` if what should be one batch gives batches."""
+    """Raises `ValueError` if `x`, which must be one batch, yields batches."""
     if is_batches(x) or isinstance(x, tf.data.Dataset):
         raise ValueError(
-            "One batch is raw text or prepared ids in memory. "
+            "One batch must be raw text or prepared ids in memory. "
             f"Received: {type(x).__name__}"
         )
 
 
 def refuse_beside_batches(x, y, sample_weight, batch_size):
-    """Raises `ValueError` if something is given beside whole batches."""
+    """Raises `ValueError` if anything is passed in addition to batches."""
     given = {"y": y, "sample_weight": sample_weight, "batch_size": batch_size}
     given = {name: value for name, value in given.items() if value is not None}
     if given:
         raise ValueError(
-            f"A {type(x).__name__} gives whole batches, with targets and weights. "
-            f"Received beside it: {', '.join(given)}"
+            f"A {type(x).__name__} must contain whole batches, with targets and "
+            f"weights. Received in addition: {', '.join(given)}"
         )
 
 
 def require_end(batches, steps, name):
-    """Raises `ValueError` if batches never end and nobody says how many there are."""
+    """Raises `ValueError` if batches never end and `steps` is not set."""
     if steps is None and int(batches.cardinality()) == tf.data.INFINITE_CARDINALITY:
         raise ValueError(
-            f"The batches never end, so that {name} must be given. Received: None"
+            f"{name} must be set, because the batches never end. Received: None"
         )

@@ -38,43 +38,44 @@ class Fitting:
         validation_freq=1,
         seed=0,
     ):
-        """Trains, on raw text or prepared ids; as `keras.Model.fit` otherwise.
+        """Trains on raw text or prepared ids; otherwise as in `keras.Model.fit`.
 
-        A second call goes on with the optimizer's moments; the learning rate of the
-        automatic optimizer begins a new schedule, unless `initial_epoch` says that
-        this one goes on.
+        A second call continues with the optimizer's moments. The learning rate of the
+        automatic optimizer starts a new schedule, unless `initial_epoch` continues the
+        previous one.
 
         Args:
             x: Raw text or prepared ids, a dataset of batches of either, or a generator
-                or `keras.utils.PyDataset` that gives such batches.
-            y: Targets; None with batches, and with a table that holds them.
-            batch_size: Examples per batch, 32 by default; None with batches.
+                or `keras.utils.PyDataset` that yields such batches.
+            y: Targets; None with batches, or with a table that contains them.
+            batch_size: Examples per batch. Defaults to 32; None with batches.
             epochs: Number of the last epoch; 0 trains nothing.
             verbose: As in Keras.
             callbacks: As in Keras.
-            validation_split: Share of the examples, the last ones, that is held out for
-                validation, 0 to 1; not of batches.
-            validation_data: A tuple (x, y) or (x, y, sample_weight), x alone where the
-                task has no targets, or batches as of `x`.
+            validation_split: Fraction of the examples to hold out for validation, the
+                last ones, in [0, 1); not available with batches.
+            validation_data: A tuple (x, y) or (x, y, sample_weight), only x if the task
+                has no targets, or batches as in `x`.
             shuffle: Whether the order changes from epoch to epoch.
             class_weight: Dict of a label or its index -> the weight of its examples, 1
-                for those that are not in it, or a weight for each label in order; of a
-                classifier with one label a text.
-            sample_weight: (number of examples,) finite numbers from 0, or None.
-            initial_epoch: Number of epochs that are done already.
-            steps_per_epoch: Batches per epoch, needed with endless data.
-            validation_steps: Batches of a validation, needed with endless data.
-            validation_batch_size: Examples per batch of the validation; None:
+                for the others, or a weight for each label in order; only for a
+                classifier with one label per text.
+            sample_weight: Finite numbers >= 0, (number of examples,), or None.
+            initial_epoch: Number of completed epochs.
+            steps_per_epoch: Number of batches per epoch; required with endless data.
+            validation_steps: Number of batches per validation; required with endless
+                data.
+            validation_batch_size: Examples per validation batch. Defaults to
                 `batch_size`.
             validation_freq: As in Keras.
-            seed: Of the order of raw texts and of what is masked in them, from 0.
+            seed: Seed of the order of raw texts and of their masks, an integer >= 0.
 
         Returns:
             `keras.callbacks.History`.
 
         Raises:
-            ValueError: an argument, a text, an id, a target or a weight is none that
-                the task takes; rows are counted from 0.
+            ValueError: an argument, a text, an id, a target or a weight is invalid;
+                rows are counted from 0.
         """
         if not self.compiled:
             self.compile()
@@ -90,14 +91,13 @@ class Fitting:
             require_whole(name, value, least)
         if not is_whole(seed) or not 0 <= seed < 2**63:
             raise ValueError(
-                "seed must be a whole number from 0, below 2**63. "
-                f"Received: {shown(seed)}"
+                f"seed must be an integer >= 0 and < 2**63. Received: {shown(seed)}"
             )
         _check_frequency(validation_freq)
         if validation_split and validation_data is not None:
             raise ValueError(
-                "validation_split and validation_data exclude each other. Received: "
-                f"validation_split={validation_split} and validation_data"
+                "validation_split and validation_data are mutually exclusive. "
+                f"Received: validation_split={validation_split} and validation_data"
             )
         if validation_split:
             (x, y, sample_weight), validation_data = split(
@@ -143,16 +143,16 @@ class Fitting:
     def evaluate(
         self, x=None, y=None, batch_size=None, *, sample_weight=None, **kwargs
     ):
-        """Loss and metrics on raw text or prepared ids; as in Keras otherwise.
+        """Loss and metrics on raw text or prepared ids; otherwise as in Keras.
 
         Args:
-            x: As of `fit`.
-            y: As of `fit`.
-            batch_size: Examples per batch, 32 by default; None with batches.
-            sample_weight: As of `fit`.
+            x: As in `fit`.
+            y: As in `fit`.
+            batch_size: Examples per batch. Defaults to 32; None with batches.
+            sample_weight: As in `fit`.
             **kwargs: As in Keras.
         """
-        if kwargs.get("_use_cached_eval_dataset"):  # of a validation within `fit`
+        if kwargs.get("_use_cached_eval_dataset"):  # a validation within `fit`
             return super().evaluate(**kwargs)
         if not self.compiled:
             self.compile()
@@ -167,7 +167,7 @@ class Fitting:
     def train_on_batch(
         self, x, y=None, sample_weight=None, class_weight=None, **kwargs
     ):
-        """One update on raw text or prepared ids; as in Keras otherwise."""
+        """One update on raw text or prepared ids; otherwise as in Keras."""
         self.require_planned("train_on_batch")
         parts = self.one_batch(x, y, sample_weight, class_weight)
         return super().train_on_batch(*parts, **kwargs)
@@ -183,6 +183,6 @@ def _check_frequency(value):
     for number in epochs:
         if not is_whole(number) or number < 1:
             raise ValueError(
-                "validation_freq must be a whole number from 1, or a list of epochs. "
+                "validation_freq must be an integer >= 1, or a list of epochs. "
                 f"Received: {shown(value)}"
             )

@@ -40,7 +40,7 @@ class Labels(tuple):
         found = () if names is None else tuple(values_of(names, "labels"))
         if len(found) < least or len(set(map(str, found))) < len(found):
             raise ValueError(
-                f"labels must be {least} or more different names. "
+                f"labels must be at least {least} distinct names. "
                 f"Received: {found[:20]!r}"
             )
         wrong = [name for name in found if not isinstance(name, str)]
@@ -91,7 +91,7 @@ class Labels(tuple):
             raise ValueError(no_single_label(list(label), row))
         if isinstance(label, bool | np.bool_):
             raise ValueError(
-                "A target must be a label or its index; of booleans give "
+                "A target must be a label or its index; convert booleans with "
                 f"y.astype(int). Received: {label} in row {row}"
             )
         if not isinstance(label, int | float | np.number) or label != label // 1:
@@ -100,8 +100,8 @@ class Labels(tuple):
             return None
         if self._ambiguous is not None:
             raise ValueError(
-                f"Where labels are numbers, as {self._ambiguous!r} is here, targets "
-                "must be their names, such as str(label), since an index would be "
+                f"If labels are numbers, such as {self._ambiguous!r}, targets must be "
+                "their names, for example str(label), because an index would mean "
                 f"another label. Received: {shown(label)} in row {row}"
             )
         return int(label)
@@ -110,9 +110,9 @@ class Labels(tuple):
 def no_single_label(row, number=0):
     """Message for a target with several values where each text has one label."""
     return (
-        "A target of a classification is one label; of one-hot rows give "
-        "y.argmax(-1), for several labels a text task='multi_label'. Received: "
-        f"{shown(row)} in row {number}"
+        "A classification target must be one label; convert one-hot rows with "
+        "y.argmax(-1), or use task='multi_label' for several labels per text. "
+        f"Received: {shown(row)} in row {number}"
     )
 
 
@@ -153,7 +153,9 @@ def stored_labels(config, path, ours=None):
         ]
         if other:
             logger.warning(
-                "%s: label2id contradicts id2label, which counts: %s", path, other[0]
+                "%s: label2id contradicts id2label, which takes precedence: %s",
+                path,
+                other[0],
             )
         return labels
     if config.get("label2id") is not None:
@@ -164,7 +166,7 @@ def stored_labels(config, path, ours=None):
     count = 2 if count is None else count
     if type(count) is not int or not 1 <= count < 1 << 24:
         raise CheckpointError(
-            f"Must be a whole number from 1. Received: {count!r:.200}.",
+            f"Must be an integer >= 1. Received: {count!r:.200}.",
             path=path,
             tensor="num_labels",
         )
@@ -186,7 +188,7 @@ def _by_id(labels, path):
     for i, name in found.items():
         if not isinstance(name, str | int | float):
             raise CheckpointError(
-                f"A name must be text. Received: {name!r:.80} for {i}.",
+                f"A name must be a string. Received: {name!r:.80} for {i}.",
                 path=path,
                 tensor="id2label",
             )

@@ -1,6 +1,6 @@
-"""`predict` of a task, and what its answers are made of.
+"""`predict` of a task.
 
-Shapes: N texts, B batch, S sequence, M masked positions, C numbers of a text.
+Shapes: N texts, B batch, S sequence, M masked positions, C numbers per text.
 """
 
 import keras
@@ -27,11 +27,11 @@ class Predicting:
 
     @known_keywords("verbose", "steps", "callbacks")
     def predict(self, x, batch_size=None, **kwargs):
-        """Outputs for prepared ids, or batches of them; as in Keras otherwise."""
+        """Outputs for prepared ids, or batches of them; otherwise as in Keras."""
         return self.predict_batches(x, batch_size, **kwargs)
 
     def predict_batches(self, x, batch_size=None, **kwargs):
-        """Keras's `predict` of prepared ids, or of batches of any kind."""
+        """Keras's `predict` on prepared ids, or on batches of any kind."""
         require_whole("batch_size", batch_size, 1)
         require_whole("steps", kwargs.get("steps"), 1)
         with self.refusals.told(), to_the_end(kwargs.get("steps")):
@@ -40,9 +40,9 @@ class Predicting:
             return self.predict_prepared(batches, **kwargs)
 
     def predict_prepared(self, batches, **kwargs):
-        """Keras's `predict` of batches that need no check.
+        """Keras's `predict` on batches that need no check.
 
-        Of batches of different lengths the shorter rows end in NaN.
+        If batches differ in length, shorter rows are padded with NaN.
         """
         outputs = keras.Model.predict(self, batches, **kwargs)
         return tf.nest.map_structure(
@@ -53,10 +53,10 @@ class Predicting:
         )
 
     def outputs_of(self, inputs):
-        """The outputs of one batch, as an array (a nest of them).
+        """The outputs of one batch as an array, or a nest of arrays.
 
-        Traced once for all lengths and numbers of rows, in graph mode, where `predict`
-        traces, and XLA compiles, for each.
+        Runs in graph mode and is traced once for all lengths and numbers of rows, while
+        `predict` is traced, and compiled by XLA, for each.
 
         Args:
             inputs: Dict of int32 (B, S), and (B, M) for masked positions.
@@ -76,7 +76,7 @@ class Predicting:
         return tf.nest.map_structure(lambda x: x.numpy(), outputs)
 
     def input_batches(self, x, batch_size):
-        """Batches of inputs for `predict`, of all but raw text in memory."""
+        """Batches of inputs for `predict`, for all data except raw text in memory."""
         if is_batches(x) or isinstance(x, tf.data.Dataset):
             refuse_beside_batches(x, None, None, batch_size)
             if not isinstance(x, tf.data.Dataset):
@@ -99,11 +99,11 @@ class Predicting:
         return self.map_strings(dataset)
 
     def outputs_of_rows(self, encoded, *, batch_size=BATCH_SIZE):
-        """What the model answers to every row, without the padding of its batch.
+        """The outputs for every row, without the padding of its batch.
 
         Args:
             encoded: `EncodedBatch` of N rows.
-            batch_size: Rows per batch; those of like length come together.
+            batch_size: Rows per batch; rows of similar length are batched together.
 
         Returns:
             List of N float32 arrays (tokens of the row, ...).
@@ -125,7 +125,7 @@ class Predicting:
         )
 
     def predict_on_batch(self, x):
-        """What `predict` answers to raw text or prepared ids, in one batch."""
+        """`predict` on raw text or prepared ids, in one batch."""
         require_in_memory(x)
         if (raw := self.raw_input(x)) is not None:
             return self.predict(raw, batch_size=max(1, num_rows(raw)), verbose=0)
@@ -133,21 +133,21 @@ class Predicting:
 
 
 class RowPerText:
-    """A mix-in: `predict` of a task that answers a text with a row of numbers.
+    """Mixin: `predict` of a task with a row of numbers per text.
 
-    A task defines, beside what `Task` asks for:
-        num_outputs: Numbers C of a text.
+    A task defines, besides what `Task` requires:
+        num_outputs: Number C of outputs per text.
         encode_texts(texts): Ids of `Texts`, an `EncodedBatch`.
     """
 
     @known_keywords("verbose", "steps", "callbacks")
     def predict(self, x, batch_size=None, **kwargs):
-        """Outputs float32 (N, C), in the order of `x`; as in Keras otherwise.
+        """Outputs float32 (N, C), in the order of `x`; otherwise as in Keras.
 
         Args:
             x: Raw text or prepared ids, or batches of either.
-            batch_size: Texts per batch, 32 by default; None with batches.
-            **kwargs: As in Keras; `steps` with prepared ids and batches alone.
+            batch_size: Texts per batch. Defaults to 32; None with batches.
+            **kwargs: As in Keras; `steps` only with prepared ids and batches.
         """
         texts = raw_texts(x)
         if texts is None:
@@ -162,7 +162,7 @@ class RowPerText:
         encoded = self.encode_texts(texts)
         if len(texts.texts) <= batch_size and not set(kwargs) - {"verbose"}:
             if self.distribute_strategy.num_replicas_in_sync == 1:
-                # One batch needs none of the pipeline that `predict` builds anew.
+                # One batch does not need the pipeline that `predict` builds.
                 return self.outputs_of(self._dense(encoded))
         data, order = self._by_length(encoded, batch_size)
         return self.predict_prepared(data, **kwargs)[order]
@@ -180,19 +180,16 @@ class RowPerText:
 
 
 def refuse_steps(options):
-    """Raises `ValueError` if a `predict` of raw input is to end before it is done."""
+    """Raises `ValueError` if `steps` is set for `predict` on raw input."""
     if (steps := options.get("steps")) is not None:
         raise ValueError(
-            "Raw input in memory is answered whole; steps goes with prepared ids and "
-            f"batches. Received: steps={shown(steps)}"
+            "steps must be None for raw input in memory; it is only for prepared ids "
+            f"and batches. Received: steps={shown(steps)}"
         )
 
 
 def as_rows(rows, width, fill=np.nan):
-    """Arrays (n, width) of different n as one (N, largest n, width), `fill` after them.
-
-    float32.
-    """
+    """Stacks N arrays (n, width) as float32 (N, largest n, width), padded by `fill`."""
     longest = max(map(len, rows), default=0)
     result = np.full((len(rows), longest, width), fill, np.float32)
     for place, row in zip(result, rows, strict=True):

@@ -56,26 +56,26 @@ class PresetReading(KnownKeywords):
 
     @classmethod
     def from_preset(cls, preset, *, tokenizer=None, dtype=None, **arguments):
-        """The task of a checkpoint or, with random weights, of a named size.
+        """Opens a checkpoint, or creates a named size with random weights.
 
         Args:
-            preset: A directory that `save_to_preset` or `transformers` wrote, of this
+            preset: A directory written by `save_to_preset` or `transformers`, of this
                 task, of another one or of a backbone; `hf://ORG/NAME[@REVISION]` or
                 `keras_hub://NAME`; or a size name such as `"bert_tiny"`.
-            tokenizer: None takes the directory's; a size name needs one.
+            tokenizer: Defaults to the directory's; required with a size name.
             dtype: Keras dtype policy, such as `"mixed_bfloat16"`.
-            **arguments: Constructor arguments; those of the directory otherwise. With
-                other `labels` than the directory's the classifier is new, and a line
-                says so; the same ones in another order take their rows along.
-                `dropout` and `activation` are the backbone's.
+            **arguments: Constructor arguments. Default to those of the directory. With
+                other `labels` than the directory's, the classifier is new, with a
+                logged warning; if only their order differs, its rows are reordered.
+                `dropout` and `activation` are those of the backbone.
 
         Returns:
             The task. Weights that the directory lacks are random, and logged. Layers
-            that were frozen when this task was saved are.
+            that were frozen when this task was saved are frozen.
 
         Raises:
-            CheckpointError: the directory breaks a rule of the format.
-            TypeError: there is no such argument; it is named, and what is near it.
+            CheckpointError: the directory is invalid.
+            TypeError: an argument does not exist; the message suggests similar ones.
         """
         taken = ("tokenizer", "dtype", *_OF_BACKBONE, *keywords_of(cls))
         refuse_unknown(f"{cls.__name__}.from_preset", arguments, taken)
@@ -87,7 +87,7 @@ class PresetReading(KnownKeywords):
             return cls._of_size(preset, tokenizer, given, arguments)
         found = open_checkpoint(preset)
         config, path = found.config, found.path
-        rule = f"{cls.__name__} opens"
+        rule = f"{cls.__name__} supports only"
         backbone_class = class_of(config, path, cls._backbones(), rule)
         tokenizer = tokenizer or tokenizer_from_preset(found.directory)
         head = stored_head(cls, found) if cls.head_arguments else None
@@ -104,7 +104,7 @@ class PresetReading(KnownKeywords):
         try:
             task = cls(model, tokenizer, **cls.with_asked(stored, arguments))
         except ValueError as e:
-            if arguments:  # which may be the reason
+            if arguments:  # possibly the reason
                 raise
             raise CheckpointError(str(e), path=path) from e
         if task._is_tied:
@@ -125,10 +125,10 @@ class PresetReading(KnownKeywords):
 
     @classmethod
     def _of_size(cls, preset, tokenizer, given, arguments):
-        """The task of a named size, whose vocabulary is the tokenizer's."""
+        """The task of a named size, with the tokenizer's vocabulary."""
         if tokenizer is None:
             raise ValueError(
-                "A size name has random weights and needs a tokenizer. "
+                "A size name requires a tokenizer. "
                 f"Received: preset={preset!r}, tokenizer=None"
             )
         return cls(
@@ -140,9 +140,9 @@ class PresetReading(KnownKeywords):
         """The backbone of a named size with random weights, for a tokenizer.
 
         Args:
-            name: Of the size.
-            tokenizer: Says how large the vocabulary is, and which id is the padding's.
-            **arguments: Constructor arguments that differ from the size's.
+            name: Name of the size.
+            tokenizer: Sets the size of the vocabulary and the id of the pad token.
+            **arguments: Constructor arguments that override the size's.
         """
         backbone_class = next(c for c in cls._backbones() if name in c.family.sizes)
         arguments["vocabulary_size"] = tokenizer.vocabulary_size
@@ -157,7 +157,7 @@ class PresetReading(KnownKeywords):
 
     @classmethod
     def named_sizes(cls):
-        """Arguments by the name of a size, of every backbone that it can stand on."""
+        """Dict of size name -> arguments, for all supported backbones."""
         return {
             name: size
             for c in cls._backbones()
@@ -172,7 +172,7 @@ class PresetReading(KnownKeywords):
 
     @classmethod
     def head_in(cls, config):
-        """The task's `Head` in the family of a `config.json`; None: there is none."""
+        """The task's `Head` in the family of a `config.json`, or None."""
         model_type = config.get("model_type")
         if not isinstance(model_type, str) or model_type not in BACKBONES:
             return None
@@ -180,21 +180,21 @@ class PresetReading(KnownKeywords):
 
     @classmethod
     def architecture_of(cls, config):
-        """Name of `transformers`' class for the task of a `config.json`."""
+        """Name of the class in `transformers` for the task, given a `config.json`."""
         head = cls.head_in(config)
         return head and head.class_name
 
     @classmethod
     def is_named_in(cls, config):
-        """Whether a `config.json` names `transformers`' class for the task."""
+        """Whether a `config.json` names the class in `transformers` for the task."""
         return cls.architecture_of(config) in (config.get("architectures") or [])
 
     def load_from(self, tensors, *, keep_head=True):
-        """Assigns the weights of a checkpoint; those it lacks stay and are logged.
+        """Assigns the weights of a checkpoint; missing ones are unchanged and logged.
 
         Args:
-            tensors: Its `Tensors`.
-            keep_head: Whether the head is read, where the checkpoint has one.
+            tensors: `Tensors` of the checkpoint.
+            keep_head: Whether to read the head, if the checkpoint has one.
         """
         family, present = self.backbone.family, tensors.names
         names = {
@@ -210,20 +210,20 @@ class PresetReading(KnownKeywords):
         )
 
     def stored_model(self):
-        """The model whose weights the directory holds.
+        """The model whose weights are in the directory.
 
-        No property: Keras would walk from a model through it into itself for ever.
+        Not a property, through which Keras would recurse from the model into itself.
         """
         return self
 
     def _head_names(self):
-        """Variable path of its head -> `Stored`."""
+        """Dict of variable path of the head -> `Stored`."""
         head = self.backbone.family.heads.get(self.capability)
         return head.names if head else {}
 
     @property
     def _is_tied(self):
-        """Whether the token embedding is the output layer, too."""
+        """Whether the output layer shares the token embedding."""
         return any(
             x.token_embedding is self.backbone.token_embedding
             for x in self.layers
@@ -235,13 +235,13 @@ def stored_task_arguments(config, path, class_name, known):
     """The `"tfzoo"` block of a `config.json`, if it is that of `class_name`.
 
     Args:
-        config: The content of the file.
-        path: The file, for the errors.
+        config: Content of the file.
+        path: Path of the file, for error messages.
         class_name: Name of the task's class.
         known: Dict of argument -> type.
 
     Raises:
-        CheckpointError: an argument is of another type.
+        CheckpointError: an argument has another type.
     """
     block = config.get("tfzoo", {})
     if not isinstance(block, dict) or block.get("class_name") != class_name:
@@ -253,7 +253,7 @@ def stored_task_arguments(config, path, class_name, known):
             isinstance(value, list) and not all(isinstance(v, str) for v in value)
         ):
             raise CheckpointError(
-                f"Not a sensible value: {value!r}.", path=path, tensor=f"tfzoo.{name}"
+                f"Not a valid value: {value!r}.", path=path, tensor=f"tfzoo.{name}"
             )
     if "max_sequence_length" in found:
         found |= _cut_by_tokenizer(path.parent / CONFIG)
@@ -261,9 +261,9 @@ def stored_task_arguments(config, path, class_name, known):
 
 
 def _cut_by_tokenizer(path):
-    """Where texts are cut, as the tokenizer's file has it, which other tools change."""
+    """The maximum length in the tokenizer's file, which other tools may change."""
     config = read_json(path, CheckpointError) if path.exists() else {}
     length = config.get("model_max_length")
-    # A tokenizer that knows of no limit has 1e30.
+    # A tokenizer without a limit has 1e30.
     is_limit = type(length) is int and 2 < length < 1 << 24
     return {"max_sequence_length": length} if is_limit else {}

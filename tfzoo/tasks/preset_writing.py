@@ -24,15 +24,15 @@ class PresetWriting(PushToHub):
         dtype=None,
         max_shard_size=None,
     ):
-        """Writes a directory that `from_preset` and `transformers` open.
+        """Writes a directory that `from_preset` and `transformers` can open.
 
         Args:
             directory: Must not exist yet.
-            training_data: One line for the model card.
-            metrics: Dict of name -> figure for the model card.
-            dtype: Of the weights in the file, `"float32"`, `"float16"` or `"bfloat16"`;
-                None keeps theirs.
-            max_shard_size: Bytes of weights in one file; None writes a single one.
+            training_data: Description for the model card, one line.
+            metrics: Dict of name -> value for the model card.
+            dtype: Data type of the weights in the file: `"float32"`, `"float16"` or
+                `"bfloat16"`. Defaults to that of the variables.
+            max_shard_size: Maximum bytes of weights per file; None for a single file.
         """
         family = self.backbone.family
         weights = weight_variables(self.stored_model())
@@ -41,7 +41,7 @@ class PresetWriting(PushToHub):
             self.architecture,
             self._config_fields() | dtype_fields(weights, dtype),
         )
-        # Without a head the file is the backbone's, whose names have no prefix.
+        # Without a head, the file is that of a backbone, whose names have no prefix.
         present = None if self.stored_model() is self else ()
         names = {
             **family.backbone_names(self.backbone.num_layers, present),
@@ -76,13 +76,13 @@ class PresetWriting(PushToHub):
         write_preset(directory, config, card, write_rest)
 
     def task_arguments(self):
-        """Its constructor arguments but backbone and tokenizer, as JSON values."""
+        """Its constructor arguments except backbone and tokenizer, as JSON values."""
         values = {name: getattr(self, name) for name in self.argument_types}
         return {n: list(v) if isinstance(v, tuple) else v for n, v in values.items()}
 
     @property
     def architecture(self):
-        """Name of `transformers`' class for it."""
+        """Name of its class in `transformers`."""
         family = self.backbone.family
         if self.stored_model() is not self:
             return family.class_name
@@ -96,7 +96,7 @@ class PresetWriting(PushToHub):
         return {
             **self.token_fields(),
             **self.label_fields(),
-            # Labels and kind stand in public fields, which other tools change.
+            # Labels and kind are in public fields, which other tools may change.
             "tfzoo": {
                 "class_name": self.capability,
                 **frozen_config(self),
@@ -105,16 +105,16 @@ class PresetWriting(PushToHub):
         }
 
     def token_fields(self):
-        """Fields by which `transformers` knows the special tokens."""
+        """Fields of the special tokens for `transformers`."""
         roles = {"pad_token_id": "pad", **self.backbone.family.token_fields}
         return {f: getattr(self.tokenizer, f"{role}_id") for f, role in roles.items()}
 
     def label_fields(self):
-        """Fields by which `transformers` knows the labels; none by default."""
+        """Fields of the labels for `transformers`; none by default."""
         return {}
 
     def in_float32(self):
-        """This task, or an equal one that computes in float32 throughout."""
+        """This task, or an equal one that computes entirely in float32."""
         if self.backbone.dtype_name == "float32":
             return self
         backbone = type(self.backbone).from_config(

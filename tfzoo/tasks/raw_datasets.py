@@ -10,7 +10,7 @@ from tfzoo.tasks.inputs import TARGETS
 
 
 def is_raw_dataset(x):
-    """Whether `x` is a `tf.data.Dataset` whose first component is text, or two."""
+    """Whether `x` is a `tf.data.Dataset` whose first component is one or two texts."""
     if not isinstance(x, tf.data.Dataset):
         return False
     first = _first(x.element_spec)
@@ -21,16 +21,17 @@ def is_raw_dataset(x):
 
 
 def refuse_targets(dataset, reason, *, single=False):
-    """Raises `ValueError` if raw batches hold more than texts.
+    """Raises `ValueError` if raw batches contain more than texts.
 
     Args:
-        dataset: As `batched` gives it.
+        dataset: A result of `batched`.
         reason: Why there are no targets.
-        single: Whether pairs of texts are refused, too.
+        single: Whether pairs of texts are rejected, too.
     """
     if isinstance(dataset.element_spec, tuple | dict if single else tuple):
         raise ValueError(
-            f"{reason}: batches of texts alone. Received: {shown(dataset.element_spec)}"
+            f"{reason}, so batches must contain only texts. "
+            f"Received: {shown(dataset.element_spec)}"
         )
 
 
@@ -41,8 +42,8 @@ def _first(element):
 def batched(dataset):
     """A raw dataset as batches of (text, ...) or ({"text", "text_pair"}, ...).
 
-    Pairs of texts may be tuples. A table's row, a dict that holds `label` beside
-    `text`, becomes (text, label).
+    Pairs of texts may be tuples. A row of a table, a dict with `text` and `label`,
+    becomes (text, label).
 
     Raises:
         ValueError: its elements are not batches.

@@ -1,4 +1,4 @@
-"""What a classifier learns and answers, as users write it and as numbers.
+"""Converts targets of a classifier to arrays.
 
 Shapes: N texts, B batch, C labels.
 """
@@ -22,7 +22,7 @@ class Targets:
 
     Args:
         task: `"classification"`, `"multi_label"` or `"regression"`.
-        labels: Names of the classes in order, a list or tuple; None for regression.
+        labels: Class names in order, a list or tuple; None for regression.
     """
 
     def __init__(self, task, labels=None):
@@ -31,7 +31,7 @@ class Targets:
         if task == "regression":
             if labels is not None:
                 raise ValueError(
-                    f"A regression has no labels. Received: labels={labels!r}"
+                    f"labels must be None for regression. Received: labels={labels!r}"
                 )
         else:
             labels = Labels(labels, least=2 if task == "classification" else 1)
@@ -43,20 +43,20 @@ class Targets:
         """Targets of `count` texts as an array.
 
         Args:
-            y: In any container of N rows. For classification names, or indices as whole
-                numbers; for multi_label rows of names, or rows of C numbers 0 and 1;
-                for regression numbers. A data frame's columns that are the labels are
-                taken by their names.
-            count: Number of texts N; None: not known.
+            y: Any container of N rows. For classification, names or integer indices;
+                for multi_label, rows of names, or rows of C numbers 0 and 1; for
+                regression, numbers. The columns of a data frame are matched with the
+                labels by name.
+            count: Number of texts N, or None if unknown.
 
         Returns:
             int32 (N,), float32 (N, C) or float32 (N,).
 
         Raises:
-            ValueError: a target is none of these; it is named with its row.
+            ValueError: a target is invalid; the message gives its row.
         """
         if y is None:
-            raise ValueError("Raw texts are trained on with targets. Received: y=None")
+            raise ValueError("Training on raw text requires targets. Received: y=None")
         if self.task == "multi_label":
             found = self._multi_hot(y)
         elif self.task == "regression":
@@ -65,12 +65,12 @@ class Targets:
             found = self._indices(y)
         if count is not None and len(found) != count:
             raise ValueError(
-                f"x and y must be of one length. Received: {count} and {len(found)}"
+                f"x and y must have the same length. Received: {count} and {len(found)}"
             )
         return found
 
     def in_batch(self, y):
-        """Targets of a batch in a form that all batches have and `encode` takes.
+        """Targets of a batch in a form common to all batches, for `encode`.
 
         Returns:
             Names (N,), float32 (N, C) or float32 (N,).
@@ -80,11 +80,11 @@ class Targets:
         return np.array(self.labels)[self.encode(y, None)]
 
     def encode_graph(self, y, number, refusals):
-        """The same of a batch within `tf.data`.
+        """As `encode`, for a batch inside `tf.data`.
 
         Args:
-            y: Tensor (B, ...) of names or numbers, ragged where rows differ.
-            number: The number of the batch, for the errors.
+            y: Tensor (B, ...) of names or numbers, ragged if rows differ in length.
+            number: Batch number, for error messages.
             refusals: `Refusals`.
         """
 
@@ -94,7 +94,7 @@ class Targets:
         return refusals.call(encode, number, [y], [self.spec(y.shape)])[0]
 
     def spec(self, shape):
-        """The `tf.TensorSpec` of the targets of a batch, from the shape of y."""
+        """The `tf.TensorSpec` of the targets of a batch, given the shape of y."""
         if self.task == "multi_label":
             return tf.TensorSpec([shape[0], self.num_outputs], tf.float32)
         kind = tf.int32 if self.task == "classification" else tf.float32
@@ -123,7 +123,7 @@ class Targets:
         return hot
 
     def in_order(self, y):
-        """`y`, with the columns of a data frame of several labels in their order."""
+        """`y`; the columns of a multi-label data frame are put in order."""
         columns = getattr(y, "columns", None)
         if columns is not None and self.task == "multi_label":
             names = list(columns)
@@ -145,13 +145,13 @@ def listed(y):
     if array.shape[1:] == (1,) and array.dtype.kind == "O":
         rows = array[:, 0].tolist()
         if all(isinstance(row, list | tuple | np.ndarray) for row in rows):
-            return rows  # a frame's column of rows
+            return rows  # a data frame column of rows
     return array.tolist()
 
 
 def _no_labels(labels, row, number):
     return (
-        f"A target of several labels must be a list of names, or {len(labels)} numbers "
+        f"A multi-label target must be a list of names, or {len(labels)} numbers "
         f"0 and 1 in the order of the labels {list(labels)[:20]}. Received: "
         f"{shown(row)} in row {number}"
     )
@@ -164,7 +164,7 @@ def _is_binary(value):
 def _not_bools(y):
     array = np.array(y[:1]) if isinstance(y, list | tuple) else array_of(y)
     if array is not None and array.dtype.kind == "b":
-        raise ValueError(f"A regression learns numbers. Received: {shown(y)}")
+        raise ValueError(f"Regression targets must be numbers. Received: {shown(y)}")
     return y
 
 
@@ -173,7 +173,8 @@ def _one_axis(numbers):
         numbers = numbers[:, 0]
     if numbers.ndim != 1:
         raise ValueError(
-            f"A regression learns one number a text. Received: shape {numbers.shape}"
+            "Regression targets must be one number per text. "
+            f"Received: shape {numbers.shape}"
         )
     return numbers
 

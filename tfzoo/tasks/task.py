@@ -1,4 +1,4 @@
-"""What one trains, saves and serves.
+"""Base class of the tasks.
 
 Shapes: B batch, S sequence.
 """
@@ -74,12 +74,12 @@ class Task(
             max_sequence_length = limit
         if not is_whole(max_sequence_length) or not 2 < max_sequence_length <= limit:
             raise ValueError(
-                f"max_sequence_length must be 3 to {limit}, the backbone's positions, "
-                f"and whole. Received: {shown(max_sequence_length)}"
+                f"max_sequence_length must be an integer in [3, {limit}], the "
+                f"backbone's positions. Received: {shown(max_sequence_length)}"
             )
         if tokenizer.vocabulary_size > backbone.vocabulary_size:
             raise ValueError(
-                "Every id of the tokenizer must lie within the backbone's vocabulary. "
+                "Every id of the tokenizer must be within the backbone's vocabulary. "
                 f"Received: tokenizer.vocabulary_size={tokenizer.vocabulary_size}, "
                 f"backbone.vocabulary_size={backbone.vocabulary_size}"
             )
@@ -87,8 +87,8 @@ class Task(
             _check_padding(backbone, tokenizer)
         inputs = backbone.input if inputs is None else inputs
         super().__init__(inputs, outputs, **kwargs)
-        # Not tracked by Keras: the graph above holds its layers already, and only those
-        # that the task uses (a pooler without a gradient would be warned about).
+        # Not tracked by Keras: the graph above contains the layers that the task uses,
+        # and for others, such as an unused pooler, Keras would warn about gradients.
         object.__setattr__(self, "_backbone", backbone)
         self._input_names = tuple(inputs)
         object.__setattr__(self, "refusals", Refusals())
@@ -102,13 +102,13 @@ class Task(
 
     @property
     def num_segments(self):
-        """How many segments the backbone tells apart; None: it takes no segments."""
+        """Number of segments of the backbone; None if it takes no segments."""
         takes = "segment_ids" in self.backbone.input
         return self.backbone.num_segments if takes else None
 
     @property
     def length_multiple(self):
-        """What lengths are rounded up to: 1, unless XLA compiles every one."""
+        """Multiple to which lengths are rounded up: 1, unless XLA compiles each."""
         return XLA_LENGTH_MULTIPLE if self.jit_compiled else 1
 
     @known_keywords("inputs", "training", "mask")
@@ -116,7 +116,7 @@ class Task(
         return super().__call__(*args, **kwargs)
 
     def call(self, inputs, training=None, mask=None):
-        # Tokenizers give `segment_ids` to all, and not every backbone has segments.
+        # Tokenizers always return `segment_ids`, but not every backbone has segments.
         if isinstance(inputs, dict):
             inputs = {
                 name: inputs[name] for name in self._input_names if name in inputs
@@ -145,9 +145,9 @@ class Task(
         """Batches of raw text for `fit`.
 
         Args:
-            x: Raw text, as of `fit`, that is not a dataset.
-            y: Its targets, likewise.
-            sample_weight: As of `fit`.
+            x: Raw text as in `fit`, but not a dataset.
+            y: Its targets, as in `fit`.
+            sample_weight: As in `fit`.
             **plan: Attributes of a `Plan`.
 
         Returns:
@@ -182,11 +182,11 @@ class Task(
         )
 
     def encode_strings(self, text, **options):
-        """Strings (B,), or a dict of them -> padded ids (B, S), as a graph does it.
+        """Strings (B,), or a dict of them -> padded ids (B, S), in TensorFlow.
 
         Args:
             text: String (B,), or a dict of `text` and `text_pair`.
-            **options: As of the tokenizer's `graph.encode`.
+            **options: As in the tokenizer's `graph.encode`.
         """
         text = text if isinstance(text, dict) else {"text": text}
         encoded = self.tokenizer.graph.encode(
@@ -201,7 +201,7 @@ class Task(
 def _check_padding(backbone, tokenizer):
     if backbone.padding_id != tokenizer.required_id("pad"):
         raise ValueError(
-            "Positions count from the padding's id, so that it must be the "
-            f"tokenizer's. Received: backbone.padding_id={backbone.padding_id}, "
+            "backbone.padding_id must be the tokenizer's pad_id, because positions "
+            f"count from it. Received: backbone.padding_id={backbone.padding_id}, "
             f"tokenizer.pad_id={tokenizer.pad_id}"
         )

@@ -34,12 +34,11 @@ def split(task, x, y, sample_weight, share):
     number = isinstance(share, numbers.Real) and not isinstance(share, bool)
     if not number or not 0 < share < 1:
         raise ValueError(
-            "validation_split must be a number from 0 and under 1. "
-            f"Received: {shown(share)}"
+            f"validation_split must be a number in [0, 1). Received: {shown(share)}"
         )
     if isinstance(x, tf.data.Dataset) or is_batches(x):
         raise ValueError(
-            "validation_split needs all examples in memory; give batches "
+            "validation_split requires all examples in memory; for batches, use "
             f"validation_data. Received: {type(x).__name__}"
         )
     raw = task.raw_input(x)

@@ -1,4 +1,4 @@
-"""Answers to questions that stand in a text.
+"""Extractive question answering.
 
 Shapes: N questions, W windows, B batch, S sequence.
 """
@@ -29,35 +29,37 @@ from tfzoo.training.answers import AnswerSpanLoss, AnswerSpanMetrics, exact_matc
 
 MAX_QUESTION_LENGTH = 64  # in tokens; google-research/bert run_squad.py
 STRIDE = 128
-WINDOWS_AT_ONCE = 64  # whose spans are compared at once
+WINDOWS_AT_ONCE = 64  # windows whose spans are compared at once
 _NEVER = -1e9  # logit of padding
 
 
 @keras.saving.register_keras_serializable("tfzoo")
 class QuestionAnswerer(FiguresOfAll, EncoderTask):
-    """Where in a context the answer to a question starts and ends.
+    """Finds the start and end of the answer to a question in a context.
 
     Args:
         backbone: A `BertEncoder`, a `RobertaEncoder` or a `DistilBertEncoder`.
         tokenizer: A `WordPieceTokenizer` or a `ByteBPETokenizer` with the special
             tokens of an encoder.
-        max_sequence_length: Longest window in tokens; None takes the backbone's.
-        max_answer_length: Most tokens of an answer.
-        max_question_length: Most tokens of a question, longer ones are cut; None is 64,
-            or a third of `max_sequence_length` if that is less.
-        stride: Tokens that a window of a long context shares with the one before it;
-            None is 128, or a third of `max_sequence_length` if that is less.
-        unanswerable: Whether the answer may be that there is none, as in SQuAD 2.0.
-        answer_dropout: Share zeroed in the head while training; BERT has none.
+        max_sequence_length: Maximum number of tokens per window. Defaults to the
+            backbone's.
+        max_answer_length: Maximum number of tokens of an answer.
+        max_question_length: Maximum number of tokens of a question; longer ones are
+            truncated. Defaults to 64, or a third of `max_sequence_length` if less.
+        stride: Number of tokens that a window of a long context shares with the
+            previous one. Defaults to 128, or a third of `max_sequence_length` if less.
+        unanswerable: Whether a question may have no answer, as in SQuAD 2.0.
+        answer_dropout: Fraction of units of the head to drop during training; BERT uses
+            none.
 
     Raw input `x` is a dict of `question` and `context`, lists of texts, or a list of
-    such dicts. `y` holds for each question its answers in SQuAD's form, dicts of `text`
-    and `answer_start` (in characters); the first is learned. `x` may hold it as
-    `answers`. Where a context fills several windows, those without all of the answer
-    are to point at their first token, and so are questions without an answer. Batches
-    of such dicts, from a dataset, a `PyDataset` or a generator that ends, are read into
-    memory first, since a context may fill several windows. Of raw questions `evaluate`
-    also gives SQuAD's `exact_match` and `f1`, 0 to 1.
+    such dicts. `y` contains the answers to each question in SQuAD's form, dicts of
+    `text` and `answer_start` (in characters), of which the first is trained on. `x` may
+    contain them as `answers`. If a context fills several windows, the target of those
+    that lack a part of the answer is their first token, as for questions without an
+    answer. Batches of such dicts, from a dataset, a `PyDataset` or a finite generator,
+    are first read into memory, because a context may fill several windows. For raw
+    questions, `evaluate` also returns SQuAD's `exact_match` and `f1`, in [0, 1].
 
     Returns:
         (B, S, 2) float32 logits of the start and the end; padding has -1e9.
@@ -114,10 +116,10 @@ class QuestionAnswerer(FiguresOfAll, EncoderTask):
         room = self.max_sequence_length - num_special - max_question_length
         if stride >= room:
             raise ValueError(
-                "stride must be under the room for a context. Received: "
+                f"stride must be < {room}, the number of tokens left for the context. "
+                f"Received: stride={stride}, "
                 f"max_question_length={max_question_length}, "
-                f"stride={stride}, max_sequence_length={self.max_sequence_length}, "
-                f"which leaves {room}"
+                f"max_sequence_length={self.max_sequence_length}"
             )
         self.max_answer_length = int(max_answer_length)
         self.max_question_length = int(max_question_length)
@@ -143,7 +145,7 @@ class QuestionAnswerer(FiguresOfAll, EncoderTask):
     def default_loss(self, label_smoothing):
         if label_smoothing:
             raise ValueError(
-                "The start and the end of an answer are not smoothed. "
+                "label_smoothing must be 0 for question answering. "
                 f"Received: label_smoothing={label_smoothing}"
             )
         return AnswerSpanLoss()
@@ -188,7 +190,7 @@ class QuestionAnswerer(FiguresOfAll, EncoderTask):
         return self.padded(windows.encoded, targets, weight[windows.question], plan)
 
     def figures_of_all(self, raw, y, batch_size):
-        """SQuAD's `exact_match` and `f1`, 0 to 1, of the answers."""
+        """SQuAD's `exact_match` and `f1` of the answers, in [0, 1]."""
         answers = self._answers(raw, 1, batch_size or BATCH_SIZE)
         accepted = self.targets_of_raw(raw, y)
         figures = [
@@ -202,16 +204,16 @@ class QuestionAnswerer(FiguresOfAll, EncoderTask):
 
     @known_keywords("verbose", "steps", "callbacks")
     def predict(self, x, batch_size=None, **kwargs):
-        """Logits; as in Keras otherwise.
+        """Logits; otherwise as in Keras.
 
         Args:
             x: Raw questions, or prepared ids, or batches of either.
-            batch_size: Windows per batch, 32 by default; None with a dataset.
+            batch_size: Windows per batch. Defaults to 32; None with a dataset.
             **kwargs: As in Keras, with prepared ids.
 
         Returns:
-            Of raw questions those of all their windows in order, float32 (W, S, 2), S
-            the longest, NaN after the shorter ones.
+            For raw questions, the logits of all windows in order, float32 (W, S, 2),
+            with S of the longest window and padding of NaN.
         """
         x = gathered_questions(x)
         questions = raw_questions(x)
@@ -226,33 +228,33 @@ class QuestionAnswerer(FiguresOfAll, EncoderTask):
 
     @known_keywords()
     def answer(self, questions, contexts, *, top_k=1, batch_size=BATCH_SIZE):
-        """The likeliest answers.
+        """The most likely answers.
 
         Args:
             questions: A question, or a list of them.
-            contexts: The text that holds the answer, or a list of as many.
-            top_k: Number of answers to each.
+            contexts: The text that contains the answer, or a list of the same length.
+            top_k: Number of answers per question.
             batch_size: Windows per batch.
 
         Returns:
-            For each question a dict: `answer`, its probability `score`, and where it
-            stands in the context, the characters `start` to `end`; with `top_k` over 1
-            a list of them, likeliest first (fewer where the context has fewer spans).
-            An empty answer, of an empty context or of an `unanswerable` question,
-            stands at 0. Not a list if `questions` is one question.
+            For each question a dict: `answer`, its probability `score`, and its
+            position in the context, the characters `start` to `end`; for `top_k` > 1 a
+            list of dicts, most likely first (fewer if the context has fewer spans). An
+            empty answer, for an empty context or an `unanswerable` question, has
+            position 0. Not a list if `questions` is a single question.
         """
         if isinstance(questions, str | bytes):
             return self.answer(
                 [questions], [contexts], top_k=top_k, batch_size=batch_size
             )[0]
         if top_k < 1:
-            raise ValueError(f"top_k must be 1 or more. Received: {top_k}")
+            raise ValueError(f"top_k must be >= 1. Received: {top_k}")
         raw = raw_questions({"question": questions, "context": contexts})
         answers = self._answers(raw, top_k, batch_size)
         return [found[0] for found in answers] if top_k == 1 else answers
 
     def _answers(self, questions, top_k, batch_size):
-        """For each of `Questions` a list of at most `top_k` answers, at least one."""
+        """For each question, a list of one to `top_k` answers."""
         if not questions.contexts:
             return []
         windows = self._windows(questions)
@@ -261,7 +263,7 @@ class QuestionAnswerer(FiguresOfAll, EncoderTask):
             name: getattr(windows, name).astype(np.int32)
             for name in ("question", "offset", "first", "count")
         }
-        # No window has more.
+        # No window has more spans.
         most = min(top_k, self.max_sequence_length * self.max_answer_length)
         parts = []
         for start in range(0, len(logits), WINDOWS_AT_ONCE):

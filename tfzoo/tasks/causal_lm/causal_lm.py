@@ -1,4 +1,4 @@
-"""The next token of a text: what a GPT is trained for.
+"""Causal language modeling.
 
 Shapes: N texts, B batch, S sequence, V vocabulary_size.
 """
@@ -53,7 +53,7 @@ class CausalLM(Generating, Scoring, LearnsTokens, Task):
     (for a GPT-2 and 16 windows of 1024 tokens 3.3 GB); `perplexity` does not.
 
     Returns:
-        (B, S, V) float32 logits of the token after each.
+        (B, S, V) float32 logits of the next token at each position.
 
     Source: Radford et al. 2018 (GPT), section 3.1; Radford et al. 2019 (GPT-2)
     """
@@ -88,8 +88,8 @@ class CausalLM(Generating, Scoring, LearnsTokens, Task):
         self.end_token_ids = np.atleast_1d(ids).tolist()
         if not self.end_token_ids:
             raise ValueError(
-                "end_token_ids must hold at least one id; generate(eos_token_id=[]) "
-                "ends at none. Received: []"
+                "end_token_ids must contain at least one id; to generate without an "
+                "end, use generate(eos_token_id=[]). Received: []"
             )
         check_ids("end_token_ids", self.end_token_ids, backbone.vocabulary_size)
         self.document_borders = bool(document_borders)
@@ -113,7 +113,7 @@ class CausalLM(Generating, Scoring, LearnsTokens, Task):
 
     def _config_fields(self):
         fields = super()._config_fields()
-        # They stand in the fields of transformers, where people change them.
+        # They are in the fields of transformers, which users may edit.
         del fields["tfzoo"]["end_token_ids"]
         return fields
 
@@ -121,9 +121,9 @@ class CausalLM(Generating, Scoring, LearnsTokens, Task):
         return [NextTokenMetrics(one_pass=self.jit_compiled)]
 
     def batches_of(self, x, y, sample_weight, plan):
-        """Batches of raw documents, see `Task`; each epoch cuts them anew.
+        """Batches of raw documents, see `Task`; each epoch splits them differently.
 
-        Without `shuffle` every token is a target once, in the documents' order.
+        Without `shuffle`, every token is a target once, in the order of the documents.
         """
         self.targets_of_raw(x, y)
         if sample_weight is not None:
@@ -185,18 +185,18 @@ class CausalLM(Generating, Scoring, LearnsTokens, Task):
 
     @known_keywords("verbose", "steps", "callbacks")
     def predict(self, x, batch_size=None, **kwargs):
-        """Logits of the token after each, float32 (N, S, V); as in Keras otherwise.
+        """Logits of the next tokens, float32 (N, S, V); otherwise as in Keras.
 
         Args:
             x: Raw text or prepared ids, or batches of either. The first logits of a
                 raw text are those of its first token.
-            batch_size: Texts per batch, 32 by default; None with batches.
+            batch_size: Texts per batch. Defaults to 32; None with batches.
             **kwargs: As in Keras.
 
         Returns:
-            Of raw text, S is the longest text's; rows of shorter ones end in logits
-            that mean nothing. The array has 4 N S V bytes: 206 MB for each text of 1024
-            tokens and a GPT-2. `score` gives the log-probabilities alone.
+            For raw text, S is that of the longest text; rows of shorter ones end in
+            meaningless logits. The array has 4 N S V bytes: 206 MB per text of 1024
+            tokens with a GPT-2. `score` returns only the log-probabilities.
         """
         texts = raw_texts(x)
         if texts is not None:
@@ -206,17 +206,18 @@ class CausalLM(Generating, Scoring, LearnsTokens, Task):
         return self.predict_batches(x, batch_size, **kwargs)
 
     def export(self, filepath, format="tf_saved_model", *, verbose=None, **options):
-        """Writes a SavedModel of strings in, strings out; other formats as in Keras.
+        """Writes a SavedModel from strings to strings; other formats as in Keras.
 
         Args:
-            filepath: Folder of the SavedModel, missing or empty.
-            format: `"tf_saved_model"`, or one of Keras's.
+            filepath: Directory of the SavedModel, missing or empty.
+            format: `"tf_saved_model"`, or a format of Keras.
             verbose: As in Keras.
-            **options: Of a SavedModel those of `causal_lm_signatures`, which tells of
-                the signatures: `max_new_tokens` is the most that can be asked for, and
-                it, `temperature`, `top_k`, `top_p`, `repetition_penalty`, `seed`,
-                `num_beams`, `length_penalty`, `early_stopping` and `penalty_alpha` are
-                those of `serving_default`. Of other formats those of Keras.
+            **options: For a SavedModel, those of `causal_lm_signatures`, which
+                documents the signatures: `max_new_tokens` is the maximum that can be
+                requested, and together with `temperature`, `top_k`, `top_p`,
+                `repetition_penalty`, `seed`, `num_beams`, `length_penalty`,
+                `early_stopping` and `penalty_alpha` sets the options of
+                `serving_default`. For other formats, those of Keras.
         """
         if format == "tf_saved_model":
             export_saved_model(filepath, self._served("export", options))
@@ -224,11 +225,11 @@ class CausalLM(Generating, Scoring, LearnsTokens, Task):
             super().export(filepath, format, verbose, **options)
 
     def export_version(self, base, **options):
-        """Writes the next version of a SavedModel of strings in, strings out.
+        """Writes the next version of a SavedModel from strings to strings.
 
         Args:
             base: Directory of the versions, such as `saved_models/NAME`.
-            **options: As of `export`.
+            **options: As in `export`.
 
         Returns:
             `pathlib.Path` of the new version.

@@ -14,7 +14,7 @@ from tfzoo.tasks.causal_lm.generation_options import (
 from tfzoo.tasks.inputs import text_of, texts_or_one
 from tfzoo.training.host_memory import keep_freed_memory
 
-STEPS = 8  # tokens between two looks at the text, for streams and stop strings
+STEPS = 8  # tokens between two checks of the text, for streams and stop strings
 TO_THE_END = 2**30
 
 
@@ -22,10 +22,10 @@ class Generated(typing.NamedTuple):
     """A text that continues a prompt.
 
     Attributes:
-        text: What comes after the prompt.
-        token_ids: Its ids, an end token included.
-        score: Of a beam: the sum of its log-probabilities over its length raised to
-            `length_penalty`. Otherwise None.
+        text: The text after the prompt.
+        token_ids: Its ids, including an end token.
+        score: For a beam, the sum of its log-probabilities divided by its length to the
+            power of `length_penalty`. Otherwise None.
     """
 
     text: str
@@ -106,34 +106,35 @@ class Generating:
         return results[0] if single else results
 
     def stream(self, prompt, **options):
-        """Continues one text, bit by bit.
+        """Continues one text incrementally.
 
         Args:
-            prompt: A text, as of `generate`.
-            **options: As of `generate`; one text, without beams.
+            prompt: A text, as in `generate`.
+            **options: As in `generate`; only one text, without beams.
 
         Yields:
-            What comes next, never part of a character; together what `generate` gives.
+            The next pieces of text, never part of a character; together they equal the
+            result of `generate`.
         """
         call = GenerationCall(self, options, self._compiled_generation)
         many = call.options.num_return_sequences, call.options.num_beams
         if many != (1, 1):
             raise ValueError(
-                "A stream is one text without beams. Received: "
+                "stream supports one text without beams. Received: "
                 f"num_return_sequences={many[0]}, num_beams={many[1]}"
             )
         prompts, single = texts_or_one(prompt, "prompt")
         if not single:
             raise ValueError(
-                "A stream continues one text, str or bytes. "
+                "prompt must be one text, str or bytes. "
                 f"Received: {type(prompt).__name__} of {len(prompts)}"
             )
         return call.streamed(*prompts)
 
     def _compiled_generation(self, assistant, jit_compile):
-        """The `CompiledGeneration` of these arguments, kept for the next call."""
+        """The `CompiledGeneration` of these arguments, cached for the next call."""
         if "_generations" not in self.__dict__:
-            # Not as an attribute of Keras, which would track what is in it.
+            # Hidden from Keras, which would track its content.
             object.__setattr__(self, "_generations", {})
         draft = None if assistant is None else assistant.backbone
         key = (id(draft), jit_compile)
@@ -145,13 +146,13 @@ class Generating:
 
 
 class GenerationCall:
-    """The arguments of one call, of `generate` or `stream`, and what it does.
+    """One call of `generate` or `stream`.
 
     Args:
         task: A task with `backbone` and `tokenizer`.
         options: Dict of the options of `Generating.generate`.
-        compiled_generation: Function of an assistant or None and of `jit_compile` to a
-            `CompiledGeneration`.
+        compiled_generation: Function of an assistant (or None) and `jit_compile` that
+            returns a `CompiledGeneration`.
     """
 
     def __init__(self, task, options, compiled_generation):
@@ -163,19 +164,19 @@ class GenerationCall:
         keep_freed_memory()
 
     def seeds(self, num_prompts):
-        """One seed for each prompt, or None where there is one for all or none."""
+        """One seed per prompt; None if there is a single seed or none."""
         seeds = self.options.seed
         if seeds is None or isinstance(seeds, numbers.Integral):
             return None
         if len(seeds) != num_prompts:
             raise ValueError(
-                "seed must be a whole number or one for each prompt. "
+                "seed must be an integer or one integer per prompt. "
                 f"Received: {len(seeds)} seeds, {num_prompts} prompts"
             )
         return list(seeds)
 
     def ids_of(self, prompts):
-        """Lists of ids, none empty; with truncation, that leave room for what comes."""
+        """Non-empty lists of ids; with truncation, they leave room for new tokens."""
         has_end = self.tokenizer.end_id is not None
         prompts = [text_of(prompt) for prompt in prompts]
         if "" in prompts and not has_end:
@@ -191,7 +192,7 @@ class GenerationCall:
         return rows
 
     def _longest_prompt(self):
-        """Tokens of a prompt that what is to come leaves room for, at least 1."""
+        """Number of prompt tokens next to the new tokens, at least 1."""
         context, options = self.backbone.max_sequence_length, self.options
         if options.max_length is not None:
             return max(1, min(context, options.max_length) - 1)
@@ -200,12 +201,12 @@ class GenerationCall:
             new = min(DEFAULT_NEW_TOKENS, context // 2)
         if new >= context:
             raise ValueError(
-                f"max_new_tokens must be below {context}, the context. Received: {new}"
+                f"max_new_tokens must be < {context}, the context. Received: {new}"
             )
         return context - new
 
     def generated(self, prompts, seeds=None, first=0):
-        """For each prompt a list of `Generated`; `first` is the number of the first."""
+        """For each prompt, a list of `Generated`; `first` is the row of the first."""
         options = self.options
         if seeds is not None:
             options = dataclasses.replace(options, seed=seeds)
@@ -222,7 +223,7 @@ class GenerationCall:
         ]
 
     def streamed(self, prompt):
-        """Yields the text as it comes."""
+        """Yields the text incrementally."""
         run = self.compiled.start(self.ids_of([prompt]), self.options, self.end_ids)
         stream, num_read, text, given = self.tokenizer.stream(), 0, "", 0
         while True:
@@ -243,18 +244,18 @@ class GenerationCall:
     def _check_finite(self, run, first=0):
         for row in run.not_finite():
             raise ValueError(
-                "Logits must be finite: the model's weights are not, or its dtype, "
-                f"{self.backbone.dtype_name}, overflows. Received: NaN or infinity "
+                "Logits must be finite, but the model's weights are not, or its dtype "
+                f"{self.backbone.dtype_name} overflows. Received: NaN or infinity "
                 f"after the prompt of row {first + row}"
             )
 
     def stopped(self, ids):
-        """Whether the text of these ids holds a stop string."""
+        """Whether the text of these ids contains a stop string."""
         text = self.tokenizer.detokenize(ids)
         return any(stop in text for stop in self.stop_strings)
 
     def up_to_stop(self, ids):
-        """The text up to the end of the first stop string, and the ids it takes."""
+        """The text up to the end of the first stop string, and its ids."""
         if self.stop_strings and self.stopped(ids):
             number = next(n for n in range(1, len(ids) + 1) if self.stopped(ids[:n]))
             ids = ids[:number]

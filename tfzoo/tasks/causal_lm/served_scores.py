@@ -1,4 +1,4 @@
-"""How likely a served causal language model finds texts.
+"""Scores texts in a served causal language model.
 
 Shapes: B texts, S tokens, V vocabulary_size.
 """
@@ -10,13 +10,13 @@ from tfzoo.serving.core import PART, longest_first, num_columns, rows_of_part
 from tfzoo.serving.request_rows import first_ids, padded_ids, padded_rows
 from tfzoo.serving.text_parts import flat_rows, ragged_rows, text_in_parts
 
-TOKENS_AT_ONCE = 256  # whose logits are held
+TOKENS_AT_ONCE = 256  # tokens whose logits are in memory
 
 
 def laid_out(decoder, kernels):
     """A decoder with its kernels, variables of the served model.
 
-    They are stored in place of the weights that they are made of.
+    They are stored instead of the weights that they are made from.
     """
     tensors = {path: tf.convert_to_tensor(kernel) for path, kernel in kernels.items()}
     return decoder.laid_out(tensors, alone=True)
@@ -27,9 +27,10 @@ class TextScoring:
 
     Args:
         decoder: A `Decoder`.
-        kernels: Its `kernels_for` one row, as variables.
+        kernels: Its `kernels_for` a single row, as variables.
         tokenizer: A `ByteBPETokenizer` with an end token.
-        max_sequence_length: The most tokens S of a text; None takes the decoder's.
+        max_sequence_length: Maximum number of tokens S of a text. Defaults to the
+            decoder's.
         jit_compile: Whether XLA compiles the numeric part.
     """
 
@@ -87,7 +88,7 @@ class TextScoring:
         mask = tf.sequence_mask(lengths, shape[1], tf.int32)
         decoder = laid_out(self._decoder, self._kernels)
         hidden, _ = read_prompts(decoder, before, lengths, every_position=True)
-        # Logits (B, S, V) of a whole part would not fit into memory.
+        # Logits (B, S, V) of a whole part would not fit in memory.
         size = tf.reduce_prod(shape)
         some = tf.minimum(size, TOKENS_AT_ONCE)
         number = (size + some - 1) // some

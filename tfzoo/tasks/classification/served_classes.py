@@ -27,26 +27,26 @@ def classifier_signatures(
     task="classification",
     text_pair=False,
 ):
-    """The signatures of a classifier of texts or of pairs of texts.
+    """The signatures of a classifier of texts or pairs of texts.
 
     `serving_default` takes `text` string (B,), and `text_pair` for pairs, and returns
 
     - classification: `label` string (B,), `score` float32 (B,) of that label,
       `probabilities` float32 (B, C);
-    - multi_label: `probabilities` float32 (B, C), each label for itself;
+    - multi_label: `probabilities` float32 (B, C), independent for each label;
     - regression: `score` float32 (B,).
 
-    `token_ids` takes `token_ids`, `segment_ids` (where the core has segments) and
+    `token_ids` takes `token_ids`, `segment_ids` (if the core has segments) and
     `padding_mask` int32 (B, S), with S from 1 to `max_sequence_length`, and returns
     `logits` float32 (B, C).
 
-    `examples` takes `inputs` string (B,), serialised `tf.train.Example` with the
-    features `text` (and `text_pair`), for the two APIs of TF Serving that speak it:
-    Classify with `classes` string (B, C) and `scores` float32 (B, C), or, for
-    regression, Regress with `outputs` float32 (B, 1).
+    `examples` takes `inputs` string (B,), serialized `tf.train.Example`s with the
+    features `text` (and `text_pair`), for two APIs of TF Serving: Classify with
+    `classes` string (B, C) and `scores` float32 (B, C), or, for regression, Regress
+    with `outputs` float32 (B, 1).
 
     Args:
-        core: A `PaddedCore` that gives logits (B, C).
+        core: A `PaddedCore` that returns logits (B, C).
         tokenizer: The tokenizer.
         labels: The C class names in order; None for regression.
         task: "classification", "multi_label" or "regression".
@@ -59,8 +59,8 @@ def classifier_signatures(
         raise ValueError(f"task must be one of {sorted(ANSWERS)}. Received: {task!r}")
     if (labels is None) != (task == "regression"):
         raise ValueError(
-            "labels must be given for classification and multi_label, and only then. "
-            f"Received: task={task!r}, labels={labels!r}"
+            "labels must be set for classification and multi_label, and None for "
+            f"regression. Received: task={task!r}, labels={labels!r}"
         )
     if labels is not None:
         core.require_labels(labels)
@@ -100,7 +100,7 @@ def classifier_signatures(
 
 
 def _named(answer, labels):
-    """The answer of a signature: the likeliest class by its name."""
+    """The answer of a signature, with the name of the most likely class."""
     if "index" in answer:
         with tf.device("/CPU:0"):
             label = tf.gather(tf.constant(labels), answer.pop("index"))

@@ -1,4 +1,4 @@
-"""Classes, several labels or a number for a text or a pair of texts.
+"""Text classification, with one or several labels, and regression.
 
 Shapes: N texts, B batch, C labels.
 """
@@ -37,27 +37,27 @@ _LEARNS = {
 
 @keras.saving.register_keras_serializable("tfzoo")
 class TextClassifier(FiguresOfAll, RowPerText, Classifier):
-    """A classifier of texts, on the vector of their first token.
+    """Text classifier on the vector of the first token.
 
     Args:
         backbone: A `BertEncoder` with its pooler, a `RobertaEncoder` or a
             `DistilBertEncoder`.
         tokenizer: A `WordPieceTokenizer` or a `ByteBPETokenizer` with the special
             tokens of an encoder.
-        labels: Names of the classes in order; None for regression.
-        task: `"classification"` (one label each), `"multi_label"` (any number of
-            labels each) or `"regression"` (a number).
+        labels: Class names in order; None for regression.
+        task: `"classification"` (one label per text), `"multi_label"` (any number of
+            labels per text) or `"regression"` (a number per text).
         text_pair: Whether an input is a pair of texts.
-        max_sequence_length: Longest input in tokens, longer ones are cut; None takes
-            the backbone's.
-        classifier_dropout: Share zeroed in the head while training; None: as the
-            backbone's.
+        max_sequence_length: Maximum number of tokens; longer inputs are truncated.
+            Defaults to the backbone's.
+        classifier_dropout: Fraction of units of the head to drop during training.
+            Defaults to the backbone's.
 
-    Targets `y`, in any container: labels by name, or by index as whole numbers (names
-    alone where these are numbers themselves); for multi_label rows of names, or of C
-    numbers 0 and 1; for regression numbers. A data frame's columns that are the labels
-    are taken by their names. Of a regression on raw texts `evaluate` also gives
-    `spearman`, the correlation of ranks.
+    Targets `y`, in any container: labels by name, or by index as integers (only by name
+    if names are numbers); for multi_label, rows of names, or of C numbers 0 and 1; for
+    regression, numbers. The columns of a data frame are matched with the labels by
+    name. For regression on raw texts, `evaluate` also returns `spearman`, the rank
+    correlation.
 
     Returns:
         (B, C) float32 logits, C = 1 for regression.
@@ -93,7 +93,7 @@ class TextClassifier(FiguresOfAll, RowPerText, Classifier):
         require_flags(text_pair=text_pair)
         if self.wants_pooler(type(backbone)) and not backbone.pooler:
             raise ValueError(
-                "A classifier reads pooled_output. Received: a backbone with "
+                "A classifier requires pooled_output. Received: a backbone with "
                 "pooler=False"
             )
         logits = _head(backbone, targets.num_outputs, classifier_dropout)
@@ -125,7 +125,7 @@ class TextClassifier(FiguresOfAll, RowPerText, Classifier):
 
     @classmethod
     def with_asked(cls, stored, asked):
-        # A regression that is asked for has no labels, and labels are of no regression.
+        # A requested regression has no labels, and requested labels mean no regression.
         stored = dict(stored)
         if asked.get("task") == "regression":
             stored.pop("labels", None)
@@ -141,18 +141,18 @@ class TextClassifier(FiguresOfAll, RowPerText, Classifier):
 
     @property
     def task(self):
-        """What is learned: `"classification"`, `"multi_label"` or `"regression"`."""
+        """`"classification"`, `"multi_label"` or `"regression"`."""
         return self.targets.task
 
     @property
     def learns(self):
-        """What the logits are, for Keras's names of losses and metrics."""
+        """Kind of targets, for Keras's names of losses and metrics."""
         return _LEARNS[self.task]
 
     def default_loss(self, label_smoothing):
         if self.task == "regression" and label_smoothing:
             raise ValueError(
-                "A regression has no labels to smooth. "
+                "label_smoothing must be 0 for regression. "
                 f"Received: label_smoothing={label_smoothing}"
             )
         if self.task == "regression":
@@ -175,15 +175,15 @@ class TextClassifier(FiguresOfAll, RowPerText, Classifier):
         )
 
     def check_pairs(self, are_pairs):
-        """Raises `ValueError` if the classifier does not read what came."""
+        """Raises `ValueError` unless the input matches `text_pair`."""
         if self.text_pair != are_pairs:
             raise ValueError(
-                f"This classifier has text_pair={self.text_pair}. Received: "
+                f"Inputs must match text_pair={self.text_pair}. Received: "
                 + ("pairs" if are_pairs else "single texts")
             )
 
     def batches_of(self, x, y, sample_weight, plan):
-        """Batches of raw text, see `Task`; texts of like length together."""
+        """Batches of raw text, see `Task`, with texts of similar length together."""
         texts = raw_texts(x)
         targets = self.targets_of_raw(texts, y)
         weights = example_weights(sample_weight, len(texts.texts))
@@ -233,7 +233,7 @@ class TextClassifier(FiguresOfAll, RowPerText, Classifier):
         return class_factors(class_weight, self.labels)
 
     def figures_of_all(self, raw, y, batch_size):
-        """Of a regression `spearman`, the correlation of ranks."""
+        """For regression, `spearman`, the rank correlation."""
         if self.task != "regression" or len(raw.texts) < 2:
             return {}
         scores = self.predict(raw, batch_size=batch_size, verbose=0)
@@ -242,17 +242,18 @@ class TextClassifier(FiguresOfAll, RowPerText, Classifier):
 
     @known_keywords()
     def classify(self, texts, text_pairs=None, *, batch_size=BATCH_SIZE):
-        """The answer for each text.
+        """Classifies texts.
 
         Args:
-            texts: A string, or a column of them.
-            text_pairs: Second texts, likewise, of a classifier of pairs.
+            texts: A string, or a column of strings.
+            text_pairs: The same for second texts, if the classifier takes pairs.
             batch_size: Texts per batch.
 
         Returns:
-            For each text a dict: `label` and its probability `score`; for multi_label
-            `labels` (those of a probability of at least 0.5) and `scores` (dict of
-            all); for regression `score`. One dict if `texts` is one string.
+            For each text a dict: `label` and its probability `score`; for multi_label,
+            `labels` (those with a probability of at least 0.5) and `scores` (dict of
+            label -> probability); for regression, `score`. One dict if `texts` is a
+            single string.
         """
         texts, is_one = texts_or_one(texts)
         pairs = text_pairs

@@ -1,6 +1,6 @@
 """The signatures of a served embedder: texts in, vectors out.
 
-Shapes: B rows, S tokens, D width of a vector.
+Shapes: B rows, S tokens, D width of the vectors.
 """
 
 from tfzoo.serving.signatures import (
@@ -13,16 +13,16 @@ from tfzoo.serving.signatures import (
 
 
 def text_embedder_signatures(core, tokenizer):
-    """The signatures of a model that gives texts vectors.
+    """The signatures of a model that embeds texts.
 
     `serving_default` takes `text` string (B,) and returns `embedding` float32 (B, D).
 
-    `token_ids` takes `token_ids`, `segment_ids` (where the core has segments) and
+    `token_ids` takes `token_ids`, `segment_ids` (if the core has segments) and
     `padding_mask` int32 (B, S), with S from 1 to `max_sequence_length`, and returns the
     same.
 
     Args:
-        core: A `PaddedCore` that gives vectors (B, D).
+        core: A `PaddedCore` that returns vectors (B, D).
         tokenizer: The tokenizer.
 
     Returns:

@@ -1,4 +1,4 @@
-"""Words for the gaps of a text.
+"""Masked language modeling.
 
 Shapes: N texts, B batch, S sequence, M masked positions, V vocabulary_size.
 """
@@ -25,17 +25,17 @@ from tfzoo.training import metrics
 
 @keras.saving.register_keras_serializable("tfzoo")
 class MaskedLM(GapFilling, LearnsTokens, EncoderTask):
-    """Masked words: trains on raw text, fills gaps.
+    """Masked language model: trains on raw text, predicts masked words.
 
     Args:
         backbone: A `BertEncoder`, a `RobertaEncoder` or a `DistilBertEncoder`.
         tokenizer: A `WordPieceTokenizer` or a `ByteBPETokenizer` with a mask token.
-        max_sequence_length: Longest input in tokens, longer ones are cut; None takes
-            the backbone's.
-        whole_word: Whether all pieces of a chosen word are masked in training.
+        max_sequence_length: Maximum number of tokens; longer inputs are truncated.
+            Defaults to the backbone's.
+        whole_word: Whether all pieces of a selected word are masked in training.
 
-    In `fit` and `evaluate`, raw texts have 15 % of their words masked anew at every
-    step, and there is no `y`. In `predict` the gaps are the mask tokens of the text.
+    In `fit` and `evaluate`, 15 % of the words of raw texts are masked, differently at
+    each step, and there is no `y`. In `predict`, the mask tokens are those in the text.
 
     Returns:
         (B, M, V) float32 logits.
@@ -76,7 +76,7 @@ class MaskedLM(GapFilling, LearnsTokens, EncoderTask):
         return [metrics.Accuracy()]
 
     def batches_of(self, x, y, sample_weight, plan):
-        """Batches of raw text, see `Task`, masked anew at every step."""
+        """Batches of raw text, see `Task`, masked differently at each step."""
         self.targets_of_raw(x, y)
         texts = raw_texts(x)
         encoded = self.tokenizer.encode_batch(
@@ -117,16 +117,16 @@ class MaskedLM(GapFilling, LearnsTokens, EncoderTask):
 
     @known_keywords("verbose", "steps", "callbacks")
     def predict(self, x, batch_size=None, **kwargs):
-        """Logits of the gaps, float32 (N, M, V); as in Keras otherwise.
+        """Logits at the mask tokens, float32 (N, M, V); otherwise as in Keras.
 
         Args:
             x: Raw text with mask tokens, or prepared ids, or batches of either.
-            batch_size: Texts per batch, 32 by default; None with batches.
+            batch_size: Texts per batch. Defaults to 32; None with batches.
             **kwargs: As in Keras.
 
         Returns:
-            Of raw text, M is the largest number of gaps in a text; rows that have
-            fewer end in logits that mean nothing.
+            For raw text, M is the maximum number of mask tokens in a text; rows with
+            fewer end in meaningless logits.
         """
         texts = raw_texts(x)
         if texts is None:
@@ -136,7 +136,7 @@ class MaskedLM(GapFilling, LearnsTokens, EncoderTask):
         return self.predict_batches(self._gaps(texts.texts), batch_size, **kwargs)
 
     def _gaps(self, texts):
-        """Prepared inputs (N, S) whose `mask_positions` (N, M) are the masks."""
+        """Prepared inputs (N, S), with `mask_positions` (N, M) of the mask tokens."""
         inputs = self.encode_strings(texts, mask_token=True)
         gaps = tf.equal(inputs["token_ids"], self.tokenizer.mask_id)
         positions = tf.RaggedTensor.from_value_rowids(

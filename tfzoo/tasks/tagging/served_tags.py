@@ -1,4 +1,4 @@
-"""The signatures of a served tagger: texts in, a label for each of their words out.
+"""The signatures of a served token classifier: texts in, labels of words out.
 
 Shapes: B rows, S tokens, W words, C labels.
 """
@@ -23,28 +23,28 @@ def token_classifier_signatures(
     *,
     labels,
 ):
-    """The signatures of a model that labels words.
+    """The signatures of a token classifier.
 
-    `serving_default` takes `text` string (B,) and returns, W being the most words of
-    a text of the batch,
+    `serving_default` takes `text` string (B,) and returns, with W the maximum number of
+    words in a text of the batch,
 
-    - `words` string (B, W) as they stand in the text, `labels` string (B, W) and
-      `scores` float32 (B, W), the probabilities of the labels;
-    - `starts` and `ends` int32 (B, W), where in the text the words stand, in
-      characters (Unicode code points; what is not UTF-8 counts as U+FFFD, as in
-      Python's `decode("utf-8", "replace")`);
-    - `num_words` int32 (B,). After these a row holds empty strings and zeros.
+    - `words` string (B, W) as in the text, `labels` string (B, W) and `scores` float32
+      (B, W), the probabilities of the labels;
+    - `starts` and `ends` int32 (B, W), the positions of the words in the text, in
+      characters (Unicode code points; invalid UTF-8 counts as U+FFFD, as in Python's
+      `decode("utf-8", "replace")`);
+    - `num_words` int32 (B,). Rows are padded with empty strings and zeros.
 
-    Words are those of the tokenizer, which divides at punctuation; the label is that of
-    a word's first token. Those beyond `max_sequence_length` are left out, and likewise
-    those of white space alone, which byte-level BPE has.
+    Words are those of the tokenizer, which splits at punctuation; the label is that of
+    a word's first token. Words beyond `max_sequence_length` are skipped, and so are
+    words of white space only, which byte-level BPE has.
 
-    `token_ids` takes `token_ids`, `segment_ids` (where the core has segments) and
+    `token_ids` takes `token_ids`, `segment_ids` (if the core has segments) and
     `padding_mask` int32 (B, S), with S from 1 to `max_sequence_length`, and returns
     `logits` float32 (B, S, C).
 
     Args:
-        core: A `PaddedCore` that gives logits (B, S, C).
+        core: A `PaddedCore` that returns logits (B, S, C).
         tokenizer: The tokenizer.
         labels: The C class names in order.
 
@@ -55,7 +55,7 @@ def token_classifier_signatures(
     most = core.max_sequence_length - 2
 
     def read(texts):
-        """Ids of texts, and their words, as vectors."""
+        """Ids and words of texts, as vectors."""
         places = tokenizer.graph.places_in_bounds(texts["text"])
         places = {k: v[:, :most] for k, v in places.items()}
         words = _words(texts["text"], places)

@@ -1,4 +1,4 @@
-"""Labels for the words of a text: names, parts of speech.
+"""Token classification: labels for words, such as entities or parts of speech.
 
 Shapes: N sentences, B batch, S sequence, W words, C labels.
 """
@@ -40,25 +40,25 @@ from tfzoo.training.entities import OUTSIDE, EntityMetrics
 
 @keras.saving.register_keras_serializable("tfzoo")
 class TokenClassifier(Classifier):
-    """A label for each word, read off the vector of the word's first token.
+    """Token classifier: labels each word from the vector of its first token.
 
     Args:
         backbone: A `BertEncoder`, a `RobertaEncoder` or a `DistilBertEncoder`.
         tokenizer: A `WordPieceTokenizer` or a `ByteBPETokenizer` with the special
             tokens of an encoder.
-        labels: Names of the classes in order. With `O` among them they name entities,
+        labels: Class names in order. If `O` is among them, they are tags of entities,
             as `O`, `B-X` and `I-X`.
-        max_sequence_length: Longest input in tokens; None takes the backbone's.
-        classifier_dropout: Share zeroed in the head while training; None: as the
-            backbone's.
+        max_sequence_length: Maximum number of tokens. Defaults to the backbone's.
+        classifier_dropout: Fraction of units of the head to drop during training.
+            Defaults to the backbone's.
 
-    Raw input `x` is a list of sentences, each a list of words (or a string, which
-    stands for its words between spaces), a dict or table with such a column `text`, or
-    a dataset of ragged strings (B, W); `y`, or the table's column `label`, holds for
-    each sentence the labels of its words by name or index; -1 and -100 mark
-    words that are not learned. The words beyond `max_sequence_length` are neither
-    learned, nor counted, nor answered, and likewise those without a token (of control
-    characters alone). Of prepared ids, `y` holds an index for every token (B, S).
+    Raw input `x` is a list of sentences, each a list of words (or a string, which is
+    split at spaces), a dict or table with such a column `text`, or a dataset of ragged
+    strings (B, W). `y`, or the column `label` of the table, contains for each sentence
+    the labels of its words by name or index; -1 and -100 mark words to ignore. Words
+    beyond `max_sequence_length` are not trained on, counted or labeled, and neither are
+    words without a token (of control characters only). For prepared ids, `y` contains
+    an index for every token (B, S).
 
     Returns:
         (B, S, C) float32 logits.
@@ -102,7 +102,7 @@ class TokenClassifier(Classifier):
 
     @property
     def names_entities(self):
-        """Whether the labels are those of entities: `O` is among them."""
+        """Whether the labels are tags of entities: `O` is among them."""
         return OUTSIDE in self.labels
 
     def served_arguments(self):
@@ -112,7 +112,7 @@ class TokenClassifier(Classifier):
         return losses.SparseCategoricalCrossentropy(label_smoothing=label_smoothing)
 
     def default_metrics(self):
-        """Over words: accuracy and, of entities, precision, recall and F1."""
+        """Accuracy over words and, for entities, precision, recall and F1."""
         if self.names_entities:
             return [EntityMetrics(self.labels)]
         return [metrics.Accuracy()]
@@ -121,7 +121,7 @@ class TokenClassifier(Classifier):
     raw_batches = staticmethod(raw_word_batches)
 
     def batches_of(self, x, y, sample_weight, plan):
-        """Batches of raw sentences, see `Task`; like lengths together."""
+        """Batches of raw sentences, see `Task`, with similar lengths together."""
         sentences = raw_sentences(x)
         labels = self.targets_of_raw(sentences, y)
         encoded, first_words = self._encode(sentences)
@@ -164,7 +164,7 @@ class TokenClassifier(Classifier):
 
         if not isinstance(dataset.element_spec, tuple):
             raise ValueError(
-                "Batches of words are trained on with their labels: (words, labels). "
+                "Training on batches of words requires labels: (words, labels). "
                 f"Received: {dataset.element_spec}"
             )
         return dataset.enumerate().map(encode, num_parallel_calls=2).prefetch(2)
@@ -184,7 +184,7 @@ class TokenClassifier(Classifier):
         return tf.TensorSpec(shape, tf.int32), tf.TensorSpec(shape, tf.float32)
 
     def _encode(self, sentences):
-        """`EncodedBatch` of the sentences, and the ragged numbers of `word_rows`."""
+        """`EncodedBatch` of the sentences, and the ragged result of `word_rows`."""
         token_ids, first_words = encode_sentences(
             sentences, self.tokenizer, max_length=self.max_sequence_length
         )
@@ -194,17 +194,17 @@ class TokenClassifier(Classifier):
 
     @known_keywords("verbose", "steps", "callbacks")
     def predict(self, x, batch_size=None, **kwargs):
-        """Logits; as in Keras otherwise.
+        """Logits; otherwise as in Keras.
 
         Args:
             x: Raw sentences, or a dataset of them, or prepared ids.
-            batch_size: Sentences per batch, 32 by default.
+            batch_size: Sentences per batch. Defaults to 32.
             **kwargs: As in Keras, with prepared ids.
 
         Returns:
-            Of raw sentences the logits of their words, float32 (N, W, C), W the most
-            words of one; NaN where there is no word, or one that was not read. Of
-            prepared ids those of all tokens.
+            For raw sentences, the logits of their words, float32 (N, W, C), with W the
+            maximum number of words and NaN for padding and for words that were not
+            read. For prepared ids, the logits of all tokens.
         """
         if is_batches(x):
             x = dataset_of_batches(x, self, learns=False)
@@ -223,7 +223,7 @@ class TokenClassifier(Classifier):
         )
 
     def _word_logits(self, sentences, batch_size):
-        """Of each sentence float32 (words, C), NaN for a word that was not read."""
+        """For each sentence float32 (words, C), NaN for words that were not read."""
         encoded, first_words = self._encode(sentences)
         logits = self.outputs_of_rows(encoded, batch_size=batch_size)
         rows = []
@@ -236,21 +236,21 @@ class TokenClassifier(Classifier):
 
     @known_keywords()
     def tag(self, texts, *, batch_size=BATCH_SIZE):
-        """The labels of words and, where labels name entities, the entities.
+        """Labels words and, if the labels are tags of entities, finds the entities.
 
         Args:
             texts: A text, or a list of texts or of lists of words. The words of a text
-                are those of the tokenizer, which divides at punctuation; a model that
-                was trained on other words does better on lists of such.
+                are those of the tokenizer, which splits at punctuation; a model that
+                was trained on other words does better on lists of such words.
             batch_size: Texts per batch.
 
         Returns:
             For each text a dict: `words`, a list of dicts of `word`, `label`, its
-            probability `score` and, in the characters of a text, `start` and `end`; and
+            probability `score`, and `start` and `end` in characters of the text; and
             `entities`, a list of dicts of `text`, `label`, the mean `score` of its
-            words, `start` and `end`, which of a list of words count words. What is
-            beyond `max_sequence_length` is left out of a text, and has the label None
-            in a list of words. One dict if `texts` is one text.
+            words, `start` and `end`. For a list of words, `start` and `end` count
+            words. Words beyond `max_sequence_length` are skipped in a text, and have
+            the label None in a list of words. One dict if `texts` is a single text.
         """
         if isinstance(texts, np.ndarray | tf.Tensor) and texts.ndim == 0:
             texts = np.asarray(texts).item()

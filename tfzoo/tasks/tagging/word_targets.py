@@ -39,11 +39,11 @@ class WordTargets:
             ValueError: a target is invalid; the message gives its row.
         """
         if y is None:
-            raise ValueError("Raw words are trained on with targets. Received: y=None")
+            raise ValueError("Training on raw words requires targets. Received: y=None")
         rows = listed(y)
         if len(rows) != len(sentences):
             raise ValueError(
-                f"x and y must be of one length. Received: {len(sentences)} and "
+                f"x and y must have the same length. Received: {len(sentences)} and "
                 f"{len(rows)}"
             )
         found = []
@@ -106,8 +106,8 @@ class WordTargets:
             return self.labels.index_of(label, row)
         if str(label) in self.labels:
             raise ValueError(
-                f"Where {str(label)!r} is a label, the number may be that label or a "
-                f"word that is not learned: give the name. Received: {label} in "
+                f"If {str(label)!r} is a label, it must be given by name, because the "
+                f"number could also mean an ignored word. Received: {label} in "
                 f"row {row}"
             )
         return -1
