@@ -9,7 +9,7 @@ they are from. Names of libraries, code and markup are removed, and whole source
 are held out.
 
 Trains a WordPiece tokenizer and pretrains a small BERT on the text; fine-tunes it and,
-for comparison, the same network with random weights on the same few labelled
+for comparison, the same network with random weights on the same few labeled
 descriptions; exports the former as a SavedModel and runs it in a fresh process. Writes
 everything, including the text, `metrics.json` and `curves.png`, to the output
 directory. The same command continues an interrupted run.
@@ -197,7 +197,7 @@ def print_table(metrics):
     """Prints the accuracies."""
     print(
         f"\nAccuracy on {metrics['held_out_examples']} held-out descriptions, "
-        f"trained on {metrics['labelled_examples']} labelled ones:"
+        f"trained on {metrics['labelled_examples']} labeled ones:"
     )
     for name in ("majority_class", "from_scratch", "pretrained"):
         print(f"  {name.replace('_', ' '):16}{metrics[name]:6.1%}")

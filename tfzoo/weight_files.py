@@ -1,4 +1,4 @@
-"""Serialisation of safetensors files.
+"""Serialization of safetensors files.
 
 Format: the header's length as a little-endian 64-bit integer; the header, a JSON object
 of name -> dtype, shape and byte range in the data; the data, without gaps.

@@ -28,7 +28,7 @@ def test_every_part_of_the_seed_changes_the_order():
     assert len(set(orders)) == len(orders)
 
 
-def test_positions_are_uniform_and_neighbours_are_separated():
+def test_positions_are_uniform_and_neighbors_are_separated():
     """Over many seeds each number comes to each place equally often (chi-square)."""
     count, seeds = 10, 1500
     places = np.zeros((count, count))

@@ -23,7 +23,7 @@ def test_the_dropped_fraction_is_right_in_every_row_and_column():
         assert 0.7 * spread < mean.std() < 1.4 * spread
 
 
-def test_neighbours_are_independent():
+def test_neighbors_are_independent():
     zero = dropped().reshape(-1, SHAPE[-1]) - RATE
     sigma = RATE * (1 - RATE)
     for a, b in [

@@ -166,7 +166,7 @@ def test_dropout_acts_only_during_training():
 
 
 @pytest.mark.parametrize("dtype", ["mixed_bfloat16", "mixed_float16"])
-def test_half_precision_agrees_and_normalises_in_float32(dtype):
+def test_half_precision_agrees_and_normalizes_in_float32(dtype):
     x = normal(B, T, D) * 100.0 + 1000.0  # its variance overflows float16
     exact = layer_with_weights(x, norm_first=True)
     half = TransformerLayer(2, 16, norm_first=True, dtype=dtype)
@@ -188,7 +188,7 @@ def test_a_saved_copy_agrees(tmp_path):
 
 
 def test_keras_built_layers_compute_the_same():
-    """Keras's own attention and normalisation, filled with our weights."""
+    """Keras's own attention and normalization, filled with our weights."""
     x = normal(B, T, D)
     layer = layer_with_weights(x, dropout=0.0)
     attention = keras.layers.MultiHeadAttention(2, D // 2)

@@ -67,7 +67,7 @@ def reference_spans(labels):
         ),
     ],
 )
-def test_entities_begin_and_end_as_labelled(labels, spans):
+def test_entities_begin_and_end_as_labeled(labels, spans):
     assert entity_spans(labels.split()) == spans
 
 

@@ -210,7 +210,7 @@ def known_labels(examples, labels=None):
     """Returns the labels of examples after checking that all of them are known.
 
     Args:
-        examples: N labelled examples.
+        examples: N labeled examples.
         labels: The class names; None for a regression.
 
     Returns:

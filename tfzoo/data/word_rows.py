@@ -88,7 +88,7 @@ def targets_of_tokens(labels, row_splits, first_words):
 
     Returns:
         Two ragged tensors (N, None): int32 labels, 0 where the weight is 0; float32
-        weights, 1 for the first token of each labelled word and 0 for all others.
+        weights, 1 for the first token of each labeled word and 0 for all others.
     """
     number = tf.cast(first_words.flat_values, tf.int64)
     starts = tf.gather(row_splits, first_words.value_rowids())
