@@ -2,13 +2,13 @@
 
     python benchmarks/fine_tuning.py [--data train.tsv]
 
-The work is an epoch of raw strings, tokenized, batched and trained on: 4 layers of
-width 256, a vocabulary of 30522, at most 128 tokens, batches of 32, dropout 0.1, AdamW
-or Adam, float32. A round of tfzoo and PyTorch is a whole epoch over the sample,
-tokenizing and all. KerasHub pads every sentence to one length, so that its rate is the
-same for any sentences: it gets fewer, and its clock starts after the first batch of
-each `fit`, which leaves the start of `fit` out. What the very first round takes beyond
-that (tracing, compiling) is a column of its own for all.
+The task is to tokenize, batch and train on an epoch of raw strings: 4 layers of width
+256, a vocabulary of 30522, at most 128 tokens, batches of 32, dropout 0.1, AdamW or
+Adam, float32. A round of tfzoo and PyTorch is a whole epoch over the sample, including
+tokenization. KerasHub pads every sentence to the same length, so its rate does not
+depend on the sentences: it gets fewer of them, and its clock starts after the first
+batch of each `fit`, to exclude the start of `fit`. The extra time of the first round
+(tracing, compiling) is a separate column for all.
 """
 
 import gzip
@@ -22,7 +22,7 @@ import tyro
 
 VOCABULARY, LAYERS, HEADS, HIDDEN, INTERMEDIATE = 30522, 4, 4, 256, 1024
 BATCH, LENGTH, DROPOUT, LEARNING_RATE = 32, 128, 0.1, 1e-4
-POOL_BATCHES = 50  # of the grouping by length in transformers' Trainer
+POOL_BATCHES = 50  # as in the grouping by length of transformers' Trainer
 SKIPPED = 1  # batches at the start of KerasHub's `fit`
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 REAL_DATA = pathlib.Path(
@@ -42,13 +42,13 @@ def main(
     """Fine-tuning a small BERT on sentences, against KerasHub and PyTorch.
 
     Args:
-        contender: Used by the benchmark itself: be this one, in a process of its own.
+        contender: For internal use: the contender that this process runs.
         data: Sentences and labels: a file with the columns `sentence` and `label`, or
-            `tfds:...`. SST-2 by default.
+            `tfds:...`. Defaults to SST-2.
         examples: Number of sentences, evenly spread over the data.
-        rounds: Measured rounds of each contender.
-        only: Names of the contenders to compare; all if none.
-        sample: Used by the benchmark itself: folder of the sentences drawn.
+        rounds: Number of measured rounds per contender.
+        only: Names of the contenders to compare. Defaults to all.
+        sample: For internal use: directory of the sampled sentences.
     """
     if contender:
         return side_by_side.serve(lambda: CONTENDERS[contender].prepare(sample))
@@ -65,7 +65,7 @@ def main(
 
 
 def default_data():
-    """SST-2: the file if it is there, else TensorFlow Datasets."""
+    """SST-2: the file if it exists, otherwise TensorFlow Datasets."""
     path = REAL_DATA / "sst2" / "train.tsv.gz"
     return str(path) if path.exists() else "tfds:glue/sst2:train"
 
@@ -91,7 +91,7 @@ def draw_sample(data, count, folder):
 
 
 def read_sample(folder):
-    """Texts, labels and the lines of the vocabulary."""
+    """Returns texts, labels and the lines of the vocabulary."""
     folder = pathlib.Path(folder)
     texts = json.loads((folder / "texts.json").read_text())
     labels = json.loads((folder / "labels.json").read_text())
@@ -223,7 +223,7 @@ def pytorch(*, grouped):
 
 
 def by_length(order, lengths):
-    """The shuffled order, sorted by length within pools, the longest first."""
+    """Sorts the shuffled order by length within pools, longest first."""
     pool = POOL_BATCHES * BATCH
     pools = [order[start : start + pool] for start in range(0, len(order), pool)]
     return [i for part in pools for i in sorted(part, key=lambda i: -lengths[i])]

@@ -4,14 +4,14 @@
     python benchmarks/generation.py --batch 8 --prompt 256
     python benchmarks/generation.py --curve
 
-All generate 64 tokens of the same sizes: 6 layers of width 384 with 6 heads, a
-vocabulary of 8192, float32, random weights, no end token. A round is one call, from ids
-to ids, prompt included. Above a table stands the limit that memory sets: every weight
-is read once for each token of a batch, at the bandwidth measured just before.
+All generate 64 tokens with models of the same size: 6 layers of width 384 with 6 heads,
+a vocabulary of 8192, float32, random weights, no end token. A round is one call, from
+ids to ids, including the prompt. Above each table is the limit set by memory: every
+weight is read once per token of a batch, at the bandwidth measured just before.
 
-`--curve` measures what a token costs as the context fills: what 32 more tokens take
-after n, without the prompt. A run of n tokens is how one of n + 32 begins, so one run
-gives all the differences, and its noise does not add up as that of two runs does.
+`--curve` measures the cost of a token as the context fills: the time for 32 more tokens
+after n, without the prompt. A run of n tokens is the beginning of a run of n + 32, so a
+single run gives all differences, with less noise than the difference of two runs.
 """
 
 import statistics
@@ -29,7 +29,7 @@ SIZES = dict(
     max_sequence_length=1024,
 )
 TOKENS = 64
-BLOCK = 32  # tokens of a prompt and of each difference of the curve
+BLOCK = 32  # tokens of a prompt and of each difference in the curve
 
 
 def main(
@@ -43,12 +43,12 @@ def main(
     """Tokens per second of generation, against KerasHub and PyTorch transformers.
 
     Args:
-        contender: Used by the benchmark itself: be this one, in a process of its own.
-        batch: Numbers of prompts in a call.
+        contender: For internal use: the contender that this process runs.
+        batch: Numbers of prompts per call.
         prompt: Lengths of the prompts in tokens.
-        rounds: Measured rounds of each contender.
-        only: Names of the contenders to compare; all if none.
-        curve: Measure the cost of a token along the context instead.
+        rounds: Number of measured rounds per contender.
+        only: Names of the contenders to compare. Defaults to all.
+        curve: Instead, measure the cost of a token along the context.
     """
     if contender:
         prepare = CONTENDERS[contender].prepare
@@ -72,7 +72,7 @@ def main(
 
 
 def prompts(rows, length):
-    """(rows, length) ids; random, since speed does not depend on them."""
+    """Random ids (rows, length); speed does not depend on them."""
     import numpy as np
 
     random = np.random.default_rng(0)
@@ -80,20 +80,22 @@ def prompts(rows, length):
 
 
 def rounds_of(generate, rows):
-    """`round` of a function that generates once and says how many tokens came."""
+    """`round` of a function that generates once and returns the number of tokens."""
 
     def measure():
         watch = side_by_side.Stopwatch()
         count = generate()
         if count != rows * TOKENS:
-            raise RuntimeError(f"{rows * TOKENS} tokens must come. Received: {count}")
+            raise RuntimeError(
+                f"{rows * TOKENS} tokens must be generated. Received: {count}"
+            )
         return watch.measured(count)
 
     return measure
 
 
 def our_start(rows, length, jit_compile):
-    """Function of a number of new tokens that begins to generate them."""
+    """A function of a number of new tokens that starts generating them."""
     from tfzoo.families import GPTDecoder
     from tfzoo.generation.compiled import CompiledGeneration
     from tfzoo.generation.options import GenerationOptions
@@ -187,24 +189,24 @@ CONTENDERS = {
 
 
 def weight_bytes():
-    """Bytes that a step reads: all matrices once, the output's table included."""
+    """Bytes that a step reads: all matrices once, including the output table."""
     width, inner = SIZES["hidden_dim"], SIZES["intermediate_dim"]
     per_layer = 4 * width * width + 2 * width * inner
     return 4 * (SIZES["num_layers"] * per_layer + SIZES["vocabulary_size"] * width)
 
 
 def memory_limit(rows):
-    """One line: tokens per second if reading the weights were all there is to do."""
+    """A line with the tokens per second if a step only had to read the weights."""
     bandwidth = memory_bandwidth()
     seconds = weight_bytes() / bandwidth
     return (
-        f"Memory reads {bandwidth / 1e9:.1f} GB/s, the weights have "
+        f"Memory bandwidth is {bandwidth / 1e9:.1f} GB/s, the weights have "
         f"{weight_bytes() / 1e6:.0f} MB: at most {rows / seconds:.0f} tokens/s."
     )
 
 
 def memory_bandwidth(num_bytes=400_000_000, repeats=7):
-    """Bytes per second that two threads read from memory, the best of some."""
+    """Bytes per second that two threads read from memory, best of some repeats."""
     import concurrent.futures
 
     import numpy as np
@@ -220,7 +222,7 @@ def memory_bandwidth(num_bytes=400_000_000, repeats=7):
 
 
 def print_curve(rows, rounds):
-    """The cost of a token at several lengths, as a table."""
+    """Prints a table of the cost of a token at several lengths."""
     start = our_start(rows, BLOCK, jit_compile=True)
     num_blocks = SIZES["max_sequence_length"] // BLOCK - 1
 
@@ -237,7 +239,7 @@ def print_curve(rows, rounds):
     times = [block_times() for _ in range(rounds)]
     costs = [statistics.median(block) for block in zip(*times, strict=True)]
     print(f"\n{side_by_side.machine()}\n\nBatch {rows}.\n")
-    print("| tokens in the context before | ms per token | ratio to the first |")
+    print("| tokens in the context | ms per token | ratio to the first |")
     print("|---|---|---|")
     for i, cost in enumerate(costs, 1):
         print(f"| {i * BLOCK} | {cost * 1e3:.2f} | {cost / costs[0]:.2f} |")

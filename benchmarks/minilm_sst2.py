@@ -3,11 +3,11 @@
     TFZOO_MINILM=.../model python benchmarks/minilm_sst2.py --side tfzoo --seed 0
 
 One run of one side; prints a JSON object with the accuracy on the 872 sentences of dev.
-Both sides start from the same files, get the same batches in the same order (of like
-length, `tfzoo.data.buckets`) and the same recipe: AdamW without decay on biases and
-normalisations, warm-up over a tenth of the steps and linear decay, clipping, dropout.
-New is the classifier alone. The pooler comes from the file, where it is untrained: its
-bias is zero and its kernel has the spectrum of random numbers.
+Both sides start from the same files, get the same batches in the same order (bucketed
+by length, `tfzoo.data.buckets`) and the same recipe: AdamW without decay on biases and
+normalization, warmup over a tenth of the steps and linear decay, clipping, dropout.
+Only the classifier is new. The pooler is from the file, where it is untrained: its bias
+is zero and its kernel has the spectrum of random numbers.
 """
 
 import json
@@ -19,7 +19,7 @@ import tyro
 
 LENGTH, CLIP_NORM, WEIGHT_DECAY, EPSILON = 64, 1.0, 0.01, 1e-6
 WARMUP_FRACTION, DROPOUT, THREADS = 0.1, 0.1, 2
-SST2 = {  # split -> file and its column of sentences, name in TensorFlow Datasets
+SST2 = {  # split -> file, its sentence column, name in TensorFlow Datasets
     "train": ("train.tsv.gz", "sentence", "tfds:glue/sst2:train"),
     "dev": ("dev.tsv", "content", "tfds:glue/sst2:validation"),
 }
@@ -43,16 +43,16 @@ def main(
 
     Args:
         side: "tfzoo" or "transformers".
-        seed: Of the order, the dropout and the new classifier.
-        model: Directory of the model; `$TFZOO_MINILM` if not given.
-        examples: First rows of the training data.
-        epochs: How often all of them come.
-        batch_size: Sentences per step.
-        learning_rate: Its peak.
-        jit_compile: Whether XLA compiles the step, of tfzoo.
+        seed: Seed of the order, the dropout and the new classifier.
+        model: Directory of the model. Defaults to `$TFZOO_MINILM`.
+        examples: Number of rows of training data to use.
+        epochs: Number of passes over them.
+        batch_size: Number of sentences per step.
+        learning_rate: Peak learning rate.
+        jit_compile: Whether XLA compiles the step; tfzoo only.
     """
     if not model:
-        raise SystemExit("error: --model or $TFZOO_MINILM must name the directory")
+        raise SystemExit("error: --model or $TFZOO_MINILM must give the directory")
     train, dev = read_sst2("train", examples), read_sst2("dev", None)
     options = dict(epochs=epochs, batch_size=batch_size, learning_rate=learning_rate)
     if side == "tfzoo":
@@ -74,7 +74,7 @@ def main(
 
 
 def read_sst2(split, count):
-    """Sentences and labels 0 or 1: of the files if they are there, else of TFDS."""
+    """Sentences and labels 0 or 1, from the files if they exist, otherwise TFDS."""
     from tfzoo.data import read_examples
 
     file, column, published = SST2[split]
@@ -87,7 +87,7 @@ def read_sst2(split, count):
 
 
 def tfzoo(model, train, dev, *, seed, epochs, batch_size, learning_rate, jit_compile):
-    """Accuracy on dev and the seconds of `fit`."""
+    """Returns the accuracy on dev and the seconds of `fit`."""
     import keras
     import tensorflow as tf
 
@@ -181,7 +181,7 @@ def transformers(model, train, dev, *, seed, epochs, batch_size, learning_rate):
 
 
 def parameter_groups(network):
-    """Two groups: what decays, and biases and normalisations, which do not."""
+    """Two groups: weights with decay; biases and normalization without."""
     named = list(network.named_parameters())
     fixed = ("bias", "LayerNorm.weight")
     return [

@@ -2,11 +2,11 @@
 
     python benchmarks/preparation.py [--input text.txt ...]
 
-Prepares a corpus of 1, 4 and 16 times the size, each run in a process of its own, and
-prints the median rate and the highest peak of the proportional set size (Linux), summed
-over the process and its workers. The rate leaves out the start of the workers, which is
-printed too. Without `--input` the text is Python's own `pydoc_data.topics`, its
-paragraphs in a new random order in every copy.
+Prepares a corpus of 1, 4 and 16 times the size, each run in its own process, and prints
+the median rate and the highest peak of the proportional set size (Linux), summed over
+the process and its workers. The rate excludes the start of the workers, which is
+printed separately. Without `--input` the text is Python's own `pydoc_data.topics`, with
+its paragraphs in a different random order in every copy.
 """
 
 import functools
@@ -34,11 +34,11 @@ def main(
     """Preparing pretraining data: examples/s and peak memory as the corpus grows.
 
     Args:
-        input: Text files, blank lines between documents; Python's topics if none.
+        input: Text files, blank lines between documents. Defaults to Python's topics.
         megabytes: Size of the smallest corpus.
-        duplicates: Passes over each corpus.
-        repeats: Runs of each size, of which the median rate counts.
-        processes: Worker processes.
+        duplicates: Number of passes over each corpus.
+        repeats: Number of runs per size; the median rate is reported.
+        processes: Number of worker processes.
     """
     from tfzoo.text import WordPieceTokenizer
 
@@ -136,12 +136,12 @@ def _measured(work, duplicates, processes):
     ended.set()
     watcher.join()
     if process.exitcode:
-        raise SystemExit(f"the preparation ended with code {process.exitcode}")
+        raise SystemExit(f"error: the preparation exited with {process.exitcode}")
     return {**results.get(), "peak": peak[0]}
 
 
 def _memory_of_tree(root):
-    """Bytes of proportional set size of a process and all below it."""
+    """Proportional set size, in bytes, of a process and its descendants."""
     parents = {}
     for entry in pathlib.Path("/proc").glob("[0-9]*"):
         try:

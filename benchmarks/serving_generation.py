@@ -3,11 +3,11 @@
     python benchmarks/serving_generation.py
     python benchmarks/serving_generation.py --batch 8 --prompt 250 --rounds 9
 
-All give 64 tokens, the likeliest ones, of the same random weights: 6 layers of width
-384, a vocabulary of 8192 learned from Python's own documentation, which the prompts are
-from. The exported model is asked by its signature `generate`, which has every option,
-in a process that imports TensorFlow alone; no network is involved. A round is one call;
-the first, which compiles, does not count.
+All generate 64 tokens, greedily, with the same random weights: 6 layers of width 384, a
+vocabulary of 8192 trained on Python's own documentation, which the prompts are from.
+The exported model is called by its signature `generate`, which has all options, in a
+process that only imports TensorFlow; no network is involved. A round is one call; the
+first one, which compiles, does not count.
 """
 
 import functools
@@ -38,12 +38,12 @@ def main(
     """Tokens per second from string to string: the exported model against `generate`.
 
     Args:
-        contender: Used by the benchmark itself: be this one, in a process of its own.
-        batch: Numbers of prompts in a call.
+        contender: For internal use: the contender that this process runs.
+        batch: Numbers of prompts per call.
         prompt: Lengths of the prompts in tokens.
-        rounds: Measured rounds of each contender.
-        only: Names of the contenders to compare; all if none.
-        folder: Where the exported models are; made and removed if not given.
+        rounds: Number of measured rounds per contender.
+        only: Names of the contenders to compare. Defaults to all.
+        folder: Directory of the exported models. By default a temporary one.
     """
     if contender:
         prepare = CONTENDERS[contender].prepare
@@ -67,14 +67,14 @@ def main(
 
 
 def documentation():
-    """Python's documentation, one text."""
+    """Python's documentation as one text."""
     from pydoc_data.topics import topics
 
     return "\n".join(topics[name] for name in sorted(topics))
 
 
 def make_models(folder):
-    """A preset, both exports of it, and the prompts' text cut into tokens."""
+    """Writes a preset, both exports of it, and the tokenized text for the prompts."""
     from tfzoo.families import GPTDecoder
     from tfzoo.tasks import CausalLM
     from tfzoo.text import ByteBPETokenizer
@@ -85,7 +85,7 @@ def make_models(folder):
     decoder = GPTDecoder(tokenizer.vocabulary_size, **SIZES)
     table = decoder.token_embedding.embeddings
     values = table.numpy()
-    values[tokenizer.end_id] = 0  # never the likeliest
+    values[tokenizer.end_id] = 0  # never the most likely
     table.assign(values)
     task = CausalLM(decoder, tokenizer)
     task.save_to_preset(folder / "preset")
@@ -94,7 +94,7 @@ def make_models(folder):
 
 
 def prompts(folder, rows, length):
-    """Texts of `length` tokens or a few fewer, the same for all contenders."""
+    """Texts of `length` tokens, or a few fewer, the same for all contenders."""
     from tokenizers import Tokenizer
 
     tokenizer = Tokenizer.from_file(str(folder / "preset" / "tokenizer.json"))
@@ -106,13 +106,15 @@ def prompts(folder, rows, length):
 
 
 def rounds_of(generate, rows):
-    """`round` of a function that generates once and says how many tokens came."""
+    """`round` of a function that generates once and returns the number of tokens."""
 
     def measure():
         watch = side_by_side.Stopwatch()
         count = generate()
         if count != rows * TOKENS:
-            raise RuntimeError(f"{rows * TOKENS} tokens must come. Received: {count}")
+            raise RuntimeError(
+                f"{rows * TOKENS} tokens must be generated. Received: {count}"
+            )
         return watch.measured(count)
 
     return measure

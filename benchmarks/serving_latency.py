@@ -2,11 +2,11 @@
 
     python benchmarks/serving_latency.py
 
-A classifier of 4 layers of width 256 and random weights, a vocabulary learned from
-Python's own documentation, whose lines are the texts. The exported model is called as a
-TensorFlow signature in a process that imports TensorFlow alone; no network is involved.
-XLA is the same model exported with `jit_compile=True`; all its shapes are compiled
-before the clock starts, as TF Serving does by the warm-up records.
+A classifier of 4 layers of width 256 with random weights and a vocabulary trained on
+Python's own documentation, whose lines are the texts. The exported model is called by
+its TensorFlow signature in a process that only imports TensorFlow; no network is
+involved. XLA is the same model exported with `jit_compile=True`; all its shapes are
+compiled before the clock starts, as the warm-up records do in TF Serving.
 """
 
 import contextlib
@@ -19,16 +19,16 @@ import side_by_side
 VOCABULARY, LAYERS, HEADS, HIDDEN, INTERMEDIATE = 8192, 4, 4, 256, 1024
 MAX_LENGTH = 128
 LABELS = ("a", "b", "c", "d")
-CALLS = {1: 60, 8: 24, 32: 12}  # calls in a round, by texts in a call
+CALLS = {1: 60, 8: 24, 32: 12}  # texts per call -> calls per round
 
 
 def main(contender: str = "", rounds: int = 7, folder: pathlib.Path | None = None):
     """Latency from raw string to label: the exported model against `classify()`.
 
     Args:
-        contender: Used by the benchmark itself: be this one, in a process of its own.
-        rounds: Measured rounds of each contender.
-        folder: Where the exported models are; made and removed if not given.
+        contender: For internal use: the contender that this process runs.
+        rounds: Number of measured rounds per contender.
+        folder: Directory of the exported models. By default a temporary one.
     """
     if contender:
         return side_by_side.serve(
@@ -45,7 +45,7 @@ def main(contender: str = "", rounds: int = 7, folder: pathlib.Path | None = Non
 
 
 def lines():
-    """Real text of common length: lines of Python's documentation."""
+    """Real text of typical length: lines of Python's documentation."""
     from pydoc_data.topics import topics
 
     text = "\n".join(topics[name] for name in sorted(topics))
@@ -53,7 +53,7 @@ def lines():
 
 
 def make_models(folder):
-    """A preset and both exports of one model."""
+    """Writes a preset and both exports of one model."""
     from tfzoo.families import BertEncoder
     from tfzoo.tasks import TextClassifier
     from tfzoo.text import WordPieceTokenizer
@@ -76,9 +76,9 @@ def make_models(folder):
 
 
 def rounds_of(answer):
-    """`round` of a function from a list of texts to labels."""
+    """`round` of a function that takes a list of texts and returns labels."""
     texts = lines()
-    for size in CALLS:  # tracing, memory, and compilation where there is any
+    for size in CALLS:  # tracing, memory allocation and compilation, if any
         for start in range(0, 20 * size, size):
             answer(texts[start : start + size])
 
@@ -98,7 +98,7 @@ def rounds_of(answer):
 
 
 def saved_model(name, folder):
-    """The exported model, by its signature."""
+    """The exported model, called by its signature."""
     import tensorflow as tf
 
     loaded = tf.saved_model.load(str(folder / name / "1"))
@@ -112,7 +112,7 @@ def saved_model(name, folder):
 
 
 def warm_up(loaded, version):
-    """Sends the model its warm-up records of ids, which reach every shape."""
+    """Sends the model its warm-up records of ids, which cover every shape."""
     import tensorflow as tf
     from tensorflow_serving.apis import prediction_log_pb2
 
@@ -127,7 +127,7 @@ def warm_up(loaded, version):
 
 
 def in_process(folder):
-    """The task's own `classify`, which is made for many texts."""
+    """The task's own `classify`, which is designed for many texts."""
     from tfzoo.tasks import TextClassifier
 
     task = TextClassifier.from_preset(folder / "preset")
@@ -137,7 +137,7 @@ def in_process(folder):
 
 
 def latencies(results):
-    """Lines of a Markdown table of milliseconds for each call."""
+    """Lines of a Markdown table of milliseconds per call."""
     import numpy as np
 
     sizes = [str(size) for size in CALLS]

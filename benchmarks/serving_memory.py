@@ -3,13 +3,17 @@
     python benchmarks/serving_memory.py
     python benchmarks/serving_memory.py --sizes bert_base --tasks tagger gpt
 
-Models of random weights in the sizes of MiniLM (6 layers of width 384) and BERT-base,
-a GPT in those of GPT-2, each loaded by TensorFlow alone in a process of its own, into a
-session, as TensorFlow Serving does; `tf.saved_model.load` keeps some 100 MB more for
-the graphs in Python. The figure is the peak of the process while it answers, without
-the weights and what TensorFlow takes when it is imported; the bar is 500 MB.
+Models with random weights, of the sizes of MiniLM (6 layers of width 384) and
+BERT-base, and a GPT of the size of GPT-2. Each is loaded in its own process, by
+TensorFlow only, into a session, as TensorFlow Serving does; `tf.saved_model.load` keeps
+some 100 MB more for the graphs in Python. "Peak" is the peak memory of the process
+while it answers, minus the weights and the memory after importing TensorFlow; the
+target is 500 MB. "At rest" is the memory of the process before the request, as a
+multiple of the weights, after subtracting that of a model with as many layers and 4
+units per head, which has the same graphs. "Added" is what the request adds to it.
 """
 
+import itertools
 import json
 import os
 import pathlib
@@ -21,14 +25,16 @@ from typing import Literal
 
 import side_by_side
 
-SIZES = {
+SIZES = {  # layers, heads, width, width of the feed-forward networks
     "minilm": (6, 12, 384, 1536),
     "bert_base": (12, 12, 768, 3072),
+    "gpt2": (12, 12, 768, 3072),
 }
 MAX_LENGTH, VOCABULARY = 512, 8192
 LABELS = ("O", "B-PER", "I-PER")
 TASKS = ("classifier", "tagger", "answerer", "masked_words", "embedder", "gpt")
-REQUESTS = {  # rows, and the text of one
+REQUESTS = {  # number of rows, and the text of a row
+    "1 short row": (1, "Row {} alone."),
     "10,000 short rows": (10_000, "Row {} of many."),
     "10,000 empty rows": (10_000, ""),
     "32 rows of 1 MB": (32, "A megabyte of words, row {}. " * 40_000),
@@ -37,7 +43,7 @@ REQUESTS = {  # rows, and the text of one
 
 
 def main(
-    sizes: tuple[str, ...] = tuple(SIZES),
+    sizes: tuple[str, ...] = ("minilm", "bert_base"),
     tasks: tuple[str, ...] = ("classifier",),
     requests: tuple[str, ...] = tuple(REQUESTS),
     xla: Literal["no", "yes", "both"] = "both",
@@ -48,35 +54,42 @@ def main(
     """Memory and time of large requests to exported models.
 
     Args:
-        sizes: Names of sizes; a GPT has one of its own.
-        tasks: Which of classifier, tagger, answerer, masked_words, embedder, gpt.
-        requests: Which requests, by how their names begin.
+        sizes: Names of sizes; a GPT has its own.
+        tasks: Any of classifier, tagger, answerer, masked_words, embedder, gpt.
+        requests: Which requests to send, by the beginnings of their names.
         xla: Whether XLA compiles the models.
-        max_length: Most tokens of a row.
-        folder: Where the exported models are; made and removed if not given.
-        ask: Used by the benchmark itself: ask this model.
+        max_length: Maximum number of tokens in a row.
+        folder: Directory of the exported models. By default a temporary one.
+        ask: For internal use: the model that this process loads.
     """
     chosen = [name for name in REQUESTS if name.startswith(tuple(requests))]
     if ask:
         return print(json.dumps(measured(ask, requests)))
     print(side_by_side.machine(), "", *table_head(), sep="\n", flush=True)
+    modes = {"no": [False], "yes": [True], "both": [False, True]}[xla]
     with tempfile.TemporaryDirectory() as place:
-        for task in tasks:
+        for task, jit_compile in itertools.product(tasks, modes):
             for size in ("gpt2",) if task == "gpt" else sizes:
-                for jit_compile in {"no": [0], "yes": [1], "both": [0, 1]}[xla]:
-                    name = f"{task}_{size}_{max_length}_{'xla' if jit_compile else ''}"
-                    base = (folder or pathlib.Path(place)) / name
-                    if not base.exists():
-                        in_a_process(
-                            make_model, task, size, base, jit_compile, max_length
-                        )
-                    for request in chosen:
-                        command = [__file__, "--ask", base, "--requests", request]
-                        print_row(task, size, jit_compile, request, command)
+                suffix = "xla" if jit_compile else ""
+                base = folder or pathlib.Path(place)
+                base /= f"{task}_{size}_{max_length}_{suffix}"
+                layers, heads, *_ = SIZES[size]
+                narrow = base.with_name(f"{base.name}_narrow")
+                for path, widths in (
+                    (base, SIZES[size]),
+                    (narrow, (layers, heads, 4 * heads, 16 * heads)),
+                ):
+                    if not path.exists():
+                        options = (task, widths, path, jit_compile, max_length)
+                        in_a_process(make_model, *options)
+                for request in chosen:
+                    command = [__file__, "--requests", request, "--ask"]
+                    row = [task, size, "yes" if jit_compile else "no", request]
+                    print_rows(row, asked([*command, base]), asked([*command, narrow]))
 
 
 def in_a_process(function, *arguments):
-    """Calls it in a new process, whose memory goes with it."""
+    """Calls a function in a new process, whose memory is freed with it."""
     import multiprocessing
 
     process = multiprocessing.get_context("spawn").Process(
@@ -88,8 +101,8 @@ def in_a_process(function, *arguments):
         sys.exit(process.exitcode)
 
 
-def make_model(task, size, base, jit_compile, max_length):
-    """Exports a model of random weights."""
+def make_model(task, widths, base, jit_compile, max_length):
+    """Exports a model with random weights."""
     from pydoc_data.topics import topics
 
     import tfzoo
@@ -98,11 +111,13 @@ def make_model(task, size, base, jit_compile, max_length):
     options = {"vocabulary_size": VOCABULARY, "progress": False}
     if task == "gpt":
         tokenizer = tfzoo.ByteBPETokenizer.train(lines, **options)
-        decoder = tfzoo.GPTDecoder(50257, 12, 12, 768, 3072, max_sequence_length=1024)
+        vocabulary = 50257 if widths[2] > 64 else VOCABULARY + 1
+        decoder = tfzoo.GPTDecoder(vocabulary, *widths, max_sequence_length=1024)
         model = tfzoo.CausalLM(decoder, tokenizer)
     else:
         tokenizer = tfzoo.WordPieceTokenizer.train(lines, **options)
-        encoder = tfzoo.BertEncoder(30522, *SIZES[size], max_sequence_length=max_length)
+        vocabulary = 30522 if widths[2] > 64 else VOCABULARY
+        encoder = tfzoo.BertEncoder(vocabulary, *widths, max_sequence_length=max_length)
         kinds = {
             "classifier": tfzoo.TextClassifier,
             "tagger": tfzoo.TokenClassifier,
@@ -112,19 +127,19 @@ def make_model(task, size, base, jit_compile, max_length):
         }
         more = [list(LABELS)] if task in ("classifier", "tagger") else []
         model = kinds[task](encoder, tokenizer, *more)
-    model.export_version(base, jit_compile=bool(jit_compile))
+    model.export_version(base, jit_compile=jit_compile)
 
 
 def measured(base, requests):
-    """Bytes at the peak, beside TensorFlow and the weights, and seconds."""
+    """By signature: bytes at rest, of the weights, added, at the peak; seconds."""
     import tensorflow as tf
 
     tf.constant(0)
-    rest = memory("VmRSS")
-    rest += sum(path.stat().st_size for path in base.glob("1/variables/*"))
+    imported = memory("VmRSS")
+    weights = sum(path.stat().st_size for path in base.glob("1/variables/*"))
     session = tf.compat.v1.Session(graph=tf.Graph())
     with session.graph.as_default():
-        # As TensorFlow Serving holds it: without what Python's loader keeps.
+        # As in TensorFlow Serving, without what Python's loader keeps
         loader = tf.compat.v1.saved_model.load
         signatures = loader(session, ["serve"], str(base / "1")).signature_def
     results = {}
@@ -137,15 +152,21 @@ def measured(base, requests):
         for request in requests:
             texts = {inputs[key]: texts_of(request, key) for key in inputs}
             pathlib.Path("/proc/self/clear_refs").write_text("5")
-            start = time.perf_counter()
+            at_rest, start = memory("VmRSS"), time.perf_counter()
             session.run(outputs, texts)
-            seconds = time.perf_counter() - start
-            results[name] = [memory("VmHWM") - rest, seconds]
+            seconds, peak = time.perf_counter() - start, memory("VmHWM")
+            results[name] = [
+                at_rest,
+                weights,
+                peak - at_rest,
+                peak - imported - weights,
+                seconds,
+            ]
     return results
 
 
 def texts_of(request, input_name):
-    """What a request gives to an input, an array of bytes."""
+    """The value of an input in a request, an array of bytes."""
     import numpy as np
 
     rows, text = REQUESTS[request]
@@ -156,7 +177,7 @@ def texts_of(request, input_name):
 
 
 def memory(name):
-    """A figure of /proc/self/status in bytes."""
+    """A value from /proc/self/status, in bytes."""
     status = pathlib.Path("/proc/self/status").read_text()
     (line,) = [line for line in status.splitlines() if line.startswith(f"{name}:")]
     return int(line.split()[1]) * 1024
@@ -165,22 +186,30 @@ def memory(name):
 def table_head():
     """The first lines of the table."""
     return [
-        "| model | size | XLA | request | signature | peak MB | seconds |",
-        "|---|---|---|---|---|---:|---:|",
+        "| model | size | XLA | request | signature | at rest / weights "
+        "| added MB | peak MB | seconds |",
+        "|---|---|---|---|---|---:|---:|---:|---:|",
     ]
 
 
-def print_row(task, size, jit_compile, request, command):
-    """Asks in a new process and prints what that took."""
+def asked(command):
+    """The result of `measured` for a model in a new process."""
     result = subprocess.run(
         [sys.executable, *map(str, command)],
         check=True,
         stdout=subprocess.PIPE,
         env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"},
     )
-    for signature, (peak, seconds) in json.loads(result.stdout).items():
-        columns = [task, size, "yes" if jit_compile else "no", request, signature]
-        columns += [f"{peak / 1e6:.0f}", f"{seconds:.1f}"]
+    return json.loads(result.stdout)
+
+
+def print_rows(row, of_model, of_narrow):
+    """Prints a row of the table for each signature."""
+    for signature, (at_rest, weights, added, peak, seconds) in of_model.items():
+        narrow, narrow_weights, *_ = of_narrow[signature]
+        times = (at_rest - narrow) / (weights - narrow_weights)
+        figures = [f"{times:.2f}", f"{added / 1e6:.0f}", f"{peak / 1e6:.0f}"]
+        columns = [*row, signature, *figures, f"{seconds:.1f}"]
         print("|", " | ".join(columns), "|", flush=True)
 
 

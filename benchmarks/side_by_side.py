@@ -1,9 +1,9 @@
-"""Measures contenders side by side: what the benchmarks share.
+"""Measures contenders side by side; shared by the benchmarks.
 
-Each contender lives in a process of its own, on two threads and two cores. All get
-ready first, then take turns: one round each, in an order that rotates, so that whatever
-else the machine does hits all alike. The table shows medians over the rounds, and the
-ratio of each median to the baseline's.
+Each contender runs in its own process, on two threads and two cores. First all get
+ready, then they take turns: one round each, in rotating order, so that other load on
+the machine affects all of them equally. The table shows medians over the rounds, and
+the ratio of each median to the baseline's.
 
 A benchmark is a script whose `main` has an argument `contender`:
 
@@ -30,7 +30,7 @@ import time
 from collections.abc import Callable
 
 THREADS = 2
-ANSWER = "side_by_side: "  # opens the lines of a contender that are not chatter
+ANSWER = "side_by_side: "  # prefix of a contender's lines that are not other output
 PACKAGES = ("tensorflow", "keras", "keras-hub", "torch", "transformers", "tokenizers")
 THREAD_VARIABLES = (
     "OMP_NUM_THREADS",
@@ -44,12 +44,12 @@ THREAD_VARIABLES = (
 
 @dataclasses.dataclass(frozen=True)
 class Contender:
-    """One way of doing the work.
+    """One implementation of the work.
 
     Attributes:
-        prepare: Called once in the contender's own process; returns `round`, a function
+        prepare: Called once in the contender's process; returns `round`, a function
             without arguments that does the work once and returns a `Measured`.
-        requires: Importable packages without which the contender is left out.
+        requires: Importable packages that the contender needs.
     """
 
     prepare: Callable
@@ -58,13 +58,13 @@ class Contender:
 
 @dataclasses.dataclass(frozen=True)
 class Measured:
-    """One round: how much was done, and what it took.
+    """A round: how much was done, and the time it took.
 
     Attributes:
-        count: Steps, examples, strings, ... done.
+        count: Number of steps, examples, strings, ...
         seconds: Wall time.
-        cpu_seconds: Processor time of the process, over all threads.
-        notes: Further numbers by name, such as a loss.
+        cpu_seconds: CPU time of the process, over all threads.
+        notes: Other numbers by name, such as a loss.
     """
 
     count: int
@@ -74,13 +74,13 @@ class Measured:
 
 
 class Stopwatch:
-    """Wall and processor time since it was made."""
+    """Wall and CPU time since its creation."""
 
     def __init__(self):
         self._seconds, self._cpu_seconds = time.perf_counter(), time.process_time()
 
     def measured(self, count, **notes):
-        """What passed since, in which `count` units were done."""
+        """The time since creation, in which `count` units were done."""
         seconds = time.perf_counter() - self._seconds
         cpu_seconds = time.process_time() - self._cpu_seconds
         return Measured(count, seconds, cpu_seconds, notes)
@@ -91,9 +91,9 @@ class Result:
     """All rounds of one contender.
 
     Attributes:
-        first: The first round, cold: it includes tracing and compiling.
-        rounds: Those after it.
-        peak_bytes: Most memory the process ever held.
+        first: The first round, which includes tracing and compiling.
+        rounds: The rounds after it.
+        peak_bytes: Peak memory of the process.
     """
 
     first: Measured
@@ -105,16 +105,16 @@ class Result:
         return statistics.median(m.count / m.seconds for m in self.rounds)
 
     def cpu_per_unit(self):
-        """Median processor seconds per unit."""
+        """Median CPU seconds per unit."""
         return statistics.median(m.cpu_seconds / m.count for m in self.rounds)
 
     def first_extra(self):
-        """Seconds that the first round took beyond what its units take later."""
+        """Extra seconds of the first round, compared to later rounds."""
         return max(0.0, self.first.seconds - self.first.count / self.rate())
 
 
 def serve(prepare):
-    """Runs in a contender's process: prepares, then one round for every line read.
+    """Runs a contender's process: prepares, then does a round for every line read.
 
     Args:
         prepare: See `Contender`.
@@ -133,24 +133,24 @@ def compare(script, contenders, *, rounds, arguments=(), progress=True):
 
     Args:
         script: Path of the benchmark, run as `script --contender NAME arguments...`.
-        contenders: Dict of name to `Contender`. Those whose packages are missing are
-            left out, with a line that says so.
-        rounds: Number of rounds after the first, cold one.
-        arguments: Further arguments of the command line.
-        progress: Whether to print a line for each round on stderr.
+        contenders: Dict of name -> `Contender`. Those whose packages are missing are
+            skipped, with a message.
+        rounds: Number of rounds after the first one.
+        arguments: Other command-line arguments.
+        progress: Whether to print a line per round to stderr.
 
     Returns:
-        Dict of name to `Result`, in the order of `contenders`.
+        Dict of name -> `Result`, in the order of `contenders`.
 
     Raises:
-        RuntimeError: a contender's process ended; with the end of its messages.
+        RuntimeError: a contender's process exited; includes the end of its output.
     """
     processes = {}
     try:
         for name, contender in contenders.items():
             missing = [p for p in contender.requires if not _installed(p)]
             if missing:
-                print(f"Left out: {name}, because {missing[0]} is not installed.")
+                print(f"Skipped: {name}, because {missing[0]} is not installed.")
                 continue
             processes[name] = _Process(name, script, arguments)
             processes[name].answer()
@@ -182,7 +182,7 @@ def _take_turns(processes, rounds, progress):
 
 
 class _Process:
-    """A contender's process, which waits for a line on its standard input."""
+    """A contender's process, which waits for lines on standard input."""
 
     def __init__(self, name, script, arguments):
         self._name = name
@@ -198,19 +198,19 @@ class _Process:
         )
 
     def answer(self):
-        """The next answer, an object of JSON; the chatter before it is dropped."""
+        """The next answer, a JSON object; other output before it is dropped."""
         chatter = []
         for line in self._process.stdout:
             if line.startswith(ANSWER):
                 return json.loads(line.removeprefix(ANSWER))
             chatter = [*chatter[-30:], line]
         raise RuntimeError(
-            f"The contender {self._name!r} ended with code {self._process.wait()}:\n"
+            f"The contender {self._name!r} exited with {self._process.wait()}:\n"
             + "".join(chatter)
         )
 
     def round(self):
-        with contextlib.suppress(BrokenPipeError):  # answer() says why it ended
+        with contextlib.suppress(BrokenPipeError):  # answer() reports why it exited
             self._process.stdin.write("round\n")
             self._process.stdin.flush()
         return self.answer()
@@ -227,13 +227,13 @@ class _Process:
 
 
 def table(results, *, unit, baseline=None):
-    """The results as a Markdown table, headed by the machine.
+    """The results as a Markdown table, below a line about the machine.
 
     Args:
-        results: What `compare` returned.
-        unit: What is counted, a plural: "steps".
-        baseline: Name of the contender whose rate is 1; None takes the first. Where it
-            was left out, there are no ratios.
+        results: Result of `compare`.
+        unit: The unit counted, in plural: "steps".
+        baseline: Name of the contender with ratio 1. Defaults to the first. If it was
+            skipped, there are no ratios.
     """
     baseline = baseline or next(iter(results), None)
     one = unit.removesuffix("s")
@@ -258,7 +258,7 @@ def table(results, *, unit, baseline=None):
 
 
 def machine():
-    """One line: processor, cores, memory, system, Python and package versions."""
+    """A line with processor, cores, memory, system, Python and package versions."""
     versions = [
         f"{package} {importlib.metadata.version(package)}"
         for package in PACKAGES
@@ -285,6 +285,6 @@ def _installed(package):
 
 
 def _peak_bytes():
-    """Largest resident size of this process so far; Linux counts in KiB."""
+    """Peak resident size of this process so far; Linux reports KiB."""
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024

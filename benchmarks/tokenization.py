@@ -1,15 +1,15 @@
-"""Tokenizers in Rust on one thread against the TensorFlow graph, and KerasHub's.
+"""Tokenizers: Rust on one thread against tfzoo's and KerasHub's TensorFlow graphs.
 
     python benchmarks/tokenization.py
     python benchmarks/tokenization.py --kind byte_bpe
     python benchmarks/tokenization.py --tokenizer DIRECTORY
 
-The texts are the lines of Python's `pydoc_data.topics`, in batches of 1, 32 and 1024,
-the vocabulary is learned from them where none is given, and all calls are made from
-Python, with strings that are already tensors for the graphs. Ratios are to Rust on one
-thread, which the graph, on the two threads that all have, should reach at batch 1024.
-KerasHub's graphs need `tensorflow_text`; the ids of its WordPiece differ where it folds
-characters, and its byte-level BPE keeps a table of the words it has seen.
+The texts are the lines of Python's `pydoc_data.topics`, in batches of 1, 32 and 1024.
+The vocabulary is trained on them if none is given. All calls are made from Python; the
+graphs get strings that are already tensors. Ratios are to Rust on one thread, which the
+graph, on the two threads that all have, should reach at batch 1024. KerasHub's graphs
+need `tensorflow_text`; the ids of its WordPiece differ where it folds characters, and
+its byte-level BPE keeps a table of the words it has seen.
 """
 
 import os
@@ -31,15 +31,15 @@ def main(
     batch_size: int = 0,
     texts_per_round: int = 4096,
 ):
-    """Tokenizers in Rust on one thread against the TensorFlow graph, and KerasHub's.
+    """Tokenizers: Rust on one thread against tfzoo's and KerasHub's TensorFlow graphs.
 
     Args:
-        contender: Used by the benchmark itself: be this one, in a process of its own.
-        rounds: Measured rounds of each contender.
-        kind: Which tokenizer is trained if there is no directory.
-        tokenizer: Directory of a tokenizer of either kind; one is trained if none.
-        batch_size: Texts of a call; 1, 32 and 1024 if 0.
-        texts_per_round: Texts of a round, at most 512 calls.
+        contender: For internal use: the contender that this process runs.
+        rounds: Number of measured rounds per contender.
+        kind: Kind of the tokenizer to train if no directory is given.
+        tokenizer: Directory of a tokenizer of either kind. By default one is trained.
+        batch_size: Texts per call; 0 for 1, 32 and 1024.
+        texts_per_round: Texts per round, at most 512 calls.
     """
     if contender:
         prepare = CONTENDERS[contender].prepare
@@ -66,7 +66,7 @@ def main(
 
 
 def lines():
-    """The lines of Python's help on its topics that are not blank."""
+    """The non-blank lines of Python's help topics."""
     from pydoc_data import topics
 
     texts = (topics.topics[name] for name in sorted(topics.topics))
@@ -74,7 +74,7 @@ def lines():
 
 
 def trained(kind, place):
-    """The directory of a tokenizer that is trained on the texts."""
+    """Trains a tokenizer on the texts; returns its directory."""
     from tfzoo.text import ByteBPETokenizer, WordPieceTokenizer
 
     cls = {"wordpiece": WordPieceTokenizer, "byte_bpe": ByteBPETokenizer}[kind]
@@ -84,7 +84,7 @@ def trained(kind, place):
 
 
 def rounds_of(call, batches):
-    """The round of a contender: all batches, one after the other."""
+    """`round` of a contender: all batches, one after the other."""
 
     def measure():
         watch = side_by_side.Stopwatch()

@@ -1,16 +1,16 @@
-"""Rounds of training steps: what the benchmarks of training share."""
+"""Rounds of training steps; shared by the training benchmarks."""
 
 import itertools
 
 import side_by_side
 
-SKIPPED = 2  # steps at the start of a round: fit's own beginning
+SKIPPED = 2  # steps at the start of a round, to exclude the start of fit
 
 
 class Steady:
     """Times the steps of a round after the first few, until `seconds` have passed.
 
-    In the first round the time counts from the start: tracing and compiling.
+    The first round is timed from its start, to include tracing and compiling.
     """
 
     def __init__(self, seconds):
@@ -20,7 +20,7 @@ class Steady:
         self._watch, self._steps = side_by_side.Stopwatch(), 0
 
     def step_ended(self, loss):
-        """Whether the round is over; then `measured` holds it."""
+        """Whether the round is over; `measured` is then its result."""
         self._steps += 1
         counted = self._steps if self._cold else self._steps - SKIPPED
         if counted == 0:
@@ -34,11 +34,11 @@ class Steady:
 
 
 def of_fit(model, batches, seconds):
-    """`round` of a compiled Keras model, a call of `fit`.
+    """`round` of a compiled Keras model: a call of `fit`.
 
     Args:
         model: The model.
-        batches: (inputs, targets, weights) of arrays whose first axis counts batches.
+        batches: (inputs, targets, weights), arrays whose first axis is the batch index.
         seconds: Length of a round.
     """
     import keras
@@ -60,7 +60,7 @@ def of_fit(model, batches, seconds):
 
 
 def of_steps(step, seconds):
-    """`round` of a function: number of the step -> loss."""
+    """`round` of a function that maps a step number to a loss."""
     steady = Steady(seconds)
 
     def measure():

@@ -3,16 +3,16 @@
     python benchmarks/training_step.py
     python benchmarks/training_step.py --model gpt
 
-All train the same sizes on the same batches: 4 layers of width 256, 16 x 128 tokens, a
-vocabulary of 8192, dropout 0.1, AdamW, float32; BERT predicts 20 masked words of each
-row and has the output layer on these alone, GPT predicts every token. Steps are counted
-in the steady state, the first of each round left out: of `model.fit`, with data in
-memory; PyTorch has a plain loop. `tfzoo` is what `compile()` and `fit()` do when
-nothing else is said, with clipping, warm-up and metrics. KerasHub gets no metrics,
-which its own defaults have.
+All train models of the same size on the same batches: 4 layers of width 256, 16 x 128
+tokens, a vocabulary of 8192, dropout 0.1, AdamW, float32. BERT predicts 20 masked words
+per row and applies the output layer only to these; GPT predicts every token. Steps are
+counted in the steady state, without the first ones of each round: with `model.fit` and
+data in memory, or a plain loop for PyTorch. `tfzoo` uses the defaults of `compile()`
+and `fit()`, including clipping, warmup and metrics. KerasHub gets no metrics, which its
+own defaults have.
 
-Importing tfzoo turns TensorFlow's oneDNN kernels on. KerasHub leaves them as TensorFlow
-has them, which is off on many processors, and is measured so as well as with them.
+Importing tfzoo enables TensorFlow's oneDNN kernels. KerasHub leaves TensorFlow's
+default, which is off on many processors; it is measured with and without them.
 """
 
 import os
@@ -38,11 +38,11 @@ def main(
     """Training step of a small BERT or GPT, against KerasHub and PyTorch.
 
     Args:
-        contender: Used by the benchmark itself: be this one, in a process of its own.
-        model: bert learns masked words, gpt the next token.
-        rounds: Measured rounds of each contender.
+        contender: For internal use: the contender that this process runs.
+        model: bert predicts masked words, gpt the next token.
+        rounds: Number of measured rounds per contender.
         seconds: Length of a round.
-        only: Names of the contenders to compare; all if none.
+        only: Names of the contenders to compare. Defaults to all.
     """
     if contender:
         prepare = CONTENDERS[contender].prepare
@@ -59,7 +59,7 @@ def main(
 def batches(model):
     """(inputs, targets, weights), arrays of `NUM_BATCHES` batches.
 
-    Random, since speed does not depend on them.
+    They are random, since speed does not depend on them.
     """
     import numpy as np
 
@@ -168,7 +168,7 @@ def pytorch(model, seconds):
 
 
 def pytorch_bert():
-    """The network, and a function of a batch to its logits."""
+    """The network, and a function that computes the logits of a batch."""
     import torch
     import transformers
 
@@ -197,7 +197,7 @@ def pytorch_bert():
 
 
 def pytorch_gpt():
-    """As `pytorch_bert`."""
+    """Like `pytorch_bert`."""
     import transformers
 
     network = transformers.GPT2LMHeadModel(

@@ -1,13 +1,13 @@
-"""Converts a checkpoint of whichever format to a directory of Hugging Face's format.
+"""Converts a checkpoint of any supported format to Hugging Face's format.
 
     python recipes/convert_checkpoint.py --input uncased_L-2_H-128_A-2 --output bert
     python recipes/convert_checkpoint.py --input keras_hub://bert_tiny_en_uncased \
         --output tiny --task MaskedLM --dtype bfloat16
 
-Reads whatever tfzoo opens: a directory of Hugging Face's, KerasHub's, Google's or
-OpenAI's format, which is recognised, `hf://ORG/NAME` or `keras_hub://NAME`. What it
-writes opens in tfzoo and in `transformers`. It prints what it found, and which weights
-are new or left out.
+Reads whatever tfzoo opens: a directory in Hugging Face's, KerasHub's, Google's or
+OpenAI's format, which is detected, `hf://ORG/NAME` or `keras_hub://NAME`. The output
+opens in tfzoo and in `transformers`. Prints what was found, and which weights are new
+or unused.
 """
 
 import logging
@@ -34,15 +34,15 @@ def main(
     dtype: Literal["float32", "float16", "bfloat16"] | None = None,
     max_shard_size: int | None = None,
 ):
-    """Converts a checkpoint of whichever format to a directory of Hugging Face's.
+    """Converts a checkpoint of any supported format to Hugging Face's format.
 
     Args:
         input: Directory, hf://ORG/NAME[@REVISION] or keras_hub://NAME.
-        output: Directory to write; it must not exist.
-        task: Class of the model to write, such as MaskedLM; by default the one that the
-            checkpoint names or, where it names none, the backbone.
-        dtype: Number format of the weights; by default float32.
-        max_shard_size: Bytes of weights in one file; by default there is one file.
+        output: Output directory; must not exist.
+        task: Class of the model to write, such as MaskedLM. Defaults to the class named
+            in the checkpoint, or to the backbone if there is none.
+        dtype: Dtype of the saved weights. Defaults to float32.
+        max_shard_size: Maximum bytes of weights per file. Defaults to a single file.
     """
     from tfzoo import families, tasks
     from tfzoo.checkpoints.references import local_directory
@@ -52,7 +52,7 @@ def main(
 
     refuse_existing(output, allow_empty=True)
     logging.basicConfig(format="%(message)s")
-    logging.getLogger("tfzoo").setLevel(logging.INFO)  # what is new or left out
+    logging.getLogger("tfzoo").setLevel(logging.INFO)  # reports new and unused weights
     model_class = None if task is None else tasks.class_named(task)
     directory = local_directory(input)
     found = open_checkpoint(directory)

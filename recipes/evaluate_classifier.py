@@ -3,8 +3,8 @@
     python recipes/evaluate_classifier.py --preset runs/mail --data test.tsv \
         --text-column text --label-column label
 
-Reads what `finetune_classifier.py` reads and prints the loss and the metrics that fit
-the task; with `--output` it writes them to a JSON file as well.
+Reads the same files as `finetune_classifier.py` and prints the loss and the metrics of
+the task; with `--output`, also writes them to a JSON file.
 """
 
 import pathlib
@@ -28,13 +28,13 @@ def main(
     Args:
         preset: Directory of the classifier, or hf://ORG/NAME.
         data: File (.tsv, .csv, .jsonl, each also .gz) or tfds:NAME[/config][:split].
-        text_column: Column of the text, by name or by number from 1.
+        text_column: Column of the text, by name or by number (from 1).
         label_column: Column of the label, likewise.
-        text_pair_column: Column of the second text, of a task on pairs.
-        header: Whether line 1 of a .tsv or .csv names the columns.
-        label_separator: What stands between the labels of a multi_label cell.
-        batch_size: Texts at once.
-        output: JSON file to write; it must not exist.
+        text_pair_column: Column of the second text, for text pairs.
+        header: Whether line 1 of a .tsv or .csv has the column names.
+        label_separator: Separator of the labels in a multi_label cell.
+        batch_size: Number of texts per batch.
+        output: JSON file for the metrics; must not exist.
     """
     cli.check_numbers(locals())
     from tfzoo.data.examples import known_labels, read_examples

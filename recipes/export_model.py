@@ -4,13 +4,13 @@
     python recipes/export_model.py --preset runs/gpt --output saved_models/gpt \
         --max-new-tokens 200 --temperature 0.8 --top-p 0.95
 
-Reads the preset directory of any task: what `finetune_classifier.py`,
-`pretrain_bert.py`, `pretrain_gpt.py` or `finetune_gpt.py` wrote, a tagger or a model
-that answers questions (or one of `transformers`, also on the Hugging Face hub:
-`hf://ORG/NAME`), and writes
-`saved_models/mail/1`, the next time `2`, and so on, beside them `models.config` and
-`batching_parameters.txt`. A version is written whole or not at all.
-`saved_models/README.md` tells how to serve it; `predict.py` asks it here.
+Reads the preset directory of any task: the output of `finetune_classifier.py`,
+`pretrain_bert.py`, `pretrain_gpt.py` or `finetune_gpt.py`, a tagger or a
+question-answering model (or one of `transformers`, also on the Hugging Face Hub:
+`hf://ORG/NAME`). Writes `saved_models/mail/1`, the next time `2`, and so on, with
+`models.config` and `batching_parameters.txt` next to them. Versions are written
+atomically. `saved_models/README.md` describes how to serve them; `predict.py` runs them
+locally.
 """
 
 import pathlib
@@ -33,20 +33,23 @@ def main(
     """Writes a trained model as the next version of a SavedModel for TF Serving.
 
     Args:
-        preset: Directory of a classifier, a tagger, a model that answers questions, a
-            GPT, an embedder (also one of sentence-transformers), or of a pretrained
-            BERT, which is exported as one that fills gaps; or hf://ORG/NAME.
-        output: Folder of the versions; its name becomes the model's name.
-        jit_compile: Compile the numeric part by XLA when it is served. TF Serving on a
-            CPU then needs `--xla_cpu_compilation_enabled=true`.
-        top_k: Words for each gap, 5 if not given, where the model fills gaps. Of a GPT,
-            draw from so many of the likeliest tokens; 0, from all, if not given.
-        max_new_tokens: Of a GPT, the most tokens that can be asked for; 64.
-        temperature: Of a GPT, as the options below what is done unless a request says
-            otherwise. Above 1 bolder, below 1 more careful; 0, always the likeliest.
-        top_p: Draw from the likeliest tokens that reach this probability; 1, from all.
-        repetition_penalty: Above 1 makes tokens rarer that occurred; 1.
-        seed: Names what is drawn; 0.
+        preset: Directory of a classifier, a tagger, a question-answering model, a GPT,
+            an embedder (also one of sentence-transformers), or a pretrained BERT, which
+            is exported as a masked-word model; or hf://ORG/NAME.
+        output: Directory of the versions; its name becomes the model's name.
+        jit_compile: Compile the numeric core with XLA when it is served. TF Serving on
+            a CPU then needs `--xla_cpu_compilation_enabled=true`.
+        top_k: For a masked-word model, number of words per gap; default 5. For a GPT,
+            sample only from this many most likely tokens; default 0, from all.
+        max_new_tokens: For a GPT, maximum number of new tokens in a request; default
+            64.
+        temperature: For a GPT, default for requests, like the options below. Above 1
+            more random, below 1 less; 0 takes the most likely token.
+        top_p: Sample only from the most likely tokens whose probabilities add up to
+            this; default 1, from all.
+        repetition_penalty: A value above 1 makes tokens that have occurred less likely;
+            default 1.
+        seed: Seed for sampling; default 0.
     """
     from tfzoo import tasks
 
@@ -65,9 +68,10 @@ def main(
     known = {tasks.CausalLM: {*sampling, "top_k"}, tasks.MaskedLM: {"top_k"}}
     if unknown := sorted({*asked} - known.get(type(task), set())):
         raise ExportError(
-            f"A {type(task).__name__} has no {', '.join(unknown)}.",
+            f"The options must be options of {type(task).__name__}. "
+            f"Received: {', '.join(unknown)}.",
             path=preset,
-            fix="Leave it out.",
+            fix="Leave them out.",
         )
     version = task.export_version(output, jit_compile=jit_compile, **asked)
     print(f"wrote {version}")
@@ -76,7 +80,7 @@ def main(
         arguments = '--question "..." --context "..."'
     elif getattr(task, "text_pair", False):
         arguments += ' --text-pair "..."'
-    print(f"ask it: python recipes/predict.py --model {version} {arguments}")
+    print(f"try it: python recipes/predict.py --model {version} {arguments}")
 
 
 if __name__ == "__main__":

@@ -1,11 +1,11 @@
-"""Fine-tunes a classifier of texts or pairs of texts on a table of examples.
+"""Fine-tunes a classifier of texts or text pairs on a table of examples.
 
     python recipes/finetune_classifier.py --train mail.tsv --preset runs/bert \
         --text-column text --label-column label --output runs/mail
 
 Reads .tsv, .csv, .jsonl (each also .gz) or `tfds:NAME[/config][:split]`. Writes
-checkpoints while it runs and in the end the preset of the best epoch, which
-`evaluate_classifier.py`, `export_model.py` and `transformers` open, `metrics.json`,
+checkpoints while it runs and, at the end, a preset of the best epoch (which
+`evaluate_classifier.py`, `export_model.py` and `transformers` open), `metrics.json`,
 `curves.png` and TensorBoard `logs/`. The same command continues an interrupted run.
 """
 
@@ -14,7 +14,7 @@ from typing import Literal
 
 from tfzoo import cli
 
-HELD_OUT = 10  # without a validation file, one row of so many is held out
+HELD_OUT = 10  # without a validation file, one in this many rows is held out
 BEST = {"classification": "accuracy", "multi_label": "f1", "regression": "pearson"}
 
 
@@ -40,36 +40,36 @@ def main(
     strategy: Literal["none", "mirrored"] = "none",
     on_non_finite: Literal["stop", "skip", "rewind"] = "stop",
 ):
-    """Fine-tunes a classifier of texts or pairs of texts on a table of examples.
+    """Fine-tunes a classifier of texts or text pairs on a table of examples.
 
     Args:
         train: File (.tsv, .csv, .jsonl, each also .gz) or tfds:NAME[/config][:split].
-        preset: Directory of a model, hf://ORG/NAME, or a size to begin at random, of
-            BERT, RoBERTa or DistilBERT, such as bert_tiny.
-        text_column: Column of the text, by name or by number from 1.
+        preset: Directory of a model, hf://ORG/NAME, or, for random weights, the name of
+            a size of BERT, RoBERTa or DistilBERT, such as bert_tiny.
+        text_column: Column of the text, by name or by number (from 1).
         label_column: Column of the label, likewise.
-        output: Directory to write; new, or begun by the same command.
+        output: Output directory: new, or begun by the same command.
         validation: File to evaluate on after each epoch. Without one, a tenth of the
-            training data is held out, of every class its share, by a hash of the text.
-        tokenizer: Directory of a tokenizer; by default the preset's own.
-        text_pair_column: Column of the second text, of a task on pairs.
-        header: Whether line 1 of a .tsv or .csv names the columns.
-        task: One label per text, any number of them, or a number.
-        label_separator: What stands between the labels of a multi_label cell.
-        epochs: How often all examples are seen.
-        batch_size: Examples per update.
-        learning_rate: Its peak; by default 5e-5, and 1e-3 from random weights.
-        max_sequence_length: Tokens of an input; longer ones are cut.
-        label_smoothing: Share of a target that is spread over all labels, 0 to 1.
-        seed: Names all random choices.
-        dtype: Number format of the arithmetic; weights stay float32.
+            training data is held out, stratified by class, by a hash of the text.
+        tokenizer: Directory of a tokenizer. Defaults to the preset's own.
+        text_pair_column: Column of the second text, for text pairs.
+        header: Whether line 1 of a .tsv or .csv has the column names.
+        task: One label per text, any number of labels, or a number.
+        label_separator: Separator of the labels in a multi_label cell.
+        epochs: Number of passes over the examples.
+        batch_size: Number of examples per update.
+        learning_rate: Peak learning rate. Defaults to 5e-5, or 1e-3 for random weights.
+        max_sequence_length: Maximum number of tokens; longer inputs are truncated.
+        label_smoothing: Fraction of a target spread over all labels, in [0, 1).
+        seed: Seed of all random choices.
+        dtype: Dtype policy for computation; weights are always float32.
         strategy: mirrored trains on all GPUs of the machine.
-        on_non_finite: What to do where a loss or a gradient is not finite: stop; skip
-            that update; or rewind to the last checkpoint and leave it out. An
-            interrupted run may go on with another choice.
+        on_non_finite: What to do if a loss or a gradient is not finite: stop; skip the
+            update; or rewind to the last checkpoint and skip it from there. An
+            interrupted run may continue with another choice.
     """
     arguments = dict(locals())
-    for name in ("output", "on_non_finite"):  # what a run may be continued with
+    for name in ("output", "on_non_finite"):  # these may change when a run continues
         del arguments[name]
     cli.check_numbers(arguments)
     import keras
@@ -106,7 +106,9 @@ def main(
     held_out_targets = known_labels(held_out, labels)
     at_random = named_size(preset, TextClassifier.named_sizes()) is not None
     if at_random and tokenizer is None:
-        raise ValueError(f"--preset {preset} has no tokenizer: give --tokenizer.")
+        raise ValueError(
+            f"--tokenizer must be given: --preset {preset} is a size, without one."
+        )
     model = preset if at_random else local_directory(preset)
     vocabulary = local_directory(tokenizer, weights=False) if tokenizer else model
     words = tokenizer_from_preset(vocabulary)

@@ -1,12 +1,12 @@
-"""Continues a GPT on your own text.
+"""Fine-tunes a GPT on your own text.
 
     python recipes/finetune_gpt.py --preset runs/gpt --input letters/*.txt \
         --output runs/letters --validation held_out.txt
 
-The preset is a directory that `pretrain_gpt.py` or `transformers` wrote, or a model of
-the Hugging Face hub (`hf://openai-community/gpt2`); its tokenizer is used. Reads and
-writes what `pretrain_gpt.py` does. The same command continues an interrupted run, bit
-for bit as if nothing had happened.
+The preset is a directory written by `pretrain_gpt.py` or `transformers`, or a model on
+the Hugging Face Hub (`hf://openai-community/gpt2`); its tokenizer is used. Input and
+output are as for `pretrain_gpt.py`. The same command continues an interrupted run, with
+bit-identical results.
 """
 
 import pathlib
@@ -34,32 +34,32 @@ def main(
     on_non_finite: Literal["stop", "skip", "rewind"] = "stop",
     jit_compile: bool = False,
 ):
-    """Continues a GPT on your own text.
+    """Fine-tunes a GPT on your own text.
 
     Args:
         input: Text files (.txt, .tsv, .csv, .jsonl, each also .gz).
         preset: Directory of a model with its tokenizer, or hf://ORG/NAME.
-        output: Directory to write; new, or begun by the same command.
+        output: Output directory: new, or begun by the same command.
         validation: Files of held-out text, evaluated after each epoch (the first 2048
             windows).
-        epochs: How often all text is seen.
-        batch_size: Windows per update.
-        learning_rate: Its peak, after a warm-up over a tenth of the steps.
-        weight_decay: Share of a weight taken away per step, times the learning rate.
-        max_sequence_length: Tokens of a window; by default the model's context.
-        document_borders: Whether a token sees its own document alone.
-        documents: Where a document ends.
+        epochs: Number of passes over the text.
+        batch_size: Number of windows per update.
+        learning_rate: Peak learning rate, reached after a tenth of the steps.
+        weight_decay: Weight decay coefficient, multiplied by the learning rate.
+        max_sequence_length: Tokens per window. Defaults to the model's context.
+        document_borders: Whether tokens attend only to their own document.
+        documents: What ends a document.
         text_column: Column of the text in files with columns.
-        seed: Names all random choices.
-        dtype: Number format of the arithmetic; weights stay float32.
+        seed: Seed of all random choices.
+        dtype: Dtype policy for computation; weights are always float32.
         strategy: mirrored trains on all GPUs of the machine.
-        on_non_finite: What to do where a loss or a gradient is not finite: stop; skip
-            that update; or rewind to the last checkpoint and leave it out. An
-            interrupted run may go on with another choice.
-        jit_compile: Compile the training step by XLA.
+        on_non_finite: What to do if a loss or a gradient is not finite: stop; skip the
+            update; or rewind to the last checkpoint and skip it from there. An
+            interrupted run may continue with another choice.
+        jit_compile: Compile the training step with XLA.
     """
     arguments = dict(locals())
-    for name in ("output", "on_non_finite"):  # what a run may be continued with
+    for name in ("output", "on_non_finite"):  # these may change when a run continues
         del arguments[name]
     cli.check_numbers(arguments)
     from tfzoo.checkpoints.references import local_directory

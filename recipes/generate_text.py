@@ -1,11 +1,11 @@
-"""Continues a text with a trained GPT, word by word in the terminal.
+"""Continues a text with a trained GPT, printing it as it is generated.
 
     python recipes/generate_text.py --preset runs/gpt --prompt "Once upon a time"
     python recipes/generate_text.py --preset runs/gpt --prompt "To be" --temperature 0
 
-The preset is a directory that `pretrain_gpt.py`, `finetune_gpt.py` or `transformers`
-wrote, or a model of the Hugging Face hub (`hf://openai-community/gpt2`). The text goes
-to the standard output, nothing else does.
+The preset is a directory written by `pretrain_gpt.py`, `finetune_gpt.py` or
+`transformers`, or a model on the Hugging Face Hub (`hf://openai-community/gpt2`). Only
+the text is written to standard output.
 """
 
 import sys
@@ -29,15 +29,16 @@ def main(
 
     Args:
         preset: Directory of a model with its tokenizer, or hf://ORG/NAME.
-        prompt: Text to continue; without it a new text begins.
-        max_new_tokens: Most tokens to come; as many as the context leaves.
-        temperature: Above 1 bolder, below 1 more careful, 0 always the likeliest.
-        top_k: Draw from so many of the likeliest tokens; 0 from all.
-        top_p: Draw from the likeliest tokens that reach this probability.
-        repetition_penalty: Above 1 makes tokens rarer that occurred.
-        stop: Texts after which to stop.
-        seed: Names the text; otherwise every run gives another.
-        jit_compile: Compile by XLA: some seconds first, about twice as fast then.
+        prompt: Text to continue. Without one, a new text is generated.
+        max_new_tokens: Maximum number of new tokens; limited by the context.
+        temperature: Above 1 more random, below 1 less; 0 takes the most likely token.
+        top_k: Sample only from this many most likely tokens; 0 for all.
+        top_p: Sample only from the most likely tokens whose probabilities add up to
+            this.
+        repetition_penalty: A value above 1 makes tokens that have occurred less likely.
+        stop: Strings at which to stop.
+        seed: Seed for sampling. Without one, every run gives another text.
+        jit_compile: Compile with XLA: takes some seconds, then about twice as fast.
     """
     from tfzoo.tasks import CausalLM
 

@@ -1,17 +1,16 @@
-"""Asks an exported model; needs nothing but TensorFlow.
+"""Runs an exported model on texts; needs only TensorFlow.
 
     python recipes/predict.py --model saved_models/mail/1 --text "You won!" "See you?"
     python recipes/predict.py --model saved_models/mail < lines.txt
     python recipes/predict.py --model saved_models/squad --question "Who met Alan?" \
         --context "Ada met Alan in London."
 
-Prints one line for each text: of a classifier `label<TAB>score`; of one with several
-labels per text these pairs for the labels of a probability of at least 0.5; of a
-regression the score; of a tagger `word<TAB>label` for each word; of a model that
-answers questions `answer<TAB>score`; of one that fills gaps `word<TAB>score` for each
-`[MASK]`; of one that generates what comes after the text, which may take several lines;
-of one that embeds the numbers of the vector with tabs between.
-With `--json` a line is an object that holds everything the model answered.
+Prints a line for each text. Classifier: `label<TAB>score`; multi-label classifier: such
+pairs for the labels with a probability of at least 0.5; regression: the score; tagger:
+`word<TAB>label` for each word; question answering: `answer<TAB>score`; masked words:
+`word<TAB>score` for each `[MASK]`; text generation: the continuation, which may span
+several lines; embedder: the elements of the vector, separated by tabs. With `--json`,
+each line is an object with all outputs of the model.
 """
 
 import argparse
@@ -21,12 +20,12 @@ import pathlib
 import sys
 
 THRESHOLD = 0.5
-# What a model is asked with, in the order of the columns of a line.
+# The inputs a model may have, in the order of the columns of a line
 COLUMNS = (("text",), ("text", "text_pair"), ("question", "context"), ("prompt",))
 
 
 class UserError(Exception):
-    """What the caller can mend, on one line."""
+    """A one-line message for an error that the user can fix."""
 
 
 def main(
@@ -39,18 +38,18 @@ def main(
     as_json: bool = False,
     batch_size: int = 32,
 ) -> None:
-    """Prints the model's answer to each text.
+    """Prints the model's output for each text.
 
     Args:
-        model: A version's folder, or the folder of versions, whose highest is taken.
-        text: Texts; None reads lines from `input`.
-        text_pair: As many second texts, where the model takes pairs.
-        question: Questions, where the model answers such.
-        context: As many texts that hold the answers.
-        input: File of texts, one in a line, pairs with a tab between, and so questions
-            and contexts; "-" or None is the standard input.
+        model: Directory of a version, or of all versions, to use the highest.
+        text: Texts. None to read lines from `input`.
+        text_pair: As many second texts, if the model takes pairs.
+        question: Questions, for a question-answering model.
+        context: As many contexts, which contain the answers.
+        input: File with a text per line; pairs, and questions with contexts, are
+            separated by a tab. "-" or None for standard input.
         as_json: Whether to print JSON objects.
-        batch_size: Texts asked at once.
+        batch_size: Number of texts per batch.
     """
     folder = version_folder(model)
     loaded = load_model(folder)
@@ -65,7 +64,7 @@ def main(
     }
     given = {name: values for name, values in given.items() if values is not None}
     if given and input is not None:
-        raise UserError(f"There must be --input or {flags(given)}, not both.")
+        raise UserError(f"Either --input or {flags(given)} must be given, not both.")
     texts = texts_of(given, columns) if given else lines_of(input, columns)
     labels = read_labels(folder)
     for batch in batches(texts, batch_size):
@@ -74,22 +73,22 @@ def main(
 
 
 def version_folder(path):
-    """The folder that holds saved_model.pb: `path` or its highest version."""
+    """The directory with saved_model.pb: `path` or its highest version."""
     path = pathlib.Path(path)
     if not path.is_dir():
-        raise UserError(f"{path}: There must be a folder here.")
+        raise UserError(f"{path}: The path must be a directory.")
     versions = [child for child in path.iterdir() if child.name.isdecimal()]
     if not (path / "saved_model.pb").exists() and versions:
         path = max(versions, key=lambda child: int(child.name))
     if not (path / "saved_model.pb").exists():
         raise UserError(
-            f"{path}: The folder must hold saved_model.pb or numbered versions."
+            f"{path}: The directory must contain saved_model.pb or numbered versions."
         )
     return path
 
 
 def load_model(folder):
-    """A SavedModel whose signature `serving_default` takes one of `COLUMNS`."""
+    """Loads a SavedModel whose signature `serving_default` takes one of `COLUMNS`."""
     import tensorflow as tf
 
     try:
@@ -108,7 +107,7 @@ def load_model(folder):
 
 
 def read_labels(folder):
-    """The labels in the order of the probabilities, or None."""
+    """Reads the labels, in the order of the probabilities; None if there are none."""
     path = folder / "assets.extra" / "labels.txt"
     if not path.exists():
         return None
@@ -116,27 +115,27 @@ def read_labels(folder):
 
 
 def flags(names):
-    """Names of arguments as they are written."""
+    """Names of arguments as command-line flags."""
     return " and ".join("--" + name.replace("_", "-") for name in names)
 
 
 def texts_of(given, columns):
-    """Tuples of the strings of each text given by argument."""
+    """Tuples of the strings given as arguments, one per example."""
     wanted = ["text" if name == "prompt" else name for name in columns]
     if [*given] != wanted:
         raise UserError(f"This model takes {flags(wanted)}. Received: {flags(given)}.")
     sizes = [len(given[name]) for name in wanted]
     if len({*sizes}) > 1:
         raise UserError(
-            f"There must be as many {flags(wanted[1:])} as {flags(wanted[:1])}. "
-            f"Received: {sizes[1]} and {sizes[0]}."
+            f"{flags(wanted)} must have the same number of values. "
+            f"Received: {sizes[0]} and {sizes[1]}."
         )
     encoded = [[os.fsencode(text) for text in given[name]] for name in wanted]
     return zip(*encoded, strict=True)
 
 
 def lines_of(input, columns):
-    """Tuples of the strings of each line, as bytes: the model reads any of them."""
+    """Yields tuples of the strings in each line, as bytes, which need not be UTF-8."""
     name = "standard input" if input in (None, "-") else input
     what = "a question and a context" if "question" in columns else "two texts"
     try:
@@ -149,14 +148,14 @@ def lines_of(input, columns):
             parts = text.split(b"\t") if len(columns) == 2 else [text]
             if len(parts) != len(columns):
                 raise UserError(
-                    f"{name}:{number}: A line must be {what} with a tab between. "
+                    f"{name}:{number}: A line must be {what} separated by a tab. "
                     f"Received: {len(parts)}."
                 )
             yield tuple(parts)
 
 
 def batches(texts, size):
-    """Lists of at most `size` texts."""
+    """Yields lists of at most `size` texts."""
     batch = []
     for text in texts:
         batch.append(text)
@@ -168,7 +167,7 @@ def batches(texts, size):
 
 
 def ask(signature, columns, batch, labels):
-    """A dictionary for each text of a batch."""
+    """Runs the model on a batch; returns a dict for each text."""
     import tensorflow as tf
 
     texts = {
@@ -185,12 +184,14 @@ def ask(signature, columns, batch, labels):
         raise UserError(f"The model failed: {e.message.splitlines()[0]}") from None
     except (KeyError, IndexError, ValueError, TypeError, AttributeError):
         shapes = ", ".join(f"{name} {value.shape}" for name, value in outputs.items())
-        raise UserError(f"These are not answers of tfzoo's models: {shapes}.") from None
+        raise UserError(
+            f"The outputs must be those of a tfzoo model. Received: {shapes}."
+        ) from None
     return rows
 
 
 def described(row, labels):
-    """One answer as plain values: names for the probabilities, no padding."""
+    """Converts an answer to plain values: named probabilities, no padding."""
     if "text" in row:
         return {"text": row["text"].decode()}
     if "embedding" in row:
@@ -226,7 +227,7 @@ def described(row, labels):
 
 
 def tagged(row, i):
-    """A word of a text, and what is said of it."""
+    """A word with its label, score and position."""
     return {
         "word": row["words"][i].decode(),
         "label": row["labels"][i].decode(),
@@ -237,7 +238,7 @@ def tagged(row, i):
 
 
 def line(answer):
-    """One answer as the line that is printed."""
+    """Formats an answer as a line of output."""
     if "text" in answer:
         return answer["text"]
     if "embedding" in answer:
@@ -259,7 +260,7 @@ def line(answer):
 
 
 def arguments():
-    """The command line."""
+    """Parses the command line."""
     first, _, rest = __doc__.partition("\n")
     parser = argparse.ArgumentParser(
         description=first, epilog=rest, formatter_class=argparse.RawTextHelpFormatter
@@ -269,26 +270,26 @@ def arguments():
         "--model",
         type=pathlib.Path,
         required=True,
-        help="folder of a version or of all",
+        help="directory of a version or of all versions",
     )
-    add("--text", nargs="+", help="texts; otherwise lines are read")
+    add("--text", nargs="+", help="texts; without them, lines are read")
     add(
         "--text-pair",
         nargs="+",
-        help="as many second texts, where the model wants them",
+        help="as many second texts, if the model takes pairs",
     )
-    add("--question", nargs="+", help="questions, where the model answers such")
-    add("--context", nargs="+", help="as many texts that hold the answers")
+    add("--question", nargs="+", help="questions, for a question-answering model")
+    add("--context", nargs="+", help="as many contexts, which contain the answers")
     add(
         "--input",
-        help="file of texts, one in a line (two with a tab between where the model "
-        "takes two); - is stdin",
+        help="file with a text per line (two texts separated by a tab if the model "
+        "takes two); - for stdin",
     )
     add("--json", action="store_true", dest="as_json", help="print JSON objects")
-    add("--batch-size", type=int, default=32, help="texts asked at once (32)")
+    add("--batch-size", type=int, default=32, help="texts per batch (32)")
     values = parser.parse_args()
     if values.batch_size < 1:
-        parser.error(f"--batch-size must be at least 1. Received: {values.batch_size}")
+        parser.error(f"--batch-size must be >= 1. Received: {values.batch_size}")
     return values
 
 

@@ -1,4 +1,4 @@
-"""Makes BERT pretraining examples from text, once, as sharded TFRecord files.
+"""Prepares BERT pretraining examples from text, as sharded TFRecord files.
 
     python recipes/prepare_pretraining_data.py --input text/*.txt \
         --tokenizer runs/tokenizer --output runs/examples
@@ -6,11 +6,11 @@
 Reads text files (.txt: a sentence per line, blank lines between documents; .tsv, .csv,
 .jsonl: a document per record; each also .gz) and a tokenizer's directory. Writes
 `pretraining-00000-of-00008.tfrecord` and so on in the layout of Google's BERT,
-`manifest.json` (counts, arguments, fingerprints) and `metrics.json`. Text larger than
-memory is fine, and so is a document: both are tokenised to disk first.
+`manifest.json` (counts, arguments, fingerprints) and `metrics.json`. The text, or a
+single document, may be larger than memory: it is tokenized to disk first.
 
-An interrupted run goes on by the same command. `pretrain_bert.py --input` takes the
-output directory, or the files.
+The same command continues an interrupted run. `pretrain_bert.py --input` takes the
+output directory or its files.
 """
 
 import os
@@ -37,26 +37,27 @@ def main(
     text_column: str = "text",
     seed: int = 0,
 ):
-    """Makes BERT pretraining examples from text, once, as sharded TFRecord files.
+    """Prepares BERT pretraining examples from text, as sharded TFRecord files.
 
     Args:
         input: Text files (.txt, .tsv, .csv, .jsonl, each also .gz; or TFRecord).
-        tokenizer: Directory of a tokenizer, as `train_tokenizer.py` writes it, or
-            hf://ORG/NAME.
-        output: Directory to write; new, or begun by the same command.
-        max_sequence_length: Tokens of an example, [CLS] and [SEP] counted.
-        max_predictions: Masked words of an example, at most.
-        masked_fraction: Share of the tokens to mask.
-        short_sequence_fraction: Share of examples that aim at a random smaller length.
-        duplicates: Passes over the text, each divided and masked differently.
+        tokenizer: Directory of a tokenizer, such as the output of `train_tokenizer.py`,
+            or hf://ORG/NAME.
+        output: Output directory: new, or begun by the same command.
+        max_sequence_length: Number of tokens per example, including [CLS] and [SEP].
+        max_predictions: Maximum number of masked words per example.
+        masked_fraction: Fraction of the tokens to mask.
+        short_sequence_fraction: Fraction of examples with a random, smaller target
+            length.
+        duplicates: Passes over the text; each divides and masks it differently.
         shards: Number of files.
-        processes: Processes that make examples; the files do not depend on it.
+        processes: Number of worker processes; the output does not depend on it.
         whole_word: Mask all pieces of a word together.
-        sentences: Where a sentence ends: at the end of a line, or by punctuation.
-        documents: Where a document ends: at a blank line, with the file, or with the
-            record; auto is a blank line for .txt and the record for other files.
+        sentences: What ends a sentence: the end of a line, or punctuation.
+        documents: What ends a document: a blank line, the end of the file, or the end
+            of the record; auto is a blank line for .txt and the record for other files.
         text_column: Column of the text in files with columns.
-        seed: Names all random choices.
+        seed: Seed of all random choices.
     """
     cli.check_numbers(locals())
     from tfzoo.data.preparation import prepare_pretraining_data
@@ -87,7 +88,7 @@ def main(
         for name in ("examples", "tokens", "random_next_share", "masked_share")
     }
     if done.was_finished:
-        print(f"Finished before: {made['examples']} examples stand in {output}.")
+        print(f"Already finished: {made['examples']} examples are in {output}.")
     else:
         metrics["seconds"] = round(done.seconds, 2)
         metrics["examples_per_second"] = round(done.examples_written / done.seconds, 1)

@@ -1,15 +1,15 @@
-"""Pretrains BERT on your own text: masked words and the next sentence.
+"""Pretrains BERT on your own text: masked words and next-sentence prediction.
 
     python recipes/pretrain_bert.py --input text/*.txt --tokenizer runs/tokenizer \
         --preset bert_tiny --steps 10000 --output runs/bert --validation held_out.txt
 
-Reads text files (.txt: a sentence on each line, a blank line between documents), whose
-pairs and masks are made on the fly, or the TFRecord files of
-`prepare_pretraining_data.py`, Google's BERT and TF Model Garden. Writes checkpoints
-while it runs and in the end a preset that `finetune_classifier.py` and `transformers`
-open, `metrics.json`, `curves.png` and TensorBoard `logs/`.
+Reads text files (.txt: a sentence per line, blank lines between documents), making
+pairs and masks on the fly, or TFRecord files from `prepare_pretraining_data.py`,
+Google's BERT or TF Model Garden. Writes checkpoints while it runs and, at the end, a
+preset (which `finetune_classifier.py` and `transformers` open), `metrics.json`,
+`curves.png` and TensorBoard `logs/`.
 
-The same command continues an interrupted run, bit for bit as if nothing had happened.
+The same command continues an interrupted run, with bit-identical results.
 """
 
 import pathlib
@@ -42,38 +42,39 @@ def main(
     on_non_finite: Literal["stop", "skip", "rewind"] = "stop",
     jit_compile: bool = False,
 ):
-    """Pretrains BERT on your own text: masked words and the next sentence.
+    """Pretrains BERT on your own text: masked words and next-sentence prediction.
 
     Args:
         input: Text files (.txt, .tsv, .csv, .jsonl, each also .gz), or prepared
             TFRecord files or their directory.
-        tokenizer: Directory of a tokenizer, as `train_tokenizer.py` writes it, or
-            hf://ORG/NAME.
-        preset: Size to begin at random (bert_tiny, bert_mini, bert_small, bert_medium,
-            bert_base, bert_large), or directory of a model to go on from, or
-            hf://ORG/NAME.
+        tokenizer: Directory of a tokenizer, such as the output of `train_tokenizer.py`,
+            or hf://ORG/NAME.
+        preset: Name of a size, for random weights (bert_tiny, bert_mini, bert_small,
+            bert_medium, bert_base, bert_large); or directory of a model to continue
+            from, or hf://ORG/NAME.
         steps: Number of updates.
-        output: Directory to write; new, or begun by the same command.
+        output: Output directory: new, or begun by the same command.
         validation: Files of held-out text, evaluated every 500 steps and at the end
             (the first 4096 examples).
-        batch_size: Examples per update.
-        learning_rate: Its peak, after a warm-up over a tenth of the steps.
-        max_sequence_length: Tokens of an example; the most, of prepared records.
-        max_predictions: Masked words of an example, at most.
-        next_sentence: Whether the next sentence is learned too.
+        batch_size: Number of examples per update.
+        learning_rate: Peak learning rate, reached after a tenth of the steps.
+        max_sequence_length: Number of tokens per example; the maximum for prepared
+            records.
+        max_predictions: Maximum number of masked words per example.
+        next_sentence: Whether to train next-sentence prediction, too.
         whole_word: Mask all pieces of a word together; text files only.
-        sentences: Where a sentence ends; text files only.
-        documents: Where a document ends; text files only.
-        seed: Names all random choices.
-        dtype: Number format of the arithmetic; weights stay float32.
+        sentences: What ends a sentence; text files only.
+        documents: What ends a document; text files only.
+        seed: Seed of all random choices.
+        dtype: Dtype policy for computation; weights are always float32.
         strategy: mirrored trains on all GPUs of the machine.
-        on_non_finite: What to do where a loss or a gradient is not finite: stop; skip
-            that update; or rewind to the last checkpoint and leave it out. An
-            interrupted run may go on with another choice.
-        jit_compile: Compile the training step by XLA.
+        on_non_finite: What to do if a loss or a gradient is not finite: stop; skip the
+            update; or rewind to the last checkpoint and skip it from there. An
+            interrupted run may continue with another choice.
+        jit_compile: Compile the training step with XLA.
     """
     arguments = dict(locals())
-    for name in ("output", "on_non_finite"):  # what a run may be continued with
+    for name in ("output", "on_non_finite"):  # these may change when a run continues
         del arguments[name]
     cli.check_numbers(arguments)
     import keras

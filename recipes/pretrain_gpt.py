@@ -1,14 +1,15 @@
-"""Pretrains a GPT on your own text: the next token.
+"""Pretrains a GPT on your own text: next-token prediction.
 
     python recipes/pretrain_gpt.py --input text/*.txt --tokenizer runs/tokenizer \
         --preset gpt_mini --steps 10000 --output runs/gpt --validation held_out.txt
 
-Reads text files to the letter (.txt: a file is a document; .tsv, .csv, .jsonl: a record
-is; each also .gz) and packs them into windows, across whose document borders nothing is
-seen. Writes checkpoints while it runs and in the end a preset that `finetune_gpt.py`
-and `transformers` open, `metrics.json`, `curves.png` and TensorBoard `logs/`.
+Reads text files verbatim (.txt: a document per file; .tsv, .csv, .jsonl: a document per
+record; each also .gz) and packs the documents into windows, without attention across
+document borders. Writes checkpoints while it runs and, at the end, a preset (which
+`finetune_gpt.py` and `transformers` open), `metrics.json`, `curves.png` and TensorBoard
+`logs/`.
 
-The same command continues an interrupted run, bit for bit as if nothing had happened.
+The same command continues an interrupted run, with bit-identical results.
 """
 
 import pathlib
@@ -37,36 +38,36 @@ def main(
     on_non_finite: Literal["stop", "skip", "rewind"] = "stop",
     jit_compile: bool = False,
 ):
-    """Pretrains a GPT on your own text: the next token.
+    """Pretrains a GPT on your own text: next-token prediction.
 
     Args:
         input: Text files (.txt, .tsv, .csv, .jsonl, each also .gz).
-        tokenizer: Directory of a byte-level BPE tokenizer, as `train_tokenizer.py
-            --kind byte_bpe` writes it, or hf://ORG/NAME.
-        preset: Size to begin at random (gpt_tiny, gpt_mini, gpt_small, gpt2,
-            gpt2_medium, gpt2_large, gpt2_xl), or directory of a model to go on from, or
-            hf://ORG/NAME.
+        tokenizer: Directory of a byte-level BPE tokenizer, such as the output of
+            `train_tokenizer.py --kind byte_bpe`, or hf://ORG/NAME.
+        preset: Name of a size, for random weights (gpt_tiny, gpt_mini, gpt_small, gpt2,
+            gpt2_medium, gpt2_large, gpt2_xl); or directory of a model to continue from,
+            or hf://ORG/NAME.
         steps: Number of updates.
-        output: Directory to write; new, or begun by the same command.
+        output: Output directory: new, or begun by the same command.
         validation: Files of held-out text, evaluated every 500 steps and at the end
             (the first 2048 windows).
-        batch_size: Windows per update.
-        learning_rate: Its peak, after a warm-up over a tenth of the steps.
-        weight_decay: Share of a weight taken away per step, times the learning rate.
-        max_sequence_length: Tokens of a window, and of the context of a new model.
-        document_borders: Whether a token sees its own document alone.
-        documents: Where a document ends.
+        batch_size: Number of windows per update.
+        learning_rate: Peak learning rate, reached after a tenth of the steps.
+        weight_decay: Weight decay coefficient, multiplied by the learning rate.
+        max_sequence_length: Tokens per window, and context of a new model.
+        document_borders: Whether tokens attend only to their own document.
+        documents: What ends a document.
         text_column: Column of the text in files with columns.
-        seed: Names all random choices.
-        dtype: Number format of the arithmetic; weights stay float32.
+        seed: Seed of all random choices.
+        dtype: Dtype policy for computation; weights are always float32.
         strategy: mirrored trains on all GPUs of the machine.
-        on_non_finite: What to do where a loss or a gradient is not finite: stop; skip
-            that update; or rewind to the last checkpoint and leave it out. An
-            interrupted run may go on with another choice.
-        jit_compile: Compile the training step by XLA.
+        on_non_finite: What to do if a loss or a gradient is not finite: stop; skip the
+            update; or rewind to the last checkpoint and skip it from there. An
+            interrupted run may continue with another choice.
+        jit_compile: Compile the training step with XLA.
     """
     arguments = dict(locals())
-    for name in ("output", "on_non_finite"):  # what a run may be continued with
+    for name in ("output", "on_non_finite"):  # these may change when a run continues
         del arguments[name]
     cli.check_numbers(arguments)
     from tfzoo.checkpoints.references import local_directory

@@ -1,17 +1,17 @@
-"""From raw text to a served classifier, in minutes, without a download.
+"""From raw text to a served classifier in minutes, without any download.
 
     python recipes/quickstart.py
 
-The text is the documentation that every installation carries: docstrings of Python's
-standard library, NumPy, Keras and TensorFlow, and the topics of the language reference.
-The task is real: tell which library, or which field of the standard library, a
-description was written for. Names of libraries, code and mark-up are taken out, and
-whole source files are held out.
+The text is documentation found in every installation: docstrings of Python's standard
+library, NumPy, Keras and TensorFlow, and the topics of the language reference. The task
+is real: classify descriptions by the library, or the area of the standard library, that
+they are from. Names of libraries, code and markup are removed, and whole source files
+are held out.
 
 Trains a WordPiece tokenizer and pretrains a small BERT on the text; fine-tunes it and,
-for comparison, the same network from random weights on the same few labelled
-descriptions; exports the first as a SavedModel and asks that in a fresh process.
-Writes all of it, the text included, `metrics.json` and `curves.png` to the output
+for comparison, the same network with random weights on the same few labeled
+descriptions; exports the former as a SavedModel and runs it in a fresh process. Writes
+everything, including the text, `metrics.json` and `curves.png`, to the output
 directory. The same command continues an interrupted run.
 
 One run (Python 3.11, TensorFlow 2.21, 2.6 minutes on two cores) gave on 800 held-out
@@ -31,7 +31,7 @@ VOCABULARY_SIZE = 4000
 MAX_SEQUENCE_LENGTH = 64
 PRETRAINING = dict(steps=1500, batch_size=32, learning_rate=2e-3)
 FINE_TUNING = dict(epochs=8, batch_size=16, learning_rate=1e-3)
-LABELLED, HELD_OUT = 60, 100  # descriptions of each area, at most
+LABELLED, HELD_OUT = 60, 100  # maximum number of descriptions per area
 QUESTIONS = [
     "Return the sum of the array elements over a given axis.",
     "Parse the headers of a message from a string.",
@@ -44,11 +44,12 @@ def main(
     output: pathlib.Path = pathlib.Path("runs/quickstart"),
     saved_models: pathlib.Path = pathlib.Path("saved_models"),
 ):
-    """From raw text to a served classifier, in minutes, without a download.
+    """From raw text to a served classifier in minutes, without any download.
 
     Args:
-        output: Directory to write; new, or begun by the same command.
-        saved_models: Gets the SavedModel, in a folder of the output's name.
+        output: Output directory: new, or begun by the same command.
+        saved_models: Directory for the SavedModel, in a subdirectory with the output's
+            name.
     """
     from tfzoo.data.examples import read_examples
     from tfzoo.data.installed_docs import write_installed_docs
@@ -63,7 +64,7 @@ def main(
             return
         text = output / "text"
         if not text.exists():
-            print("Reading the documentation of this installation")
+            print("Collecting the documentation of this installation")
             write_installed_docs(text, labelled=LABELLED, held_out=HELD_OUT)
         tokenizer = train_tokenizer(text / "corpus.txt", output / "tokenizer")
         data = fingerprint([text, output / "tokenizer"])
@@ -76,11 +77,11 @@ def main(
                 pretrain(part, text / "corpus.txt", tokenizer)
         with Run(output / "from_scratch", settings, data=data) as part:
             if not part.finished:
-                print("Fine-tuning from random weights, for comparison")
+                print("Fine-tuning random weights, for comparison")
                 classifier, accuracy = fine_tune(part, None, tokenizer, *examples)
                 part.finish(classifier.save_to_preset, {"accuracy": accuracy})
             scratch = read_json(part.directory / "metrics.json")["metrics"]
-        print("Fine-tuning from the pretrained weights")
+        print("Fine-tuning the pretrained weights")
         pretrained = output / "pretraining"
         classifier, accuracy = fine_tune(run, pretrained, tokenizer, *examples)
         version = classifier.export_version(saved_models / output.absolute().name)
@@ -93,13 +94,13 @@ def main(
         }
         run.finish(classifier.save_to_preset, metrics)
     print_table(metrics)
-    print(f"{version} answers in a process that imports TensorFlow alone:")
+    print(f"{version} in a process that only imports TensorFlow:")
     ask(version, QUESTIONS)
     print(f"wrote {output}: the model, metrics.json, curves.png, logs/")
 
 
 def train_tokenizer(corpus, directory):
-    """A tokenizer of the corpus, kept in a directory."""
+    """Trains a tokenizer on the corpus, or opens the one in the directory."""
     from tfzoo import WordPieceTokenizer
     from tfzoo.files import written_beside
 
@@ -112,7 +113,7 @@ def train_tokenizer(corpus, directory):
 
 
 def new_encoder(tokenizer, dropout):
-    """A BERT of random weights, always the same ones."""
+    """A BERT with random weights, the same each time."""
     import keras
 
     from tfzoo import BertEncoder
@@ -127,11 +128,11 @@ def new_encoder(tokenizer, dropout):
 
 
 def pretrain(run, corpus, tokenizer):
-    """Learns masked words and next sentences of the corpus."""
+    """Pretrains a small BERT on the corpus."""
     from tfzoo import BertPretrainer
     from tfzoo.data.pretraining import open_pretraining_data
 
-    print("Pretraining: masked words and the next sentence")
+    print("Pretraining: masked words and next-sentence prediction")
     source = open_pretraining_data(
         [corpus],
         tokenizer,
@@ -139,7 +140,7 @@ def pretrain(run, corpus, tokenizer):
         max_sequence_length=MAX_SEQUENCE_LENGTH,
         max_predictions=round(0.15 * MAX_SEQUENCE_LENGTH),
     )
-    # So short a training sees little twice: dropout would only slow it down.
+    # Such a short training hardly sees anything twice: dropout would only slow it down.
     task = BertPretrainer(new_encoder(tokenizer, dropout=0.0), tokenizer)
     steps, batch_size = PRETRAINING["steps"], PRETRAINING["batch_size"]
     task.compile(learning_rate=PRETRAINING["learning_rate"], total_steps=steps)
@@ -153,7 +154,7 @@ def pretrain(run, corpus, tokenizer):
 
 
 def fine_tune(run, pretrained, tokenizer, examples, held_out):
-    """A classifier, and its accuracy on what was held out."""
+    """Fine-tunes a classifier; returns it and its accuracy on held-out data."""
     import keras
 
     from tfzoo import TextClassifier
@@ -187,16 +188,16 @@ def fine_tune(run, pretrained, tokenizer, examples, held_out):
 
 
 def majority_share(examples, held_out):
-    """The accuracy of always answering the most frequent label."""
+    """Accuracy of always predicting the most frequent label."""
     label = collections.Counter(examples.labels).most_common(1)[0][0]
     return held_out.labels.count(label) / len(held_out)
 
 
 def print_table(metrics):
-    """Prints the accuracies side by side."""
+    """Prints the accuracies."""
     print(
         f"\nAccuracy on {metrics['held_out_examples']} held-out descriptions, "
-        f"{metrics['labelled_examples']} labelled ones to learn from:"
+        f"trained on {metrics['labelled_examples']} labeled ones:"
     )
     for name in ("majority_class", "from_scratch", "pretrained"):
         print(f"  {name.replace('_', ' '):16}{metrics[name]:6.1%}")
@@ -204,7 +205,7 @@ def print_table(metrics):
 
 
 def ask(version, texts):
-    """Asks an exported model by the recipe that needs TensorFlow alone."""
+    """Runs an exported model with `predict.py`, which needs only TensorFlow."""
     recipe = pathlib.Path(__file__).with_name("predict.py")
     command = [sys.executable, str(recipe), "--model", str(version), "--text", *texts]
     subprocess.run(command, check=True)

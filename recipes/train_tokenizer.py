@@ -1,4 +1,4 @@
-"""Learns a tokenizer from text: WordPiece (BERT), byte-level BPE (GPT-2, RoBERTa).
+"""Trains a tokenizer on text: WordPiece (BERT) or byte-level BPE (GPT-2, RoBERTa).
 
     python recipes/train_tokenizer.py --input text/*.txt --vocabulary-size 8000 \
         --output runs/tokenizer
@@ -7,8 +7,8 @@
 
 Reads text files (.txt by lines; .tsv, .csv, .jsonl by records; each also .gz). Writes
 `tokenizer.json`, `tokenizer_config.json` and `vocab.txt`, or `vocab.json` and
-`merges.txt`, which `transformers` opens too, and `metrics.json`. The same text gives
-the same tokenizer.
+`merges.txt`, which `transformers` also opens, and `metrics.json`. The same text always
+gives the same tokenizer.
 """
 
 import itertools
@@ -32,19 +32,19 @@ def main(
     alphabet_size: int | None = None,
     text_column: str = "text",
 ):
-    """Learns a tokenizer from text: WordPiece (BERT), byte-level BPE (GPT-2, RoBERTa).
+    """Trains a tokenizer on text: WordPiece (BERT) or byte-level BPE (GPT-2, RoBERTa).
 
     Args:
         input: Text files (.txt, .tsv, .csv, .jsonl, each also .gz; or TFRecord).
-        vocabulary_size: Number of tokens, special tokens and characters counted.
-        output: Directory to write; must not exist, or be empty.
+        vocabulary_size: Number of tokens, including special tokens and characters.
+        output: Output directory; must not exist, or be empty.
         kind: wordpiece (BERT), byte_bpe (GPT-2), or roberta: byte-level BPE with
             RoBERTa's special tokens.
-        cased: Keep upper case and accents, which WordPiece removes otherwise and
-            byte-level BPE always keeps.
-        min_frequency: How often two neighbours must occur to become a token.
-        alphabet_size: How many characters WordPiece keeps, the most frequent ones;
-            1000 if not given. Byte-level BPE knows all.
+        cased: Keep case and accents. WordPiece removes them otherwise; byte-level BPE
+            always keeps them.
+        min_frequency: How often a pair must occur to be merged into a token.
+        alphabet_size: Number of characters that WordPiece keeps, the most frequent
+            ones; default 1000. Byte-level BPE covers all characters.
         text_column: Column of the text in files with columns.
     """
     cli.check_numbers(locals())
@@ -56,7 +56,7 @@ def main(
         options |= {"lowercase": not cased, "alphabet_size": alphabet_size}
     elif cased or alphabet_size is not None:
         raise ValueError(
-            "cased and alphabet_size are for the kind wordpiece only. Received: "
+            "cased and alphabet_size must only be given with kind wordpiece. Received: "
             f"kind={kind}, cased={cased}, alphabet_size={alphabet_size}"
         )
     elif kind == "roberta":
@@ -76,12 +76,12 @@ def main(
         tokenizer.save_to_preset(directory)
         write_json(directory / "metrics.json", metrics)
     figures = ", ".join(f"{name} {value:.5g}" for name, value in metrics.items())
-    print(f"Learned a {kind} tokenizer: {figures}.")
+    print(f"Trained a {kind} tokenizer: {figures}.")
     print(f"The tokenizer and metrics.json are in {output}.")
 
 
 def learn_wordpiece(paths, text_column, options):
-    """The tokenizer, and what it makes of some lines: words, tokens, unknown words."""
+    """Trains WordPiece; returns it and statistics on some lines."""
     import numpy as np
 
     from tfzoo.data.running_text import RunningText
@@ -112,7 +112,7 @@ def learn_wordpiece(paths, text_column, options):
 
 
 def learn_byte_bpe(paths, text_column, options):
-    """The tokenizer, and what it makes of some texts: bytes and tokens."""
+    """Trains byte-level BPE; returns it and statistics on some texts."""
     from tfzoo.text import ByteBPETokenizer
 
     texts = Again(lambda: whole_texts(paths, text_column))
@@ -127,9 +127,10 @@ def learn_byte_bpe(paths, text_column, options):
 
 
 def whole_texts(paths, text_column):
-    """Yields the text of the files with its spaces and line ends."""
+    """Yields the text of the files verbatim, with whitespace and line breaks."""
     from tfzoo.data.lines import read_lines
     from tfzoo.data.readers import file_kind, is_data_set, read_records
+    from tfzoo.errors import shown
     from tfzoo.text.training_text import passages
 
     for path in paths:
@@ -139,12 +140,14 @@ def whole_texts(paths, text_column):
         for record in read_records(path):
             text = record.value(text_column)
             if not isinstance(text, str):
-                raise record.error(f"Column {text_column!r} must be text.")
+                raise record.error(
+                    f"Column {text_column!r} must be text. Received: {shown(text)}."
+                )
             yield text
 
 
 class Again:
-    """What a generator function yields, as often as it is wanted."""
+    """Makes a generator function iterable more than once."""
 
     def __init__(self, generate):
         self._generate = generate
@@ -153,7 +156,7 @@ class Again:
         return self._generate()
 
     def first(self, count):
-        """An iterator of the first ones."""
+        """An iterator over the first `count` items."""
         return itertools.islice(self._generate(), count)
 
 

@@ -1,4 +1,4 @@
-"""What tests of several folders make: modules of files, and weights that tell."""
+"""Helpers shared by several folders: modules from files, and random weights."""
 
 import importlib.util
 import pathlib
@@ -17,7 +17,7 @@ SMALL = dict(  # a backbone
 
 
 def module(path):
-    """A file's module, made anew at each call."""
+    """The module of a file, loaded again at each call."""
     path = pathlib.Path(path)
     spec = importlib.util.spec_from_file_location(path.stem, path)
     loaded = importlib.util.module_from_spec(spec)
@@ -49,10 +49,10 @@ def small_quickstart():
 
 
 def random_weights(model, scale=0.3, seed=0):
-    """The model, its weights drawn anew so large that every part of it shows.
+    """The model with random weights large enough for every part to have an effect.
 
-    The initial ones, of N(0, 0.02), hide in the tolerance of a comparison what a layer
-    does with a mask, a segment or a position.
+    With the initial ones, of N(0, 0.02), the effect of a mask, a segment or a position
+    is smaller than the tolerance of a comparison.
     """
     rng = np.random.default_rng(seed)
     for v in model.trainable_variables:

@@ -1,7 +1,7 @@
-"""A hub on the loopback address: the file API that `huggingface_hub` speaks.
+"""A hub on the loopback address, with the file API that `huggingface_hub` uses.
 
-Repositories are dicts of name -> content in memory. Names in `LARGE` are kept as the
-hub keeps large files: known by their SHA-256, and reached by a redirect.
+Repositories are dicts of name -> content in memory. Names in `LARGE` are stored like
+large files on the Hub: identified by their SHA-256, and served by a redirect.
 """
 
 import base64
@@ -22,8 +22,8 @@ class Repository:
     """Revisions of files.
 
     Args:
-        files: Dict of name -> bytes, of the branch main.
-        private: Whether a token is asked for.
+        files: Dict of name -> bytes, on the branch main.
+        private: Whether a token is required.
         gated: Whether terms must have been accepted.
     """
 
@@ -33,7 +33,7 @@ class Repository:
         self.commit(files)
 
     def commit(self, files, ref="main"):
-        """Adds a revision; its commit hash."""
+        """Adds a revision and returns its commit hash."""
         listed = json.dumps({n: git_hash(c) for n, c in sorted(files.items())})
         commit = hashlib.sha1(listed.encode()).hexdigest()
         self.commits[commit] = dict(files)
@@ -41,7 +41,7 @@ class Repository:
         return commit
 
     def resolve(self, revision):
-        """The commit of a branch or a commit, or None."""
+        """The commit that a revision names, or None."""
         revision = self.refs.get(revision, revision)
         return revision if revision in self.commits else None
 
@@ -51,13 +51,13 @@ class Hub(http.server.ThreadingHTTPServer):
 
     Attributes:
         repositories: Dict of ORG/NAME -> `Repository`.
-        token: The one that may see and change all.
-        requests: List of (method, path, value of `Range`) of all that was asked.
+        token: The token with access to everything.
+        requests: List of (method, path, value of `Range`) of all requests.
         sent: List of the names of the files that were sent.
         cut: Dict of name -> number of bytes after which the connection ends, once.
-        forged: Dict of name -> bytes that are sent in place of the file.
-        broken: Status with which all is answered, or None.
-        uploads: Dict of SHA-256 -> bytes that were sent and await a commit.
+        forged: Dict of name -> bytes to send in place of the file.
+        broken: Status of every response, or None.
+        uploads: Dict of SHA-256 -> uploaded bytes that await a commit.
     """
 
     daemon_threads = True
@@ -69,7 +69,7 @@ class Hub(http.server.ThreadingHTTPServer):
         self.requests, self.sent, self.cut, self.forged = [], [], {}, {}
 
     def add(self, name, files, **options):
-        """Adds a `Repository`, which is returned."""
+        """Adds a `Repository` and returns it."""
         self.repositories[name] = Repository(files, **options)
         return self.repositories[name]
 
@@ -80,9 +80,9 @@ class Hub(http.server.ThreadingHTTPServer):
 
 @pytest.fixture
 def hub(monkeypatch, tmp_path):
-    """A `Hub` that the client of this process asks, and an empty cache.
+    """A `Hub` that the client in this process contacts, and an empty cache.
 
-    The client reads `HF_ENDPOINT` and the like when it is imported, into `constants`.
+    The client reads `HF_ENDPOINT` and similar variables into `constants` on import.
     """
     with Hub() as hub:
         thread = threading.Thread(target=hub.serve_forever, args=(0.02,), daemon=True)
@@ -152,7 +152,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         self.rfile.readline()
 
     def _repository(self, name):
-        """The repository, or None after an answer that refuses it."""
+        """The repository, or None after answering with an error."""
         repository = self.server.repositories.get(name)
         known = self.headers.get("Authorization") == f"Bearer {self.server.token}"
         if repository is None or (repository.private and not known):
@@ -200,7 +200,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         self.send_header("X-Repo-Commit", commit)
         self.send_header("X-Linked-Etag", f'"{etag(file, content)}"')
         self.send_header("X-Linked-Size", str(len(content)))
-        # Another host, as the real one has for large files.
+        # Another host, as on the real Hub for large files
         address = f"http://localhost:{self.server.server_port}"
         self.send_header("Location", f"{address}/large/{name}/{commit}/{file}")
         self.send_header("Content-Length", "0")
@@ -237,7 +237,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             return
         asked = json.loads(self.body)
         name = f"{asked['organization']}/{asked['name']}"
-        # Versions of the client before 2 say it by a boolean.
+        # Versions of the client before 2 use a boolean.
         private = asked.get("visibility") == "private" or asked.get("private", False)
         self.server.repositories.setdefault(name, Repository({}, private=private))
         self._json({"url": f"{self.server.url}/{name}", "name": name})
@@ -303,7 +303,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         self.end_headers()
 
 
-# (methods, address, answer), of which the first that fits is taken
+# (methods, address, response); the first match applies
 _ROUTES = (
     ("GET", r"/large/([^/]+/[^/]+)/([^/]+)/(.+)", _Handler._large),
     ("GET", r"/api/models/([^/]+/[^/]+)/tree/([^/]+)", _Handler._tree),

@@ -1,4 +1,4 @@
-"""Reads of somebody else's files have an end."""
+"""Reads of untrusted files are bounded."""
 
 import pytest
 
@@ -6,7 +6,7 @@ from tfzoo import files
 from tfzoo.errors import TfzooError
 
 
-def test_a_file_may_have_as_many_bytes_as_the_limit_and_no_more(tmp_path):
+def test_a_file_may_have_at_most_limit_bytes(tmp_path):
     path = tmp_path / "a"
     path.write_bytes(b"12345")
     assert files.read_bytes(path, 5) == b"12345"

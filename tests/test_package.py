@@ -1,4 +1,4 @@
-"""What a newcomer relies on: names, commands, documents."""
+"""What new users rely on: names, commands, documents."""
 
 import ast
 import importlib.metadata
@@ -30,7 +30,7 @@ def test_a_name_that_does_not_exist_is_an_attribute_error():
         _ = tfzoo.TextClasifier
 
 
-def test_the_two_commands_stand_in_the_readme_and_are_what_is_tested():
+def test_the_two_commands_are_in_the_readme_and_are_tested():
     for command in COMMANDS:
         assert command in README.splitlines()
     assert COMMANDS[1] in (ROOT / ".ci" / "run").read_text()
@@ -56,7 +56,7 @@ def test_files_that_a_document_names_exist(document):
         assert (ROOT / path).exists(), path
 
 
-def test_every_recipe_stands_in_the_readme():
+def test_every_recipe_is_in_the_readme():
     for recipe in (ROOT / "recipes").glob("*.py"):
         assert f"`{recipe.name}`" in README
 

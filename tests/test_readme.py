@@ -1,6 +1,6 @@
-"""The README's code runs, in its order and without a network, with small sizes.
+"""The README's code runs, in order and without a network, with small sizes.
 
-Those for Docker and curl need a server and are not run.
+The commands for Docker and curl need a server and are not run.
 """
 
 import re
@@ -21,7 +21,7 @@ PYTHON, SHELL = (
     for wanted in ("python", "")
 )
 RECIPES = [block for block in SHELL if block.startswith("python recipes/")]
-# Each stands in the README, so that a change of it shows here.
+# Each must be in the README, so that a change there shows here.
 SMALL = {
     "num_layers=4": "num_layers=1",
     "num_heads=4": "num_heads=2",
@@ -55,7 +55,7 @@ def small(block):
 
 @pytest.fixture
 def place(tmp_path, monkeypatch):
-    """The folder in which a newcomer has text and tables of their own."""
+    """The folder with a new user's own text and tables."""
     monkeypatch.chdir(tmp_path)
     documents = ["\n".join(LINES[i : i + 8]) for i in range(0, 320, 8)]
     for name in ("corpus.txt", "text.txt", "letters.txt"):
@@ -64,7 +64,7 @@ def place(tmp_path, monkeypatch):
     table = "".join(f"{text}\t{label}\n" for text, label in [("text", "label"), *rows])
     for name in ("mail.tsv", "test.tsv"):
         (tmp_path / name).write_text(table)
-    # In the place of a checkpoint that Google publishes.
+    # In place of a checkpoint published by Google
     words = WordPieceTokenizer([*SPECIAL, *WORDS])
     checkpoint = BertEncoder(words.vocabulary_size, 1, 1, 8, 8)
     path = tmp_path / "uncased_L-12_H-768_A-12"
@@ -72,13 +72,13 @@ def place(tmp_path, monkeypatch):
     return tmp_path
 
 
-def test_what_is_made_smaller_stands_in_the_readme():
+def test_every_replaced_size_is_in_the_readme():
     for large in SMALL:
         assert large in README, large
 
 
 @pytest.mark.slow
-def test_the_blocks_of_python_before_the_last_run_in_their_order(place, capsys):
+def test_all_python_blocks_except_the_last_run_in_order(place, capsys):
     *blocks, _ = PYTHON
     names = {}
     for block in blocks:
@@ -92,7 +92,7 @@ def test_the_blocks_of_python_before_the_last_run_in_their_order(place, capsys):
 
 @pytest.fixture
 def models_on_the_hub(hub, tmp_path):
-    """A small model under each name of the hub that the README opens."""
+    """A small model under each name on the Hub that the README opens."""
     sizes = dict(num_layers=1, num_heads=2, hidden_dim=16, intermediate_dim=32)
     sizes["max_sequence_length"] = 64
     words = WordPieceTokenizer([*SPECIAL, ".", *WORDS])
@@ -122,7 +122,7 @@ def models_on_the_hub(hub, tmp_path):
 
 
 @pytest.mark.slow
-def test_the_block_that_opens_models_of_the_hub_runs(models_on_the_hub, capsys):
+def test_the_block_that_opens_models_from_the_hub_runs(models_on_the_hub, capsys):
     names = {}
     imports = "import tfzoo, tfzoo.tasks\n"
     exec(compile(imports + small(PYTHON[-1]), "README.md", "exec"), names)
@@ -131,7 +131,7 @@ def test_the_block_that_opens_models_of_the_hub_runs(models_on_the_hub, capsys):
 
 
 def commands(block):
-    """The recipes' commands of a block: lists of words."""
+    """The recipe commands of a block, as lists of words."""
     lines = small(block).replace("\\\n", " ").splitlines()
     return [shlex.split(line, comments=True)[1:] for line in lines]
 
@@ -161,7 +161,7 @@ def test_there_are_commands_for_a_bert_for_a_gpt_and_for_a_checkpoint():
 
 @pytest.mark.slow
 @pytest.mark.parametrize("block", RECIPES, ids=["bert", "gpt", "checkpoint"])
-def test_the_commands_run_in_their_order(block, place, monkeypatch, capsys):
+def test_the_commands_run_in_order(block, place, monkeypatch, capsys):
     for path, *arguments in commands(block):
         module = recipe(path.removeprefix("recipes/").removesuffix(".py"))
         monkeypatch.setattr(sys, "argv", [path, *arguments])
@@ -170,4 +170,4 @@ def test_the_commands_run_in_their_order(block, place, monkeypatch, capsys):
             module.main(**vars(module.arguments()))
             assert capsys.readouterr().out.strip()
         else:
-            cli.run(module.main)  # exits where anything is wrong
+            cli.run(module.main)  # exits on any error

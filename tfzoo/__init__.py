@@ -4,9 +4,9 @@ import os
 
 from tfzoo.lazy import exports
 
-# TensorFlow reads this when it is first imported. Its own kernels multiply the small
-# matrices of attention at a quarter of a CPU's speed; oneDNN, which it ships and turns
-# on by itself on some processors only, does not. What the user has set stays.
+# TensorFlow reads this on first import. Its own kernels multiply the small matrices of
+# attention at a quarter of a CPU's speed; oneDNN, which it ships but enables by default
+# on some processors only, does not. A value set by the user is kept.
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 
 _HOMES = {

@@ -1,4 +1,4 @@
-"""A recipe's command line: its `main` signature, and errors on one line."""
+"""The command line of a recipe: arguments from `main`'s signature, one-line errors."""
 
 import math
 import os
@@ -20,19 +20,19 @@ _WHOLE_FROM = {
     "steps": 1,
     "vocabulary_size": 1,
 }
-_SEEDS = 1 << 32  # that NumPy takes
+_SEEDS = 1 << 32  # as many as NumPy accepts
 _SHARES = ("label_smoothing", "masked_fraction", "short_sequence_fraction")
 
 
 def check_numbers(arguments):
-    """Refuses numbers that no training can be made of, before any work.
+    """Rejects out-of-range numeric arguments before any work starts.
 
     Args:
-        arguments: Dict of a recipe's arguments by name; what is None is left alone,
-            and so is what has no bounds of its own.
+        arguments: Dict of a recipe's arguments by name; None values and arguments
+            without bounds are skipped.
 
     Raises:
-        ValueError: one that names the argument and what came.
+        ValueError: an argument is out of range; the message gives its name and value.
     """
     for name, value in arguments.items():
         if value is None:
@@ -41,12 +41,12 @@ def check_numbers(arguments):
             least = _WHOLE_FROM[name]
             good = isinstance(value, int) and not isinstance(value, bool)
             good = good and least <= value and (name != "seed" or value < _SEEDS)
-            rule = f"must be a whole number from {least}"
-            rule += f" to {_SEEDS - 1}" if name == "seed" else ""
+            rule = f"must be an integer >= {least}"
+            rule += f" and < {_SEEDS}" if name == "seed" else ""
         elif name == "learning_rate":
-            good, rule = 0 < value < math.inf, "must be a finite number above 0"
+            good, rule = 0 < value < math.inf, "must be a finite number > 0"
         elif name == "weight_decay":
-            good, rule = 0 <= value < math.inf, "must be a finite number from 0"
+            good, rule = 0 <= value < math.inf, "must be a finite number >= 0"
         elif name in _SHARES:
             good, rule = 0 <= value <= 1, "must be in [0, 1]"
         else:
@@ -56,12 +56,13 @@ def check_numbers(arguments):
 
 
 def run(main):
-    """Calls `main` with the command line's arguments and exits.
+    """Runs `main` with arguments parsed from the command line.
+
+    Exit codes: 0 on success; 1, with one line on stderr, for bad external input; 2 for
+    bad arguments; 130 when interrupted.
 
     Args:
-        main: A typed function; its docstring is the `--help`. Exit code 0 when it
-            returns, 1 with one line on stderr when outside input is at fault, 2 when
-            the arguments are, 130 when interrupted.
+        main: A function with type annotations; its docstring is the `--help` text.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     import tyro
@@ -90,9 +91,9 @@ def run(main):
 
 
 def _line_of_data(error):
-    """The line of a `DataError` that TensorFlow raised as one of its own, or None.
+    """The message of a `DataError` that TensorFlow re-raised as its own error, or None.
 
-    A pipeline's Python runs in TensorFlow's threads, which keep the text alone.
+    Python code in a pipeline runs in TensorFlow's threads, which keep only the text.
     """
     if not type(error).__module__.startswith("tensorflow."):
         return None
@@ -101,6 +102,6 @@ def _line_of_data(error):
 
 
 def _raised_here(error):
-    """Whether this package or the recipe raised it: an argument is wrong."""
+    """Whether this package or the recipe raised the error: an argument is wrong."""
     *_, (frame, _) = traceback.walk_tb(error.__traceback__)
     return frame.f_globals.get("__name__", "").startswith(("tfzoo.", "__main__"))

@@ -1,24 +1,24 @@
-"""What outside input can do wrong: files, checkpoints, vocabularies, requests.
+"""Errors for bad external input: files, checkpoints, vocabularies, requests.
 
-Misuse of the API is a `ValueError`; what comes from outside is a `TfzooError`, so that
-a recipe can print one line and stop.
+Misuse of the API raises `ValueError`; bad external input raises a `TfzooError`, so that
+a recipe can print one line and exit.
 """
 
 import difflib
 
 
 class TfzooError(Exception):
-    """A rule that outside input broke, where it did, and how to mend it.
+    """External input broke a rule: which rule, where, and how to fix it.
 
-    Its text is one line: `PATH:LINE: RULE FIX`.
+    The message is one line: `PATH:LINE: RULE FIX`.
 
     Args:
-        rule: What must hold, then what came, as whole sentences.
+        rule: What must hold, then what was received, as full sentences.
         path: File or directory at fault.
-        line: Line of the decompressed file, from 1.
-        record: Record of a TFRecord file or data set, from 0.
+        line: Line number in the decompressed file, starting at 1.
+        record: Record index in a TFRecord file or dataset, starting at 0.
         tensor: Name of the tensor or configuration field at fault.
-        fix: What the reader can do, as a whole sentence.
+        fix: What the reader can do about it, as a full sentence.
     """
 
     def __init__(
@@ -40,32 +40,32 @@ class TfzooError(Exception):
 
 
 class DataError(TfzooError):
-    """A data file, a record or a label breaks a rule."""
+    """A data file, record or label is invalid."""
 
 
 class TokenizerError(TfzooError):
-    """A vocabulary or a tokenizer file breaks a rule."""
+    """A vocabulary or tokenizer file is invalid."""
 
 
 class CheckpointError(TfzooError):
-    """A configuration, a weight file or a preset directory breaks a rule."""
+    """A configuration, weight file or preset directory is invalid."""
 
 
 class OutputError(TfzooError):
-    """Something stands where the result is to be written."""
+    """The output path already exists or cannot be written."""
 
 
 class ExportError(TfzooError):
-    """A SavedModel cannot be written or does not have what is asked of it."""
+    """A SavedModel cannot be written or lacks what is requested of it."""
 
 
 def refuse_unknown(owner, keywords, known):
-    """Raises `TypeError` for the first keyword that is none of the known ones.
+    """Raises `TypeError` for the first unknown keyword.
 
     Args:
         owner: Name of the class or function that was called.
-        keywords: Names of the keywords that came.
-        known: Names of those that it takes.
+        keywords: Names of the keywords it received.
+        known: Names of the keywords it accepts.
     """
     known = [*known]
     for keyword in keywords:
@@ -79,7 +79,7 @@ def refuse_unknown(owner, keywords, known):
 
 
 def shown(value):
-    """A value in one short line, for an error's text."""
+    """The value's `repr` on one line of at most 80 characters, for error messages."""
     if hasattr(value, "item") and not getattr(value, "shape", True):
         value = value.item()  # 0.5, not np.float32(0.5)
     text = " ".join(repr(value).split())

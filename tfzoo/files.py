@@ -1,4 +1,4 @@
-"""Reading within bounds, and writing beside then renaming."""
+"""Bounded reads, and atomic writes: write to a temporary path, then rename."""
 
 import contextlib
 import hashlib
@@ -15,12 +15,12 @@ MAX_JSON_DEPTH = 64
 
 
 def readable_file(path, error=TfzooError):
-    """The path, if it is a file that can be read; one error line otherwise."""
+    """Returns `path` if it is a readable regular file; raises `error` otherwise."""
     path = pathlib.Path(path)
     if path.is_dir():
-        raise error("A file is expected here. Received: a directory.", path=path)
-    if path.exists() and not path.is_file():  # opening a pipe would wait for ever
-        raise error("A regular file is expected here.", path=path)
+        raise error("The path must be a file. Received: a directory.", path=path)
+    if path.exists() and not path.is_file():  # opening a pipe would block forever
+        raise error("The path must be a regular file.", path=path)
     try:
         with open(path, "rb"):
             return path
@@ -31,7 +31,7 @@ def readable_file(path, error=TfzooError):
 
 
 def read_bytes(path, limit, error=TfzooError):
-    """The content of a file of at most `limit` bytes."""
+    """Reads a file of at most `limit` bytes."""
     path = readable_file(path, error)
     with open(path, "rb") as file:
         content = file.read(limit + 1)
@@ -41,25 +41,25 @@ def read_bytes(path, limit, error=TfzooError):
 
 
 def read_json(path, error=TfzooError, limit=MAX_JSON_BYTES, kind=dict):
-    """The object of a JSON file; duplicate keys and deep nesting are refused.
+    """Reads a JSON file, rejecting duplicate keys and deep nesting.
 
     Args:
         path: The file.
-        error: Kind of the errors.
-        limit: The most bytes of the file.
-        kind: `dict`, or `list` where the file must hold a list.
+        error: Exception class to raise.
+        limit: Maximum file size in bytes.
+        kind: `dict`, or `list` if the file must hold a list.
     """
     return parse_json(read_bytes(path, limit, error), path, error, kind)
 
 
 def parse_json(content, path, error=TfzooError, kind=dict):
-    """The object that bytes of `path` hold; duplicate keys and depth are refused."""
+    """Parses the bytes of `path` as JSON, with the checks of `read_json`."""
 
     def unique(pairs):
         found = {}
         for key, value in pairs:
             if key in found:
-                raise error("A key must stand once.", path=path, tensor=repr(key))
+                raise error("A key must be unique.", path=path, tensor=repr(key))
             found[key] = value
         return found
 
@@ -71,11 +71,11 @@ def parse_json(content, path, error=TfzooError, kind=dict):
         raise error(f"The file must be UTF-8: {e.reason}.", path=path) from None
     except json.JSONDecodeError as e:
         raise error(f"Not valid JSON: {e.msg}.", path=path, line=e.lineno) from None
-    except ValueError as e:  # an integer of more digits than Python converts
+    except ValueError as e:  # an integer with more digits than Python converts
         raise error(f"Not valid JSON: {e}.", path=path) from None
     if not isinstance(value, kind):
         name = "object" if kind is dict else "list"
-        raise error(f"The file must hold one JSON {name}.", path=path)
+        raise error(f"The file must contain one JSON {name}.", path=path)
     if _depth_exceeds(value, MAX_JSON_DEPTH):
         raise error("The JSON is nested too deeply.", path=path)
     return value
@@ -97,47 +97,48 @@ def _depth_exceeds(value, limit):
 
 
 def write_json(path, value):
-    """Writes a JSON object beside `path`, then renames."""
+    """Writes a JSON file atomically, replacing one that exists."""
     text = json.dumps(value, indent=2, ensure_ascii=False) + "\n"
     with written_beside(path, replace=True) as beside:
         beside.write_text(text, encoding="utf-8")
 
 
 def write_sealed_json(path, value):
-    """As `write_json`, with the SHA-256 of the object as `sha256` in it."""
+    """Like `write_json`, but adds the object's SHA-256 to it as `sha256`."""
     write_json(path, {**value, "sha256": json_digest(value)})
 
 
 def read_sealed_json(path, error=TfzooError):
-    """The object of a file that `write_sealed_json` wrote, without the `sha256`."""
+    """Reads and verifies a file from `write_sealed_json`; drops the `sha256` field."""
     value = read_json(path, error)
     digest = value.pop("sha256", None)
     if digest != json_digest(value):
         raise error(
-            "The file is not as it was written: its checksum is wrong.", path=path
+            "The file has changed since it was written: its checksum does not match.",
+            path=path,
         )
     return value
 
 
 def json_digest(value):
-    """SHA-256 of a JSON value, whatever the order of its keys."""
+    """SHA-256 of a JSON value, independent of key order."""
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
 
 
 @contextlib.contextmanager
 def written_beside(path, *, directory=False, replace=False):
-    """Yields a path beside `path` to write to; renames it when the block ends well.
+    """Yields a temporary path next to `path`; renames it to `path` on success.
 
-    A reader sees the whole result or none of it, also after a kill or on a full disk.
+    Readers see the complete result or nothing, even after a kill or on a full disk.
 
     Args:
-        path: Where the result is to stand.
+        path: Final path of the result.
         directory: Whether the result is a directory (created empty) or a file.
-        replace: Whether a file of that name may be replaced. A directory never is.
+        replace: Whether an existing file may be replaced. A directory never is.
 
     Raises:
-        OutputError: something stands at `path` (and `replace` does not allow it), or
-            the place cannot be written.
+        OutputError: `path` exists (and `replace` does not allow that), or it cannot be
+            written.
     """
     path = pathlib.Path(path)
     refuse_existing(path, allow_file=replace and not directory, allow_empty=directory)
@@ -147,7 +148,9 @@ def written_beside(path, *, directory=False, replace=False):
             tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent)
         )
     except OSError as e:
-        raise OutputError(f"Cannot be written: {e.strerror}.", path=path) from None
+        raise OutputError(
+            f"Cannot write the output: {e.strerror}.", path=path
+        ) from None
     content = beside / path.name
     try:
         if directory:
@@ -161,14 +164,14 @@ def written_beside(path, *, directory=False, replace=False):
     except OSError as e:
         if e.filename is None or str(beside) in str(e.filename):
             reason = e.strerror or str(e)
-            raise OutputError(f"Cannot be written: {reason}.", path=path) from e
+            raise OutputError(f"Cannot write the output: {reason}.", path=path) from e
         raise
     finally:
         shutil.rmtree(beside, ignore_errors=True)
 
 
 def refuse_existing(path, *, allow_file=False, allow_empty=False):
-    """Raises `OutputError` where something stands that must not be lost."""
+    """Raises `OutputError` if `path` exists and must not be replaced."""
     path = pathlib.Path(path)
     if allow_empty and path.is_dir() and not any(path.iterdir()):
         return
@@ -176,14 +179,14 @@ def refuse_existing(path, *, allow_file=False, allow_empty=False):
         return
     if path.exists() or path.is_symlink():
         raise OutputError(
-            "Something stands here already, and nothing is ever overwritten.",
+            "The path already exists, and existing output is never overwritten.",
             path=path,
-            fix="Name another output or move it away.",
+            fix="Choose another output path or move this one away.",
         )
 
 
 def flush(path):
-    """Waits until a file, or every file below a directory, is on the disk."""
+    """Flushes a file, or every file below a directory, to disk."""
     files = [path] if path.is_file() else [p for p in path.rglob("*") if p.is_file()]
     for file in files:
         with open(file, "rb") as handle:
@@ -191,7 +194,7 @@ def flush(path):
 
 
 def flush_directory(path):
-    """Waits until the names in a directory are on the disk."""
+    """Flushes a directory's entries to disk."""
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)

@@ -1,14 +1,14 @@
-"""Names of a package that are imported where they are first asked for."""
+"""Lazy imports: a package's names are imported on first use."""
 
 import importlib
 
 
 def exports(package, homes):
-    """`__getattr__`, `__dir__` and `__all__` of a package.
+    """`__getattr__`, `__dir__` and `__all__` for a package.
 
     Args:
-        package: Its `__name__`.
-        homes: Dict of a module -> the names that come from it, with spaces between.
+        package: The package's `__name__`.
+        homes: Dict of module -> space-separated names defined in it.
     """
     home_of = {name: home for home, names in homes.items() for name in names.split()}
 

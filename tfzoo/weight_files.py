@@ -1,7 +1,7 @@
-"""The bytes of a safetensors file.
+"""Serialization of safetensors files.
 
-Format: 8 bytes with the length of the header, little-endian; the header, a JSON object
-of name -> type, shape and place in the rest of the file; the rest, without gaps.
+Format: the header's length as a little-endian 64-bit integer; the header, a JSON object
+of name -> dtype, shape and byte range in the data; the data, without gaps.
 
 Source: https://github.com/huggingface/safetensors#format
 """
@@ -31,21 +31,21 @@ _NAMES = {dtype: name for name, dtype in DTYPES.items()}
 
 
 def num_bytes(dtype, shape):
-    """What a tensor takes.
+    """Size of a tensor in bytes.
 
     Args:
-        dtype: NumPy's name of its type.
-        shape: Its sizes.
+        dtype: NumPy dtype name.
+        shape: Dimensions.
     """
     return math.prod(shape) * np.dtype(dtype).itemsize
 
 
 def header(tensors, metadata=None):
-    """The header of a file, its own length before it; bytes.
+    """The header of a file as bytes, preceded by its length.
 
     Args:
-        tensors: (name, NumPy's name of the type, shape) of each, as they come.
-        metadata: Dict of text -> text, or None.
+        tensors: (name, NumPy dtype name, shape) of each tensor, in file order.
+        metadata: Dict of str -> str, or None.
     """
     content, end = {} if metadata is None else {"__metadata__": metadata}, 0
     for name, dtype, shape in tensors:
@@ -61,5 +61,5 @@ def header(tensors, metadata=None):
 
 
 def data(array):
-    """The bytes of an array, uint8."""
+    """The bytes of an array, as a flat uint8 array."""
     return np.ascontiguousarray(array).reshape(-1).view(np.uint8)

@@ -71,25 +71,25 @@ def test_the_faster_one_wins_by_the_ratio_of_their_times(harness, script):
     assert [m.notes["rounds"] for m in results["slow"].rounds] == [2, 3, 4]
 
 
-def test_the_first_round_is_kept_apart(harness, script):
+def test_the_first_round_is_reported_separately(harness, script):
     result = compare(harness, script, ["fast"], rounds=2)["fast"]
     assert result.first.seconds > 0.2
     assert len(result.rounds) == 2
     assert 0.15 < result.first_extra() < 2
 
 
-def test_waiting_costs_wall_time_and_no_processor_time(harness, script):
+def test_waiting_takes_wall_time_but_no_cpu_time(harness, script):
     result = compare(harness, script, ["slow"], rounds=2)["slow"]
     assert result.cpu_per_unit() * 10 < 0.02 < result.rounds[0].seconds
 
 
 def test_a_broken_contender_ends_the_comparison_with_its_own_message(harness, script):
-    with pytest.raises(RuntimeError, match="'broken' ended with code 1") as caught:
+    with pytest.raises(RuntimeError, match="'broken' exited with 1") as caught:
         compare(harness, script, ["fast", "broken"], rounds=1)
     assert "the work is broken" in str(caught.value)
 
 
-def test_a_contender_whose_package_is_missing_is_left_out_aloud(
+def test_a_contender_whose_package_is_missing_is_skipped_with_a_message(
     harness, script, capsys
 ):
     contenders = {
@@ -98,7 +98,7 @@ def test_a_contender_whose_package_is_missing_is_left_out_aloud(
     }
     results = harness.compare(script, contenders, rounds=1, progress=False)
     assert list(results) == ["fast"]
-    assert "Left out: peer, because no_such_package is not" in capsys.readouterr().out
+    assert "Skipped: peer, because no_such_package is not" in capsys.readouterr().out
 
 
 def test_the_table_shows_medians_and_ratios_to_the_baseline(harness):

@@ -3,9 +3,10 @@
     pip install "tf-models-official==2.15.0"
     python tests/checkpoints/make_model_garden.py
 
-Needs an environment of its own (TensorFlow 2.15). A folder holds bert_config.json, the
-checkpoint, and io.npz: inputs and outputs. Both classes of the encoder are there, whose
-checkpoints name layers by attribute or by number, alone and in the pretrainer.
+Needs a separate environment (TensorFlow 2.15). Each folder contains bert_config.json,
+the checkpoint, and io.npz with inputs and outputs. Both encoder classes are included,
+whose checkpoints name layers by attribute or by number, with and without the
+pretrainer.
 """
 
 import json
@@ -46,7 +47,7 @@ def by_configuration():
 
 
 def filled(model, inputs, rng):
-    """The outputs of a model whose weights are far from zero."""
+    """The model's outputs, with weights far from zero."""
     model(inputs)
     for variable in model.weights:
         variable.assign(rng.normal(size=variable.shape).round(2) * 0.3)

@@ -3,8 +3,8 @@
     pip install "transformers==4.46.3" "tensorflow==2.15.*"
     python tests/checkpoints/make_transformers_h5.py
 
-Needs an environment of its own, as `transformers` 5 has no TensorFlow. For each class
-there is a folder of config.json, tf_model.h5 and io.npz: ids, mask and the outputs.
+Needs a separate environment, because `transformers` 5 has no TensorFlow. For each class
+there is a folder with config.json, tf_model.h5 and io.npz (ids, mask and outputs).
 """
 
 import pathlib

@@ -1,4 +1,4 @@
-"""What a file holds beside the weights of its model, and how its names are wrapped."""
+"""Extra tensors in files of weights, and prefixes of tensor names."""
 
 import json
 import logging
@@ -24,7 +24,7 @@ def backbones():
 
 @pytest.fixture
 def written(backbones, tmp_path):
-    """A function that saves a backbone, its tensors and config.json changed."""
+    """Function that saves a backbone with changed tensors and a changed config.json."""
 
     def write(name, tensors, **fields):
         path = tmp_path / name
@@ -63,7 +63,7 @@ EXTRA = {
 
 
 @pytest.mark.parametrize("name", EXTRA)
-def test_what_no_task_computes_with_is_left_out_and_logged(
+def test_tensors_that_no_task_uses_are_skipped_and_logged(
     written, backbones, name, caplog
 ):
     path = written(name, lambda tensors: tensors | EXTRA[name])
@@ -97,7 +97,7 @@ def test_a_decoder_whose_output_layer_is_not_tied_is_refused(written):
         GPTDecoder.from_preset(path)
 
 
-def test_a_copy_of_the_embedding_may_stand_beside_it(written):
+def test_a_copy_of_the_embedding_is_accepted(written):
     def with_copy(tensors):
         return tensors | {"lm_head.weight": tensors["wte.weight"]}
 
@@ -118,7 +118,7 @@ def test_a_copy_of_the_embedding_may_stand_beside_it(written):
         (lambda n: re.sub(r"^(embeddings|wte)\.", r"\g<0>_orig_mod.", n), None),
     ],
 )
-def test_a_wrapper_in_the_names_is_named_and_how_to_take_it_out(
+def test_a_wrapper_in_the_names_is_reported_with_the_fix(
     written, backbones, name, wrap, pieces
 ):
     path = written(name, lambda ts: {wrap(n): t for n, t in ts.items()})
@@ -128,8 +128,8 @@ def test_a_wrapper_in_the_names_is_named_and_how_to_take_it_out(
     text = str(error.value)
     assert "\n" not in text
     for piece in pieces or ["_orig_mod."]:
-        assert f"{piece!r}" in text.split("in them")[0]
-    # What the line says to do is done.
+        assert f"{piece!r}" in text.split("which a wrapper added")[0]
+    # Do what the message suggests.
     weights = path / "model.safetensors"
     steps = re.findall(r"\.replace\('(.+?)', ''\)", text)
     tensors = load_file(weights)

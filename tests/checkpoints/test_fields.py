@@ -1,4 +1,4 @@
-"""What a `config.json` leaves unsaid, and names that mean one function."""
+"""Defaults of `config.json`, and names of activation functions."""
 
 import json
 
@@ -20,7 +20,7 @@ def by_tanh(x):
     return 0.5 * x * (1 + np.tanh(np.sqrt(2 / np.pi) * (x + 0.044715 * x**3)))
 
 
-# As `transformers` computes them (its ACT2FN).
+# As `transformers` computes them (its ACT2FN)
 FUNCTIONS = {
     "gelu": 0.5 * X * (1 + erf(X / np.sqrt(2))),
     "gelu_python": 0.5 * X * (1 + erf(X / np.sqrt(2))),
@@ -47,7 +47,7 @@ def bert(tmp_path):
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)
-def test_a_name_of_an_activation_is_the_function_of_transformers(bert, name):
+def test_activation_names_mean_what_they_do_in_transformers(bert, name):
     encoder = BertEncoder.from_preset(edited(bert, hidden_act=name))
     function = encoder.get_layer("transformer_layer_0").feed_forward
     found = function.activation_function(X.astype(np.float32))
@@ -59,7 +59,7 @@ def test_the_two_gelus_can_be_told_apart():
     assert np.abs(np.asarray(gelu(x)) - np.asarray(gelu_tanh(x))).max() > 1e-4
 
 
-def test_the_head_of_distilbert_drops_a_fifth_where_its_config_says_nothing(tmp_path):
+def test_the_dropout_of_distilberts_head_defaults_to_a_fifth(tmp_path):
     encoder = DistilBertEncoder(len(WORDS), **SIZES, dropout=0.1)
     task = TextClassifier(encoder, WordPieceTokenizer(WORDS), ["x", "y"])
     task.save_to_preset(tmp_path / "task")

@@ -1,4 +1,4 @@
-"""Directories of somebody else's that are wrong: refused at once, in a line."""
+"""Broken and malicious directories are rejected quickly, with a one-line message."""
 
 import json
 import pathlib
@@ -44,7 +44,7 @@ def roberta(tmp_path_factory):
 
 
 def changed(name, **fields):
-    """A file with other fields."""
+    """Change that sets fields of a JSON file."""
 
     def change(directory):
         content = json.loads((directory / name).read_text()) | fields
@@ -54,12 +54,12 @@ def changed(name, **fields):
 
 
 def replaced(name, content):
-    """A file with other bytes."""
+    """Change that replaces the bytes of a file."""
     return lambda directory: {name: content}
 
 
 def without_json(name, content):
-    """Files in the place of tokenizer.json."""
+    """Change that replaces tokenizer.json with other files."""
     return lambda directory: {"tokenizer.json": None, name: content}
 
 
@@ -116,7 +116,7 @@ def kilobytes(name):
     return int(open("/proc/self/status").read().split(name)[1].split()[0])
 tfzoo.MaskedLM.from_preset(sys.argv[1])
 for directory in sys.argv[2:]:
-    open("/proc/self/clear_refs", "w").write("5")  # the peak begins anew
+    open("/proc/self/clear_refs", "w").write("5")  # resets the peak
     before, start, message = kilobytes("VmRSS:"), time.perf_counter(), None
     try:
         tfzoo.MaskedLM.from_preset(directory)
@@ -129,7 +129,7 @@ for directory in sys.argv[2:]:
 
 @pytest.fixture(scope="module")
 def spoilt(bert, roberta, tmp_path_factory):
-    """A function of a case: its directory."""
+    """Function of a case that returns its directory."""
     good = {"bert": bert, "roberta": roberta}
 
     def spoilt(kind, number):
@@ -202,5 +202,5 @@ def test_nothing_outside_of_the_directory_is_read(bert, tmp_path):
             (tmp_path / path.name).write_bytes(path.read_bytes())
     index = tmp_path / "model.safetensors.index.json"
     index.write_text(json.dumps(shards))
-    with pytest.raises(TfzooError, match="must lie in the directory"):
+    with pytest.raises(TfzooError, match="must be in the directory"):
         MaskedLM.from_preset(pathlib.Path(tmp_path))

@@ -1,4 +1,4 @@
-"""References to the Hugging Face hub, asked of a server on the loopback address."""
+"""References to the Hugging Face Hub, against a server on the loopback address."""
 
 import hashlib
 import json
@@ -37,12 +37,12 @@ def mini(hub):
 
 @pytest.fixture
 def offline(monkeypatch):
-    """A function that forbids the client to ask the hub."""
+    """Function that forbids the client to contact the Hub."""
     return lambda: monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
 
 
 def refused(reference, **options):
-    """The message of the error, which is one line and names the reference."""
+    """The message of the error, which must be one line that names the reference."""
     with pytest.raises(CheckpointError) as raised:
         download(reference, **options)
     message = str(raised.value)
@@ -51,7 +51,7 @@ def refused(reference, **options):
     return message
 
 
-def test_what_is_needed_is_downloaded_and_nothing_else(hub, mini):
+def test_only_the_needed_files_are_downloaded(hub, mini):
     directory = download("hf://org/mini")
     assert sorted(hub.sent) == NEEDED
     for name in NEEDED:
@@ -87,7 +87,7 @@ def test_a_revision_is_a_branch_or_a_commit(hub, mini):
     assert download("hf://org/mini").name == first
 
 
-def test_what_is_in_the_cache_is_not_downloaded_again(hub, mini):
+def test_cached_files_are_not_downloaded_again(hub, mini):
     download("hf://org/mini")
     hub.sent.clear()
     download("hf://org/mini")
@@ -116,27 +116,25 @@ def test_offline_and_not_in_the_cache_says_so(hub, mini, offline):
 
 def test_a_hub_that_cannot_be_reached_is_named(hub, mini, monkeypatch):
     monkeypatch.setattr(constants, "ENDPOINT", "http://127.0.0.1:9")
-    assert "the hub, http://127.0.0.1:9, cannot be reached" in refused("hf://org/mini")
+    assert "the Hub, http://127.0.0.1:9, cannot be reached" in refused("hf://org/mini")
 
 
-def test_a_hub_that_is_broken_says_with_what_status(hub, mini):
+def test_a_broken_hub_is_reported_with_its_status(hub, mini):
     hub.broken = 503
-    assert "the hub answers with status 503" in refused("hf://org/mini")
+    assert "the Hub answered with status 503" in refused("hf://org/mini")
     hub.broken = None
     online = download("hf://org/mini")
     hub.broken = 503
     assert download("hf://org/mini") == online
 
 
-def test_a_snapshot_without_its_weights_is_not_taken_for_whole(hub, mini, offline):
+def test_a_snapshot_without_weights_is_not_considered_complete(hub, mini, offline):
     download("hf://org/mini", weights=False)
     offline()
     assert "HF_HUB_OFFLINE" in refused("hf://org/mini")
 
 
-def test_a_download_whose_connection_is_cut_goes_on_where_it_was(
-    hub, mini, monkeypatch
-):
+def test_a_download_resumes_after_its_connection_is_cut(hub, mini, monkeypatch):
     monkeypatch.setattr(constants, "DOWNLOAD_CHUNK_SIZE", 1000)
     hub.cut["model.safetensors"] = 4000
     directory = download("hf://org/mini")
@@ -145,9 +143,7 @@ def test_a_download_whose_connection_is_cut_goes_on_where_it_was(
     assert ranges[-2:] == [None, "bytes=4000-"]
 
 
-def test_a_download_that_was_killed_leaves_nothing_that_is_taken_for_the_file(
-    hub, mini, tmp_path
-):
+def test_a_killed_download_leaves_nothing_that_passes_for_the_file(hub, mini, tmp_path):
     blobs = tmp_path / "cache" / "models--org--mini" / "blobs"
     blobs.mkdir(parents=True)
     name = hashlib.sha256(WEIGHTS).hexdigest()
@@ -160,9 +156,9 @@ def test_a_download_that_was_killed_leaves_nothing_that_is_taken_for_the_file(
 def test_content_that_does_not_match_its_hash_is_refused(hub, mini, name):
     hub.forged[name] = bytes(len(FILES[name]))
     message = refused("hf://org/mini")
-    assert f"{name} is not what the hub has" in message
+    assert f"{name} must have the Hub's hash" in message
     blob = pathlib.Path(re.search(r"Remove (.*) and try again", message)[1])
-    assert refused("hf://org/mini") == message  # it is not trusted the second time
+    assert refused("hf://org/mini") == message  # nor is it trusted the second time
     blob.unlink()
     hub.forged.clear()
     assert (download("hf://org/mini") / name).read_bytes() == FILES[name]
@@ -173,7 +169,7 @@ def test_content_of_another_size_is_refused(hub, mini):
     assert f"should be of size {len(WEIGHTS)}" in refused("hf://org/mini")
 
 
-def test_what_was_verified_is_not_read_again_until_it_changes(hub, mini, monkeypatch):
+def test_a_verified_file_is_not_read_again_until_it_changes(hub, mini, monkeypatch):
     directory = download("hf://org/mini")
     hashed, digest = [], hub_module.hashlib.file_digest
 
@@ -192,25 +188,25 @@ def test_what_was_verified_is_not_read_again_until_it_changes(hub, mini, monkeyp
 @pytest.mark.parametrize(
     ("options", "reference", "rule"),
     [
-        ({}, "hf://org/other", "no such repository, or it is private"),
+        ({}, "hf://org/other", "The repository does not exist or is private"),
         ({"private": True}, "hf://org/mini", "hf auth login"),
         ({"gated": True}, "hf://org/mini", "is gated"),
         ({}, "hf://org/mini@v9", "no such revision"),
     ],
     ids=["absent", "private", "gated", "revision"],
 )
-def test_what_the_hub_refuses_is_explained(hub, options, reference, rule):
+def test_refusals_of_the_hub_are_explained(hub, options, reference, rule):
     hub.add("org/mini", FILES, **options)
     assert rule in refused(reference)
 
 
-def test_a_token_opens_what_is_private(hub, monkeypatch):
+def test_a_token_opens_a_private_repository(hub, monkeypatch):
     hub.add("org/mini", FILES, private=True)
     monkeypatch.setenv("HF_TOKEN", hub.token)
     assert (download("hf://org/mini") / "vocab.txt").exists()
 
 
-def test_a_pickle_alone_is_refused_with_the_line_that_converts_it(hub):
+def test_a_lone_pickle_is_refused_with_the_command_that_converts_it(hub):
     hub.add("org/old", {"config.json": b"{}", "pytorch_model.bin": b"\x80\x04."})
     message = refused("hf://org/old")
     assert "Received: pytorch_model.bin" in message
@@ -221,7 +217,7 @@ def test_a_pickle_alone_is_refused_with_the_line_that_converts_it(hub):
 
 def test_a_repository_without_weights_is_refused(hub):
     hub.add("org/data", {"README.md": b"", "config.json": b"{}"})
-    assert "There must be one of model.safetensors" in refused("hf://org/data")
+    assert "The repository must have model.safetensors" in refused("hf://org/data")
 
 
 @pytest.mark.parametrize(
@@ -236,22 +232,22 @@ def test_a_repository_without_weights_is_refused(hub):
         "hf://a/b@../../c",
     ],
 )
-def test_a_reference_that_is_none_is_refused_before_anything_is_asked(hub, reference):
+def test_an_invalid_reference_is_refused_without_a_request(hub, reference):
     refused(reference)
     assert hub.requests == []
 
 
-def test_a_path_is_no_reference_and_says_why():
-    with pytest.raises(CheckpointError, match="a path has no double slash"):
+def test_a_path_object_with_a_scheme_is_refused():
+    with pytest.raises(CheckpointError, match="a path loses the double slash"):
         local_directory(pathlib.Path("hf://org/mini"))
 
 
-def test_a_directory_never_asks_the_hub(hub, tmp_path):
+def test_opening_a_directory_sends_no_request(hub, tmp_path):
     assert local_directory(str(tmp_path)) == tmp_path
     assert hub.requests == []
 
 
-def test_the_client_is_told_by_its_own_environment(hub, mini, tmp_path):
+def test_the_environment_variables_of_the_client_apply(hub, mini, tmp_path):
     program = (
         "from tfzoo.checkpoints.hub import download\nprint(download('hf://org/mini'))"
     )

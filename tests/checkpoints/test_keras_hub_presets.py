@@ -1,4 +1,4 @@
-"""KerasHub's presets: its models, saved by it, compute the same here."""
+"""KerasHub presets, saved by KerasHub, compute the same here."""
 
 import json
 import logging
@@ -36,14 +36,14 @@ SIZES = dict(
 
 
 def make(class_name):
-    """A KerasHub backbone with weights that are not all tiny."""
+    """A KerasHub backbone whose weights are not all tiny."""
     backbone = getattr(keras_hub.models, class_name)(**SIZES)
     return random_weights(backbone, 0.4)
 
 
 @pytest.fixture(scope="module")
 def presets(tmp_path_factory):
-    """Dict of class -> (KerasHub's model, directory of its preset)."""
+    """Dict of class -> (KerasHub model, directory of its preset)."""
     found = {}
     for name in OPENS:
         directory = tmp_path_factory.mktemp("presets") / name
@@ -55,7 +55,7 @@ def presets(tmp_path_factory):
 
 @pytest.fixture
 def preset(presets, tmp_path):
-    """A copy of BERT's directory, to be spoiled."""
+    """A copy of the BERT preset, for the test to damage."""
     return shutil.copytree(presets["BertBackbone"][1], tmp_path / "preset")
 
 
@@ -85,7 +85,7 @@ def inputs():
 @pytest.mark.parametrize("class_name", OPENS)
 def test_a_preset_computes_what_keras_hub_computes(presets, class_name, caplog):
     theirs, directory = presets[class_name]
-    # KerasHub has the tanh for BERT, where all others have what they were made with.
+    # KerasHub uses the tanh form for BERT; all others use what they were trained with.
     options = {"activation": "gelu_tanh"} if class_name == "BertBackbone" else {}
     with caplog.at_level(logging.WARNING, "tfzoo"):
         ours = OPENS[class_name].from_preset(directory, **options)
@@ -108,7 +108,7 @@ def test_a_preset_computes_what_keras_hub_computes(presets, class_name, caplog):
         np.testing.assert_allclose(b, a, rtol=0, atol=1e-5)
 
 
-def test_bert_opens_with_the_error_function_that_its_weights_were_made_with(presets):
+def test_bert_opens_with_the_error_function_gelu_its_weights_were_trained_with(presets):
     theirs, directory = presets["BertBackbone"]
     ours = BertEncoder.from_preset(directory)
     assert ours.activation == "gelu"
@@ -117,7 +117,7 @@ def test_bert_opens_with_the_error_function_that_its_weights_were_made_with(pres
 
 
 @pytest.mark.parametrize("class_name", OPENS)
-def test_shapes_are_told_without_reading(presets, class_name):
+def test_shapes_are_known_without_reading(presets, class_name):
     tensors = open_checkpoint(presets[class_name][1]).tensors
     for name in tensors.names:
         array = tensors.read(name)
@@ -126,7 +126,7 @@ def test_shapes_are_told_without_reading(presets, class_name):
 
 @pytest.mark.parametrize("lowercase", [False, True])
 @pytest.mark.parametrize("name", ["BertTokenizer", "DistilBertTokenizer"])
-def test_word_pieces_are_those_of_keras_hub(presets, tmp_path, name, lowercase):
+def test_wordpiece_ids_are_those_of_keras_hub(presets, tmp_path, name, lowercase):
     theirs = getattr(keras_hub.tokenizers, name)(WORDS, lowercase=lowercase)
     theirs.save_to_preset(tmp_path)
     ours = tokenizer_from_preset(tmp_path)
@@ -136,7 +136,7 @@ def test_word_pieces_are_those_of_keras_hub(presets, tmp_path, name, lowercase):
     assert ours.tokenize(texts) == [np.asarray(theirs(t)).tolist() for t in texts]
 
 
-def test_byte_pairs_are_read_as_keras_hub_wrote_them(tmp_path):
+def test_byte_pair_vocabularies_are_read_as_keras_hub_wrote_them(tmp_path):
     letters = sorted(byte_letters())
     vocabulary = {t: i for i, t in enumerate([*letters, "ab", "<|endoftext|>"])}
     theirs = keras_hub.tokenizers.GPT2Tokenizer(vocabulary, ["a b"])
@@ -148,7 +148,7 @@ def test_byte_pairs_are_read_as_keras_hub_wrote_them(tmp_path):
     assert ours.tokenize("ab!") == [256, letters.index("!")]
 
 
-def test_roberta_reads_text_as_its_files_say(tmp_path):
+def test_roberta_tokenizes_as_its_files_specify(tmp_path):
     special = ["<s>", "<pad>", "</s>", "<unk>"]
     tokens = [*special, *sorted(byte_letters()), "ab", "<mask>"]
     vocabulary = {token: index for index, token in enumerate(tokens)}
@@ -177,7 +177,7 @@ def byte_letters():
         ({"config": {"oov_token": 3}}, "A token must be text"),
     ],
 )
-def test_a_tokenizer_that_is_another_one_is_refused(tmp_path, change, message):
+def test_a_tokenizer_of_another_kind_is_refused(tmp_path, change, message):
     keras_hub.tokenizers.BertTokenizer(WORDS).save_to_preset(tmp_path)
     edit(tmp_path, lambda content: content.update(change), "tokenizer.json")
     with pytest.raises(TfzooError, match=message):
@@ -185,9 +185,7 @@ def test_a_tokenizer_that_is_another_one_is_refused(tmp_path, change, message):
 
 
 @pytest.mark.slow
-def test_a_preset_that_keras_hub_names_comes_from_the_cache_of_kaggle(
-    presets, tmp_path, monkeypatch
-):
+def test_a_named_preset_comes_from_kaggles_cache(presets, tmp_path, monkeypatch):
     model = keras_hub.models.BertBackbone
     handle = model.presets["bert_tiny_en_uncased"]["kaggle_handle"]
     place = "models/" + handle.removeprefix("kaggle://")
@@ -206,7 +204,7 @@ def test_a_preset_that_keras_hub_names_comes_from_the_cache_of_kaggle(
     assert tokenizer.vocabulary == tuple(WORDS)
 
 
-def test_weights_that_are_not_read_are_not_downloaded(monkeypatch):
+def test_weights_that_cannot_be_read_are_not_downloaded(monkeypatch):
     import kagglehub
 
     monkeypatch.setattr(kagglehub, "model_download", lambda *_: pytest.fail("asked"))
@@ -220,7 +218,7 @@ def test_a_name_that_keras_hub_does_not_have_is_refused():
         BertEncoder.from_preset("keras_hub://bert_huge")
 
 
-def test_without_keras_hub_it_is_said_how_to_install_it(preset, monkeypatch):
+def test_without_keras_hub_the_error_says_how_to_install_it(preset, monkeypatch):
     monkeypatch.setitem(sys.modules, "keras_hub", None)
     assert "pip install tfzoo[keras-hub]" in refused(preset)
 
@@ -238,33 +236,33 @@ def set_field(name, value):
         (lambda c: c.update(registered_name=["keras_hub>BertBackbone"]), "registered"),
         (lambda c: c.pop("config"), "config: Must be an object"),
         (lambda c: c["config"].pop("num_layers"), "num_layers: The field is missing"),
-        (set_field("num_layers", 10**12), "num_layers: Must be a whole number"),
-        (set_field("vocabulary_size", 10**7), "has 80001656 weights"),
+        (set_field("num_layers", 10**12), "num_layers: Must be an integer"),
+        (set_field("vocabulary_size", 10**7), "must have the 80001656 weights"),
         (set_field("num_layers", 3), "16 arrays per layer"),
         (set_field("num_heads", 3), "num_attention_heads must divide hidden_size"),
-        (set_field("hidden_dim", "8"), "hidden_dim: Must be a whole number"),
+        (set_field("hidden_dim", "8"), "hidden_dim: Must be an integer"),
         (set_field("activation", "relu"), "config.activation"),
         (set_field("num_layers", 1), "Received: .* in 39"),
-        (set_field("intermediate_dim", 20), "must be of one model"),
+        (set_field("intermediate_dim", 20), "weights of the same model"),
     ],
 )
-def test_a_configuration_at_fault_is_named(preset, change, message):
+def test_an_invalid_configuration_is_named(preset, change, message):
     edit(preset, change)
     with pytest.raises(CheckpointError, match=message):
         open_checkpoint(preset)
     refused(preset)
 
 
-def test_no_object_of_the_configuration_is_made(preset):
-    # What Keras would import and call, were the file deserialised.
+def test_no_object_is_deserialized_from_the_configuration(preset):
+    # Keras would import and call this if the file were deserialized.
     made = {"module": "shutil", "class_name": "rmtree", "config": {"path": str(preset)}}
     made["registered_name"] = None
     edit(preset, set_field("num_layers", made))
-    assert "num_layers: Must be a whole number" in refused(preset)
+    assert "num_layers: Must be an integer" in refused(preset)
     edit(preset, set_field("num_layers", 2))
     edit(preset, set_field("dtype", made))
     edit(preset, lambda c: c.update(module="os", class_name="system"))
-    open_checkpoint(preset)  # neither is looked at
+    open_checkpoint(preset)  # neither is read
     assert preset.exists()
 
 
@@ -275,7 +273,7 @@ def test_a_file_that_refers_to_another_is_refused(preset, tmp_path):
         place = "layers/dense/vars/1"
         del file[place]
         file.create_dataset(place, (8,), "float32", external=[(str(secret), 0, 32)])
-    assert "must refer to no other" in refused(preset)
+    assert "must not refer to other files" in refused(preset)
     with h5py.File(preset / "model.weights.h5", "r+") as file:
         del file[place]
         file[place] = h5py.ExternalLink(str(secret), "/x")
@@ -285,10 +283,10 @@ def test_a_file_that_refers_to_another_is_refused(preset, tmp_path):
 def test_a_group_within_itself_is_refused(preset):
     with h5py.File(preset / "model.weights.h5", "r+") as file:
         file["layers/dense/again"] = file["layers"]
-    assert "again: Nothing may have two names" in refused(preset)
+    assert "again: Each object must have a single name" in refused(preset)
 
 
-def test_as_many_weights_in_other_shapes_are_refused(preset):
+def test_the_right_number_of_weights_in_other_shapes_is_refused(preset):
     with h5py.File(preset / "model.weights.h5", "r+") as file:
         place = file["layers/dense/vars"]
         kernel = place["0"][()]
@@ -297,10 +295,10 @@ def test_as_many_weights_in_other_shapes_are_refused(preset):
     assert "KerasHub cannot read the weights" in refused(preset)
 
 
-def test_a_weight_too_many_is_refused(preset):
+def test_an_extra_weight_is_refused(preset):
     with h5py.File(preset / "model.weights.h5", "r+") as file:
         file["layers/more/vars/0"] = np.zeros(3, np.float32)
-    assert "Received: 1899 in 40" in refused(preset)
+    assert "Received: 1899 weights in 40 arrays" in refused(preset)
 
 
 def test_nan_is_refused(preset):
@@ -311,14 +309,14 @@ def test_nan_is_refused(preset):
 
 
 @pytest.mark.parametrize("keep", [0, 7, 100, 3000, -1])
-def test_a_file_that_was_cut_is_refused(preset, keep):
+def test_a_truncated_file_is_refused(preset, keep):
     path = preset / "model.weights.h5"
     path.write_bytes(path.read_bytes()[:keep])
     assert "model.weights.h5" in refused(preset)
 
 
 def scramble(content, rng):
-    """Bytes with a few changed, a piece cut out, or a piece twice."""
+    """The bytes with a few changed, a piece removed, or a piece repeated."""
     content = bytearray(content)
     kind, at = rng.integers(3), rng.integers(len(content))
     size = int(rng.integers(1, 1 + len(content) // 4))
@@ -349,7 +347,7 @@ def test_a_scrambled_file_opens_or_is_refused(preset, name):
     assert refusals > 100
 
 
-def test_tasks_stand_on_a_preset_with_the_activation_that_is_asked_for(tmp_path):
+def test_tasks_open_a_preset_with_the_requested_activation(tmp_path):
     sizes = {**SIZES, "vocabulary_size": len(WORDS)}
     keras_hub.models.BertBackbone(**sizes).save_to_preset(tmp_path / "bert")
     keras_hub.tokenizers.BertTokenizer(WORDS).save_to_preset(tmp_path / "bert")

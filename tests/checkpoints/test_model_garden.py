@@ -1,6 +1,6 @@
 """Checkpoints of the TF Model Garden compute the same here.
 
-The files are its own, by make_model_garden.py.
+Its own code wrote the files (make_model_garden.py).
 """
 
 import pathlib

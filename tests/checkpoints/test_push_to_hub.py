@@ -9,7 +9,7 @@ from tfzoo.families import BertEncoder
 from tfzoo.tasks import TextClassifier
 from tfzoo.text import WordPieceTokenizer, tokenizer_from_preset
 
-# huggingface_hub uploads files in a way that its HTTP library deprecates.
+# huggingface_hub uploads files in a way that its HTTP library has deprecated.
 pytestmark = pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning")
 
 VOCABULARY = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "good", "bad", "film"]
@@ -34,7 +34,7 @@ def logged_in(hub, monkeypatch):
     monkeypatch.setenv("HF_TOKEN", hub.token)
 
 
-def test_a_task_that_was_pushed_opens_by_its_reference(hub, logged_in, classifier):
+def test_a_pushed_task_opens_by_reference(hub, logged_in, classifier):
     address = classifier.push_to_hub("org/mini", training_data="ten reviews")
     files = hub.repositories["org/mini"].commits[address.rsplit("/", 1)[1]]
     assert b"ten reviews" in files["README.md"]
@@ -49,7 +49,7 @@ def test_a_task_that_was_pushed_opens_by_its_reference(hub, logged_in, classifie
     assert read.tokenize("bad film") == [6, 7]
 
 
-def test_a_backbone_that_was_pushed_opens_by_its_reference(hub, logged_in):
+def test_a_pushed_backbone_opens_by_reference(hub, logged_in):
     encoder = BertEncoder(**SIZES)
     first = encoder.push_to_hub("org/encoder").rsplit("/", 1)[1]
     weight = encoder.weights[0]
@@ -62,12 +62,12 @@ def test_a_backbone_that_was_pushed_opens_by_its_reference(hub, logged_in):
     np.testing.assert_array_equal(opened.weights[0], before)
 
 
-def test_a_new_repository_is_as_private_as_is_asked(hub):
+def test_a_new_repository_is_private_if_requested(hub):
     BertEncoder(**SIZES).push_to_hub("org/secret", private=True, token=hub.token)
     assert hub.repositories["org/secret"].private
 
 
-def test_who_may_not_write_is_told_so(hub, classifier):
+def test_missing_write_permission_is_reported(hub, classifier):
     with pytest.raises(CheckpointError, match="hf://org/mini: .* status 401. Log in"):
         classifier.push_to_hub("org/mini", token="hf_of_another")
 

@@ -1,4 +1,4 @@
-"""Recipes that take a preset take `hf://ORG/NAME`."""
+"""Recipes accept `hf://ORG/NAME` as a preset."""
 
 import pathlib
 
@@ -23,7 +23,7 @@ def table(tmp_path):
 
 @pytest.fixture
 def on_the_hub(hub, tmp_path):
-    """A repository of a backbone with its tokenizer."""
+    """A repository with a backbone and its tokenizer."""
     encoder = BertEncoder(len(WORDS), 1, 2, 8, 16, max_sequence_length=16)
     folder = tmp_path / "encoder"
     encoder.save_to_preset(folder, tokenizer=WordPieceTokenizer(WORDS))
@@ -31,7 +31,7 @@ def on_the_hub(hub, tmp_path):
 
 
 @pytest.mark.slow
-def test_a_classifier_is_tuned_from_the_hub_and_its_run_knows_the_commit(
+def test_a_classifier_is_fine_tuned_from_the_hub_and_its_run_records_the_commit(
     hub, on_the_hub, table, tmp_path, capsys
 ):
     arguments = dict(
@@ -51,7 +51,7 @@ def test_a_classifier_is_tuned_from_the_hub_and_its_run_knows_the_commit(
     assert "accuracy" in capsys.readouterr().out
 
     hub.sent.clear()
-    finetune(**arguments)  # it is finished
+    finetune(**arguments)  # already finished
     assert hub.sent == []
     files = on_the_hub.commits[on_the_hub.refs["main"]]
     on_the_hub.commit({**files, "README.md": b"another commit"})

@@ -1,4 +1,4 @@
-"""The files of sentence-transformers, as published ones look."""
+"""The files of sentence-transformers, as in published models."""
 
 import json
 
@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from tfzoo.checkpoints.sentence_transformers import read_modules, write_modules
 from tfzoo.errors import CheckpointError
 
-# Those of all-MiniLM-L6-v2, written by version 2; and the same model saved by 6.2.
+# The files of all-MiniLM-L6-v2, written by version 2, and the model saved by 6.2
 V2 = {
     "modules.json": [
         {
@@ -71,7 +71,7 @@ V6 = {
 
 
 def written(directory, files, **changes):
-    """The files, with others in the place of some; names with `/` replaced by `__`."""
+    """The files with some replaced; `/` in a name is written `__`."""
     for name, content in {**files, **changes}.items():
         path = directory / name.replace("__", "/")
         path.parent.mkdir(exist_ok=True, parents=True)
@@ -84,7 +84,7 @@ def read(directory, num_positions=512):
 
 
 @pytest.mark.parametrize("files", [V2, V6], ids=["version 2", "version 6"])
-def test_published_files_say_how_to_pool(files, tmp_path):
+def test_pooling_is_read_from_published_files(files, tmp_path):
     assert read(written(tmp_path, files)) == {
         "pooling": "mean",
         "normalize": True,
@@ -92,7 +92,7 @@ def test_published_files_say_how_to_pool(files, tmp_path):
     }
 
 
-def test_without_the_last_module_vectors_keep_their_length(tmp_path):
+def test_without_the_normalize_module_vectors_keep_their_length(tmp_path):
     files = {**V2, "modules.json": V2["modules.json"][:2]}
     assert read(written(tmp_path, files))["normalize"] is False
 
@@ -105,22 +105,22 @@ def test_without_the_last_module_vectors_keep_their_length(tmp_path):
         {"pooling_mode": ["cls"]},
     ],
 )
-def test_the_first_token_may_stand_for_the_text(config, tmp_path):
+def test_cls_pooling_is_read(config, tmp_path):
     files = {**V2, "1_Pooling/config.json": config}
     assert read(written(tmp_path, files))["pooling"] == "cls"
 
 
-def test_a_directory_without_modules_says_nothing(tmp_path):
+def test_a_directory_without_modules_gives_no_options(tmp_path):
     assert read(tmp_path) == {}
 
 
-def test_a_length_beyond_the_positions_in_the_tokenizers_file_is_no_limit(tmp_path):
+def test_a_length_beyond_the_positions_in_the_tokenizers_file_is_ignored(tmp_path):
     unlimited = {"model_max_length": 1000000000000000019884624838656}
     directory = written(tmp_path, {**V6, "tokenizer_config.json": unlimited})
     assert "max_sequence_length" not in read(directory)
 
 
-def test_what_is_written_equals_the_published_files(tmp_path):
+def test_written_files_equal_the_published_ones(tmp_path):
     write_modules(
         tmp_path,
         pooling="mean",
@@ -137,7 +137,7 @@ def test_what_is_written_equals_the_published_files(tmp_path):
 
 @pytest.mark.parametrize("pooling", ["mean", "cls"])
 @pytest.mark.parametrize("normalize", [True, False])
-def test_what_is_written_is_read(pooling, normalize, tmp_path):
+def test_written_files_are_read_back(pooling, normalize, tmp_path):
     arguments = dict(pooling=pooling, normalize=normalize, max_sequence_length=99)
     write_modules(tmp_path, hidden_dim=384, **arguments)
     assert read(tmp_path) == arguments
@@ -157,14 +157,14 @@ def chain(*kinds, path=""):
             "Received: Transformer, Pooling, Dense",
         ),
         ({"modules.json": chain("StaticEmbedding")}, "Received: StaticEmbedding"),
-        ({"modules.json": []}, "modules.json: Implemented are"),
+        ({"modules.json": []}, "modules.json: The modules must be"),
         (
             {"modules.json": chain("Transformer", "Pooling", path="0_Transformer")},
             "directory itself. Received: '0_Transformer'",
         ),
         (
             {"modules.json": chain("Transformer", "Pooling")},
-            "name of a folder. Received: ''",
+            "must be a folder name. Received: ''",
         ),
         (
             {
@@ -173,11 +173,11 @@ def chain(*kinds, path=""):
                     *chain("Pooling", path="../elsewhere"),
                 ]
             },
-            "name of a folder. Received: '../elsewhere'",
+            "must be a folder name. Received: '../elsewhere'",
         ),
         (
             {"modules.json": [*chain("Transformer"), *chain("Pooling", path="/etc")]},
-            "name of a folder. Received: '/etc'",
+            "must be a folder name. Received: '/etc'",
         ),
         (
             {"1_Pooling__config.json": {"pooling_mode_max_tokens": True}},
@@ -197,24 +197,25 @@ def chain(*kinds, path=""):
                     "embedding_dimension": 768,
                 }
             },
-            "embedding_dimension: Must be the backbone's width, 384. Received: 768",
+            "embedding_dimension: Must be the backbone's hidden size, 384. "
+            "Received: 768",
         ),
         (
             {"sentence_bert_config.json": {"max_seq_length": 513}},
-            "max_seq_length: Must be 3 to 512.*Received: 513",
+            "max_seq_length: Must be from 3 to 512.*Received: 513",
         ),
         ({"sentence_bert_config.json": {"max_seq_length": "9"}}, "Received: '9'"),
         (
             {"sentence_bert_config.json": {"do_lower_case": True}},
-            "do_lower_case: Lowercasing .* not implemented",
+            "do_lower_case: Lowercasing .* not supported",
         ),
         (
             {"config_sentence_transformers.json": {"default_prompt_name": "query"}},
-            "default_prompt_name: Prompts are not implemented. Received: 'query'",
+            "default_prompt_name: Prompts are not supported. Received: 'query'",
         ),
     ],
 )
-def test_what_is_not_implemented_or_broken_is_named(changes, message, tmp_path):
+def test_unsupported_and_broken_files_are_named(changes, message, tmp_path):
     with pytest.raises(CheckpointError, match=message):
         read(written(tmp_path, V2, **changes))
 

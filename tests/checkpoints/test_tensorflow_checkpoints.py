@@ -34,7 +34,7 @@ def dense(inputs, outputs):
 
 
 def bert_shapes():
-    """Names and shapes of the variables of run_pretraining.py."""
+    """Names and shapes of the variables that run_pretraining.py saves."""
     places = {
         "bert/embeddings/LayerNorm": NORM,
         "bert/pooler/dense": dense(WIDTH, WIDTH),
@@ -61,7 +61,7 @@ def bert_shapes():
 
 
 def save(prefix, arrays):
-    """A checkpoint as `tf.train.Saver` writes it."""
+    """A checkpoint as written by `tf.train.Saver`."""
     tf.raw_ops.SaveV2(
         prefix=str(prefix),
         tensor_names=list(arrays),
@@ -81,7 +81,7 @@ def arrays():
 
 @pytest.fixture
 def bert(arrays, tmp_path):
-    """A directory as Google's, with the optimiser's state."""
+    """A directory like Google's, including the optimizer's state."""
     slots = {
         f"{name}/{slot}": 0 * array
         for name, array in arrays.items()
@@ -175,23 +175,23 @@ TABLE = "bert/embeddings/word_embeddings"
         (lambda a: {**a, TABLE: np.array(["a"])}, r"word_embeddings.*\(1,\)"),
     ],
 )
-def test_a_variable_at_fault_is_named(change, message, bert, arrays):
+def test_an_invalid_variable_is_named(change, message, bert, arrays):
     save(bert / "bert_model.ckpt", change(arrays))
     with pytest.raises(CheckpointError, match=message) as error:
         BertEncoder.from_preset(bert)
     assert "\n" not in str(error.value)
 
 
-def test_there_must_be_one_whole_checkpoint(bert):
+def test_there_must_be_one_complete_checkpoint(bert):
     data = bert / "bert_model.ckpt.data-00000-of-00001"
     data.write_bytes(data.read_bytes()[:100])
-    with pytest.raises(CheckpointError, match="bytes in all|Not a whole"):
+    with pytest.raises(CheckpointError, match="bytes in total|Not a complete"):
         BertEncoder.from_preset(bert)
     data.unlink()
-    with pytest.raises(CheckpointError, match="bytes in all|Not a whole"):
+    with pytest.raises(CheckpointError, match="bytes in total|Not a complete"):
         BertEncoder.from_preset(bert)
     shutil.copy(bert / "bert_model.ckpt.index", bert / "other.index")
-    with pytest.raises(CheckpointError, match="must hold one file .*other.index"):
+    with pytest.raises(CheckpointError, match="must contain one file .*other.index"):
         BertEncoder.from_preset(bert)
 
 
@@ -217,7 +217,7 @@ def test_a_scrambled_file_opens_or_is_refused(name, bert, refusals):
 
 @pytest.fixture
 def gpt2(tmp_path):
-    """A directory as OpenAI's, and its arrays."""
+    """A directory like OpenAI's, and its arrays."""
     rng = np.random.default_rng(0)
     shapes = {"wte": (258, 6), "wpe": (9, 6), "ln_f/g": (6,), "ln_f/b": (6,)}
     for number in range(2):

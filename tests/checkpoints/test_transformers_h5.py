@@ -1,6 +1,6 @@
-"""What the TensorFlow classes of transformers 4 saved computes the same here.
+"""Models saved by the TensorFlow classes of transformers 4 compute the same here.
 
-The files are theirs, by make_transformers_h5.py.
+Those classes wrote the files (make_transformers_h5.py).
 """
 
 import pathlib
@@ -36,7 +36,7 @@ def directories(tmp_path_factory):
 
 
 def a_tokenizer(class_name):
-    """One of 30 tokens with the special ones where the architecture has them."""
+    """A tokenizer of 30 tokens, with special tokens where the architecture has them."""
     special = ["[PAD]", "[CLS]", "[SEP]", "[UNK]", "[MASK]"]
     if "Roberta" in class_name:
         special[:2] = "[CLS]", "[PAD]"
@@ -59,7 +59,7 @@ def test_outputs_are_those_of_the_class_that_saved_it(class_name, directories, c
         "mask_positions": np.tile(np.arange(7, dtype=np.int32), (2, 1)),
     }
     kept = saved["mask"] > 0
-    if head == "CausalLM":  # whose tokenizer needs more than 30 ids
+    if head == "CausalLM":  # its tokenizer needs more than 30 ids
         from tfzoo.families import GPTDecoder
 
         decoder = GPTDecoder.from_preset(directory)
@@ -137,19 +137,19 @@ def looped(file):
 @pytest.mark.parametrize(
     ("change", "rule"),
     [
-        (chunked, "a/m/b/c: A tensor must lie in one piece"),
-        (compressed, "a/m/b/c: A tensor must lie in one piece"),
-        (elsewhere, "a/m/b/c: A tensor must lie in one piece"),
-        (virtual, "a/m/b/c: A tensor must lie in one piece"),
-        (linked, "link elsewhere"),
-        (softly_linked, "link elsewhere"),
-        (looped, "16 deep"),
+        (chunked, "a/m/b/c: A tensor must be stored contiguously"),
+        (compressed, "a/m/b/c: A tensor must be stored contiguously"),
+        (elsewhere, "a/m/b/c: A tensor must be stored contiguously"),
+        (virtual, "a/m/b/c: A tensor must be stored contiguously"),
+        (linked, "contain no links"),
+        (softly_linked, "contain no links"),
+        (looped, "16 levels deep"),
         (differing, "pooler.dense.*must be the same in all"),
         (misshapen, "pooler/dense/kernel:0: .*must be the same in all"),
-        (deep, "16 deep"),
+        (deep, "16 levels deep"),
     ],
 )
-def test_what_such_a_file_never_has_is_refused(change, rule, tmp_path):
+def test_features_that_such_files_never_use_are_refused(change, rule, tmp_path):
     path = tmp_path / "tf_model.h5"
     with h5py.File(path, "w") as file:
         file["bert/tf_bert_model/bert/pooler/dense/kernel:0"] = np.ones((2, 2), "f4")

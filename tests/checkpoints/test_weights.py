@@ -1,4 +1,4 @@
-"""Weights of published files: their names, types and shapes, and what is saved."""
+"""Published weights: their names, types and shapes, and what is saved."""
 
 import json
 import math
@@ -37,7 +37,7 @@ def saved(encoder, tmp_path):
 
 
 def rewritten(directory, change):
-    """The directory after its tensors were changed by a function of their dict."""
+    """The directory after a function changed the dict of its tensors."""
     tensors = safetensors.numpy.load_file(directory / WEIGHTS)
     (directory / WEIGHTS).unlink()
     safetensors.numpy.save_file(change(tensors), directory / WEIGHTS)
@@ -50,7 +50,7 @@ def assert_equal_weights(one, other):
 
 
 def renamed(rename):
-    """A change of all names."""
+    """A change that renames all tensors."""
     return lambda tensors: {rename(name): t for name, t in tensors.items()}
 
 
@@ -85,7 +85,7 @@ def test_published_names_are_read(change, encoder, saved):
 
 
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float64"])
-def test_other_floating_types_are_read(dtype, encoder, saved):
+def test_other_floating_point_dtypes_are_read(dtype, encoder, saved):
     rewritten(saved, lambda t: {n: a.astype(dtype) for n, a in t.items()})
     copy = BertEncoder.from_preset(saved)
     for ours, theirs in zip(copy.weights, encoder.weights, strict=True):
@@ -98,10 +98,13 @@ def test_other_floating_types_are_read(dtype, encoder, saved):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda t: {**t, f"bert.{TABLE}": t[TABLE]}, "weight must stand once.*bert"),
+        (
+            lambda t: {**t, f"bert.{TABLE}": t[TABLE]},
+            "weight must be stored once.*bert",
+        ),
         (
             lambda t: {**t, f"{NORM}.gamma": t[f"{NORM}.weight"]},
-            f"{NORM}.weight: A weight must stand once. Received: .*gamma",
+            f"{NORM}.weight: A weight must be stored once. Received: .*gamma",
         ),
         (
             lambda t: {f"bert.{n}" if "layer" in n else n: a for n, a in t.items()},
@@ -121,14 +124,14 @@ def test_other_floating_types_are_read(dtype, encoder, saved):
     ],
 )
 @pytest.mark.filterwarnings("ignore:(divide|invalid):RuntimeWarning")
-def test_a_tensor_at_fault_is_named_in_one_line(change, message, saved):
+def test_an_invalid_tensor_is_named_in_one_line(change, message, saved):
     with pytest.raises(CheckpointError, match=message) as error:
         BertEncoder.from_preset(rewritten(saved, change))
     assert "\n" not in str(error.value)
 
 
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16", None])
-def test_the_type_of_a_file_can_be_chosen(dtype, encoder, tmp_path):
+def test_the_dtype_of_a_file_can_be_chosen(dtype, encoder, tmp_path):
     encoder.save_to_preset(tmp_path / "bert", dtype=dtype)
     dtype = dtype or "float32"
     config = json.loads((tmp_path / "bert" / "config.json").read_text())
@@ -147,20 +150,22 @@ def test_the_type_of_a_file_can_be_chosen(dtype, encoder, tmp_path):
     ).read_bytes()
 
 
-def test_what_does_not_fit_the_type_is_refused_and_nothing_is_left(saved, tmp_path):
+def test_weights_that_overflow_the_dtype_are_refused_and_nothing_is_left_behind(
+    saved, tmp_path
+):
     big = rewritten(saved, lambda t: {**t, INNER: t[INNER] * 1e6})
     encoder = BertEncoder.from_preset(big)
     with pytest.raises(ValueError, match=f"finite in dtype='float16'.*{INNER}"):
         encoder.save_to_preset(tmp_path / "half", dtype="float16")
     with pytest.raises(ValueError, match="dtype must be .*Received: 'int8'"):
         encoder.save_to_preset(tmp_path / "half", dtype="int8")
-    with pytest.raises(ValueError, match="max_shard_size must be at least 1"):
+    with pytest.raises(ValueError, match="max_shard_size must be >= 1"):
         encoder.save_to_preset(tmp_path / "half", max_shard_size=0)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["bert"]
     encoder.save_to_preset(tmp_path / "brain", dtype="bfloat16")
 
 
-def test_a_weight_that_float32_cannot_hold_is_named(saved):
+def test_a_weight_that_overflows_float32_is_named(saved):
     big = rewritten(saved, lambda t: {**t, INNER: t[INNER].astype("float64") + 1e300})
     with pytest.raises(CheckpointError, match=f"{INNER}: .*the model's float32"):
         BertEncoder.from_preset(big)
@@ -178,7 +183,7 @@ def test_weights_that_are_not_finite_are_never_saved(policy, dtype, tmp_path):
         assert not any(tmp_path.iterdir())
 
 
-def test_shards_hold_what_they_may_and_are_read_again(encoder, saved, tmp_path):
+def test_shards_respect_the_size_limit_and_are_read_back(encoder, saved, tmp_path):
     encoder.save_to_preset(tmp_path / "shards", max_shard_size=1000)
     index = json.loads((tmp_path / "shards" / f"{WEIGHTS}.index.json").read_text())
     whole = safetensors.numpy.load_file(saved / WEIGHTS)
@@ -217,21 +222,21 @@ def test_transformers_opens_shards_and_half_precision(options, encoder, tmp_path
     np.testing.assert_array_equal(table, expected)
 
 
-def test_reading_an_opened_weight_copies_nothing(saved):
+def test_reading_a_loaded_weight_copies_nothing(saved):
     weight = BertEncoder.from_preset(saved).weights[0].value
     readings = [weight.read_value() for _ in range(2)]
     one, other = (np.asarray(memoryview(r)).ctypes.data for r in readings)
     assert one == other
 
 
-# CPU seconds and bytes of opening, above what stands after imports and a first model
+# CPU seconds and bytes to open a model, after imports and a first model
 OPENING = """
 import json, sys, time
 from tfzoo import BertEncoder
 def kilobytes(name):
     return int(open("/proc/self/status").read().split(name)[1].split()[0])
 BertEncoder(9, 1, 1, 8, 8)
-open("/proc/self/clear_refs", "w").write("5")  # the peak begins anew
+open("/proc/self/clear_refs", "w").write("5")  # resets the peak
 before = kilobytes("VmRSS:")
 start, started = time.perf_counter(), time.process_time()
 encoder = BertEncoder.from_preset(sys.argv[1])
@@ -258,4 +263,4 @@ def test_a_bert_base_opens_in_seconds_and_little_memory(tmp_path):
     print(f"{seconds:.2f} s, {cpu_seconds:.2f} s of the CPU, {extra / 1e6:.0f} MB")
     assert math.isclose(size, 438e6, rel_tol=0.01)
     assert extra <= 1.2 * size + 100e6
-    assert cpu_seconds <= 3  # of two threads; the clock depends on what else runs
+    assert cpu_seconds <= 3  # of two threads; wall time depends on other processes

@@ -1,4 +1,4 @@
-"""A small text, its tokenizer, and a tokenizer whose ids are written in the text."""
+"""A small text, its tokenizer, and a tokenizer whose text spells its ids."""
 
 import pydoc_data.topics
 
@@ -29,7 +29,7 @@ def text_file(documents, tmp_path_factory):
 
 
 class NumberTokenizer:
-    """A word is a number, which is its id: every token tells where it stood."""
+    """A word is a number, its id, so that tokens show their position in the text."""
 
     pad_id, unknown_id, cls_id, sep_id, mask_id = range(5)
     layout_ids = Layout(cls_id, sep_id, between=(sep_id,))
@@ -59,9 +59,9 @@ def number_tokenizer():
 
 @pytest.fixture
 def number_text(tmp_path):
-    """Writes documents of sentences of given lengths, ids in a row from 10 on.
+    """Writes documents of sentences of given lengths, with consecutive ids from 10.
 
-    A gap of one id divides documents, so that a range of ids within one is unbroken.
+    A gap of one id separates documents; within a document, ids have no gap.
     """
 
     def write(documents, name="numbers.txt"):
@@ -82,7 +82,7 @@ def number_text(tmp_path):
 
 @pytest.fixture
 def flips():
-    """Flips one bit of a directory's files at a time; yields the file it stands in."""
+    """Flips one bit of a directory's files at a time; yields the affected file."""
 
     def flip(directory, count, seed=0):
         random = np.random.default_rng(seed)

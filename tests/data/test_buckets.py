@@ -1,4 +1,4 @@
-"""Batches of like length."""
+"""Batches of similar lengths."""
 
 import time
 import types
@@ -108,7 +108,7 @@ def test_batches_are_padded_to_their_longest(lengths, multiple, shuffle):
 
 
 @pytest.mark.parametrize("start", [0, 1, 6, 7, 20, 21, 30])
-def test_starting_at_a_step_gives_what_comes_after_that_many(lengths, start):
+def test_starting_at_a_step_equals_skipping_that_many(lengths, start):
     options = {"batch_size": 8, "pad_id": PAD, "seed": 3, "epochs": 3}
     encoded, targets = encoded_of(lengths[:50]), np.arange(50)
     whole = list(padded_batches(encoded, targets, **options).as_numpy_iterator())
@@ -120,14 +120,14 @@ def test_starting_at_a_step_gives_what_comes_after_that_many(lengths, start):
         np.testing.assert_array_equal(y, y_before)
 
 
-def test_without_a_number_of_epochs_there_is_no_end(lengths):
+def test_without_epochs_the_dataset_is_endless(lengths):
     encoded = encoded_of(lengths[:5])
     dataset = padded_batches(encoded, batch_size=2, pad_id=PAD, epochs=None)
     assert dataset.cardinality() == tf.data.INFINITE_CARDINALITY
     assert len(list(dataset.take(50))) == 50
 
 
-def test_no_example_is_no_batch():
+def test_no_examples_give_no_batches():
     encoded = encoded_of([])
     dataset = padded_batches(encoded, np.zeros(0), batch_size=2, pad_id=PAD, epochs=3)
     assert list(dataset) == []
@@ -136,7 +136,7 @@ def test_no_example_is_no_batch():
     assert list(dataset) == [] and order.shape == (0,)
 
 
-def test_ordered_batches_find_their_way_back(lengths):
+def test_the_order_of_ordered_batches_can_be_restored(lengths):
     encoded = encoded_of(lengths)
     dataset, order = ordered_batches(encoded, batch_size=16, pad_id=PAD)
     firsts = np.concatenate([x["token_ids"][:, 0] for x in dataset.as_numpy_iterator()])
@@ -146,14 +146,14 @@ def test_ordered_batches_find_their_way_back(lengths):
 
 
 def test_weights_without_targets_are_refused():
-    with pytest.raises(ValueError, match="weights need targets"):
+    with pytest.raises(ValueError, match="weights require targets"):
         padded_batches(encoded_of([1]), None, np.ones(1), batch_size=1, pad_id=0)
     with pytest.raises(ValueError, match="Received: 0"):
         bucketed_batches([1], 0, seed=0, epoch=0)
 
 
 @pytest.mark.slow
-def test_batches_come_fast(lengths):
+def test_batching_is_fast(lengths):
     encoded = encoded_of(np.tile(lengths, 10))
     dataset = padded_batches(
         encoded, np.zeros(10_030), batch_size=32, pad_id=PAD, epochs=None
@@ -166,7 +166,7 @@ def test_batches_come_fast(lengths):
     assert 300 * 32 / (time.process_time() - begun) > 20_000
 
 
-def test_little_of_a_batch_of_sst2_is_padding(shared_data):
+def test_batches_of_sst2_have_little_padding(shared_data):
     examples = read_examples(
         shared_data / "sst2/train.tsv.gz", text_column="sentence", label_column="label"
     )

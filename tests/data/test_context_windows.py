@@ -47,7 +47,7 @@ def test_windows_are_those_of_tokenizers(question, context, stride):
     assert [list(row) for row in segments] == [e.type_ids for e in both]
 
 
-def test_every_token_of_a_context_is_where_its_window_says():
+def test_every_context_token_is_where_its_window_says():
     contexts = ["ab cd ef gh ij kl " * 5, "ab", ""]
     windows = windows_of(["ab ?", "cd " * 20, "?"], contexts)
     ids, _ = rows_of(windows.encoded)
@@ -85,6 +85,6 @@ def test_an_answer_is_found_in_every_window_that_holds_all_of_it():
 @pytest.mark.parametrize(
     ("span", "tokens"), [((0, 2), (4, 4)), ((1, 4), (4, 5)), ((2, 3), (0, 0))]
 )
-def test_an_answer_takes_every_token_that_it_touches(span, tokens):
+def test_an_answer_includes_every_token_it_touches(span, tokens):
     windows = windows_of(["ab ?"], ["ab cd ef"])
     assert tuple(answer_targets(windows, [span])[0]) == tokens

@@ -52,11 +52,13 @@ def test_features_are_columns_and_records_count_from_0(tmp_path, name, compressi
         {"text": ["c", "d"], "label": 2**40},
     ]
     assert [(r.number, r.unit) for r in found] == [(i, "record") for i in range(3)]
-    with pytest.raises(DataError, match=r"record 1: There is no column 'x'"):
+    with pytest.raises(
+        DataError, match=r"record 1: The column must be one of .*Received: 'x'"
+    ):
         found[1].value("x")
 
 
-def test_a_name_that_says_nothing_is_looked_into(tmp_path):
+def test_a_file_with_another_name_is_recognized_by_content(tmp_path):
     write(tmp_path / "tf_examples", RECORDS)
     assert file_kind(tmp_path / "tf_examples") == "tfrecord"
     (tmp_path / "zip").write_bytes(gzip.compress(b"some text that is no record"))
@@ -105,7 +107,7 @@ def test_gzip_that_ends_early_or_is_damaged_is_an_error(tmp_path):
             list(read_records(path))
 
 
-def test_what_is_no_example_is_named_with_the_record(tmp_path):
+def test_a_record_that_is_no_example_is_named(tmp_path):
     path = write(tmp_path / "a.tfrecord", [RECORDS[0], b"\xff\xff\xff"])
     with pytest.raises(DataError, match=r"record 1: The record must be a tf\.train"):
         list(read_records(path))
@@ -121,7 +123,7 @@ def test_an_empty_tfrecord_file_is_an_error(tmp_path):
             list(read_records(tmp_path / name))
 
 
-def test_the_checksum_that_recognises_a_file_is_tensorflows(tmp_path):
+def test_the_checksum_used_for_detection_is_tensorflows(tmp_path):
     from tfzoo.data import tfrecord_frames
 
     for length in (0, 1, 255, 70_000):
@@ -166,7 +168,7 @@ class TinyReviews(tfds.core.GeneratorBasedBuilder):
 
 @pytest.fixture
 def tiny_reviews(tmp_path, monkeypatch):
-    """A data set that is built here and needs no network."""
+    """A data set built locally, without a network."""
     (tmp_path / "tiny_reviews_builder.py").write_text(BUILDER)
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.setenv("TFDS_DATA_DIR", str(tmp_path / "data"))
@@ -190,9 +192,9 @@ def test_a_tfds_data_set_is_read(tiny_reviews):
     hidden = list(read_records("tfds:tiny_reviews/a:test"))
     assert [r.value("label") for r in hidden] == [-1]
     for spec, reason in {
-        "tfds:tiny_reviews:nothing": "tiny_reviews:nothing: The data set cannot be",
-        "tfds:tiny_reviews/c": "The data set cannot be found",
-        "tfds:": "Write tfds:NAME",
+        "tfds:tiny_reviews:nothing": "tiny_reviews:nothing: The dataset cannot be",
+        "tfds:tiny_reviews/c": "The dataset cannot be found",
+        "tfds:": "Must have the form tfds:NAME",
     }.items():
         with pytest.raises(DataError, match=reason):
             list(read_records(spec))
@@ -201,8 +203,8 @@ def test_a_tfds_data_set_is_read(tiny_reviews):
 
 
 @pytest.mark.filterwarnings("ignore")
-def test_data_sets_that_tfds_brings_find_their_files():
-    """Which takes importlib_resources, and tensorflow-datasets does not ask for it."""
+def test_datasets_bundled_with_tfds_find_their_files():
+    """They need importlib_resources, which tensorflow-datasets does not require."""
     import tensorflow_datasets as tfds
 
     assert tfds.builder("imdb_reviews").code_path.exists()

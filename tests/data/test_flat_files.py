@@ -13,7 +13,7 @@ COUNT = 3 * BLOCK_BYTES // 4 + 5
 def path(tmp_path):
     path = tmp_path / "numbers.bin"
     with FlatWriter(path) as file:
-        for start in range(0, COUNT, 777):  # pieces that no block is a multiple of
+        for start in range(0, COUNT, 777):  # no block is a multiple of these pieces
             stop = min(start + 777, COUNT)
             file.write(np.arange(start, stop, dtype="<u4").tobytes())
     return path
@@ -37,32 +37,36 @@ def test_whole_blocks_and_nothing_are_read_back(tmp_path, size):
     assert FlatFile(path, np.uint8).read(0, size).tolist() == [0] * size
 
 
-def test_no_changed_byte_is_silent(path):
+def test_no_changed_byte_goes_unnoticed(path):
     intact = path.read_bytes()
     for place in [*range(0, len(intact), 1009), *range(len(intact) - 40, len(intact))]:
         changed = bytearray(intact)
         changed[place] ^= 1 << place % 8
         path.write_bytes(changed)
-        with pytest.raises(DataError, match=r"numbers\.bin: The file is not as it was"):
+        with pytest.raises(
+            DataError, match=r"numbers\.bin: The file has changed since it was"
+        ):
             FlatFile(path, "<u4").read(0, COUNT)
 
 
 @pytest.mark.parametrize("left", [0, 5, 12, 100, BLOCK_BYTES, 3 * BLOCK_BYTES])
-def test_no_cut_and_no_addition_is_silent(path, left):
+def test_no_truncation_or_addition_goes_unnoticed(path, left):
     intact = path.read_bytes()
     for content in (intact[:left], intact + bytes(left or 1), intact[left or 4 :]):
         path.write_bytes(content)
-        with pytest.raises(DataError, match=r"numbers\.bin: The file is not as it was"):
+        with pytest.raises(
+            DataError, match=r"numbers\.bin: The file has changed since it was"
+        ):
             FlatFile(path, "<u4").read(0, COUNT)
 
 
-def test_a_block_that_changes_after_opening_is_seen_when_it_is_read(path):
+def test_a_block_changed_after_opening_is_detected_on_reading(path):
     file = FlatFile(path, "<u4")
     assert file.read(0, 3).tolist() == [0, 1, 2]
     with open(path, "r+b") as other:
         other.write(b"\1")
         other.seek(BLOCK_BYTES)
         other.write(b"\1")
-    assert file.read(0, 3).tolist() == [0, 1, 2]  # what was checked before
+    assert file.read(0, 3).tolist() == [0, 1, 2]  # checked before
     with pytest.raises(DataError, match=r"numbers\.bin"):
         file.read(BLOCK_BYTES // 4, BLOCK_BYTES // 4 + 1)

@@ -1,4 +1,4 @@
-"""What is held out of a table without a file of its own."""
+"""Validation rows held out of a table."""
 
 import collections
 import random
@@ -23,14 +23,14 @@ def examples(tmp_path):
 
 
 def by_label(rows, period=10, **options):
-    """How many of each label are held out, and of which rows."""
+    """Number of held-out rows for each label, and their indices."""
     texts, labels = zip(*rows, strict=True)
     chosen = held_out_rows(texts, [(label,) for label in labels], period, **options)
     return collections.Counter(labels[i] for i in chosen), chosen
 
 
 @pytest.mark.parametrize("classes", [2, 5, 10])
-def test_rows_whose_classes_come_in_turn_are_held_out_of_each_class(examples, classes):
+def test_rows_with_alternating_classes_are_held_out_from_each_class(examples, classes):
     table = examples([(f"t{i}", f"y{i % classes}") for i in range(100)])
     train, held_out = table.split_every(10)
     share = 10 // classes
@@ -43,12 +43,12 @@ def test_rows_whose_classes_come_in_turn_are_held_out_of_each_class(examples, cl
         assert lines == [int(text[1:]) + 1 for text in part.texts]
 
 
-def test_sorted_rows_are_held_out_of_each_class():
+def test_sorted_rows_are_held_out_from_each_class():
     rows = [(f"t{i}", "a" if i < 900 else "b" if i < 990 else "c") for i in range(1000)]
     assert by_label(rows)[0] == {"a": 90, "b": 9, "c": 1}
 
 
-def test_a_class_keeps_its_only_row_to_be_learned_from(examples, capsys):
+def test_a_class_keeps_its_only_row_for_training(examples, capsys):
     rows = [("t0", "rare"), *((f"t{i}", f"y{i % 2}") for i in range(1, 40))]
     for seed in range(20):
         train, held_out = examples(rows).split_every(10, seed=seed)
@@ -57,7 +57,7 @@ def test_a_class_keeps_its_only_row_to_be_learned_from(examples, capsys):
     told = capsys.readouterr().out.splitlines()
     assert len(set(told)) == 1
     assert told[0].endswith(
-        "a.tsv: held out 4 of 40 examples, of 2 of 3 classes; too few texts of 'rare'."
+        "a.tsv: held out 4 of 40 examples, of 2 of 3 classes; too few texts for 'rare'."
     )
 
 
@@ -69,7 +69,7 @@ def test_equal_texts_stay_together():
     assert chosen == [i for i, text in enumerate(texts) if text in held_out]
 
 
-def test_a_text_of_two_labels_leaves_both_to_be_learned_from():
+def test_a_text_with_two_labels_leaves_both_for_training():
     rows = [("same", "a"), ("same", "b"), *((f"t{i}", "c") for i in range(30))]
     for seed in range(20):
         held_out, _ = by_label(rows, seed=seed)
@@ -96,45 +96,48 @@ def test_the_rarest_label_of_a_row_decides():
         assert sum("rare" in names for names in held_out) == 1
 
 
-def test_numbers_are_held_out_by_the_hash_alone(examples):
+def test_regression_rows_are_held_out_by_hash_only(examples):
     table = examples([(f"t{i}", i) for i in range(35)], task="regression")
     train, held_out = table.split_every(10)
     assert (len(train), len(held_out)) == (32, 3)
     assert held_out.labels == [float(text[1:]) for text in held_out.texts]
 
 
-def test_one_class_alone_is_told(examples, capsys):
+def test_holding_out_a_single_class_is_reported(examples, capsys):
     rows = [("a b", "x"), *((f"t{i}", "y") for i in range(30))]
     examples(rows).split_every(10)
     line = capsys.readouterr().err
     assert line.count("\n") == 1
-    assert "all examples held out are of one class, 'y'" in line
+    assert "all held-out examples are of one class, 'y'" in line
     assert "--validation" in line
 
 
-def test_texts_that_stand_too_often_are_held_out_with_a_warning(examples, capsys):
+def test_texts_that_occur_too_often_are_held_out_with_a_warning(examples, capsys):
     rows = [(("good", "bad")[i % 2], f"y{i % 2}") for i in range(40)]
     train, held_out = examples(rows).split_every(10)
     assert collections.Counter(held_out.labels) == {"y0": 2, "y1": 2}
     assert len(train) == 36
     line = capsys.readouterr().err
     assert line.count("\n") == 1
-    assert "was learned from as well" in line and "--validation" in line
+    assert "are also in the training data" in line and "--validation" in line
 
 
 @pytest.mark.parametrize(
     ("rows", "rule"),
     [
         ([(f"t{i}", "x") for i in range(9)], "at least 10 examples .* Received: 9"),
-        ([(f"t{i}", f"y{i}") for i in range(20)], "None of 20 examples can be held"),
+        (
+            [(f"t{i}", f"y{i}") for i in range(20)],
+            "20 examples, none of which can be held",
+        ),
     ],
 )
-def test_where_nothing_can_be_held_out_a_line_names_the_way_out(examples, rows, rule):
+def test_if_nothing_can_be_held_out_the_error_names_the_fix(examples, rows, rule):
     with pytest.raises(DataError, match=rf"a\.tsv: .*{rule}.*--validation"):
         examples(rows).split_every(10)
 
 
 @pytest.mark.parametrize("period", [1, 0, -3, 2.5, None])
 def test_a_period_that_holds_out_all_or_nothing_is_refused(examples, period):
-    with pytest.raises(ValueError, match=f"from 2. Received: {period}"):
+    with pytest.raises(ValueError, match=f">= 2. Received: period={period}"):
         examples([("a", "x"), ("b", "y")]).split_every(period)

@@ -1,4 +1,4 @@
-"""Whatever a file holds, reading it ends well or with a one-line `TfzooError`."""
+"""Reading any file either succeeds or raises a one-line `TfzooError`."""
 
 import gzip
 import json
@@ -20,7 +20,7 @@ LINES = (json.dumps({"text": "a", "label": [1, {"b": None}]}) + "\n").encode() *
 
 @st.composite
 def mutated(draw, *seeds):
-    """Bytes near one of the seeds: some replaced, cut, put in or doubled."""
+    """A mutation of one of the seeds: bytes replaced, removed, inserted or repeated."""
     data = bytearray(draw(st.sampled_from(seeds)))
     for _ in range(draw(st.integers(0, 6))):
         at = draw(st.integers(0, len(data)))

@@ -1,4 +1,4 @@
-"""The text that every installation carries."""
+"""The documentation text that every installation contains."""
 
 import ast
 import collections
@@ -27,7 +27,7 @@ AREAS = {
 
 @pytest.fixture(scope="module")
 def docs():
-    """Those of a few folders; all of them take seconds to read."""
+    """The text of a few folders; all of them take seconds to read."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(module, "_AREA_OF", {"json": "internet", "queue": "concurrency"})
         patch.setattr(module, "_LIBRARIES", {"numpy": ["lib"]})
@@ -35,7 +35,7 @@ def docs():
 
 
 @pytest.mark.slow
-def test_every_area_has_text_to_learn_and_text_to_be_tested_with():
+def test_every_area_has_training_and_test_text():
     docs = installed_docs()
     held_out = held_out_modules(docs)
     described = [d for d in docs if len(d.description) >= 40]
@@ -53,19 +53,19 @@ def test_each_source_gives_docstrings_of_its_area(docs):
     assert "topics/assert" in {d.module for d in docs if d.area == "language"}
 
 
-def test_no_description_stands_twice(docs):
+def test_descriptions_are_unique(docs):
     described = [d.description for d in docs if d.description]
     assert len(set(described)) == len(described)
 
 
-def test_nothing_that_names_the_library_is_left(docs):
+def test_library_names_are_removed(docs):
     names = re.compile(r"\b(keras|numpy|np|tensorflow|tf|python)\b|>>>|`", re.I)
     for doc in docs:
         for text in (doc.description, *doc.sentences):
             assert not names.search(text), (doc.module, text)
 
 
-def test_a_description_is_what_stands_before_the_first_section(docs):
+def test_a_description_is_the_text_before_the_first_section(docs):
     mean = next(
         d
         for d in docs
@@ -113,7 +113,7 @@ def f():
     ]
 
 
-def test_code_and_mark_up_are_taken_out_of_prose():
+def test_code_and_markup_are_removed():
     clean = module._cleaned
     assert (
         clean("Same as `tf.nn.relu` of **NumPy** or :func:`~os.path.join` arrays.")
@@ -123,7 +123,7 @@ def test_code_and_mark_up_are_taken_out_of_prose():
     assert clean("Too short.") == ""
 
 
-def test_the_files_of_one_module_are_all_held_out_or_none_is():
+def test_the_files_of_a_module_are_held_out_together():
     docs = [module.Docstring("a", f"m{i // 3}.py", str(i), []) for i in range(3 * 10)]
     assert held_out_modules(docs) == {"m4.py", "m9.py"}
 
@@ -148,6 +148,6 @@ def test_an_installation_without_sources_is_named(monkeypatch, tmp_path):
         installed_docs()
 
 
-def test_a_source_that_does_not_parse_is_passed_over(tmp_path):
+def test_a_source_that_does_not_parse_is_skipped(tmp_path):
     (tmp_path / "template.py").write_text("def {name}(): pass", encoding="utf-8")
     assert list(module._docstrings(pathlib.Path(tmp_path / "template.py"))) == []

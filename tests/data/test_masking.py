@@ -1,4 +1,4 @@
-"""Masked words, against counting in NumPy and a walk as Google's code does it."""
+"""Masked words, against counts in NumPy and the algorithm of Google's code."""
 
 import numpy as np
 import pytest
@@ -40,7 +40,9 @@ def masked(tokenizer, rows, seed=(0, 0), masking=None, **options):
 
 @pytest.mark.parametrize("whole_word", [False, True])
 @pytest.mark.parametrize(("fraction", "most"), [(0.15, 20), (0.15, 5), (0.5, 64)])
-def test_what_is_chosen(word_tokenizer, rows, whole_word, fraction, most):
+def test_selected_positions_words_and_weights(
+    word_tokenizer, rows, whole_word, fraction, most
+):
     seen, positions, words, weights = masked(
         word_tokenizer,
         rows,
@@ -67,7 +69,7 @@ def test_what_is_chosen(word_tokenizer, rows, whole_word, fraction, most):
         assert (seen[row, others] == ids[row, others]).all()
 
 
-def test_shares_of_mask_kept_and_random(word_tokenizer, rows):
+def test_fractions_of_masked_kept_and_random_tokens(word_tokenizer, rows):
     masking = tf.function(WordMasking(word_tokenizer, max_sequence_length=LENGTH))
     total, same, mask, other = 0, 0, 0, []
     for seed in range(20):
@@ -98,7 +100,7 @@ def test_every_token_is_chosen_equally_often(word_tokenizer):
 
 
 def words_of(tokenizer, ids):
-    """Positions of each word: a piece joins what stands before unless special."""
+    """Positions of each word: a piece continues the word before it unless special."""
     found = []
     for position, token in enumerate(ids):
         if token in range(5):
@@ -110,7 +112,7 @@ def words_of(tokenizer, ids):
     return [word for word in found if word]
 
 
-def test_whole_words_are_chosen_whole(word_tokenizer, rows):
+def test_whole_words_are_selected_entirely(word_tokenizer, rows):
     ids, mask = rows
     _, positions, _, weights = masked(word_tokenizer, rows, whole_word=True)
     for row in range(ROWS):
@@ -118,7 +120,7 @@ def test_whole_words_are_chosen_whole(word_tokenizer, rows):
         words = words_of(word_tokenizer, ids[row, : mask[row].sum()])
         for word in words:
             assert chosen.isdisjoint(word) or chosen.issuperset(word)
-        # As in a walk over shuffled words: whatever is left out did not fit.
+        # As in a walk over shuffled words: a word is skipped only if it did not fit.
         wanted = min(20, max(1, round(int(mask[row].sum()) * 0.15)))
         for word in words:
             if chosen.isdisjoint(word):
@@ -159,7 +161,7 @@ def test_masks_are_a_function_of_the_seed(word_tokenizer, rows):
 
 
 @pytest.mark.parametrize("whole_word", [False, True])
-def test_rows_without_a_word_have_nothing_to_guess(word_tokenizer, whole_word):
+def test_rows_without_words_have_nothing_to_predict(word_tokenizer, whole_word):
     ids = np.array([[2, 3, 3, 0], [0, 0, 0, 0], [2, 9, 3, 3]], np.int32)
     mask = np.array([[1, 1, 1, 0], [0, 0, 0, 0], [1, 1, 1, 1]], np.int32)
     options = {"max_sequence_length": 4, "max_predictions": 2}

@@ -1,4 +1,4 @@
-"""Windows hold every token, and are a function of files, seed and step."""
+"""Windows contain every token and depend only on files, seed and step."""
 
 import gc
 import itertools
@@ -72,7 +72,7 @@ def test_a_start_token_stands_after_the_end_token_before_each(number_tokenizer):
     assert_equal(take(once.batches(2), 9), take(twice.batches(2), 9))
 
 
-def test_every_window_of_an_epoch_is_full_and_every_token_comes(number_tokenizer):
+def test_every_window_of_an_epoch_is_full_and_every_token_occurs(number_tokenizer):
     packed = source(number_tokenizer)
     batches = take(packed.batches(packed.num_examples), 3)
     for batch in batches:
@@ -108,7 +108,7 @@ def test_borders_can_be_turned_off(number_tokenizer):
 
 
 @pytest.mark.parametrize("start", [1, 4, 9])
-def test_batches_from_a_step_on_are_those_that_would_have_come(number_tokenizer, start):
+def test_batches_from_a_step_equal_those_of_a_full_iteration(number_tokenizer, start):
     packed = source(number_tokenizer)
     assert_equal(
         take(packed.batches(3, start_step=start), 5),
@@ -116,7 +116,7 @@ def test_batches_from_a_step_on_are_those_that_would_have_come(number_tokenizer,
     )
 
 
-def test_a_seed_gives_the_same_batches_and_another_one_others(number_tokenizer):
+def test_batches_depend_on_the_seed(number_tokenizer):
     first, again, other = (
         take(source(number_tokenizer, seed=seed).batches(4), 3) for seed in (1, 1, 2)
     )
@@ -124,7 +124,7 @@ def test_a_seed_gives_the_same_batches_and_another_one_others(number_tokenizer):
     assert not np.array_equal(first[0][1], other[0][1])
 
 
-def test_a_text_shorter_than_a_window_comes_round_again(number_tokenizer):
+def test_a_text_shorter_than_a_window_is_repeated(number_tokenizer):
     packed = source(number_tokenizer, ["10 11"], max_sequence_length=8)
     ids, _, mask, weights = rows(take(packed.batches(1), 1))
     assert weights.all() and packed.num_examples == 1
@@ -141,7 +141,7 @@ def test_validation_can_be_cut_short(number_tokenizer):
     assert targets[weights == 1].tolist() == ROW[1:11]
 
 
-def test_long_documents_equal_short_ones_cut_in_pieces(number_tokenizer):
+def test_long_documents_give_the_same_ids_in_pieces(number_tokenizer):
     numbers = np.random.default_rng(0).integers(10, 900, 6000)
     text = "\n".join(map(str, numbers))
     packed = source(number_tokenizer, [text, "7"], max_sequence_length=64)
@@ -164,7 +164,9 @@ def test_files_are_windows_too(number_tokenizer, tmp_path):
     assert targets[weights == 1].tolist() == [*DOCUMENTS[0], END, *DOCUMENTS[1], END]
 
 
-def test_temporary_files_go_with_the_windows(number_tokenizer, monkeypatch, tmp_path):
+def test_temporary_files_are_removed_with_the_windows(
+    number_tokenizer, monkeypatch, tmp_path
+):
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     packed = source(number_tokenizer)
     assert list(tmp_path.iterdir())
@@ -173,14 +175,19 @@ def test_temporary_files_go_with_the_windows(number_tokenizer, monkeypatch, tmp_
     assert not list(tmp_path.iterdir())
 
 
-def test_text_without_a_token_is_a_loud_error(number_tokenizer, tmp_path):
+def test_text_without_tokens_is_an_error(number_tokenizer, tmp_path):
     (tmp_path / "a.txt").write_text("\n\n")
     tokenizer = number_tokenizer()
     tokenizer.end_id = END
-    with pytest.raises(DataError, match=r"not one token .*a\.txt.*hold text"):
+    with pytest.raises(
+        DataError, match=r"must have at least one token.*a\.txt.*contain text"
+    ):
         open_packed_text([tmp_path / "a.txt"], tokenizer, max_sequence_length=4)
     for nothing in ([], [""]):
-        with pytest.raises(DataError, match="not one token in the input: the texts"):
+        with pytest.raises(
+            DataError,
+            match="must have at least one token. Received none from: the texts",
+        ):
             source(number_tokenizer, nothing)
 
 

@@ -29,7 +29,7 @@ def encoded(tokenizer):
     return tokenizer.encode_batch(["two words", "three more words", "one"] * 4)
 
 
-def test_text_and_packed_text_are_not_tuned(text_file, tokenizer):
+def test_text_and_packed_text_are_not_autotuned(text_file, tokenizer):
     source = open_pretraining_data([text_file], tokenizer, progress=False)
     assert is_tuned(source.batches(4)) is False
     assert is_tuned(source.validation_batches(4)) is False
@@ -41,7 +41,7 @@ def test_text_and_packed_text_are_not_tuned(text_file, tokenizer):
     assert is_tuned(packed.validation_batches(4)) is False
 
 
-def test_records_are_not_tuned(text_file, tokenizer, tmp_path):
+def test_records_are_not_autotuned(text_file, tokenizer, tmp_path):
     prepare_pretraining_data(
         [text_file], tokenizer, tmp_path, duplicates=1, shards=2, progress=False
     )
@@ -50,7 +50,7 @@ def test_records_are_not_tuned(text_file, tokenizer, tmp_path):
     assert is_tuned(source.validation_batches(4)) is False
 
 
-def test_batches_by_length_are_not_tuned(tokenizer):
+def test_bucketed_batches_are_not_autotuned(tokenizer):
     rows = encoded(tokenizer)
     batches = padded_batches(rows, np.arange(12), batch_size=4, pad_id=0)
     assert is_tuned(batches) is False
@@ -63,7 +63,7 @@ def test_batches_by_length_are_not_tuned(tokenizer):
 
 
 @pytest.mark.parametrize("wrong", [0, -1, 2.5, True])
-def test_a_batch_size_of_nothing_is_named(text_file, tokenizer, wrong):
+def test_an_invalid_batch_size_is_named(text_file, tokenizer, wrong):
     source = open_pretraining_data([text_file], tokenizer, progress=False)
     strings, rows = tf.data.Dataset.from_tensors("a"), encoded(tokenizer)
     for batches in (
@@ -76,11 +76,11 @@ def test_a_batch_size_of_nothing_is_named(text_file, tokenizer, wrong):
     ):
         with pytest.raises(ValueError, match=f"batch_size must .* Received: {wrong}"):
             batches(wrong)
-    with pytest.raises(ValueError, match="max_examples must .* from 1. Received: 0"):
+    with pytest.raises(ValueError, match="max_examples must .* >= 1. Received: 0"):
         source.validation_batches(4, max_examples=0)
 
 
-def test_an_option_that_was_set_stays():
+def test_an_autotune_option_set_by_the_user_is_kept():
     options = tf.data.Options()
     options.autotune.enabled = True
     options.deterministic = False
@@ -100,7 +100,7 @@ def waited(dataset, seconds, batches):
     for _ in range(batches):
         next(iterator)
         ended = time.perf_counter() + seconds / batches
-        while time.perf_counter() < ended:  # the cores are busy in a training, too
+        while time.perf_counter() < ended:  # the cores are busy, as in training
             tf.matmul(square, square).numpy()
     ended = time.perf_counter()
     assert next(iterator, None) is None
@@ -110,7 +110,7 @@ def waited(dataset, seconds, batches):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("seconds", [1, 1.5, 2, 3, 6])
-def test_the_end_comes_with_the_last_batch(tokenizer, seconds):
+def test_an_iteration_ends_with_its_last_batch(tokenizer, seconds):
     assert waited(without_waiting(nested().prefetch(2)), seconds, 10) < WAITS
     batches = padded_batches(encoded(tokenizer), batch_size=2, pad_id=0)
     assert waited(batches, seconds, 6) < WAITS

@@ -92,7 +92,7 @@ def test_the_counts_of_the_manifest_are_those_of_the_files(prepared):
 
 
 def test_unmasked_segments_are_text_of_the_corpus(prepared, documents, tokenizer):
-    """A segment is a stretch of one document; the second of a next one follows."""
+    """A segment is consecutive text of a document; a next segment follows the first."""
     texts = [" ".join(map(str, sum(tokenizer.tokenize(d), []))) for d in documents]
     texts = [f" {text} " for text in texts]
     for example in list(examples(prepared[0]))[::7]:
@@ -116,14 +116,16 @@ def test_unmasked_segments_are_text_of_the_corpus(prepared, documents, tokenizer
             assert not in_a & in_b or len(in_a | in_b) > 1
 
 
-def test_what_is_written_can_be_trained_on(prepared, tokenizer):
+def test_written_records_can_be_trained_on(prepared, tokenizer):
     directory, done = prepared
     source = open_pretraining_data([directory], tokenizer)
     assert source.num_examples == done.manifest["examples"]
     files = sorted(directory.glob("*.tfrecord"))
     assert open_pretraining_data(files, tokenizer).num_examples == source.num_examples
     other = WordPieceTokenizer(tokenizer.vocabulary, lowercase=False)
-    with pytest.raises(DataError, match="made with this tokenizer; it was another"):
+    with pytest.raises(
+        DataError, match="with this tokenizer. Received: data prepared with another"
+    ):
         open_pretraining_data([directory], other)
 
 
@@ -152,7 +154,7 @@ CHANGES = {
 
 def test_every_argument_changes_the_files(prepared, text_file, tokenizer, tmp_path):
     options = {*inspect.getfullargspec(prepare_pretraining_data).kwonlyargs}
-    # Three that have tests of their own: of the column, the processes and the bar.
+    # The column, the number of processes and the progress bar have their own tests.
     assert options == {*CHANGES, "text_column", "processes", "progress"}
     seen = {b"".join(contents(prepared[0]).values())}
     for name, value in CHANGES.items():
@@ -164,7 +166,7 @@ def test_every_argument_changes_the_files(prepared, text_file, tokenizer, tmp_pa
     assert len(seen) == 1 + len(CHANGES)
 
 
-def test_the_column_of_the_text_is_the_one_that_is_named(tokenizer, tmp_path):
+def test_text_is_read_from_the_given_column(tokenizer, tmp_path):
     rows = "".join(f"one a {i}\ttwo b {i}\n" for i in range(40))
     (tmp_path / "rows.tsv").write_text(f"first\tsecond\n{rows}")
     files = {
@@ -175,11 +177,11 @@ def test_the_column_of_the_text_is_the_one_that_is_named(tokenizer, tmp_path):
         for column in ("first", "second")
     }
     assert files["first"] != files["second"]
-    with pytest.raises(DataError, match="no column 'third'"):
+    with pytest.raises(DataError, match="column must be one of .*Received: 'third'"):
         prepare(tmp_path / "rows.tsv", tokenizer, tmp_path / "c", text_column="third")
 
 
-def test_bars_are_shown_where_they_are_asked_for(text_file, tokenizer, tmp_path, capfd):
+def test_progress_bars_are_shown_if_requested(text_file, tokenizer, tmp_path, capfd):
     small = dict(duplicates=1, shards=1)
     prepare(text_file, tokenizer, tmp_path / "quiet", progress=False, **small)
     assert capfd.readouterr().err == ""
@@ -201,21 +203,23 @@ def test_other_arguments_and_foreign_content_are_refused(
 ):
     directory = prepared[0]
     before = contents(directory)
-    with pytest.raises(OutputError, match="begun with another seed: 0, now 5"):
+    with pytest.raises(OutputError, match="begun with a different seed: 0, now 5"):
         prepare(text_file, tokenizer, directory, seed=5)
     (tmp_path / "other.txt").write_text("one\n\ntwo\n")
-    with pytest.raises(OutputError, match="begun with another text"):
+    with pytest.raises(OutputError, match="begun with a different text"):
         prepare(tmp_path / "other.txt", tokenizer, directory)
     assert contents(directory) == before
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.doc").write_text("text")
-    with pytest.raises(OutputError, match="mine: The output directory holds something"):
+    with pytest.raises(
+        OutputError, match="mine: The output directory contains something"
+    ):
         prepare(text_file, tokenizer, tmp_path / "mine")
     assert [p.name for p in (tmp_path / "mine").iterdir()] == ["thesis.doc"]
 
 
 @pytest.mark.parametrize("shard", [0, 1, 2])
-def test_an_interrupted_run_goes_on(
+def test_an_interrupted_run_continues(
     prepared, text_file, tokenizer, tmp_path, monkeypatch, shard
 ):
     def interrupted(path, *args):
@@ -228,7 +232,7 @@ def test_an_interrupted_run_goes_on(
     with pytest.raises(KeyboardInterrupt):
         prepare(text_file, tokenizer, tmp_path)
     assert len(list(tmp_path.glob("*.tfrecord"))) == shard
-    with pytest.raises(DataError, match=r"must hold manifest\.json"):
+    with pytest.raises(DataError, match=r"must contain manifest\.json"):
         open_pretraining_data([tmp_path], tokenizer)
     monkeypatch.undo()
     done = prepare(text_file, tokenizer, tmp_path)
@@ -236,15 +240,15 @@ def test_an_interrupted_run_goes_on(
     assert done.examples_written < done.manifest["examples"] or shard == 0
 
 
-def test_fewer_examples_than_shards_are_a_loud_error(number_text, tokenizer, tmp_path):
+def test_fewer_examples_than_shards_are_an_error(number_text, tokenizer, tmp_path):
     (tmp_path / "a.txt").write_text("one\n\ntwo\n")
-    with pytest.raises(DataError, match="each of 30 shards. Received: 4"):
+    with pytest.raises(DataError, match="each of the 30 shards. Received: 4 examples"):
         prepare(tmp_path / "a.txt", tokenizer, tmp_path / "out", shards=30)
 
 
-def test_zero_examples_and_one_document_are_loud_errors(tokenizer, tmp_path):
+def test_zero_examples_and_one_document_are_errors(tokenizer, tmp_path):
     (tmp_path / "blank.txt").write_text(" \n\n")
-    with pytest.raises(DataError, match="not one token"):
+    with pytest.raises(DataError, match="must have at least one token"):
         prepare(tmp_path / "blank.txt", tokenizer, tmp_path / "out")
     assert not list((tmp_path / "out").iterdir())
     (tmp_path / "one.txt").write_text("one\ntwo\n")
@@ -283,10 +287,14 @@ def test_a_swapped_shard_is_named(copied, tokenizer):
     content = first.read_bytes()
     first.write_bytes(second.read_bytes())
     second.write_bytes(content)
-    with pytest.raises(DataError, match=r"00000-of-00003.tfrecord: .* manifest says"):
+    with pytest.raises(
+        DataError, match=r"00000-of-00003.tfrecord: .* must match the manifest"
+    ):
         RecordSource([copied], tokenizer)
-    with pytest.raises(DataError, match=r"00001-of-00003.tfrecord: .* manifest says"):
-        RecordSource([second], tokenizer)  # a shard that is named alone, too
+    with pytest.raises(
+        DataError, match=r"00001-of-00003.tfrecord: .* must match the manifest"
+    ):
+        RecordSource([second], tokenizer)  # also for a single shard
 
 
 def test_a_shard_cut_at_the_border_of_a_record_is_named(copied, tokenizer):
@@ -295,18 +303,19 @@ def test_a_shard_cut_at_the_border_of_a_record_is_named(copied, tokenizer):
     with tf.io.TFRecordWriter(str(path)) as writer:
         for record in records[:-1]:
             writer.write(record)
-    rule = rf"examples {len(records)}. Received: {len(records) - 1}"
+    count = len(records)
+    rule = rf"examples={count}. Received: examples={count - 1}"
     with pytest.raises(DataError, match=rf"00002-of-00003.tfrecord: .*{rule}"):
         RecordSource([copied], tokenizer)
 
 
-def test_a_shard_that_was_written_anew_is_named(copied, tokenizer):
+def test_a_rewritten_shard_is_named(copied, tokenizer):
     path = shard(copied, 0)
     records = list(tf.data.TFRecordDataset(str(path)).as_numpy_iterator())
     with tf.io.TFRecordWriter(str(path)) as writer:
         for record in reversed(records):
             writer.write(record)
-    with pytest.raises(DataError, match=r"00000-of-00003.tfrecord: .* says sha256 '"):
+    with pytest.raises(DataError, match=r"00000-of-00003.tfrecord: .* sha256='"):
         RecordSource([copied], tokenizer)
 
 
@@ -324,19 +333,19 @@ def test_a_manifest_without_checksums_opens_with_a_warning(copied, tokenizer, ca
     count = manifest["examples"]
     del manifest["sha256"]
     path.write_text(json.dumps(manifest))
-    with pytest.raises(DataError, match=r"manifest\.json: .* checksum is wrong"):
+    with pytest.raises(DataError, match=r"manifest\.json: .* checksum does not match"):
         RecordSource([copied], tokenizer)
     for part in manifest["shards"]:
         del part["sha256"]
     path.write_text(json.dumps(manifest))
     assert RecordSource([copied], tokenizer).num_examples == count
     assert capsys.readouterr().err.startswith(
-        f"warning: {path}: It was written without"
+        f"warning: {path}: an earlier version wrote this without"
     )
 
 
 @pytest.mark.parametrize("count", [8, pytest.param(60, marks=pytest.mark.slow)])
-def test_no_flipped_bit_of_the_shards_is_silent(copied, tokenizer, flips, count):
+def test_no_flipped_bit_of_the_shards_goes_unnoticed(copied, tokenizer, flips, count):
     for path in flips(copied, count, seed=count):
         with pytest.raises(DataError, match=re.escape(path.name)):
             RecordSource([copied], tokenizer)

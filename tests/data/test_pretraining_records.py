@@ -1,4 +1,4 @@
-"""Records in the layout of Google's BERT, written by hand and read."""
+"""Records in the layout of Google's BERT, made by hand and read."""
 
 import itertools
 
@@ -115,9 +115,7 @@ def test_an_epoch_has_each_example_once_in_a_new_order(files, tokenizer):
     assert numbers(take(other.batches(30), 1)[0]) != epochs[0]
 
 
-def test_starting_at_a_step_gives_what_comes_after_that_many(
-    files, tokenizer, monkeypatch
-):
+def test_starting_at_a_step_equals_skipping_that_many(files, tokenizer, monkeypatch):
     monkeypatch.setattr("tfzoo.data.pretraining_records._SHUFFLED_AT_ONCE", 11)
     source = RecordSource(files, tokenizer, seed=1)
     whole = [numbers(batch) for batch in take(source.batches(4), 40)]
@@ -146,7 +144,7 @@ def test_labels_of_next_sentences_may_be_left_out(tmp_path, tokenizer):
     source = open_pretraining_data([path], tokenizer, next_sentence=False)
     _, targets, weights = take(source.batches(2), 1)[0]
     assert set(targets) == set(weights) == {"masked_words"}
-    with pytest.raises(DataError, match="'next_sentence_labels' must be there"):
+    with pytest.raises(DataError, match="'next_sentence_labels' is missing"):
         open_pretraining_data([path], tokenizer)
 
 
@@ -171,10 +169,10 @@ WRONG = {
     "long": ({"input_ids": [2] * 9}, "must have 8 values. Received: 9"),
     "short": ({"masked_lm_ids": [2, 2]}, "must have 3 values. Received: 2"),
     "labels": ({"next_sentence_labels": []}, "must have 1 values. Received: 0"),
-    "missing": ({"input_mask": None}, "'input_mask' must be there"),
+    "missing": ({"input_mask": None}, "'input_mask' is missing"),
     "first": (
         {"input_ids": None},
-        r"'input_ids' \(or 'input_word_ids'\) must be there",
+        r"'input_ids' \(or 'input_word_ids'\) is missing",
     ),
 }
 
@@ -202,7 +200,7 @@ def test_a_feature_of_the_wrong_type_is_named(tmp_path, tokenizer):
         RecordSource([path], tokenizer)
 
 
-def test_records_larger_than_asked_are_refused(files, tokenizer):
+def test_records_larger_than_requested_are_refused(files, tokenizer):
     for name, most in (("max_sequence_length", 7), ("max_predictions", 2)):
         with pytest.raises(DataError, match=f"{name} of the records must be at most"):
             RecordSource(files, tokenizer, **{name: most})
@@ -229,7 +227,7 @@ def test_missing_empty_and_foreign_files_are_named(tmp_path, tokenizer):
     with pytest.raises(DataError, match="record 0: Feature 'input_ids'"):
         open_pretraining_data([tmp_path / "other.tfrecord"], tokenizer)
     (tmp_path / "directory").mkdir()
-    with pytest.raises(DataError, match=r"directory: .* must hold manifest\.json"):
+    with pytest.raises(DataError, match=r"directory: .* must contain manifest\.json"):
         open_pretraining_data([tmp_path / "directory"], tokenizer)
 
 

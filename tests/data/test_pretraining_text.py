@@ -63,7 +63,7 @@ def test_batches_have_static_shapes_and_the_trainers_structure(source):
 
 
 @pytest.mark.parametrize(("whole_word", "next_sentence"), [(0, 1), (1, 0)])
-def test_starting_at_a_step_gives_what_comes_after_that_many(
+def test_starting_at_a_step_equals_skipping_that_many(
     text_file, tokenizer, cache, whole_word, next_sentence
 ):
     options = {
@@ -94,7 +94,7 @@ def test_starting_at_a_step_gives_what_comes_after_that_many(
 
 
 def test_an_epoch_has_each_pair_once_and_the_next_one_differs(source):
-    """In the first epoch each pair of the table; orders and masks are new later."""
+    """The first epoch has each pair of the table; later ones, new orders and masks."""
     count = source.num_examples
     epochs = [take(source.batches(count, start_step=e), 1)[0] for e in range(3)]
 
@@ -123,9 +123,7 @@ def test_the_seed_changes_pairs_order_and_masks(source, text_file, tokenizer, ca
     assert other.fingerprint == source.fingerprint
 
 
-def test_ids_are_below_the_vocabulary_and_special_ones_where_they_belong(
-    source, tokenizer
-):
+def test_ids_are_in_the_vocabulary_and_special_ones_in_place(source, tokenizer):
     for inputs, targets, weights in take(source.batches(64), 4):
         ids, mask = inputs["token_ids"], inputs["padding_mask"]
         assert ids.min() >= 0
@@ -167,7 +165,7 @@ def test_a_corpus_smaller_than_a_batch_repeats(number_text, number_tokenizer, tm
     assert inputs["token_ids"].shape == (9, 16)
 
 
-def test_one_document_is_a_loud_error_unless_next_sentences_are_off(
+def test_one_document_is_an_error_unless_next_sentence_is_off(
     number_text, number_tokenizer
 ):
     path = number_text([[5, 5]])
@@ -198,7 +196,7 @@ def test_the_fingerprint_is_that_of_the_text(source, tokenizer, tmp_path, docume
     assert other.fingerprint != source.fingerprint
 
 
-def test_temporary_files_go_with_the_source(
+def test_temporary_files_are_removed_with_the_source(
     text_file, tokenizer, monkeypatch, tmp_path
 ):
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))

@@ -1,4 +1,4 @@
-"""Records of text files, against Python's own modules and by hand."""
+"""Records of text files, against Python's own modules and hand-written results."""
 
 import csv
 import gzip
@@ -40,13 +40,13 @@ def test_tsv_has_no_quoting(tmp_path, ending):
     assert rows(path, header=False)[0] == (1, "x", "y")
 
 
-def test_an_empty_line_is_a_record_where_there_is_one_column(tmp_path):
+def test_an_empty_line_is_a_record_if_there_is_one_column(tmp_path):
     path = write(tmp_path / "a.tsv", "text\none\n\ntwo\n")
     assert rows(path) == [(2, "one"), (3, ""), (4, "two")]
 
 
 @pytest.mark.parametrize("ending", ["", ".gz"])
-def test_csv_is_what_pythons_csv_module_reads(tmp_path, ending):
+def test_csv_is_read_like_pythons_csv_module(tmp_path, ending):
     content = (
         "\ufefflabel,text\r\n"
         '1,"two\r\nlines, ""quoted"""\r\n'
@@ -70,7 +70,7 @@ def test_a_long_csv_field_is_read(tmp_path):
 
 
 @pytest.mark.parametrize("ending", ["", ".gz"])
-def test_jsonl_is_what_json_reads(tmp_path, ending):
+def test_jsonl_is_read_like_pythons_json_module(tmp_path, ending):
     objects = [{"text": "é\n", "label": 3}, {"label": None, "text": ["a", {"b": 1.5}]}]
     content = "\n\n".join(json.dumps(o) for o in objects)
     path = write(tmp_path / f"a.jsonl{ending}", content)
@@ -93,20 +93,22 @@ def test_a_wrong_column_is_named_with_the_columns_there_are(tmp_path, column):
     path = write(tmp_path / "a.csv", "x,y,z z\n1,2,3\n")
     with pytest.raises(DataError) as error:
         next(read_records(path)).value(column)
-    expected = f"{path}:2: There is no column {column!r}. Columns: 'x', 'y', 'z z'."
-    assert str(error.value) == expected
+    rule = f"The column must be one of 'x', 'y', 'z z'. Received: {column!r}."
+    assert str(error.value) == f"{path}:2: {rule}"
 
 
 def test_keys_of_json_have_no_numbers(tmp_path):
     path = write(tmp_path / "a.jsonl", '{"a": 1}')
-    with pytest.raises(DataError, match=r"There is no column 1\. Columns: 'a'\."):
+    with pytest.raises(DataError, match=r"must be one of 'a'\. Received: 1\."):
         next(read_records(path)).value(1)
 
 
-def test_a_column_name_that_stands_twice_is_ambiguous(tmp_path):
+def test_a_duplicate_column_name_is_ambiguous(tmp_path):
     record = next(read_records(write(tmp_path / "a.csv", "x,x\n1,2\n")))
     assert record.value(2) == "2"
-    with pytest.raises(DataError, match="Column 'x' stands 2 times"):
+    with pytest.raises(
+        DataError, match="must be unique. Received: 'x', which occurs 2 times"
+    ):
         record.value("x")
 
 
@@ -116,15 +118,15 @@ BROKEN = {
     "latin.txt": (b"one\ntw\xe9\n", 2, "byte 0xe9 at byte 3"),
     "latin.csv": (b'x\n"a\nb\xff"\n', 3, "must be UTF-8"),
     "utf16.tsv": ("a\tb".encode("utf-16"), 1, "must be UTF-8"),
-    "gzip.txt": (gzip.compress(b"text"), 1, "let its name end in .gz"),
-    "plain.txt.gz": (None, 1, "cannot be read further"),
-    "ragged.tsv": (b"a\tb\n1\t2\n1\t2\t3\n", 3, "2 columns, as the first has"),
+    "gzip.txt": (gzip.compress(b"text"), 1, "rename the file to end in .gz"),
+    "plain.txt.gz": (None, 1, "cannot be read from here on"),
+    "ragged.tsv": (b"a\tb\n1\t2\n1\t2\t3\n", 3, "2 columns like the first one"),
     "ragged.csv": (b'a,b\n"1\n2",3\nx\n', 4, "Received: 1"),
-    "open.csv": (b'a\n1\n"2\n3\n4\n', 3, "quote that is opened must be closed"),
+    "open.csv": (b'a\n1\n"2\n3\n4\n', 3, "an opened quote must be closed"),
     "after.csv": (b'a\n"1\n" 2\n', 2, "Not valid CSV"),
     "bad.jsonl": (b'{"a": 1}\n{"a": }\n', 2, "at character 7"),
-    "array.jsonl": (b"[1]\n", 1, "must hold an object. Received: list"),
-    "twice.jsonl": (b'\n{"a": 1, "a": 2}\n', 2, "key 'a' stands twice"),
+    "array.jsonl": (b"[1]\n", 1, "must be a JSON object. Received: list"),
+    "twice.jsonl": (b'\n{"a": 1, "a": 2}\n', 2, "duplicate key 'a'"),
     "deep.jsonl": (b'{"a":' + b"[" * 100_000, 1, "nested too deeply"),
     "digits.jsonl": (b'{"a":' + b"9" * 5000 + b"}", 1, "Not valid JSON"),
     "half.jsonl": (b'{"a": "\\ud800"}', 1, "half of a surrogate pair"),
@@ -192,7 +194,7 @@ def test_a_file_without_permission_is_an_error(tmp_path, monkeypatch):
 def test_a_line_without_end_is_refused_before_it_fills_memory(tmp_path, monkeypatch):
     monkeypatch.setattr("tfzoo.data.lines.MAX_LINE_BYTES", 1000)
     path = write(tmp_path / "a.txt", "ok\n" + "x" * 1001)
-    with pytest.raises(DataError, match=r"a\.txt:2: A line must have at most 1000"):
+    with pytest.raises(DataError, match=r"a\.txt:2: A line must be at most 1000"):
         list(read_records(path))
 
 
@@ -208,7 +210,7 @@ def test_real_files_are_read_to_their_ends(shared_data):
         assert len(values) == count, name
 
 
-def test_only_the_prefix_makes_a_data_set_of_a_path_with_a_colon():
+def test_only_the_prefix_makes_a_path_with_a_colon_a_dataset():
     paths = ["a:b.txt", "12:30/c.tsv", pathlib.Path("x:tfds:y.txt"), "TFDS:a", "tfds"]
     assert files_and_data_sets(paths) == (paths, {})
     assert not any(map(is_data_set, paths))

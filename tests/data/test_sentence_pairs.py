@@ -1,7 +1,7 @@
-"""Pairs of segments, by what must hold of them.
+"""Properties of pairs of segments.
 
-The ids of the text count up without a gap inside a document, so a pair tells where its
-segments stood.
+The ids within a document are consecutive, so that a pair shows where its segments come
+from.
 """
 
 import collections
@@ -39,7 +39,7 @@ def segments(corpus, pair):
 
 
 def places(documents):
-    """id: (document, sentence)."""
+    """Dict of id -> (document, sentence)."""
     found, token = {}, 10
     for d, lengths in enumerate(documents):
         for s, length in enumerate(lengths):
@@ -51,7 +51,7 @@ def places(documents):
 
 @pytest.mark.parametrize("max_sequence_length", [16, 64])
 @pytest.mark.parametrize("short", [0.0, 0.1, 1.0])
-def test_segments_are_text_and_the_label_tells_where_the_second_is_from(
+def test_segments_are_text_and_the_label_tells_the_source_of_the_second(
     corpus_of, max_sequence_length, short
 ):
     corpus, place = corpus_of(MANY), places(MANY)
@@ -85,7 +85,7 @@ def test_half_of_the_next_sentences_are_random(corpus_of):
 
 
 def test_a_pass_walks_through_each_document(corpus_of):
-    """Sentences that begin a first segment or follow it cover the whole corpus."""
+    """Sentences that start a first segment or follow it cover the whole corpus."""
     corpus, place = corpus_of(MANY), places(MANY)
     covered = collections.defaultdict(set)
     for pair in sentence_pairs(
@@ -110,7 +110,7 @@ def test_random_segments_come_from_everywhere(corpus_of):
     assert max(found.values()) < 3 * min(found.values())
 
 
-def test_a_long_sentence_loses_tokens_at_both_ends(corpus_of):
+def test_a_long_sentence_is_truncated_at_both_ends(corpus_of):
     corpus = corpus_of([[200], [200]])
     fronts = collections.Counter()
     for epoch in range(50):
@@ -124,7 +124,7 @@ def test_a_long_sentence_loses_tokens_at_both_ends(corpus_of):
     assert 4 < lost.std() < 11, "of 190 tokens each goes by a toss"
 
 
-def test_the_longer_segment_loses_first(corpus_of):
+def test_the_longer_segment_is_truncated_first(corpus_of):
     for pair in sentence_pairs(
         corpus_of([[3, 50], [4, 60]] * 20),
         max_sequence_length=23,
@@ -136,7 +136,7 @@ def test_the_longer_segment_loses_first(corpus_of):
             assert min(lengths) in (3, 4, 10)
 
 
-def test_short_sequences_are_as_many_as_asked(corpus_of):
+def test_short_sequences_have_the_requested_fraction(corpus_of):
     corpus = corpus_of([[1] * 3000, [1] * 3000])
 
     def lengths(fraction):

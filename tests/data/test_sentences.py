@@ -36,7 +36,7 @@ def test_sentences_end_where_they_should():
 
 
 @given(st.lists(st.sampled_from(["One", "two.", "Mr.", "Three!", "4?", "“Five.”"])))
-def test_a_text_fed_word_by_word_gives_what_it_gives_at_once(words):
+def test_feeding_word_by_word_gives_the_same_sentences(words):
     splitter, found = SentenceSplitter(), []
     for word in words:
         found += splitter.feed(word + " ")
@@ -44,7 +44,7 @@ def test_a_text_fed_word_by_word_gives_what_it_gives_at_once(words):
 
 
 @given(st.text(max_size=300))
-def test_nothing_but_space_is_lost(text):
+def test_only_whitespace_is_lost(text):
     found = "".join("".join(s.split()) for s in split_sentences(text))
     assert found == "".join(text.split())
 

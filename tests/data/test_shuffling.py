@@ -1,4 +1,4 @@
-"""A permutation without memory."""
+"""A permutation that needs no memory."""
 
 import numpy as np
 import pytest
@@ -7,12 +7,12 @@ from tfzoo.data.shuffling import shuffled
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 4, 5, 7, 64, 65, 1000, 4097])
-def test_each_number_is_met_once(count):
+def test_each_number_occurs_once(count):
     order = shuffled(np.arange(count), count, seed=3)
     assert sorted(order) == list(range(count))
 
 
-def test_a_position_alone_gives_what_it_gives_among_others():
+def test_a_position_is_independent_of_the_others():
     whole = shuffled(np.arange(1000), 1000, seed=(1, 2))
     assert [shuffled(i, 1000, seed=(1, 2)) for i in (0, 7, 999)] == [
         *whole[[0, 7, 999]]
@@ -28,7 +28,7 @@ def test_every_part_of_the_seed_changes_the_order():
     assert len(set(orders)) == len(orders)
 
 
-def test_places_are_even_and_neighbours_part():
+def test_positions_are_uniform_and_neighbors_are_separated():
     """Over many seeds each number comes to each place equally often (chi-square)."""
     count, seeds = 10, 1500
     places = np.zeros((count, count))

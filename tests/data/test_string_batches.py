@@ -98,7 +98,7 @@ def test_an_empty_data_set_gives_no_batch(texts):
     assert list(bucketed_strings(dataset, encode, batch_size=4, pad_id=PAD)) == []
 
 
-def test_no_operation_is_pythons(texts):
+def test_no_operation_calls_python(texts):
     """All of it is a graph, so that it can be saved."""
 
     @tf.function

@@ -12,7 +12,7 @@ from tfzoo.data import whole_text
 from tfzoo.data.whole_text import TextList, WholeText, pieces
 from tfzoo.errors import DataError
 
-# The parts of GPT-2's pattern that decide where words end, by `re`'s classes.
+# The parts of GPT-2's pattern that decide where words end, in the classes of `re`
 WORDS = re.compile(r"'s| ?[^\W\d_]+| ?\d+| ?[^\s\w]+| ?_+|\s+(?!\S)|\s+")
 
 
@@ -30,7 +30,7 @@ def write(path, content):
     return path
 
 
-def test_a_text_file_is_one_document_to_the_letter(tmp_path):
+def test_a_text_file_is_one_verbatim_document(tmp_path):
     content = "  To be,\r\n\n\tor not  \n\x0c to be\u2028?\n\n"
     path = write(tmp_path / "a.txt", content)
     zipped = tmp_path / "b.txt.gz"
@@ -54,17 +54,19 @@ def test_records_are_documents_or_files_of_them_are(tmp_path):
 
 def test_records_have_no_blank_lines(tmp_path):
     path = write(tmp_path / "a.jsonl", "{}")
-    with pytest.raises(DataError, match="a.jsonl: Blank lines.*\\.txt files only"):
+    with pytest.raises(
+        DataError, match="a.jsonl: .*blank_line.* is for \\.txt files only"
+    ):
         WholeText([path], "blank_line")
 
 
-def test_a_column_that_is_no_text_is_named_with_its_line(tmp_path):
+def test_a_column_that_is_not_text_is_named_with_its_line(tmp_path):
     path = write(tmp_path / "a.jsonl", '{"body": "x"}\n{"body": 3}')
     with pytest.raises(DataError, match="a.jsonl:2: Column 'body' must be text"):
         documents(WholeText([path], text_column="body"))
 
 
-def test_bytes_that_are_no_utf8_are_named_in_files_and_replaced_in_lists(tmp_path):
+def test_invalid_utf8_is_an_error_in_files_and_replaced_in_lists(tmp_path):
     (tmp_path / "a.txt").write_bytes(b"good\nb\xffd")
     with pytest.raises(DataError, match=r"a.txt:2: The text must be UTF-8.*0xff"):
         documents(WholeText([tmp_path / "a.txt"]))
@@ -78,14 +80,16 @@ def test_no_files_are_refused(wrong):
 
 
 def test_an_unknown_ending_is_named():
-    with pytest.raises(ValueError, match="documents must be in .* Received: page"):
+    with pytest.raises(
+        ValueError, match="documents must be one of .* Received: 'page'"
+    ):
         WholeText(["a.txt"], "page")
 
 
 @hypothesis.given(
     st.text(alphabet="ab1. \t\n\r\x0b\u2028\x1c's_", max_size=60), st.integers(1, 9)
 )
-def test_words_are_the_same_in_pieces_as_in_the_whole(text, size):
+def test_pieces_give_the_same_words_as_the_whole(text, size):
     usual, whole_text._PIECE = whole_text._PIECE, size
     try:
         cut = list(pieces(text.splitlines(keepends=True)))

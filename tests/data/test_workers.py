@@ -14,7 +14,7 @@ HEXADECIMAL = functools.partial(functools.partial, int, base=16)
 
 
 @pytest.mark.parametrize("processes", [1, 2])
-def test_results_come_in_the_order_of_the_tasks(processes):
+def test_results_are_in_the_order_of_the_tasks(processes):
     with Workers(processes, HEXADECIMAL) as workers:
         workers.wait_until_started()
         tasks = [f"{i:x}" for i in range(100)]
@@ -22,7 +22,7 @@ def test_results_come_in_the_order_of_the_tasks(processes):
         assert list(workers.map(operator.call, [])) == []
 
 
-def test_tasks_are_read_as_they_are_needed():
+def test_tasks_are_read_lazily():
     taken = []
 
     def tasks():
@@ -44,14 +44,14 @@ def test_an_error_keeps_its_kind_and_its_line(processes, tmp_path):
     with Workers(processes, make) as workers:
         with pytest.raises(TfzooError) as error:
             list(workers.map(operator.call, [tmp_path]))
-    expected = f"{tmp_path}: A file is expected here. Received: a directory."
+    expected = f"{tmp_path}: The path must be a file. Received: a directory."
     assert str(error.value) == expected
     assert error.value.path == tmp_path
 
 
-def test_a_process_that_dies_is_a_loud_error():
+def test_a_process_that_dies_is_an_error():
     with Workers(2, functools.partial(functools.partial, os._exit)) as workers:
-        with pytest.raises(TfzooError, match="ended without a result"):
+        with pytest.raises(TfzooError, match="A worker process died"):
             list(workers.map(operator.call, [1, 1]))
 
 

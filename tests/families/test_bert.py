@@ -75,7 +75,7 @@ def test_the_table_has_the_published_sizes():
 def test_a_preset_is_never_overwritten(encoder, tmp_path):
     (tmp_path / "bert").mkdir()
     (tmp_path / "bert" / "note.txt").write_text("mine")
-    with pytest.raises(OutputError, match="note|nothing is ever overwritten"):
+    with pytest.raises(OutputError, match="note|never overwritten"):
         encoder.save_to_preset(tmp_path / "bert")
     assert [p.name for p in (tmp_path / "bert").iterdir()] == ["note.txt"]
 
@@ -93,17 +93,17 @@ def saved(encoder, directory, **changes):
     [
         ("hidden_act", "mish", "config.json: hidden_act: .*gelu_new.*'mish'"),
         ("position_embedding_type", "relative_key", "position_embedding_type"),
-        ("vocab_size", 1e12, "vocab_size: Must be a whole number from 1"),
-        ("vocab_size", "50", "vocab_size: Must be a whole number from 1"),
+        ("vocab_size", 1e12, "vocab_size: Must be an integer from 1"),
+        ("vocab_size", "50", "vocab_size: Must be an integer from 1"),
         ("num_hidden_layers", None, "num_hidden_layers"),
         ("model_type", "gpt2", "model_type: Must be 'bert'"),
         ("num_attention_heads", 3, "must divide hidden_size"),
         ("hidden_size", 32, "The shape must be"),
-        ("num_hidden_layers", 3, "a weight that the file lacks"),
+        ("num_hidden_layers", 3, "The file lacks this weight"),
         ("num_hidden_layers", 1, "encoder.layer.1.*a tensor that the model lacks"),
     ],
 )
-def test_a_configuration_at_fault_is_named(encoder, tmp_path, field, value, message):
+def test_an_invalid_configuration_is_named(encoder, tmp_path, field, value, message):
     directory = saved(encoder, tmp_path / "bert", **{field: value})
     with pytest.raises(CheckpointError, match=message) as error:
         BertEncoder.from_preset(directory)
@@ -114,7 +114,7 @@ def test_a_configuration_at_fault_is_named(encoder, tmp_path, field, value, mess
     ("change", "message"),
     [
         (lambda t: t * np.nan, "must be finite"),
-        (lambda t: t.astype(np.int32), "floating type. Received: int32"),
+        (lambda t: t.astype(np.int32), "floating-point dtype. Received: int32"),
         (lambda t: t[:-1], "The shape must be"),
         (None, "lacks"),
     ],
@@ -142,5 +142,5 @@ def test_a_cut_weight_file_is_named(encoder, tmp_path):
     encoder.save_to_preset(tmp_path / "bert")
     path = tmp_path / "bert" / "model.safetensors"
     path.write_bytes(path.read_bytes()[:-10])
-    with pytest.raises(CheckpointError, match="model.safetensors: Not a whole"):
+    with pytest.raises(CheckpointError, match="model.safetensors: Not a complete"):
         BertEncoder.from_preset(tmp_path / "bert")

@@ -82,18 +82,18 @@ def test_the_feed_forward_width_may_be_left_out_as_gpt2_does(tmp_path):
     ("field", "value", "message"),
     [
         ("activation_function", "tanh", "config.json: activation_function: .*'tanh'"),
-        ("scale_attn_by_inverse_layer_idx", True, "Only False is implemented"),
+        ("scale_attn_by_inverse_layer_idx", True, "Only False is supported"),
         ("tie_word_embeddings", False, "tie_word_embeddings: Only True"),
         ("model_type", "bert", "model_type: Must be 'gpt2'. Received: 'bert'"),
         ("n_head", 3, "n_head must divide n_embd. Received: n_embd=16, n_head=3"),
         ("n_embd", 32, "wte.weight|The shape must be"),
-        ("n_layer", 3, "a weight that the file lacks"),
+        ("n_layer", 3, "The file lacks this weight"),
         ("n_layer", 1, r"h\.1.*a tensor that the model lacks"),
         ("n_positions", "absent", "n_positions: The field is missing"),
-        ("vocab_size", -1, "vocab_size: Must be a whole number.* -1"),
+        ("vocab_size", -1, "vocab_size: Must be an integer.* -1"),
     ],
 )
-def test_a_configuration_at_fault_is_named(saved, field, value, message):
+def test_an_invalid_configuration_is_named(saved, field, value, message):
     with pytest.raises(CheckpointError, match=message) as error:
         GPTDecoder.from_preset(configured(saved, **{field: value}))
     assert "\n" not in str(error.value)
@@ -104,7 +104,7 @@ def test_a_configuration_at_fault_is_named(saved, field, value, message):
     [
         (lambda t: t * np.nan, "must be finite"),
         (lambda t: t[:, :32], r"The shape must be \(16, 48\). Received: \(16, 32\)"),
-        (lambda t: t.astype(np.int32), "floating type. Received: int32"),
+        (lambda t: t.astype(np.int32), "floating-point dtype. Received: int32"),
     ],
     ids=["nan", "shape", "integer"],
 )

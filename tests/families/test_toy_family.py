@@ -256,7 +256,7 @@ def test_xla_gives_the_same(model, options):
     assert compiled == model.generate(PROMPTS, jit_compile=False, **options)
 
 
-def test_an_assistant_changes_nothing(model, tokenizer):
+def test_an_assistant_does_not_change_the_results(model, tokenizer):
     small = CausalLM.backbone_of_size("toy_tiny", tokenizer)
     assistant = CausalLM(random_weights(small, 0.4, seed=1), tokenizer)
     options = dict(max_new_tokens=8, jit_compile=False)

@@ -12,7 +12,7 @@ def log_softmax(x):
 
 
 def by_numpy(next_logits, prompt, *, num_beams, num_new, ends, length_penalty):
-    """Beam search that goes on to the last token, as `early_stopping="never"` may."""
+    """Beam search that continues to the last token, as in `early_stopping="never"`."""
     running, finished = [([], 0.0)], []
     for length in range(1, num_new + 1):
         scores = []
@@ -48,10 +48,10 @@ def test_equals_numpy(compiled, generate, next_logits, prompts, length_penalty):
 
 
 @pytest.mark.parametrize("length_penalty", [1.0, 3.0])
-def test_a_longer_text_may_win_over_all_that_are_finished(
+def test_a_longer_text_may_beat_all_finished_ones(
     compiled, generate, next_logits, prompts, length_penalty
 ):
-    """Where length is rewarded, what is still running may become better than them."""
+    """If length is rewarded, a running text may overtake the finished ones."""
     options = dict(num_beams=2, length_penalty=length_penalty)
     ends = list(range(25))
     found = generate(
@@ -101,9 +101,7 @@ def test_graph_and_xla_agree(decoder, compiled, generate, prompts):
     assert [g[0][0] for g in ours] == [g[0][0] for g in graph]
 
 
-def test_early_stopping_ends_with_the_first_that_are_finished(
-    compiled, generate, prompts
-):
+def test_early_stopping_ends_with_the_first_finished_beams(compiled, generate, prompts):
     lengths = {
         stop: sum(
             len(group[0][0])

@@ -33,7 +33,7 @@ def test_frequencies_follow_the_distribution(jit_compile):
     assert chi_square < 58  # 23 degrees of freedom: p = 1e-4
 
 
-def test_frequencies_follow_what_the_warpers_left():
+def test_frequencies_follow_the_warped_distribution():
     logits = np.random.default_rng(1).normal(size=V).astype(np.float32) * 2
     rules = sampling_rules(DRAWS, top_k=tf.fill([DRAWS], 5))
     ids = next_ids(tf.tile(logits[None], [DRAWS, 1]), history(DRAWS), rules).numpy()
@@ -44,7 +44,7 @@ def test_frequencies_follow_what_the_warpers_left():
     assert ((observed[best] - expected) ** 2 / expected).sum() < 24  # 4: p = 1e-4
 
 
-def test_temperature_0_takes_the_best_in_that_row_alone():
+def test_temperature_0_is_greedy_in_that_row_only():
     logits = tf.tile(tf.constant([[0.0, 0.1, 0.0, 0.0]]), [400, 1])
     rules = sampling_rules(400)
     rules["temperature"] = tf.cast(tf.range(400) % 2, tf.float32)
@@ -53,7 +53,7 @@ def test_temperature_0_takes_the_best_in_that_row_alone():
     assert set(ids[1::2]) == {0, 1, 2, 3}
 
 
-def test_without_a_seed_the_best_is_taken():
+def test_without_seeds_the_most_likely_token_is_taken():
     logits = tf.constant([[0.0, 2.0, 1.0], [3.0, 2.0, 1.0]])
     np.testing.assert_array_equal(next_ids(logits, history(2), {}), [1, 0])
 
@@ -65,7 +65,7 @@ def test_a_forbidden_token_is_never_drawn(u):
     assert int(drawn_ids(tf.constant(row[None]), tf.constant([u]))[0]) in (3, 500, 700)
 
 
-def test_the_cumulative_probability_decides():
+def test_the_cumulative_probability_decides_the_draw():
     logits = tf.math.log(tf.constant([[0.1, 0.2, 0.3, 0.4]] * 5))
     u = tf.constant([0.05, 0.15, 0.35, 0.65, 0.999])
     np.testing.assert_array_equal(drawn_ids(logits, u), [0, 1, 2, 3, 3])

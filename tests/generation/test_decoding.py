@@ -21,7 +21,7 @@ def greedy(next_logits, prompt, num_new):
 
 @pytest.fixture(scope="module")
 def expected(next_logits, prompts):
-    """What each prompt gives, computed without a cache and alone."""
+    """What each prompt gives on its own, computed without a cache."""
     return [greedy(next_logits, prompt, NEW) for prompt in prompts]
 
 
@@ -81,7 +81,7 @@ def test_a_row_ends_at_its_own_limit_or_end_token(decoder, prompts, expected):
         assert count == len(full)
 
 
-def test_the_calls_from_python_give_the_same(compiled, generate, prompts, expected):
+def test_calls_from_python_give_the_same_texts(compiled, generate, prompts, expected):
     results = generate(compiled, prompts, max_new_tokens=NEW)
     assert [group[0][0] for group in results] == expected
     pieces = generate(compiled, prompts, max_new_tokens=NEW, steps=7)
@@ -104,13 +104,13 @@ def test_each_shape_is_traced_once_whatever_the_values(decoder, generate, prompt
     options = dict(max_new_tokens=20, temperature=0.5, top_k=3, top_p=0.9)
     generate(compiled, prompts[:2], **options, seed=1)
     traces = compiled.num_traces
-    assert traces == 4  # prompts, room for a block, form of the weights, steps
+    assert traces == 4  # prompts, space for a block, form of the weights, steps
     generate(compiled, prompts[3:5], **options, seed=2)
     other = dict(max_new_tokens=17, temperature=0.1, top_k=5, top_p=0.2)
     generate(compiled, prompts[:2], **other, seed=7, end_ids=[4])
     assert compiled.num_traces == traces
     generate(compiled, prompts, **options, seed=1)
-    assert compiled.num_traces == traces + 3  # all but the weights
+    assert compiled.num_traces == traces + 3  # all except the weights
 
 
 def test_new_weights_are_used_without_a_new_trace(make_decoder, generate, prompts):
@@ -126,15 +126,13 @@ def test_new_weights_are_used_without_a_new_trace(make_decoder, generate, prompt
 SAMPLING = dict(max_new_tokens=20, temperature=1.2, top_p=0.95, seed=11)
 
 
-def test_a_seed_gives_the_same_texts_and_another_seed_others(
-    compiled, generate, prompts
-):
+def test_texts_depend_on_the_seed(compiled, generate, prompts):
     first = generate(compiled, prompts, **SAMPLING)
     assert generate(compiled, prompts, **SAMPLING) == first
     assert generate(compiled, prompts, **{**SAMPLING, "seed": 12}) != first
 
 
-def test_what_is_drawn_does_not_depend_on_the_batch(compiled, generate, prompts):
+def test_samples_do_not_depend_on_the_batch(compiled, generate, prompts):
     several = dict(SAMPLING, num_return_sequences=3)
     together = generate(compiled, prompts, **several)
     assert [generate(compiled, [p], **several)[0] for p in prompts] == together
@@ -150,7 +148,7 @@ def test_without_a_seed_calls_differ(compiled, generate, prompts):
 
 
 @pytest.mark.slow
-def test_graph_and_xla_draw_the_same(decoder, compiled, generate, prompts):
+def test_graph_and_xla_sample_the_same(decoder, compiled, generate, prompts):
     xla = CompiledGeneration(decoder, jit_compile=True)
     options = dict(SAMPLING, repetition_penalty=1.3, no_repeat_ngram_size=3, top_k=9)
     ours = generate(xla, prompts, **options)
@@ -178,7 +176,7 @@ def slow(*values):
     ],
     ids=lambda options: next(iter(options)),
 )
-def test_every_option_changes_what_comes(
+def test_every_option_changes_the_text(
     compiled, generate, next_logits, prompts, expected, options
 ):
     name = next(iter(options))
@@ -191,7 +189,7 @@ def test_every_option_changes_what_comes(
     assert generate(compiled, prompts, **{**plain, **options}) != before
 
 
-def test_what_is_banned_never_comes(compiled, generate, prompts, expected):
+def test_banned_words_are_never_generated(compiled, generate, prompts, expected):
     word, pair = expected[1][0], expected[2][:2]
     banned = dict(bad_words_ids=[[word], pair], no_repeat_ngram_size=3)
     for prompt, [(ids, _)] in zip(
@@ -217,7 +215,7 @@ def test_the_context_can_be_filled_to_its_last_token(decoder, compiled, generate
 
 
 @pytest.mark.slow
-def test_so_can_one_that_is_no_multiple_of_a_block(make_decoder, generate):
+def test_a_context_that_is_no_multiple_of_a_block_can_be_filled(make_decoder, generate):
     decoder = make_decoder(max_sequence_length=44)
     compiled = CompiledGeneration(decoder, jit_compile=False)
     prompt = list(range(35))
@@ -306,7 +304,7 @@ def test_a_column_is_written_without_a_copy_of_the_others(jit_compile):
     assert each < copying / 5
 
 
-def test_compacting_keeps_what_is_seen_in_its_order():
+def test_compacting_keeps_the_order_of_used_columns():
     cache = cache_of(columns=9, filled=7)
     result = compacted(cache)
     counts = np.asarray(cache.seen).sum(1)
@@ -328,7 +326,7 @@ def test_a_grown_cache_holds_the_same():
 
 
 @pytest.mark.parametrize("last", [33, 95, 600, 1024])
-def test_blocks_are_few_and_add_about_half_of_what_is_filled(last):
+def test_cache_sizes_are_few_and_grow_by_about_half(last):
     filled, sizes = 32, []
     while filled < last:
         size = int(num_columns_for(filled, last))
@@ -341,10 +339,12 @@ def test_blocks_are_few_and_add_about_half_of_what_is_filled(last):
 
 @pytest.mark.parametrize(
     ("prompt", "words"),
-    [([3, 53], "0 to 52. Received: 53"), ([-1], "Received: -1"), ([], "one or more")],
+    [
+        ([3, 53], "0 to 52. Received: 53"),
+        ([-1], "Received: -1"),
+        ([], "at least one id"),
+    ],
 )
-def test_ids_that_the_model_lacks_and_empty_prompts_are_refused(
-    compiled, generate, prompt, words
-):
+def test_unknown_ids_and_empty_prompts_are_refused(compiled, generate, prompt, words):
     with pytest.raises(ValueError, match=words):
         generate(compiled, [[1], prompt], max_new_tokens=2)

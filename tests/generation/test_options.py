@@ -9,8 +9,8 @@ from tfzoo.generation.rules import rules_for
     ("options", "words"),
     [
         (dict(max_new_tokens=-3), ["max_new_tokens", "at least 1", "-3"]),
-        (dict(max_new_tokens=2.5), ["max_new_tokens", "whole", "2.5"]),
-        (dict(max_new_tokens=True), ["max_new_tokens", "whole", "True"]),
+        (dict(max_new_tokens=2.5), ["max_new_tokens", "integer", "2.5"]),
+        (dict(max_new_tokens=True), ["max_new_tokens", "integer", "True"]),
         (dict(max_length=0), ["max_length", "at least 1", "0"]),
         (dict(temperature=-0.5), ["temperature", "at least 0", "-0.5"]),
         (dict(temperature=float("nan")), ["temperature", "nan"]),
@@ -29,8 +29,8 @@ from tfzoo.generation.rules import rules_for
         (dict(num_beams=2, length_penalty=1e9), ["length_penalty", "at most 10"]),
         (dict(penalty_alpha=float("nan")), ["penalty_alpha", "nan"]),
         (dict(do_sample="no"), ["do_sample", "True or False", "'no'"]),
-        (dict(seed=1.5), ["seed", "whole number", "1.5"]),
-        (dict(seed=[1, "a"]), ["seed", "whole number", "'a'"]),
+        (dict(seed=1.5), ["seed", "integer", "1.5"]),
+        (dict(seed=[1, "a"]), ["seed", "integer", "'a'"]),
         (dict(num_beams=2, early_stopping="yes"), ["early_stopping", "'never'", "yes"]),
         (dict(max_length=9, max_new_tokens=5), ["max_length=9", "max_new_tokens=5"]),
         (dict(num_beams=2, top_p=0.5), ["num_beams=2", "top_p", "0.5"]),
@@ -66,7 +66,7 @@ def test_wrong_and_contradictory_options_are_named_with_value_and_limit(options,
     ],
     ids=str,
 )
-def test_tokens_are_drawn_where_sampling_is_asked_for(options, draws):
+def test_sampling_options_turn_on_sampling(options, draws):
     assert GenerationOptions(**options).draws is draws
 
 
@@ -82,7 +82,7 @@ def test_tokens_are_drawn_where_sampling_is_asked_for(options, draws):
     ],
     ids=str,
 )
-def test_what_changes_nothing_makes_no_rule_and_draws_nothing(options):
+def test_neutral_options_make_no_rules_and_do_not_sample(options):
     assert not GenerationOptions(**options).draws
     assert rules(**options).keys() == {"end_ids"}
     assert not GenerationOptions(num_beams=2, temperature=1.0).draws
@@ -108,7 +108,7 @@ def test_limits_count_new_tokens():
     ],
     ids=str,
 )
-def test_what_does_not_fit_is_named_with_its_numbers(options, words):
+def test_lengths_that_do_not_fit_are_named(options, words):
     with pytest.raises(ValueError) as caught:  # noqa: PT011 - the words below
         GenerationOptions(**options).limits([3, 10], 20)
     for word in words:
@@ -128,31 +128,31 @@ def rules(vocabulary_size=10, num_prompts=2, end_ids=(), **options):
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        (dict(top_k=11), ["top_k", "at most 10", "11"]),
+        (dict(top_k=11), ["top_k", "at most", "size, 10", "11"]),
         (dict(bad_words_ids=[[3], [10]]), ["bad_words_ids", "0 to 9", "10"]),
-        (dict(bad_words_ids=[[]]), ["bad_words_ids", "one or more ids", "[]"]),
+        (dict(bad_words_ids=[[]]), ["bad_words_ids", "non-empty lists of ids", "[]"]),
         (dict(end_ids=[-1]), ["eos_token_id", "0 to 9", "-1"]),
-        (dict(top_k=3, seed=2**63), ["seed", "64 bits", str(2**63)]),
+        (dict(top_k=3, seed=2**63), ["seed", "64-bit", str(2**63)]),
         (dict(top_k=3, seed=[1]), ["1 seeds", "2 prompts"]),
         (dict(top_k=3, seed=["a", "b"]), ["seed", "'a'"]),
     ],
     ids=str,
 )
-def test_what_does_not_fit_the_model_is_named(options, words):
+def test_options_that_do_not_fit_the_model_are_named(options, words):
     with pytest.raises(ValueError) as caught:  # noqa: PT011 - the words below
         rules(**options)
     for word in words:
         assert word in str(caught.value)
 
 
-def test_only_what_was_asked_for_becomes_a_rule():
+def test_only_given_options_become_rules():
     assert {*rules()} == {"end_ids"}
     asked = rules(top_p=0.5, repetition_penalty=2.0, no_repeat_ngram_size=3)
     sampling = {"temperature", "seeds", "counters", "top_p"}
     assert {*asked} == {"end_ids", "repetition_penalty", "no_repeat_ngram", *sampling}
 
 
-def test_the_smallest_length_counts_the_prompt_and_the_smallest_number_does_not():
+def test_min_length_counts_the_prompt_and_min_new_tokens_does_not():
     minimum, end = rules(min_length=8, min_new_tokens=2, end_ids=[4])["min_new_tokens"]
     assert minimum.numpy().tolist() == [5, 2]
     assert end.numpy().tolist() == [4]

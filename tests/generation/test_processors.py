@@ -40,7 +40,7 @@ def floats(*values):
 
 
 def rule(name, *values):
-    """The value of a rule as `processed` wants it, for the rows of these tests."""
+    """The value of a rule as `processed` expects it, for the rows of these tests."""
     if name == "top_k":
         return tf.constant(values, tf.int32)
     return floats(*values)
@@ -111,7 +111,7 @@ def test_equals_numpy_with_a_value_for_each_row(name, history, logits, jit_compi
 
 @pytest.mark.parametrize("jit_compile", [False, XLA])
 @pytest.mark.parametrize("n", [1, 2, 3, 4])
-def test_no_ngram_comes_twice(n, history, logits, jit_compile):
+def test_no_ngram_is_repeated(n, history, logits, jit_compile):
     ours = tf.function(
         processors.no_repeat_ngram, autograph=False, jit_compile=jit_compile
     )
@@ -123,40 +123,40 @@ def test_no_ngram_comes_twice(n, history, logits, jit_compile):
         assert set(np.flatnonzero(row == -np.inf)) == banned
 
 
-def test_bad_words_are_cut_off_before_their_last_token(history, logits):
+def test_the_last_token_of_a_bad_word_is_forbidden(history, logits):
     words = [[1, 2, 6], [-1, 4, 0], [-1, 5, 10], [-1, 2, 9], [-1, 9, 3]]
     found = processors.bad_words(logits, history, tf.constant(words)).numpy()
     banned = [set(np.flatnonzero(row == -np.inf)) for row in found]
     assert banned == [{6, 9}, {0}, {10}]
 
 
-def test_a_word_longer_than_the_history_is_not_cut_off(logits):
+def test_a_bad_word_longer_than_the_history_forbids_nothing(logits):
     short = history_of_prompts(tf.constant([[4, 0, 0]]), tf.constant([1]))
     words = tf.constant([[4, 4, 4, 3]])
     found = processors.bad_words(logits[:1], short, words)
     np.testing.assert_array_equal(found, logits[:1])
 
 
-def test_bad_ids_never_come(history, logits):
+def test_bad_ids_are_forbidden(history, logits):
     bad = tf.constant([t in (2, 5) for t in range(V)])
     found = processors.bad_ids(logits, history, bad).numpy()
     assert np.array_equal(np.flatnonzero(found[1] == -np.inf), [2, 5])
 
 
-def test_no_end_token_comes_before_enough_tokens(history, logits):
+def test_end_tokens_are_forbidden_before_the_minimum(history, logits):
     end = tf.constant([3, 4, 0]), tf.constant([6, 8])
     found = processors.min_new_tokens(logits, history, end).numpy()
     banned = [np.flatnonzero(row == -np.inf).tolist() for row in found]
     assert banned == [[], [6, 8], []]
 
 
-def test_ties_stay_together():
+def test_ties_are_kept_together():
     row = tf.constant([[0.0, 1.0, 1.0, 1.0, -1.0]])
     found = processors.top_k(row, None, tf.constant([2])).numpy()
     assert np.isfinite(found[0]).tolist() == [False, True, True, True, False]
 
 
-def test_what_is_forbidden_stays_forbidden_after_every_warper():
+def test_forbidden_tokens_stay_forbidden_after_every_warper():
     row = tf.constant([[0.5, -np.inf, 0.25, -np.inf]])
     values = {"temperature": 2.0, "top_k": 3, "top_p": 0.99, "min_p": 0.0}
     rules = {name: rule(name, value) for name, value in values.items()}
@@ -165,7 +165,7 @@ def test_what_is_forbidden_stays_forbidden_after_every_warper():
     assert np.isfinite(found[0]).tolist() == [True, False, True, False]
 
 
-def test_temperature_0_leaves_the_row(logits):
+def test_temperature_0_leaves_the_row_unchanged(logits):
     found = processors.temperature(logits, None, floats(0.0, 0.0, 0.0))
     np.testing.assert_array_equal(found, logits)
 
@@ -181,7 +181,7 @@ def test_thresholds_hold_for_large_and_tiny_numbers(seed):
 
 @pytest.mark.parity
 @pytest.mark.parametrize("jit_compile", [False, XLA])
-def test_equal_those_of_transformers(history, logits, jit_compile):
+def test_processors_equal_those_of_transformers(history, logits, jit_compile):
     torch = pytest.importorskip("torch")
     hf = pytest.importorskip("transformers")
     pairs = {
@@ -206,7 +206,7 @@ def test_equal_those_of_transformers(history, logits, jit_compile):
             np.testing.assert_allclose(found[i], expected[0], rtol=1e-5, err_msg=name)
 
 
-def test_the_order_is_that_of_transformers():
+def test_the_order_of_processors_is_that_of_transformers():
     names = [*PENALTIES, *WARPERS]
     known = ["repetition_penalty", "no_repeat_ngram", "bad_words", "min_new_tokens"]
     known += ["temperature", "top_k", "top_p", "min_p", "typical_p"]

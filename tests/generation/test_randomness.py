@@ -7,7 +7,7 @@ MASK = 2**64 - 1
 
 
 def by_python(*numbers):
-    """The hash in whole numbers without a size."""
+    """The hash in Python's integers, which have no fixed size."""
     bits = 0
     for number in numbers:
         bits = (bits + number + 0x9E3779B97F4A7C15) & MASK
@@ -43,7 +43,7 @@ def test_graph_and_xla_give_the_same_bits():
     np.testing.assert_array_equal(graph, xla)
 
 
-def test_rows_do_not_depend_on_the_rows_beside_them():
+def test_rows_do_not_depend_on_other_rows():
     together = uniform(*arrays([1, 2, 3], [0, 1, 0], [4, 4, 5]))
     alone = uniform(*arrays([2], [1], [4]))
     assert together[1] == alone[0]

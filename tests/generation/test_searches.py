@@ -1,4 +1,4 @@
-"""Every search in a graph, and with a memory beside the prompt."""
+"""Every search in a graph, and with a memory in addition to the prompt."""
 
 import numpy as np
 import pytest
@@ -14,7 +14,7 @@ from tfzoo.layers import TokenEmbedding, TransformerLayer
 
 V, D, S, NEW = 31, 16, 5, 20
 
-# Search, the options that ask for it, its rules in a graph
+# Search, the options that select it, its rules in a graph
 SEARCHES = {
     "beams": (BeamSearch(3), {"num_beams": 3}, {"length_penalty": 1.0}),
     "contrastive": (
@@ -27,9 +27,9 @@ each_search = pytest.mark.parametrize("name", SEARCHES)
 
 
 def in_graph(search, decoder, rules, *, ends=(-1,), memory=(), jit_compile=False):
-    """A function of prompts and their memory that gives the likeliest texts.
+    """A function of prompts and their memory that returns the most likely texts.
 
-    Its graph knows no sizes.
+    Its graph has no static sizes.
     """
     rows = (tf.TensorSpec([None, None], tf.int32), tf.TensorSpec([None], tf.int32))
     memory_specs = tf.nest.map_structure(
@@ -69,13 +69,11 @@ def in_graph(search, decoder, rules, *, ends=(-1,), memory=(), jit_compile=False
     "mode",
     [
         "graph",
-        pytest.param(
-            "optimized graph", marks=pytest.mark.slow
-        ),  # as all slow tests are
+        pytest.param("optimized graph", marks=pytest.mark.slow),  # like all slow tests
         pytest.param("xla", marks=pytest.mark.slow),
     ],
 )
-def test_a_graph_gives_what_python_gives(
+def test_a_graph_gives_the_same_texts_as_python(
     decoder, compiled, generate, prompts, name, mode
 ):
     search, options, rules = SEARCHES[name]
@@ -85,11 +83,11 @@ def test_a_graph_gives_what_python_gives(
     expected = [group[0][0] for group in expected]
     texts = in_graph(search, decoder, rules, ends=[7, 9], jit_compile=mode == "xla")
     assert texts(prompts) == expected
-    assert texts(prompts[:1]) == expected[:1]  # with kernels of its own
+    assert texts(prompts[:1]) == expected[:1]  # with its own kernels
 
 
 class Reader:
-    """A decoder that attends to a context beside its own tokens."""
+    """A decoder that attends to a context in addition to its own tokens."""
 
     vocabulary_size, max_sequence_length, many_rows = V, 128, 4
 
@@ -128,7 +126,7 @@ class Reader:
         return self
 
     def greedy(self, prompt, context, num_new):
-        """Without a cache and without a memory, one context alone."""
+        """One context on its own, without a cache and without a memory."""
         ids = list(prompt)
         for _ in range(num_new):
             x = self.embedding(np.array([ids]))
@@ -145,7 +143,7 @@ def reader():
 
 @pytest.fixture(scope="module")
 def contexts():
-    """Three (S, D), of which S, S - 1 and S - 3 places count."""
+    """Three contexts (S, D), of which S, S - 1 and S - 3 positions are unmasked."""
     rng = np.random.default_rng(0)
     mask = np.arange(S) < np.array([[S], [S - 1], [S - 3]])
     return rng.normal(0, 5, (3, S, D)).astype("float32"), mask
@@ -159,7 +157,7 @@ def test_each_prompt_reads_its_own_memory(reader, contexts, generate):
         reader.greedy(prompt, context[i : i + 1, : mask[i].sum()], few)
         for i, prompt in enumerate(prompts)
     ]
-    assert expected[0] != expected[1]  # of the same prompt
+    assert expected[0] != expected[1]  # for the same prompt
     compiled = CompiledGeneration(reader, jit_compile=False)
     found = generate(compiled, prompts, max_new_tokens=few, memory=memory)
     assert [group[0][0] for group in found] == expected

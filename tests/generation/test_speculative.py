@@ -8,7 +8,7 @@ OPTIONS = dict(max_new_tokens=70, repetition_penalty=1.2, no_repeat_ngram_size=4
 
 @pytest.fixture(scope="module")
 def similar(make_decoder, decoder):
-    """A draft that is often right: the large model with its weights disturbed."""
+    """A draft that is often right: the large model with perturbed weights."""
     draft = make_decoder(seed=0)
     draft.set_weights([w * 1.03 for w in decoder.get_weights()])
     return draft
@@ -43,7 +43,7 @@ def test_xla_gives_the_same(decoder, compiled, similar, generate, prompts):
 
 
 @pytest.mark.slow
-def test_a_good_draft_saves_steps_and_a_perfect_one_most(decoder, similar, prompts):
+def test_a_good_draft_saves_steps_and_a_perfect_one_the_most(decoder, similar, prompts):
     steps = {}
     for name, draft in (("similar", similar), ("same", decoder)):
         compiled = CompiledGeneration(decoder, draft=draft, jit_compile=False)

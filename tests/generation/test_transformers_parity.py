@@ -11,7 +11,7 @@ V, CONTEXT, END = 61, 128, 5
 
 @pytest.fixture(scope="module")
 def pair(tmp_path_factory):
-    """A model of transformers whose texts vary, and ours with its weights."""
+    """A model of transformers whose texts vary, and a model here with its weights."""
     torch = pytest.importorskip("torch")
     hf = pytest.importorskip("transformers")
     torch.manual_seed(0)
@@ -65,13 +65,13 @@ def test_greedy_gives_the_same_tokens_for_200_prompts(pair, generate):
         result = by_transformers(theirs, prompt, do_sample=False, max_new_tokens=64)
         expected = result.sequences[0, len(prompt) :].tolist()
         lengths.append(len(ids))
-        if ids != expected:  # only where the two best are as good as equal
+        if ids != expected:  # only if the two best are nearly equal
             first = next(
                 i for i, (a, b) in enumerate(zip(ids, expected, strict=False)) if a != b
             )
             best = result.scores[first][0].topk(2).values
             assert best[0] - best[1] < 1e-4
-    assert min(lengths) < 10 and max(lengths) == 64  # end tokens came, and did not
+    assert min(lengths) < 10 and max(lengths) == 64  # with and without end tokens
 
 
 @pytest.mark.parity

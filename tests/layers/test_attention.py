@@ -72,7 +72,7 @@ def test_heads_that_do_not_divide_the_width_are_named():
         Attention(5)(np.zeros((1, 2, 12), np.float32))
 
 
-def test_dropout_acts_in_training_alone(arrays):
+def test_dropout_acts_only_during_training(arrays):
     x, _, _ = arrays
     layer = Attention(N, dropout=0.5)
     np.testing.assert_array_equal(layer(x), layer(x))
@@ -101,7 +101,7 @@ def test_a_saved_copy_agrees(arrays, tmp_path):
     assert copy.layers[-1].dropout == 0.2
 
 
-def test_a_share_of_the_weights_is_dropped_and_the_others_grow():
+def test_a_fraction_of_the_weights_is_dropped_and_the_others_are_scaled_up():
     """Alike scores make every weight 1 / S; an identity of values shows them."""
     size, rate = 64, 0.25
     layer = Attention(1, dropout=rate)

@@ -13,7 +13,7 @@ def dropped(seed=3):
     return np.asarray(Dropout(RATE, seed=seed)(x, training=True)) == 0
 
 
-def test_the_share_is_right_in_every_row_and_column():
+def test_the_dropped_fraction_is_right_in_every_row_and_column():
     zero = np.stack([dropped(seed) for seed in range(8)]).reshape(-1, SHAPE[-1])
     sigma = np.sqrt(RATE * (1 - RATE))
     for axis in (0, 1):
@@ -23,7 +23,7 @@ def test_the_share_is_right_in_every_row_and_column():
         assert 0.7 * spread < mean.std() < 1.4 * spread
 
 
-def test_neighbours_are_independent():
+def test_neighbors_are_independent():
     zero = dropped().reshape(-1, SHAPE[-1]) - RATE
     sigma = RATE * (1 - RATE)
     for a, b in [
@@ -35,7 +35,7 @@ def test_neighbours_are_independent():
         assert abs((a * b).mean()) < 5 * sigma / np.sqrt(a.size)
 
 
-def test_what_stays_is_scaled_so_that_the_mean_stays():
+def test_kept_elements_are_scaled_to_preserve_the_mean():
     x = np.random.default_rng(0).normal(size=SHAPE).astype("float32")
     y = np.asarray(Dropout(RATE)(x, training=True))
     np.testing.assert_allclose(y[y != 0], x[y != 0] / (1 - RATE), rtol=1e-6)
@@ -65,7 +65,7 @@ def test_graph_eager_and_xla_drop_the_same():
     np.testing.assert_array_equal(results[0], results[2])
 
 
-def test_the_gradient_is_that_of_what_stays():
+def test_the_gradient_flows_through_kept_elements():
     x = tf.ones(SHAPE)
     layer = Dropout(RATE, seed=5)
     with tf.GradientTape() as tape:
@@ -82,11 +82,11 @@ def test_inference_and_a_rate_of_zero_change_nothing():
 
 @pytest.mark.parametrize("rate", [-0.1, 1.0])
 def test_a_rate_outside_the_range_is_named(rate):
-    with pytest.raises(ValueError, match=f"Received: {rate}"):
+    with pytest.raises(ValueError, match=f"Received: rate={rate}"):
         Dropout(rate)
 
 
-def test_a_copy_keeps_the_rate_and_half_precision_its_type():
+def test_a_copy_keeps_the_rate_and_half_precision_its_dtype():
     copy = keras.saving.deserialize_keras_object(
         keras.saving.serialize_keras_object(Dropout(RATE, seed=4))
     )

@@ -18,7 +18,7 @@ def test_each_id_gets_its_row():
     np.testing.assert_array_equal(layer(ids), np.asarray(layer.embeddings)[ids])
 
 
-def test_the_way_back_is_the_transposed_table_in_float32():
+def test_logits_use_the_transposed_table_in_float32():
     layer = TokenEmbedding(10, 4, dtype="mixed_bfloat16")
     layer(np.array([[1]]))
     x = np.random.default_rng(0).normal(size=(2, 3, 4)).astype(np.float32)
@@ -43,7 +43,7 @@ def test_positions_are_the_first_rows():
     np.testing.assert_array_equal(layer(x), np.asarray(layer.embeddings)[:4])
 
 
-def test_positions_that_are_given_choose_the_rows():
+def test_given_positions_select_the_rows():
     layer = PositionEmbedding(6)
     positions = np.array([[0, 1, 0, 5], [2, 2, 3, 4]])
     ours = layer(np.zeros((2, 4, 3), np.float32), positions)
@@ -55,7 +55,7 @@ def test_a_sequence_longer_than_the_positions_is_refused():
         PositionEmbedding(6)(np.zeros((1, 7, 3), np.float32))
 
 
-def test_the_head_of_next_tokens_trains_the_table_and_its_copy_too():
+def test_the_next_token_head_trains_the_shared_table():
     embedding = TokenEmbedding(10, 4)
     embedding(np.array([[0]]))
     inputs = keras.Input((None, 4))
@@ -90,7 +90,7 @@ def test_the_head_equals_numpy_at_the_masked_positions():
     np.testing.assert_allclose(head(x, positions), expected, atol=1e-4)
 
 
-def test_the_head_shares_the_table_and_a_copy_of_it_too():
+def test_the_masked_lm_head_and_its_copy_have_the_table():
     embedding = TokenEmbedding(10, 4)
     head = MaskedLMHead(embedding, activation="relu")
     x, positions = np.zeros((1, 2, 4), np.float32), np.array([[1]])

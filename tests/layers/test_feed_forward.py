@@ -8,7 +8,7 @@ import tensorflow as tf
 from tfzoo.layers import FeedForward, gelu, gelu_tanh
 
 
-def test_gelu_is_the_one_with_the_error_function():
+def test_gelu_uses_the_error_function():
     x = np.linspace(-6, 6, 101, dtype=np.float32)
     exact = [v * 0.5 * math.erfc(-v / math.sqrt(2)) for v in x.tolist()]
     np.testing.assert_allclose(gelu(x), exact, atol=1e-6)

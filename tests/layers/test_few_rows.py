@@ -5,7 +5,7 @@ import pytest
 from tfzoo.layers import TokenEmbedding, TransformerLayer
 from tfzoo.layers.few_rows import few_rows, few_rows_of_several, product, step_kernels
 
-WIDE = 384  # is multiplied in four parts
+WIDE = 384  # multiplied in four parts
 
 
 def dense(units=7, width=5, **arguments):
@@ -21,7 +21,7 @@ def normal(*shape):
 @pytest.mark.parametrize("lead", [(1, 1), (1, 3), (2,), (3, 2), (4,)])
 @pytest.mark.parametrize("width", [5, WIDE])
 @pytest.mark.parametrize("transposed", [None, False, True])
-def test_few_rows_give_what_the_layers_give(lead, width, transposed):
+def test_few_rows_equal_the_layers(lead, width, transposed):
     layers = [dense(width=width) for _ in range(3)]
     x = normal(*lead, width)
     several = alone = None
@@ -36,14 +36,14 @@ def test_few_rows_give_what_the_layers_give(lead, width, transposed):
 
 @pytest.mark.parametrize("rows", [1, 2, 3, 4])
 @pytest.mark.parametrize("width", [1, 96, 191, 192, 193, 288, 1536])
-def test_a_product_in_parts_is_the_product(rows, width):
+def test_a_product_in_parts_equals_the_product(rows, width):
     a, b = normal(rows, width), normal(width, 3)
     expected = a.astype(np.float64) @ b
     np.testing.assert_allclose(product(a, b), expected, atol=2e-5 * width**0.5)
 
 
 @pytest.mark.parametrize("transposed", [False, True])
-def test_the_kernels_given_are_what_is_used(transposed):
+def test_given_kernels_are_used(transposed):
     layers = [dense(), dense()]
     x = np.ones((4, 5), np.float32)
     kernels = step_kernels(layers, transposed)

@@ -1,4 +1,4 @@
-"""The head on one vector for a whole text."""
+"""The head on the vector of a whole text."""
 
 import keras
 import numpy as np
@@ -33,8 +33,8 @@ def test_equals_numpy(transform):
 
 
 @pytest.mark.parametrize("transform", TRANSFORMS)
-def test_what_is_scored_is_dropped_at_the_rate_of_dropout(transform):
-    """With an identity for the last layer the logits are what is scored."""
+def test_dropout_applies_to_the_input_of_the_output_layer(transform):
+    """With an identity as the last layer, the logits are its input."""
     head = ClassificationHead(D, transform=transform, dropout=0.25)
     x = np.ones((B, D), np.float32)
     head(x)
@@ -49,7 +49,7 @@ def test_what_is_scored_is_dropped_at_the_rate_of_dropout(transform):
     np.testing.assert_allclose(dropped[~zero], kept[~zero] / 0.75, rtol=1e-5)
 
 
-def test_the_input_is_dropped_at_a_rate_of_its_own_before_a_transform_alone():
+def test_input_dropout_applies_only_before_a_transform():
     options = dict(dropout=0.0, input_dropout=0.5)
     x = vectors()
     for transform in TRANSFORMS:

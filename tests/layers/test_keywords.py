@@ -50,13 +50,13 @@ def test_a_misspelt_keyword_is_named_before_the_one_that_is_missing():
         families.BertEncoder(vocab_size=11, **sizes)
 
 
-def test_keywords_that_resemble_none_are_answered_with_all():
+def test_a_keyword_without_a_near_match_lists_all_keywords():
     with pytest.raises(TypeError) as caught:
         refuse_unknown("f", ["a", "zzz"], ["a", "bcd"])
     assert str(caught.value) == "f takes no argument 'zzz'. It takes a, bcd."
 
 
-def test_keras_own_keywords_are_taken():
+def test_keras_own_keywords_are_accepted():
     layer = layers.LayerNorm(name="norm", trainable=False, dtype="float16")
     assert (layer.name, layer.trainable) == ("norm", False)
     assert layer.compute_dtype == "float16"
@@ -64,7 +64,7 @@ def test_keras_own_keywords_are_taken():
     assert (encoder.name, encoder.trainable) == ("small", False)
 
 
-def test_a_class_of_the_user_has_its_own_keywords_and_those_of_its_base():
+def test_a_user_defined_class_has_its_own_keywords_and_those_of_its_base():
     class Scaled(layers.LayerNorm):
         def __init__(self, scale, **kwargs):
             super().__init__(**kwargs)

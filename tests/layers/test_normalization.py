@@ -28,7 +28,7 @@ def test_equals_the_formula(x):
     np.testing.assert_allclose(layer(x), expected * gamma + beta, atol=1e-5)
 
 
-def test_its_gradients_are_those_of_the_operations_it_is_made_of(x):
+def test_gradients_equal_those_of_keras_layer_normalization(x):
     layer, upstream = built(x), np.random.default_rng(2).normal(size=x.shape)
     theirs = keras.layers.LayerNormalization(epsilon=1e-5)
     theirs.build(x.shape)

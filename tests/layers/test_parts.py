@@ -1,4 +1,4 @@
-"""Blocks of other parts than BERT's: each against NumPy, and their steps."""
+"""Blocks with parts that BERT lacks: each against NumPy, and step by step."""
 
 import random
 
@@ -123,7 +123,7 @@ def block(options, feed_forward=None, **more):
 
 @parts
 @pytest.mark.parametrize("transposed", [None, False, True])
-def test_steps_give_what_a_call_gives_at_those_positions(options, transposed):
+def test_steps_equal_a_call_at_the_same_positions(options, transposed):
     x = normal(B, T, D)
     layer = with_weights(block(options), x)
     kernels = None if transposed is None else layer.step_kernels(transposed)
@@ -140,7 +140,7 @@ def test_steps_give_what_a_call_gives_at_those_positions(options, transposed):
 
 
 @pytest.mark.parametrize("use_bias", [False, True])
-def test_a_gated_network_equals_numpy(use_bias):
+def test_a_gated_feed_forward_network_equals_numpy(use_bias):
     x = normal(B, T, D)
     layer = with_weights(GatedFeedForward(8, "silu", use_bias=use_bias), x)
     gate = dense(layer.gate, x)
@@ -155,7 +155,7 @@ def test_rms_norm_equals_numpy_and_computes_in_float32():
     layer = with_weights(RMSNorm(0.1), x)
     np.testing.assert_allclose(layer(x), rms(layer, x), atol=1e-6)
     half = RMSNorm(dtype="mixed_float16")
-    large = half(1e3 * x)  # whose squares float16 does not hold
+    large = half(1e3 * x)  # its squares overflow float16
     assert large.dtype == "float16" and np.isfinite(large).all()
 
 
@@ -172,7 +172,7 @@ def test_a_rotation_depends_on_the_distance_alone():
 
 
 @parts
-def test_a_block_is_rebuilt_of_its_config(options):
+def test_a_block_is_rebuilt_from_its_config(options):
     x = normal(B, T, D)
     layer = with_weights(block(options, name="block"), x)
     copy = TransformerLayer.from_config(layer.get_config())
@@ -190,7 +190,7 @@ def test_a_part_is_copied_and_belongs_to_one_block():
     assert first.variables[0] is not second.variables[0]
 
 
-def test_a_block_of_sizes_draws_no_more_seeds_than_its_parts():
+def test_a_block_built_from_sizes_draws_no_more_seeds_than_its_parts():
     keras.utils.set_random_seed(0)
     TransformerLayer(2, 16)
     after = random.random()
@@ -200,25 +200,25 @@ def test_a_block_of_sizes_draws_no_more_seeds_than_its_parts():
 
 
 @pytest.mark.parametrize("count", [3, 0, -1])
-def test_heads_that_share_keys_must_divide(count):
+def test_num_key_value_heads_must_divide_num_heads(count):
     message = f"num_heads=4, num_key_value_heads={count}"
     with pytest.raises(ValueError, match=message):
         Attention(4, num_key_value_heads=count)
 
 
-def test_a_window_holds_at_least_the_position_itself():
-    with pytest.raises(ValueError, match="window must be 1 or more. Received: 0"):
+def test_a_window_includes_at_least_the_position_itself():
+    with pytest.raises(ValueError, match="window must be >= 1. Received: window=0"):
         Attention(4, window=0)
 
 
-def test_pairs_of_numbers_need_an_even_head():
+def test_rotary_needs_an_even_head_size():
     with pytest.raises(ValueError, match="must be even. Received: 3"):
         Attention(4, head_dim=3, rotary=Rotary())(normal(B, T, D))
 
 
 @pytest.mark.parametrize("options", [dict(rotary=Rotary()), dict(window=2)])
-def test_positions_are_of_a_sequence_that_attends_to_itself(options):
-    with pytest.raises(ValueError, match="attends to itself. Received: context"):
+def test_rotary_and_window_are_for_self_attention_only(options):
+    with pytest.raises(ValueError, match="self-attention only. Received: a context"):
         Attention(4, head_dim=H, **options)(normal(B, T, D), normal(B, 4, D))
 
 
@@ -231,7 +231,7 @@ def test_positions_are_of_a_sequence_that_attends_to_itself(options):
         ((Attention(4), FeedForward(8)), dict(output_stddev=0.1)),
     ],
 )
-def test_what_a_part_has_itself_is_not_taken_beside_it(given, beside):
+def test_options_that_a_part_already_has_are_refused(given, beside):
     name = [*beside][-1]
     with pytest.raises(ValueError, match=f"{name} must be left out .*{name}="):
         TransformerLayer(*given, **beside)

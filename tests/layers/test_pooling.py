@@ -48,7 +48,7 @@ def test_sums_are_in_float32_under_mixed_precision(x):
     np.testing.assert_array_equal(ours, exact)
 
 
-def test_another_pooling_is_named():
+def test_an_unknown_pooling_is_named():
     with pytest.raises(ValueError, match="'mean', 'cls'.*Received: 'max'"):
         SentencePooling("max")
 

@@ -48,7 +48,7 @@ def test_equals_numpy(norm_first):
     np.testing.assert_allclose(layer(x), by_numpy(layer, x), atol=5e-5)
 
 
-def test_a_causal_layer_does_not_see_what_comes_later():
+def test_a_causal_layer_does_not_attend_to_later_positions():
     x = normal(B, T, D)
     layer = layer_with_weights(x, causal=True)
     before = layer(x)
@@ -66,7 +66,7 @@ def test_padding_changes_nothing():
     )
 
 
-def test_a_mask_of_pairs_and_causal_hide_together():
+def test_a_pairwise_mask_combines_with_causal():
     x = normal(B, T, D)
     layer = layer_with_weights(x, causal=True)
     blocks = np.kron(np.eye(2), np.ones((3, 3)))[None].repeat(B, 0)
@@ -93,7 +93,7 @@ def test_cross_attention_without_a_context_is_refused():
         TransformerLayer(2, 16, cross_attention=True)(normal(B, T, D))
 
 
-# Every argument of the constructor, and whether it shows in training alone.
+# Every argument of the constructor, and whether it matters only in training
 CHANGES = {
     "num_heads": (4, False),
     "intermediate_dim": (8, False),
@@ -108,7 +108,7 @@ CHANGES = {
 }
 
 
-def test_the_changes_are_those_of_every_argument_but_the_initial_spread():
+def test_the_changes_cover_every_argument_except_output_stddev():
     names = {*inspect.signature(TransformerLayer.__init__).parameters}
     assert names == {*CHANGES, "output_stddev", "self", "kwargs"}
 
@@ -127,7 +127,7 @@ def test_every_argument_changes_the_output(name):
 
 
 @pytest.mark.parametrize(("dropout", "attention_dropout"), [(0.5, 0.0), (0.0, 0.5)])
-def test_attention_weights_and_sublayers_have_each_their_own_dropout(
+def test_attention_weights_and_sublayers_have_separate_dropout(
     dropout, attention_dropout
 ):
     x, context = normal(B, T, D), normal(B, S, D, seed=1)
@@ -149,7 +149,7 @@ def test_attention_weights_and_sublayers_have_each_their_own_dropout(
     assert np.abs(trained - layer(x, context=context)).max() > 0.1
 
 
-def test_attention_drops_as_it_is_told_or_as_the_other_sublayers():
+def test_attention_dropout_defaults_to_dropout():
     rates = {
         rate: TransformerLayer(2, 16, dropout=0.3, attention_dropout=rate)
         for rate in (None, 0.0, 0.1)
@@ -158,7 +158,7 @@ def test_attention_drops_as_it_is_told_or_as_the_other_sublayers():
     assert found == [0.3, 0.0, 0.1]
 
 
-def test_dropout_acts_in_training_alone():
+def test_dropout_acts_only_during_training():
     x = normal(B, T, D)
     layer = layer_with_weights(x, dropout=0.5)
     np.testing.assert_array_equal(layer(x), layer(x))
@@ -166,7 +166,7 @@ def test_dropout_acts_in_training_alone():
 
 
 @pytest.mark.parametrize("dtype", ["mixed_bfloat16", "mixed_float16"])
-def test_half_precision_agrees_and_normalises_in_float32(dtype):
+def test_half_precision_agrees_and_normalizes_in_float32(dtype):
     x = normal(B, T, D) * 100.0 + 1000.0  # its variance overflows float16
     exact = layer_with_weights(x, norm_first=True)
     half = TransformerLayer(2, 16, norm_first=True, dtype=dtype)
@@ -188,7 +188,7 @@ def test_a_saved_copy_agrees(tmp_path):
 
 
 def test_keras_built_layers_compute_the_same():
-    """Keras's own attention and normalisation, filled with our weights."""
+    """Keras's own attention and normalization, filled with our weights."""
     x = normal(B, T, D)
     layer = layer_with_weights(x, dropout=0.0)
     attention = keras.layers.MultiHeadAttention(2, D // 2)
@@ -204,7 +204,7 @@ def test_keras_built_layers_compute_the_same():
 
 
 @pytest.mark.parametrize("norm_first", [False, True])
-def test_steps_give_what_a_call_gives_at_those_positions(norm_first):
+def test_steps_equal_a_call_at_the_same_positions(norm_first):
     x = normal(B, T, D)
     layer = layer_with_weights(x, norm_first=norm_first, causal=True)
     past = layer.state(B)
@@ -218,7 +218,7 @@ def test_steps_give_what_a_call_gives_at_those_positions(norm_first):
 
 
 @pytest.mark.parametrize("transposed", [None, False, True])
-def test_steps_read_the_memory_of_a_context_as_a_call_reads_the_context(transposed):
+def test_steps_with_a_memory_equal_a_call_with_its_context(transposed):
     x, context = normal(B, T, D), normal(B, S, D, seed=1)
     layer = layer_with_weights(
         x, None, context, causal=True, cross_attention=True, norm_first=True
@@ -242,7 +242,7 @@ def test_steps_read_the_memory_of_a_context_as_a_call_reads_the_context(transpos
 
 
 @pytest.mark.parametrize("cross_attention", [False, True])
-def test_a_memory_goes_with_cross_attention_alone(cross_attention):
+def test_a_memory_requires_cross_attention(cross_attention):
     x, context = normal(B, T, D), normal(B, S, D, seed=1)
     given = (None, context) if cross_attention else ()
     layer = layer_with_weights(x, *given, cross_attention=cross_attention)
@@ -251,7 +251,7 @@ def test_a_memory_goes_with_cross_attention_alone(cross_attention):
         layer.step(x, layer.state(B), np.ones((T, T), bool), memory=memory)
 
 
-def test_the_projections_into_the_residual_begin_with_their_own_width():
+def test_residual_projections_are_initialized_with_output_stddev():
     layer = TransformerLayer(2, 64, output_stddev=0.002)
     layer(np.zeros((1, 1, 64), np.float32))
     for sublayer in (layer.self_attention, layer.feed_forward):

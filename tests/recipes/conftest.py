@@ -1,4 +1,4 @@
-"""A recipe called as a command, without the seconds of a new process."""
+"""Runs a recipe as a command without the seconds that a new process takes."""
 
 import io
 import runpy
@@ -12,7 +12,7 @@ from helpers import ROOT
 
 @pytest.fixture
 def command(monkeypatch, capsys):
-    """A function that does what `python recipes/NAME.py ...` does.
+    """A function equivalent to `python recipes/NAME.py ...`.
 
     It returns `returncode`, `stdout` and `stderr`.
     """

@@ -1,4 +1,4 @@
-"""Checkpoints that are converted open in `transformers` and compute the same."""
+"""Converted checkpoints open in `transformers` and compute the same."""
 
 import json
 import pathlib
@@ -50,7 +50,7 @@ def tensors(directory):
     return found
 
 
-def test_the_task_is_the_one_that_the_checkpoint_names(convert, classifier, tmp_path):
+def test_the_task_defaults_to_the_one_in_the_checkpoint(convert, classifier, tmp_path):
     convert(str(classifier), tmp_path / "out")
     before, after = tensors(classifier), tensors(tmp_path / "out")
     assert before.keys() == after.keys()
@@ -60,7 +60,7 @@ def test_the_task_is_the_one_that_the_checkpoint_names(convert, classifier, tmp_
     assert opened.labels == ("a", "b")
 
 
-def test_another_task_says_what_is_new_and_what_is_left_out(
+def test_another_task_reports_new_and_unused_weights(
     convert, classifier, tmp_path, caplog, capsys
 ):
     convert(str(classifier), tmp_path / "out", task="MaskedLM")
@@ -80,7 +80,9 @@ def test_half_precision_and_shards(convert, classifier, tmp_path):
         np.testing.assert_array_equal(before[name].astype(after.dtype), after)
 
 
-def test_what_is_of_keras_hub_opens_in_tfzoo_without_it(convert, tmp_path, capsys):
+def test_a_converted_keras_hub_preset_opens_without_keras_hub(
+    convert, tmp_path, capsys
+):
     import keras_hub
 
     keras_hub.models.BertBackbone(
@@ -99,7 +101,9 @@ def test_what_is_of_keras_hub_opens_in_tfzoo_without_it(convert, tmp_path, capsy
 
 
 @pytest.mark.parity
-def test_what_google_published_opens_in_transformers(convert, shared_data, tmp_path):
+def test_a_converted_google_checkpoint_opens_in_transformers(
+    convert, shared_data, tmp_path
+):
     transformers = pytest.importorskip("transformers")
     toy = shared_data / "ckpt_tf1_bert_toy"
     convert(str(toy), tmp_path / "out")
@@ -116,7 +120,7 @@ def test_what_google_published_opens_in_transformers(convert, shared_data, tmp_p
 
 @pytest.mark.parity
 @pytest.mark.parametrize("kind", ["BertForMaskedLM", "BertForSequenceClassification"])
-def test_what_transformers_wrote_comes_back_bit_for_bit(convert, tmp_path, kind):
+def test_a_transformers_directory_is_converted_bit_for_bit(convert, tmp_path, kind):
     transformers = pytest.importorskip("transformers")
     config = transformers.BertConfig(**SIZES)
     model = getattr(transformers, kind)(config)
@@ -143,7 +147,7 @@ def test_nothing_is_overwritten_and_an_unknown_task_is_named(
         convert("nowhere", tmp_path / "out")
 
 
-def test_an_architecture_that_is_not_built_is_named(convert, classifier, tmp_path):
+def test_an_unsupported_architecture_is_named(convert, classifier, tmp_path):
     import shutil
 
     copy = shutil.copytree(classifier, tmp_path / "in")

@@ -1,4 +1,4 @@
-"""A preset becomes a served model, which is asked without this package."""
+"""A preset becomes a served model, which is queried without this package."""
 
 import json
 import pathlib
@@ -25,7 +25,7 @@ from tfzoo.text import ByteBPETokenizer, WordPieceTokenizer
 RECIPES = pathlib.Path(__file__).resolve().parents[2] / "recipes"
 WORDS = "the a dog cat runs sleeps fast . !".split()
 TOKENIZER = WordPieceTokenizer(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *WORDS])
-# TensorFlow imports parts of Keras where it finds it, so here it finds none.
+# TensorFlow imports parts of Keras if it is installed, so it is hidden here.
 ALONE = """
 import runpy, sys
 for name in ("keras", "tf_keras", "tfzoo", "tyro", "tokenizers", "tensorflow_text"):
@@ -41,7 +41,7 @@ def backbone(dtype="float32", **sizes):
 
 
 def exported(task, folder, name, **options):
-    """Folder of the versions of a task, by way of a preset and the recipe."""
+    """Folder of the versions of a task, exported from a preset by the recipe."""
     task.save_to_preset(folder / name)
     recipe("export_model").main(folder / name, folder / "served" / name, **options)
     return folder / "served" / name
@@ -72,7 +72,7 @@ def mail(tmp_path_factory):
 
 @pytest.fixture
 def printed(capsys):
-    """Runs predict.py in this process and returns its lines."""
+    """Runs predict.py in this process and returns the lines it prints."""
 
     def run(**arguments):
         capsys.readouterr()
@@ -83,7 +83,7 @@ def printed(capsys):
 
 
 @pytest.mark.slow
-def test_lines_are_answered_where_only_tensorflow_can_be_imported(mail):
+def test_predict_runs_where_only_tensorflow_can_be_imported(mail):
     task, versions = mail
     texts = ["the dog runs", "", "cat ! !", "a\tcat"]
     given = b"the dog runs\n\r\ncat ! !\na\tcat"
@@ -96,7 +96,7 @@ def test_lines_are_answered_where_only_tensorflow_can_be_imported(mail):
     np.testing.assert_allclose(scores, [a["score"] for a in expected], atol=1e-5)
 
 
-def test_json_holds_every_probability_by_its_label(mail, printed):
+def test_json_output_has_every_probability_by_label(mail, printed):
     task, versions = mail
     (row,) = printed(model=versions / "1", text=["the dog runs"], as_json=True)
     answer = json.loads(row)
@@ -105,12 +105,12 @@ def test_json_holds_every_probability_by_its_label(mail, printed):
     assert answer["score"] == answer["probabilities"][answer["label"]]
 
 
-def test_an_export_says_where_it_wrote_and_never_overwrites(mail, capsys):
+def test_an_export_prints_its_path_and_never_overwrites(mail, capsys):
     task, versions = mail
     preset = versions.parents[1] / "mail"
     recipe("export_model").main(preset, versions)
     assert f"wrote {versions / '2'}" in capsys.readouterr().out
-    with pytest.raises(OutputError, match="must hold versions of one model only"):
+    with pytest.raises(OutputError, match="must contain only versions of one model"):
         recipe("export_model").main(preset, preset)
 
 
@@ -126,7 +126,7 @@ def gpt(tmp_path_factory):
 
 
 @pytest.mark.slow
-def test_a_model_that_generates_continues_each_line(gpt, printed, tmp_path):
+def test_a_text_generation_model_continues_each_line(gpt, printed, tmp_path):
     task, preset = gpt
     options = dict(max_new_tokens=9, temperature=0.9, top_k=7, seed=3)
     versions = tmp_path / "gpt"
@@ -148,7 +148,7 @@ def test_a_model_that_generates_continues_each_line(gpt, printed, tmp_path):
 def test_an_option_that_a_model_lacks_is_named(gpt, mail, tmp_path):
     (_, preset), (_, classifies) = gpt, mail
     export = recipe("export_model").main
-    with pytest.raises(ExportError, match=r"TextClassifier has no seed, top_k\."):
+    with pytest.raises(ExportError, match=r"of TextClassifier\. Received: seed, top_k"):
         export(classifies.parents[1] / "mail", tmp_path / "out", top_k=3, seed=1)
     with pytest.raises(ValueError, match="max_new_tokens must be .*Received: 0"):
         export(preset, tmp_path / "out", max_new_tokens=0)
@@ -162,7 +162,7 @@ def test_a_missing_preset_is_named(tmp_path):
 
 
 @pytest.mark.slow
-def test_pairs_are_lines_with_a_tab_between(tmp_path, printed):
+def test_pairs_are_lines_with_a_tab(tmp_path, printed):
     task = classifier(labels=["no", "yes"], text_pair=True)
     versions = exported(task, tmp_path, "pairs")
     (answer,) = task.classify(["the dog"], ["runs fast"])
@@ -173,7 +173,7 @@ def test_pairs_are_lines_with_a_tab_between(tmp_path, printed):
     assert float(score) == pytest.approx(answer["score"], abs=1e-5)
 
 
-def test_texts_come_as_the_model_takes_them(tmp_path):
+def test_texts_must_match_the_models_inputs(tmp_path):
     predict = recipe("predict")
     pair = ("text", "text_pair")
     with pytest.raises(
@@ -184,7 +184,10 @@ def test_texts_come_as_the_model_takes_them(tmp_path):
         predict.texts_of({"question": ["a"], "context": ["b"]}, ("prompt",))
     given = predict.texts_of({"text": ["a", "b"], "text_pair": ["c", "d"]}, pair)
     assert list(given) == [(b"a", b"c"), (b"b", b"d")]
-    with pytest.raises(predict.UserError, match="as many --context.*Received: 1 and 2"):
+    with pytest.raises(
+        predict.UserError,
+        match="--question and --context must have the same.*Received: 2 and 1",
+    ):
         predict.texts_of(
             {"question": ["a", "b"], "context": ["c"]}, ("question", "context")
         )
@@ -216,9 +219,7 @@ def test_a_tagger_gives_every_word_its_label(tmp_path, printed, capsys):
 
 
 @pytest.mark.slow
-def test_questions_are_answered_out_of_their_contexts(
-    tmp_path, printed, command, capsys
-):
+def test_questions_are_answered_from_their_contexts(tmp_path, printed, command, capsys):
     task = QuestionAnswerer(backbone(pooler=False), TOKENIZER)
     versions = exported(task, tmp_path, "squad")
     assert '--question "..." --context "..."' in capsys.readouterr().out
@@ -257,7 +258,7 @@ def test_several_labels_trained_in_bfloat16_are_served_in_float32(tmp_path, prin
     )
 
 
-def test_a_regression_is_a_number_alone():
+def test_a_regression_prints_only_a_number():
     predict = recipe("predict")
     answer = predict.described({"score": np.float32(3.25)}, labels=None)
     assert answer == {"score": 3.25}
@@ -265,7 +266,7 @@ def test_a_regression_is_a_number_alone():
 
 
 @pytest.mark.slow
-def test_a_pretraining_preset_is_served_as_one_that_fills_gaps(tmp_path, printed):
+def test_a_pretraining_preset_is_served_as_a_masked_word_model(tmp_path, printed):
     text = "the [MASK] runs [MASK]"
     versions = exported(
         BertPretrainer(backbone(), TOKENIZER), tmp_path, "gaps", top_k=2
@@ -282,8 +283,8 @@ def test_a_pretraining_preset_is_served_as_one_that_fills_gaps(tmp_path, printed
 
 def test_a_wrong_model_is_one_line(tmp_path, command):
     for path, message in [
-        (tmp_path / "nowhere", "There must be a folder here"),
-        (tmp_path, "must hold saved_model.pb or numbered versions"),
+        (tmp_path / "nowhere", "The path must be a directory"),
+        (tmp_path, "must contain saved_model.pb or numbered versions"),
     ]:
         result = command("predict", "--model", path, "--text", "a")
         assert result.returncode == 1
@@ -315,5 +316,7 @@ def test_a_broken_or_foreign_saved_model_is_one_line(tmp_path):
         strange, input_signature=[tf.TensorSpec([None], tf.string, "text")]
     )
     tf.saved_model.save(module, tmp_path / "strange", signatures=module.ask)
-    with pytest.raises(predict.UserError, match=r"not answers of.*shape \(1,\)"):
+    with pytest.raises(
+        predict.UserError, match=r"must be those of a tfzoo model.*shape \(1,\)"
+    ):
         predict.main(tmp_path / "strange", text=["a"])

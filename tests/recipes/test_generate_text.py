@@ -1,4 +1,4 @@
-"""The recipe runs as a command, and says in one line what is wrong."""
+"""The recipe runs as a command and reports errors in one line."""
 
 import pytest
 
@@ -20,7 +20,7 @@ def preset(tmp_path_factory):
     return directory
 
 
-def test_it_prints_the_prompt_and_what_the_model_makes_of_it(preset, command):
+def test_it_prints_the_prompt_and_its_continuation(preset, command):
     flags = ["--prompt", "the cat", "--max-new-tokens", 12, "--no-jit-compile"]
     flags += ["--temperature", 0]
     done = command("generate_text", "--preset", preset, *flags)
@@ -30,7 +30,7 @@ def test_it_prints_the_prompt_and_what_the_model_makes_of_it(preset, command):
     assert done.stdout == text + "\n"
 
 
-def test_a_preset_that_is_not_there_is_one_line(tmp_path, command):
+def test_a_missing_preset_is_one_line(tmp_path, command):
     absent = tmp_path / "absent"
     done = command("generate_text", "--preset", absent, "--prompt", "x")
     assert done.returncode == 1

@@ -1,4 +1,4 @@
-"""`--help` of every recipe says what each argument of its `main` is."""
+"""`--help` of every recipe explains each argument of its `main`."""
 
 import inspect
 import re
@@ -13,7 +13,7 @@ NAMES = sorted({path.stem for path in (ROOT / "recipes").glob("*.py")} - {"predi
 
 
 def explanations(main):
-    """Dict of argument -> what the docstring says of it, by hand."""
+    """Dict of argument -> its explanation in the docstring, parsed by hand."""
     docstring = inspect.getdoc(main)
     section = re.search(r"^Args:\n((?:    .*\n?|\n)+)", docstring, re.M)[1]
     entries = re.split(r"^    (?=\w+: )", section, flags=re.M)[1:]
@@ -21,7 +21,7 @@ def explanations(main):
 
 
 def letters(text):
-    """Without white space and frames, as a terminal's width decides on these."""
+    """The text without white space and frames, which depend on the terminal's width."""
     return re.sub(r"[\s\u2500-\u257f]+", "", text)
 
 
@@ -45,7 +45,7 @@ def test_the_help_explains_every_argument(name, monkeypatch, capsys):
         assert letters(explanation) in letters(text), argument
 
 
-def test_so_does_the_one_that_runs_without_the_package(monkeypatch, capsys):
+def test_the_help_of_predict_explains_every_argument(monkeypatch, capsys):
     predict = recipe("predict")
     text = help_of(predict.arguments, "predict", monkeypatch, capsys)
     arguments = {*inspect.signature(predict.main).parameters}

@@ -1,4 +1,4 @@
-"""On real data, small models learn what baselines do; skipped without the data."""
+"""Small models match baselines on real data; skipped without the data."""
 
 import gzip
 import json
@@ -27,9 +27,9 @@ def naive_bayes(learned, held_out):
 
 
 def fine_tuned(tmp_path, spec, text_column, **options):
-    """The figures of a model from random weights, and of the baselines.
+    """The metrics of a model trained from random weights, and of the baselines.
 
-    All are of the same rows, those that the recipe holds out.
+    All are computed on the same rows, those that the recipe holds out.
     """
     columns = {"text_column": text_column, "label_column": "1", "header": False}
     learned, held_out = read_examples(spec, **columns).split_every(10, seed=0)
@@ -51,7 +51,7 @@ def fine_tuned(tmp_path, spec, text_column, **options):
     return metrics["accuracy"], baseline, majority
 
 
-def test_sms_spam_is_told_as_well_as_by_naive_bayes(shared_data, tmp_path):
+def test_sms_spam_is_classified_as_well_as_by_naive_bayes(shared_data, tmp_path):
     spec = shared_data / "sms_spam" / "sms.tsv.gz"
     accuracy, baseline, majority = fine_tuned(
         tmp_path, spec, "2", preset="bert_tiny", epochs=3
@@ -60,7 +60,7 @@ def test_sms_spam_is_told_as_well_as_by_naive_bayes(shared_data, tmp_path):
     assert accuracy > majority + 0.08
 
 
-def test_news_topics_are_told_as_well_as_by_naive_bayes(shared_data, tmp_path):
+def test_news_topics_are_classified_as_well_as_by_naive_bayes(shared_data, tmp_path):
     spec = shared_data / "ag_news" / "test.csv.gz"
     accuracy, baseline, majority = fine_tuned(
         tmp_path,

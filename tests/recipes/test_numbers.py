@@ -1,4 +1,4 @@
-"""Numbers that no training can be made of are refused by name, before any work."""
+"""Numbers out of range are rejected by name, before any work."""
 
 import pathlib
 import re
@@ -78,7 +78,7 @@ def test_the_command_line_answers_with_one_line(monkeypatch, capsys):
     arguments = "--preset a --data b --text-column c --label-column d --batch-size 0"
     main = recipe("evaluate_classifier").main
     assert run(main, monkeypatch, *arguments.split()) == 2
-    line = "error: batch_size must be a whole number from 1. Received: 0\n"
+    line = "error: batch_size must be an integer >= 1. Received: 0\n"
     assert capsys.readouterr().err == line
 
 

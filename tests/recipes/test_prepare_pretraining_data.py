@@ -1,4 +1,4 @@
-"""The recipe runs as a command, continues, refuses and says why."""
+"""The recipe runs as a command, resumes, and reports errors."""
 
 import json
 import pathlib
@@ -52,7 +52,7 @@ def command(arguments, *more):
     )
 
 
-def test_it_writes_examples_metrics_and_says_where(recipe, arguments, capsys):
+def test_it_writes_examples_and_metrics_and_prints_where(recipe, arguments, capsys):
     recipe.main(**arguments, processes=1)
     printed = capsys.readouterr()
     assert str(arguments["output"]) in printed.out
@@ -70,7 +70,7 @@ def test_it_writes_examples_metrics_and_says_where(recipe, arguments, capsys):
     source = open_pretraining_data([arguments["output"]], tokenizer)
     assert source.num_examples == metrics["examples"] > 20
     recipe.main(**arguments, processes=1)
-    assert "Finished before" in capsys.readouterr().out
+    assert "Already finished" in capsys.readouterr().out
     assert json.loads((arguments["output"] / "metrics.json").read_text()) == metrics
 
 
@@ -82,8 +82,9 @@ def test_as_a_command_it_works_finishes_and_refuses(arguments):
     refused = command(arguments, "--processes", "1", "--seed", "1")
     assert refused.returncode == 1
     assert refused.stderr.strip().split("\n")[-1] == (
-        f"error: {arguments['output']}: The output directory was begun with another "
-        "seed: 0, now 1. Name another directory, or give the same command to go on."
+        f"error: {arguments['output']}: The output directory was begun with a "
+        "different seed: 0, now 1. Choose another directory, or repeat the original "
+        "command to continue."
     )
 
 

@@ -1,4 +1,4 @@
-"""The quickstart, whole but small."""
+"""The complete quickstart on a small scale."""
 
 import json
 import pathlib
@@ -10,7 +10,7 @@ from tfzoo.data import installed_docs
 from tfzoo.errors import OutputError
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-ANSWERS = "answers in a process that imports TensorFlow alone"
+ANSWERS = "in a process that only imports TensorFlow"
 
 
 @pytest.fixture
@@ -22,7 +22,7 @@ def quickstart(monkeypatch):
 
 
 @pytest.mark.slow
-def test_the_quickstart_runs_from_text_to_answers_and_then_says_it_is_done(
+def test_the_quickstart_runs_from_text_to_answers_and_then_reports_it_is_finished(
     quickstart, tmp_path, capfd
 ):
     output, saved = tmp_path / "runs" / "first", tmp_path / "saved"
@@ -40,20 +40,20 @@ def test_the_quickstart_runs_from_text_to_answers_and_then_says_it_is_done(
     assert (saved / "first" / "1" / "saved_model.pb").is_file()
 
     quickstart.main(output, saved)
-    assert "it is finished" in capfd.readouterr().out
+    assert "this run is already finished" in capfd.readouterr().out
     assert not (saved / "first" / "2").exists()
 
 
-def test_a_directory_that_holds_something_else_is_refused(quickstart, tmp_path):
+def test_a_directory_with_other_content_is_refused(quickstart, tmp_path):
     (tmp_path / "notes.txt").write_text("mine")
-    with pytest.raises(OutputError, match="must be new, empty, or hold a run"):
+    with pytest.raises(OutputError, match="must be new, empty, or contain a run"):
         quickstart.main(tmp_path, tmp_path / "saved")
     assert [path.name for path in tmp_path.iterdir() if path.name[0] != "."] == [
         "notes.txt"
     ]
 
 
-def test_the_text_to_pretrain_on_has_no_module_that_is_held_out(quickstart, tmp_path):
+def test_the_pretraining_text_has_no_held_out_module(quickstart, tmp_path):
     installed_docs.write_installed_docs(tmp_path / "text", labelled=8, held_out=8)
     docs = installed_docs.installed_docs()
     apart = installed_docs.held_out_modules(docs)

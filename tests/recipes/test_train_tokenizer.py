@@ -1,4 +1,4 @@
-"""The recipe runs as a command, and says in one line what is wrong."""
+"""The recipe runs as a command and reports errors in one line."""
 
 import gzip
 import json
@@ -24,7 +24,7 @@ def text(tmp_path):
     return tmp_path / "a.txt"
 
 
-def test_it_writes_a_tokenizer_and_metrics_and_says_where(command, text, tmp_path):
+def test_it_writes_a_tokenizer_and_metrics_and_prints_where(command, text, tmp_path):
     output = tmp_path / "runs" / "tokenizer"
     flags = ["--vocabulary-size", 60, "--output", output]
     result = command("train_tokenizer", "--input", text, text, *flags)
@@ -72,14 +72,14 @@ def test_the_options_reach_the_training(recipe, text, tmp_path):
     assert metrics["unknown_rate"] > 0
 
 
-def test_what_stands_at_the_output_is_kept(recipe, text, tmp_path):
+def test_an_existing_output_is_kept(recipe, text, tmp_path):
     recipe.main((text,), 60, tmp_path / "out")
     before = {p.name: p.read_bytes() for p in (tmp_path / "out").iterdir()}
-    with pytest.raises(OutputError, match="out: Something stands here already"):
+    with pytest.raises(OutputError, match="out: The path already exists"):
         recipe.main((text,), 70, tmp_path / "out")
     assert before == {p.name: p.read_bytes() for p in (tmp_path / "out").iterdir()}
     (tmp_path / "file").write_text("mine")
-    with pytest.raises(OutputError, match="Something stands here already"):
+    with pytest.raises(OutputError, match="The path already exists"):
         recipe.main((text,), 60, tmp_path / "file")
 
 
@@ -115,7 +115,7 @@ def test_an_error_is_one_line_and_the_help_explains(command, tmp_path):
     assert "must not exist, or be empty" in " ".join(shown.split())
 
 
-def test_byte_bpe_is_learned_with_line_ends_from_every_format(
+def test_byte_bpe_is_trained_with_line_breaks_from_every_format(
     recipe, text, tmp_path, capsys
 ):
     (tmp_path / "b.jsonl").write_text(json.dumps({"text": "Zebra\n\n  \u00e9"}))
@@ -134,7 +134,7 @@ def test_byte_bpe_is_learned_with_line_ends_from_every_format(
     assert "byte_bpe" in capsys.readouterr().out
 
 
-def test_byte_bpe_is_learned_with_the_special_tokens_of_roberta(recipe, text, tmp_path):
+def test_byte_bpe_is_trained_with_the_special_tokens_of_roberta(recipe, text, tmp_path):
     recipe.main((text,), 280, tmp_path / "out", kind="roberta")
     tokenizer = ByteBPETokenizer.from_preset(tmp_path / "out")
     assert tokenizer.vocabulary_size == 280
@@ -143,14 +143,16 @@ def test_byte_bpe_is_learned_with_the_special_tokens_of_roberta(recipe, text, tm
 
 
 @pytest.mark.parametrize("options", [{"cased": True}, {"alphabet_size": 9}])
-def test_options_of_the_other_kind_are_refused(recipe, text, tmp_path, options):
+def test_options_for_another_kind_are_refused(recipe, text, tmp_path, options):
     name, value = next(iter(options.items()))
-    with pytest.raises(ValueError, match=f"wordpiece only.*byte_bpe.*{name}={value}"):
+    with pytest.raises(
+        ValueError, match=f"with kind wordpiece.*byte_bpe.*{name}={value}"
+    ):
         recipe.main((text,), 300, tmp_path / "out", kind="byte_bpe", **options)
     assert not (tmp_path / "out").exists()
 
 
-def test_options_of_the_other_kind_are_one_line_on_the_command_line(
+def test_options_for_another_kind_are_one_line_on_the_command_line(
     command, text, tmp_path
 ):
     flags = ["--kind", "byte_bpe", "--vocabulary-size", 300, "--cased"]

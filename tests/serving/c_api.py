@@ -1,12 +1,12 @@
-"""Asks SavedModels through TensorFlow's C library, without Python's TensorFlow.
+"""Runs SavedModels with TensorFlow's C library, without TensorFlow for Python.
 
 Usage: python c_api.py TENSORFLOW_FOLDER
 
-Each line of the standard input is a JSON list of a SavedModel's path and of requests,
+Each line of the standard input is a JSON list of a SavedModel's path and requests,
 [signature, {input: [dtype, shape, flat values]}] with dtype "int32", "int64", "float32"
-or "string". It is answered by a line, one JSON object: `methods` (signature -> method
+or "string". The response is one line, a JSON object: `methods` (signature -> method
 name), `answers` (for each request {output: [shape, flat values]} or the error's text),
-`ops` (all that the library knows) and `modules` (all that Python imported).
+`ops` (all operations of the library) and `modules` (all modules imported in Python).
 """
 
 import ctypes
@@ -16,7 +16,7 @@ import pathlib
 import sys
 
 STRING = 7
-NUMBERS = {  # as TF_DataType numbers them
+NUMBERS = {  # values of TF_DataType
     "float32": (1, ctypes.c_float),
     "int32": (3, ctypes.c_int32),
     "int64": (9, ctypes.c_int64),
@@ -78,7 +78,7 @@ class SavedModel:
         self.signatures = dict(map(signature, fields(content(meta_graph))[5]))
 
     def check(self):
-        """Raises the message of a call that failed."""
+        """Raises the message of a failed call."""
         if self.library.TF_GetCode(self.status):
             raise RuntimeError(self.library.TF_Message(self.status).decode())
 
@@ -131,7 +131,7 @@ class SavedModel:
             ctypes.memmove(start, (number * count)(*values), count * size)
             return tensor
         for i, text in enumerate(values):
-            # JSON has no bytes: surrogates stand for those that are not UTF-8.
+            # JSON has no bytes: surrogates represent those that are not UTF-8.
             content = text.encode("utf-8", "surrogateescape")
             place = POINTER(start + i * size)
             self.library.TF_StringInit(place)
@@ -163,7 +163,7 @@ def content(buffer):
 
 
 def fields(message):
-    """Field number -> values of a protocol buffer without its description."""
+    """Field number -> values of a protocol buffer, parsed without its definition."""
     found, position = {}, 0
 
     def varint():
@@ -207,7 +207,7 @@ def signature(entry):
 
 
 def load_library(folder):
-    """TensorFlow's C library of an installed wheel."""
+    """TensorFlow's C library from an installed wheel."""
     folder = pathlib.Path(folder)
     for name in ("libtensorflow_framework.so.2", "libtensorflow_cc.so.2"):
         library = ctypes.CDLL(str(folder / name), mode=ctypes.RTLD_GLOBAL)

@@ -14,6 +14,7 @@ from helpers import random_weights
 from tfzoo.families import BertEncoder, GPTDecoder
 from tfzoo.layers import MaskedLMHead
 from tfzoo.serving import export_version
+from tfzoo.serving.signatures import padded_core
 from tfzoo.tasks import CausalLM
 from tfzoo.tasks.classification.served_classes import classifier_signatures
 from tfzoo.tasks.masked_words.served_gaps import masked_lm_signatures
@@ -44,7 +45,7 @@ def classifier(encoder, tokenizer):
     """Keras model: a dictionary of ids (B, S) -> logits (B, 3)."""
     head = keras.layers.Dense(len(LABELS), kernel_initializer="random_normal")
     model = keras.Model(encoder.inputs, head(encoder.output["pooled_output"]))
-    # Centre and spread, so that the likeliest label depends on the text.
+    # Center and scale, so that the most likely label depends on the text.
     texts = ["dog", "a cat sleeps fast", "", "the dog runs . " * 4, "! the"]
     rows = [tokenizer.encode(text).token_ids for text in texts]
     ids = {x.name: np.zeros((len(rows), 24), np.int32) for x in encoder.inputs}
@@ -68,14 +69,26 @@ def masked_lm(encoder):
 
 
 @pytest.fixture(scope="session")
-def serve(classifier, tokenizer):
-    """Makes the signatures of the small classifier."""
+def core_of(tokenizer):
+    """Function that makes the `PaddedCore` of a Keras model."""
+
+    def core(model, **options):
+        return padded_core(
+            lambda inputs: model(inputs, training=False),
+            tokenizer,
+            **{"max_sequence_length": MAX_LENGTH, **options},
+        )
+
+    return core
+
+
+@pytest.fixture(scope="session")
+def serve(classifier, core_of, tokenizer):
+    """Builds the signatures of the small classifier."""
 
     def signatures(**options):
-        options = {"labels": LABELS, "max_sequence_length": MAX_LENGTH, **options}
-        return classifier_signatures(
-            lambda inputs: classifier(inputs, training=False), tokenizer, **options
-        )
+        core = core_of(classifier)
+        return classifier_signatures(core, tokenizer, **{"labels": LABELS, **options})
 
     return signatures
 
@@ -92,13 +105,9 @@ def exported(served, tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def served_masked_lm(masked_lm, tokenizer):
-    return masked_lm_signatures(
-        lambda inputs: masked_lm(inputs, training=False),
-        tokenizer,
-        max_sequence_length=MAX_LENGTH,
-        top_k=3,
-    )
+def served_masked_lm(masked_lm, core_of, tokenizer):
+    core = core_of(masked_lm, mask_positions=True)
+    return masked_lm_signatures(core, tokenizer, top_k=3)
 
 
 @pytest.fixture(scope="session")
@@ -110,7 +119,7 @@ def exported_masked_lm(served_masked_lm, tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def causal_lm():
-    """A `CausalLM` whose context is no multiple of 32, with weights that vary texts."""
+    """A `CausalLM` whose context is no multiple of 32; its weights vary the texts."""
     lines = ["the dog runs fast.", "a cat sleeps, a dog runs."] * 5
     tokenizer = ByteBPETokenizer.train(lines, vocabulary_size=280, progress=False)
     decoder = GPTDecoder(
@@ -134,7 +143,7 @@ def served_causal_lm(exported_causal_lm):
 
 @pytest.fixture(scope="session")
 def c_library(here):
-    """What TensorFlow's C library says of a SavedModel's path and requests: `c_api`."""
+    """Function that runs requests on SavedModels in TensorFlow's C library."""
     command = [sys.executable, here / "c_api.py", tf.sysconfig.get_lib()]
     pipes = dict(stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     with subprocess.Popen(command, **pipes) as process:

@@ -1,9 +1,9 @@
-"""Asks a SavedModel where Keras and this package cannot be imported.
+"""Runs a SavedModel in a process where Keras and this package cannot be imported.
 
 Usage: python tensorflow_alone.py SAVED_MODEL < REQUESTS
 
-Reads what `c_api.py` reads and prints its `answers`. TensorFlow imports parts of Keras
-of its own accord where it finds it, so here it finds none.
+Reads the same input as `c_api.py` and prints the same `answers`. TensorFlow imports
+parts of Keras if it is installed, so it is hidden here.
 """
 
 import json

@@ -1,4 +1,4 @@
-"""What the signatures of a model that answers questions answer."""
+"""Answers of the signatures of a question answering model."""
 
 import functools
 import re
@@ -9,6 +9,7 @@ import pytest
 import tensorflow as tf
 
 from tfzoo.serving import export_version
+from tfzoo.serving.signatures import padded_core
 from tfzoo.tasks.answering.served_answers import question_answerer_signatures
 
 MAX_LENGTH, MAX_QUESTION, STRIDE, MAX_ANSWER = 72, 8, 16, 5
@@ -26,13 +27,13 @@ def model(encoder):
 
 @pytest.fixture(scope="module")
 def nothing():
-    """What every window adds to its logits of no answer."""
+    """A number added to every window's logits of no answer."""
     return tf.Variable(0.0, trainable=False)
 
 
 @pytest.fixture(scope="module")
 def core(model, nothing):
-    """The model, which finds no answer the likelier the larger `nothing` is."""
+    """The model, which more often finds no answer the larger `nothing` is."""
 
     def logits(inputs):
         is_first = tf.one_hot(0, tf.shape(inputs["token_ids"])[1])[:, tf.newaxis]
@@ -43,11 +44,15 @@ def core(model, nothing):
 
 @pytest.fixture(scope="module")
 def serve(core, tokenizer):
-    def signatures(**options):
+    def signatures(*, jit_compile=False, **options):
         return question_answerer_signatures(
-            core,
+            padded_core(
+                core,
+                tokenizer,
+                max_sequence_length=MAX_LENGTH,
+                jit_compile=jit_compile,
+            ),
             tokenizer,
-            max_sequence_length=MAX_LENGTH,
             max_answer_length=MAX_ANSWER,
             max_question_length=MAX_QUESTION,
             stride=STRIDE,
@@ -94,7 +99,7 @@ def windows(model, tokenizer):
 
 @pytest.fixture(scope="module")
 def expected(windows, nothing):
-    """Answer, score, start and end of one question, window by window, span by span."""
+    """Answer, score, start and end for one question, from each window and span."""
 
     def best(question, context, unanswerable):
         offsets, found = windows(question, context)
@@ -139,7 +144,9 @@ def test_the_best_span_of_all_windows_is_the_answer(served, expected):
     assert (answer["answer"] != b"").sum() >= 1
 
 
-def test_no_answer_must_be_likelier_than_any_in_every_window(serve, expected, nothing):
+def test_no_answer_must_be_more_likely_than_any_answer_in_every_window(
+    serve, expected, nothing
+):
     served, counts = serve(unanswerable=True), []
     for value in np.linspace(-10, 60, 29):
         nothing.assign(value)
@@ -150,7 +157,7 @@ def test_no_answer_must_be_likelier_than_any_in_every_window(serve, expected, no
     assert counts[0] > 1 and counts[-1] == 0
 
 
-def test_a_question_alone_and_among_others_gets_the_same_answer(served):
+def test_a_question_gets_the_same_answer_alone_and_in_a_batch(served):
     together = ask(served, QUESTIONS, CONTEXTS)
     for i in range(len(QUESTIONS)):
         alone = ask(served, QUESTIONS[i : i + 1], CONTEXTS[i : i + 1])
@@ -162,7 +169,7 @@ def test_an_empty_batch_gets_an_empty_answer(served):
     assert {value.shape for value in ask(served, [], []).values()} == {(0,)}
 
 
-def test_as_many_contexts_as_questions_are_needed(served):
+def test_there_must_be_as_many_contexts_as_questions(served):
     with pytest.raises(tf.errors.InvalidArgumentError, match="a value for each row"):
         ask(served, ["a"], ["a", "b"])
 

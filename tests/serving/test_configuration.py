@@ -1,4 +1,4 @@
-"""The files that TF Serving is started with, parsed by its own definitions."""
+"""The files that TF Serving is started with, parsed with its own definitions."""
 
 from google.protobuf import (
     descriptor_pb2,
@@ -12,9 +12,9 @@ from tfzoo.serving.configuration import write_configuration
 
 
 def batching_parameters():
-    """The message of tensorflow_serving/servables/tensorflow/session_bundle_config.
+    """Message type of tensorflow_serving/servables/tensorflow/session_bundle_config.
 
-    Its Python module is in no wheel, so the fields are listed here.
+    No wheel contains its Python module, so the fields are listed here.
     """
     file = descriptor_pb2.FileDescriptorProto(
         name="batching.proto",

@@ -1,4 +1,4 @@
-"""The padded core: bounded parts, few lengths, and XLA agrees with the graph."""
+"""The padded core: parts of bounded size, few lengths, and XLA gives the same."""
 
 import numpy as np
 import pytest
@@ -27,7 +27,7 @@ def inputs_of(rows, length):
 
 
 def recording(shapes):
-    """A core that notes the shapes it sees and sums the ids that are not hidden."""
+    """A core that records the shapes of its inputs and sums the unmasked ids."""
 
     def core(inputs):
         ids, mask = inputs["token_ids"], inputs["padding_mask"]
@@ -44,7 +44,7 @@ def recording(shapes):
 
 
 def numbers(logits, rows):
-    """What the core says and which rows it was asked about."""
+    """The core's outputs, and the rows it was called with."""
     return {"logits": logits, "rows": rows}
 
 
@@ -84,7 +84,7 @@ def test_texts_are_padded_to_a_multiple_or_one_of_the_few(length, graph, xla):
     assert int(num_columns(tf.constant(length), 300, jit_compile=True)) == xla
 
 
-def test_the_core_sees_no_length_but_the_buckets_and_rows_keep_their_answer():
+def test_the_core_only_gets_bucket_lengths_and_answers_stay_the_same():
     shapes = []
     padded = PaddedCore(recording(shapes), max_sequence_length=72, pad_id=3)
     for length in range(1, 73, 5):
@@ -95,14 +95,14 @@ def test_the_core_sees_no_length_but_the_buckets_and_rows_keep_their_answer():
     assert {shape[0] for shape in shapes} == {2}
 
 
-def test_the_core_sees_one_row_where_the_batch_has_none():
+def test_the_core_gets_one_row_for_an_empty_batch():
     shapes = []
     padded = PaddedCore(recording(shapes), max_sequence_length=72, pad_id=3)
     assert logits_of(padded, inputs_of(0, 4)).shape == (0, 1)
     assert shapes == [(1, 8)]
 
 
-def test_a_large_batch_is_computed_in_parts_of_rows_of_like_length():
+def test_a_large_batch_is_computed_in_parts_of_similar_length():
     shapes, rows = [], 3000
     padded = PaddedCore(recording(shapes), max_sequence_length=72, pad_id=3)
     lengths = np.random.default_rng(0).permutation(np.arange(rows) % 72 + 1)
@@ -153,7 +153,7 @@ def test_xla_compiles_the_core_for_every_bucket_and_agrees(classifier):
     ("rows", "seen"),
     [(0, {}), (1, {1}), (3, {4}), (17, {32}), (32, {32}), (33, {32, 1})],
 )
-def test_a_compiled_core_sees_few_batch_sizes(rows, seen):
+def test_a_compiled_core_gets_few_batch_sizes(rows, seen):
     padded = PaddedCore(
         lambda inputs: (
             tf.ones_like(inputs["token_ids"], tf.float32)

@@ -1,4 +1,4 @@
-"""What an export writes, and what it never does."""
+"""What an export writes, and what it never touches."""
 
 import concurrent.futures
 import os
@@ -19,7 +19,7 @@ from tfzoo.tasks.classification.served_classes import classifier_signatures
 
 
 def mark(text):
-    """Stands for the writing of a model where its content does not matter."""
+    """Writes a file in place of a model where the content does not matter."""
 
     def write(directory):
         (directory / "saved_model.pb").write_text(text)
@@ -50,7 +50,7 @@ def test_versions_count_from_the_highest_number_there(tmp_path):
     assert names(base) == [".export.killed", "0009", "1", "10", "2"]
 
 
-def test_exporters_at_once_each_get_a_version(tmp_path):
+def test_concurrent_exporters_get_different_versions(tmp_path):
     with concurrent.futures.ThreadPoolExecutor(8) as pool:
         jobs = [pool.submit(add_version, tmp_path, mark(str(i))) for i in range(16)]
         written = {int(job.result().name): i for i, job in enumerate(jobs)}
@@ -75,7 +75,7 @@ def test_a_full_disk_is_one_line_and_leaves_no_version(served, tmp_path):
     handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (2000, hard))
     try:
-        with pytest.raises(OutputError, match="Cannot be written") as error:
+        with pytest.raises(OutputError, match="Cannot write the output") as error:
             export_version(tmp_path / "mail", served)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
@@ -85,22 +85,22 @@ def test_a_full_disk_is_one_line_and_leaves_no_version(served, tmp_path):
 
 
 @pytest.mark.parametrize("entry", ["run.json", "model.safetensors", "saved_model.pb"])
-def test_a_folder_of_something_else_is_refused(tmp_path, entry):
+def test_a_directory_with_other_content_is_refused_for_versions(tmp_path, entry):
     (tmp_path / entry).write_text("precious")
     with pytest.raises(OutputError, match=f"versions of one model.*{entry}"):
         add_version(tmp_path, mark("a"))
     assert names(tmp_path) == [entry]
 
 
-def test_a_file_in_the_place_of_the_folder_is_refused(tmp_path):
+def test_a_file_in_place_of_the_directory_is_refused(tmp_path):
     (tmp_path / "mail").write_text("precious")
-    with pytest.raises(OutputError, match="A folder is expected"):
+    with pytest.raises(OutputError, match="The path must be a directory"):
         add_version(tmp_path / "mail", mark("a"))
-    with pytest.raises(OutputError, match="Cannot be written"):
+    with pytest.raises(OutputError, match="Cannot write the output"):
         add_version(tmp_path / "mail" / "below", mark("a"))
 
 
-def test_the_configuration_of_an_operator_is_left_alone(exported, served, tmp_path):
+def test_configuration_edited_by_an_operator_is_kept(exported, served, tmp_path):
     base = tmp_path / "mail"
     base.mkdir()
     (base / "models.config").write_text("mine")
@@ -109,16 +109,12 @@ def test_the_configuration_of_an_operator_is_left_alone(exported, served, tmp_pa
     assert names(base) == ["1", "batching_parameters.txt", "models.config"]
 
 
-def test_every_weight_is_stored_once(encoder, tokenizer, tmp_path):
+def test_every_weight_is_stored_once(encoder, core_of, tokenizer, tmp_path):
     wide = keras.layers.Dense(20000, name="wide")
     out = keras.layers.Dense(2)(wide(encoder.output["pooled_output"]))
     model = keras.Model(encoder.inputs, out)
-    served = classifier_signatures(
-        lambda inputs: model(inputs, training=False),
-        tokenizer,
-        labels=("no", "yes"),
-        max_sequence_length=32,
-    )
+    core = core_of(model, max_sequence_length=32)
+    served = classifier_signatures(core, tokenizer, labels=("no", "yes"))
     version = export_version(tmp_path / "wide", served)
     stored = sum(f.stat().st_size for f in (version / "variables").iterdir())
     assert stored == pytest.approx(4 * model.count_params(), rel=0.02)
@@ -132,14 +128,14 @@ def test_every_weight_is_stored_once(encoder, tokenizer, tmp_path):
     )
 
 
-def test_labels_stand_in_the_order_of_the_classes(exported):
+def test_labels_are_in_the_order_of_the_classes(exported):
     content = (exported / "assets.extra" / "labels.txt").read_text(encoding="utf-8")
     assert content == "ham\nspam\nnaïve\n"
 
 
 def test_a_label_of_two_lines_is_refused(served, tmp_path):
     model = ServedModel(served.functions, served.methods, served.warmup, ("a", "b\nc"))
-    with pytest.raises(ExportError, match=r"one line of labels.txt.*'b\\nc'"):
+    with pytest.raises(ExportError, match=r"written to labels.txt.*'b\\nc'"):
         export_version(tmp_path / "mail", model)
     assert names(tmp_path) == []
 
@@ -188,7 +184,7 @@ def test_the_signatures_have_the_published_names_types_and_shapes(exported):
     }
 
 
-def test_the_signatures_of_a_model_that_generates(exported_causal_lm):
+def test_the_signatures_of_a_text_generation_model(exported_causal_lm):
     signatures = saved_model_proto(exported_causal_lm).meta_graphs[0].signature_def
 
     def types(infos):
@@ -221,7 +217,9 @@ def test_the_signatures_of_a_model_that_generates(exported_causal_lm):
     }
 
 
-def test_a_model_that_generates_stores_every_weight_once(exported_causal_lm, causal_lm):
+def test_a_text_generation_model_stores_every_weight_once(
+    exported_causal_lm, causal_lm
+):
     count = 4 * causal_lm.count_params()
     stored = tf.train.load_checkpoint(str(exported_causal_lm / "variables/variables"))
     shapes = stored.get_variable_to_shape_map()
@@ -234,12 +232,12 @@ def test_a_model_that_generates_stores_every_weight_once(exported_causal_lm, cau
     ]
 
 
-def test_an_export_by_path_is_whole_and_overwrites_nothing(
+def test_an_export_to_a_path_is_complete_and_overwrites_nothing(
     served, tmp_path, monkeypatch
 ):
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "precious").write_text("")
-    with pytest.raises(OutputError, match="Something stands here"):
+    with pytest.raises(OutputError, match="The path already exists"):
         export_saved_model(tmp_path / "full", served)
 
     def fail(path, requests):

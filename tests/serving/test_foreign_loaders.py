@@ -1,4 +1,4 @@
-"""The exported folder in processes that know nothing of this package."""
+"""The exported folder in processes that have nothing of this package."""
 
 import json
 import os
@@ -15,7 +15,7 @@ FOLDER = pathlib.Path(tf.sysconfig.get_lib())
 
 
 def requests():
-    """Requests to every signature of the small classifier, good ones and bad ones."""
+    """Valid and invalid requests to every signature of the small classifier."""
     example = tf.train.Example()
     example.features.feature["text"].bytes_list.value.append(b"the dog runs")
     serialised = example.SerializeToString().decode("utf-8", "surrogateescape")
@@ -93,7 +93,7 @@ def test_the_c_library_fills_gaps(exported_masked_lm, served_masked_lm, c_librar
 
 
 def generation_requests():
-    """Requests to every signature of the small causal language model, one bad."""
+    """Requests to every signature of the small causal language model, one invalid."""
     prompts = ["the dog", "", "na\u00efve \udcff\udcfe", "dog " * 300]
     options = {
         "max_new_tokens": ["int32", [4], [12, 3, 99, -1]],
@@ -190,7 +190,7 @@ def compiled(here, tmp_path_factory):
         str(program),
         *tf.sysconfig.get_compile_flags(),
         f"-L{FOLDER}",
-        "-Wl,--no-as-needed",  # it registers the sessions and kernels as it loads
+        "-Wl,--no-as-needed",  # loading it registers the sessions and kernels
         "-l:libtensorflow_cc.so.2",
         "-l:libtensorflow_framework.so.2",
         f"-Wl,-rpath,{FOLDER}",

@@ -1,4 +1,4 @@
-"""What the signatures of a masked language model answer."""
+"""Answers of the signatures of a masked language model."""
 
 import numpy as np
 import pytest
@@ -13,7 +13,7 @@ def fill(served, *texts):
 
 @pytest.fixture(scope="module")
 def likeliest(masked_lm, tokenizer):
-    """The three likeliest words and probabilities for each gap of one text."""
+    """The three most likely words and their probabilities for each gap of one text."""
 
     def answer(text):
         ids = tokenizer.encode_batch([text], max_length=72, mask_token=True).token_ids
@@ -35,7 +35,7 @@ def likeliest(masked_lm, tokenizer):
     return answer
 
 
-def test_every_gap_gets_the_likeliest_words_and_the_rest_is_empty(
+def test_every_gap_gets_the_most_likely_words_and_the_rest_is_empty(
     served_masked_lm, likeliest
 ):
     texts = ["the [MASK] runs .", "a dog", "[MASK] cat [MASK] fast [MASK]"]
@@ -59,7 +59,7 @@ def test_texts_without_gaps_and_no_texts_get_an_empty_answer(served_masked_lm):
     assert fill(served_masked_lm)["tokens"].shape == (0, 0, 3)
 
 
-def test_a_gap_that_truncation_cuts_off_is_not_answered(served_masked_lm):
+def test_a_gap_that_is_truncated_is_not_answered(served_masked_lm):
     answer = fill(served_masked_lm, "[MASK] " + "dog " * 100 + "[MASK]")
     assert answer["tokens"].shape == (1, 1, 3)
 
@@ -90,6 +90,7 @@ def test_a_position_outside_the_row_is_named(served_masked_lm):
         ask(**inputs, mask_positions=tf.constant([[1]]))
 
 
-def test_more_answers_than_words_are_refused(masked_lm, tokenizer):
-    with pytest.raises(ValueError, match="top_k must be from 1 to .* 16.*top_k=17"):
-        masked_lm_signatures(masked_lm, tokenizer, max_sequence_length=72, top_k=17)
+def test_more_answers_than_words_are_refused(masked_lm, core_of, tokenizer):
+    core = core_of(masked_lm, mask_positions=True)
+    with pytest.raises(ValueError, match="top_k must be in .1, 16.*top_k=17"):
+        masked_lm_signatures(core, tokenizer, top_k=17)

@@ -1,4 +1,4 @@
-"""Large requests: computed in parts, which nobody sees but the memory."""
+"""Large requests are computed in parts, which changes memory but not the answers."""
 
 import json
 
@@ -42,7 +42,7 @@ def task_of(kind, tokenizer):
 
 
 def served(task, **options):
-    """The functions of all signatures of a task, as `export_version` takes them."""
+    """The functions of all signatures of a task, as `export_version` expects them."""
     model = task.in_float32()
     return task.signatures(
         lambda inputs: model(inputs, training=False),
@@ -61,7 +61,7 @@ def ask(function, texts):
 
 
 def check_parts(task, monkeypatch, **options):
-    """One piece, parts, and single rows give the same, save for rounding."""
+    """One piece, parts, and single rows give the same results up to rounding."""
     whole = ask(served(task, **options)["serving_default"], TEXTS)
     monkeypatch.setattr(core, "PART", 64)
     monkeypatch.setattr(text_parts, "TEXT_PART", 100)
@@ -73,7 +73,7 @@ def check_parts(task, monkeypatch, **options):
         assert in_parts[name].shape == value.shape
         check_equal(in_parts[name], value)
         for i, answer in enumerate(alone):
-            # What a row gets, beside which the batch may hold padding.
+            # The result of a row; the batch may add padding.
             rest = value[i]
             for axis, size in enumerate(answer[name].shape[1:]):
                 rest = np.take(rest, np.arange(size), axis)
@@ -103,7 +103,7 @@ def byte_bpe():
 
 
 @pytest.mark.slow
-def test_a_classifier_answers_in_parts_what_it_answers_at_once(wordpiece, monkeypatch):
+def test_a_classifier_gives_the_same_answers_in_parts(wordpiece, monkeypatch):
     check_parts(task_of(TextClassifier, wordpiece), monkeypatch)
 
 
@@ -113,14 +113,14 @@ def test_a_classifier_answers_in_parts_what_it_answers_at_once(wordpiece, monkey
 @pytest.mark.parametrize(
     "kind", [TextClassifier, TokenClassifier, QuestionAnswerer, MaskedLM, TextEmbedder]
 )
-def test_every_task_answers_in_parts_what_it_answers_at_once(
+def test_every_task_gives_the_same_answers_in_parts(
     kind, words, jit_compile, monkeypatch, request
 ):
     task = task_of(kind, request.getfixturevalue(words))
     check_parts(task, monkeypatch, jit_compile=jit_compile)
 
 
-def test_text_in_parts_is_cut_where_the_bytes_are_enough(monkeypatch):
+def test_parts_of_text_are_limited_by_bytes(monkeypatch):
     monkeypatch.setattr(text_parts, "TEXT_PART", 100)
     sizes = [0, 300, 20, 20, 60, 0, 0, 0, 84, 85, 500]
     texts = tf.constant([b"x" * size for size in sizes])

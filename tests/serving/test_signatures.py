@@ -1,4 +1,4 @@
-"""What the signatures of a classifier answer, against the Keras model itself."""
+"""Answers of the signatures of a classifier, against the Keras model."""
 
 import re
 
@@ -12,7 +12,7 @@ TEXTS = ["the dog runs", "", "a cat sleeps fast . " * 3, "unheard of", "dog ! !"
 
 @pytest.fixture(scope="module")
 def logits_of(classifier):
-    """The Keras model as a graph that takes any shape."""
+    """The Keras model as a graph that accepts any shape."""
     ids = tf.TensorSpec([None, None], tf.int32)
     return tf.function(
         lambda token_ids, segment_ids, padding_mask: classifier(
@@ -71,7 +71,7 @@ def example(**features):
     ).SerializeToString()
 
 
-def test_a_text_gets_the_models_likeliest_label(served, reference):
+def test_a_text_gets_the_models_most_likely_label(served, reference):
     answer = ask(served, "serving_default", text=texts_of(*TEXTS))
     expected = softmax(reference(TEXTS))
     assert sorted(answer) == ["label", "probabilities", "score"]
@@ -103,7 +103,7 @@ def test_an_empty_batch_gets_an_empty_answer(served):
     assert answer["classes"].shape == answer["scores"].shape == (0, 3)
 
 
-def test_text_beyond_the_maximum_is_cut(served, reference):
+def test_text_beyond_the_maximum_length_is_truncated(served, reference):
     long = "dog runs " * 60
     answer = ask(served, "serving_default", text=texts_of(long, long + "cat"))
     expected = softmax(reference([long]))[0]
@@ -214,7 +214,7 @@ def test_pairs_are_two_segments(serve, reference):
 
 
 @pytest.mark.slow
-def test_several_labels_each_have_a_probability_of_their_own(serve, reference):
+def test_multi_label_probabilities_are_independent(serve, reference):
     served = serve(task="multi_label")
     answer = ask(served, "serving_default", text=texts_of(*TEXTS))
     expected = 1 / (1 + np.exp(-reference(TEXTS)))
@@ -226,7 +226,7 @@ def test_several_labels_each_have_a_probability_of_their_own(serve, reference):
 
 
 @pytest.mark.slow
-def test_a_regression_answers_a_score_alone(serve, reference):
+def test_a_regression_returns_only_a_score(serve, reference):
     served = serve(task="regression", labels=None)
     answer = ask(served, "serving_default", text=texts_of(*TEXTS))
     expected = reference(TEXTS)[:, 0]
@@ -242,7 +242,9 @@ def test_a_regression_answers_a_score_alone(serve, reference):
 def test_a_task_and_labels_that_disagree_are_refused(serve):
     with pytest.raises(ValueError, match="task must be one of.*'ranking'"):
         serve(task="ranking")
-    with pytest.raises(ValueError, match="labels must be given.*regression"):
+    with pytest.raises(ValueError, match="labels must be set.*regression"):
         serve(task="regression")
-    with pytest.raises(ValueError, match="labels must be given.*None"):
+    with pytest.raises(ValueError, match="labels must be set.*None"):
         serve(labels=None)
+    with pytest.raises(ValueError, match="labels must name.*2 labels and 3 outputs"):
+        serve(labels=("ham", "spam"))

@@ -1,4 +1,4 @@
-"""What the signatures of a model that labels words answer."""
+"""Answers of the signatures of a token classification model."""
 
 import re
 
@@ -19,7 +19,7 @@ def tagger(encoder):
     """Keras model: a dictionary of ids (B, S) -> logits (B, S, 3)."""
     head = keras.layers.Dense(3, kernel_initializer="random_normal")
     model = keras.Model(encoder.inputs, head(encoder.output["sequence_output"]))
-    # Centre and spread, so that the likeliest label depends on the word.
+    # Center and scale, so that the most likely label depends on the word.
     ids = np.arange(16, dtype=np.int32)[None]
     logits = model(
         {"token_ids": ids, "segment_ids": 0 * ids, "padding_mask": 0 * ids + 1}
@@ -30,14 +30,10 @@ def tagger(encoder):
 
 
 @pytest.fixture(scope="module")
-def serve(tagger, tokenizer):
-    def signatures(**options):
+def serve(tagger, core_of, tokenizer):
+    def signatures(labels=LABELS, **options):
         return token_classifier_signatures(
-            lambda inputs: tagger(inputs, training=False),
-            tokenizer,
-            max_sequence_length=72,
-            labels=LABELS,
-            **options,
+            core_of(tagger, **options), tokenizer, labels=labels
         )
 
     return signatures
@@ -50,7 +46,7 @@ def served(serve):
 
 @pytest.fixture(scope="module")
 def expected(tagger, tokenizer):
-    """Word, label, probability, start and end of all words of one text."""
+    """Word, label, probability, start and end of every word of one text."""
 
     def words(text):
         ids = tokenizer.encode(text, max_length=72)
@@ -196,3 +192,9 @@ def test_xla_gives_the_same_answers(serve, served):
         for x, y in zip(a, b, strict=True):
             assert x[:2] == y[:2] and x[3:] == y[3:]
             assert x[2] == pytest.approx(y[2], abs=1e-5)
+
+
+def test_labels_that_are_not_those_of_the_core_are_refused(serve):
+    message = "labels must name each output.* 2 labels and 3 outputs"
+    with pytest.raises(ValueError, match=message):
+        serve(LABELS[:2])

@@ -1,4 +1,4 @@
-"""The requests that a server sends itself, run as TF Serving runs them."""
+"""The warm-up requests of a server, run as TF Serving runs them."""
 
 import collections
 
@@ -6,6 +6,7 @@ import pytest
 import tensorflow as tf
 
 from tfzoo.serving.core import XLA_BATCH_SIZES, few_lengths
+from tfzoo.serving.signatures import padded_core
 from tfzoo.serving.warmup import generation_requests
 from tfzoo.tasks.classification.served_classes import classifier_signatures
 from tfzoo.text import ByteBPETokenizer, Layout
@@ -62,7 +63,7 @@ def test_every_signature_answers_a_record_of_every_length(exported, tokenizer):
 
 
 @pytest.mark.slow
-def test_a_masked_language_model_is_warmed_with_a_gap(exported_masked_lm):
+def test_a_masked_language_model_is_warmed_up_with_a_gap(exported_masked_lm):
     signatures = tf.saved_model.load(exported_masked_lm).signatures
     shapes = collections.Counter()
     for log in logs_of(exported_masked_lm):
@@ -73,7 +74,7 @@ def test_a_masked_language_model_is_warmed_with_a_gap(exported_masked_lm):
 
 
 @pytest.mark.slow
-def test_a_model_that_generates_answers_its_records(
+def test_a_text_generation_model_answers_its_records(
     exported_causal_lm, served_causal_lm
 ):
     answered = []
@@ -88,7 +89,7 @@ def test_a_model_that_generates_answers_its_records(
 
 
 @pytest.mark.parametrize("first", [None, "start"])
-def test_a_compiled_model_that_generates_is_warmed_at_every_shape(first):
+def test_a_compiled_text_generation_model_is_warmed_up_for_every_shape(first):
     tokenizer = ByteBPETokenizer.train(
         [" . . ."], vocabulary_size=259, start_token="<s>", progress=False
     ).with_layout(Layout(first))
@@ -118,21 +119,22 @@ def test_a_compiled_model_that_generates_is_warmed_at_every_shape(first):
 
 
 @pytest.mark.slow
-def test_a_regression_is_warmed_through_the_regress_api(serve, tmp_path):
+def test_a_regression_is_warmed_up_through_the_regress_api(serve, tmp_path):
     served = serve(task="regression", labels=None)
     requests = [request for request in served.warmup if request.method == "regress"]
     assert [request.signature for request in requests] == ["examples"] * 3
 
 
 @pytest.mark.parametrize("pair", [False, True])
-def test_a_compiled_model_is_warmed_at_every_batch_size(tokenizer, pair):
-    served = classifier_signatures(
+def test_a_compiled_model_is_warmed_up_for_every_batch_size(tokenizer, pair):
+    core = padded_core(
         lambda inputs: tf.cast(inputs["token_ids"][:, :2], tf.float32),
         tokenizer,
-        labels=("no", "yes"),
         max_sequence_length=40,
-        text_pair=pair,
         jit_compile=True,
+    )
+    served = classifier_signatures(
+        core, tokenizer, labels=("no", "yes"), text_pair=pair
     )
     rows = {
         len(request.inputs["text"])

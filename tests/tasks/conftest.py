@@ -1,4 +1,4 @@
-"""A small vocabulary and backbone that the tests of tasks share."""
+"""A small vocabulary and backbone, shared by the tests of tasks."""
 
 import functools
 
@@ -23,10 +23,10 @@ def tokenizer():
 
 
 class WholeWords(WordPieceTokenizer):
-    """Reads known words with spaces between as `WordPieceTokenizer` does, no others.
+    """Like `WordPieceTokenizer` for known words separated by spaces, and only these.
 
-    Its graph has few operations, for tests of what is done with ids: data sets trace
-    and instantiate the graph of a tokenizer anew in every call of `fit`.
+    Its graph has few operations, for tests of what is done with ids: datasets trace and
+    instantiate the graph of a tokenizer again in every call of `fit`.
     """
 
     @functools.cached_property
@@ -54,7 +54,7 @@ def whole_words(tokenizer):
 
 @pytest.fixture
 def make_encoder(tokenizer):
-    """A function that makes a small encoder with weights that are not all tiny."""
+    """Function that makes a small encoder whose weights are not all tiny."""
 
     def make(**options):
         sizes = dict(
@@ -78,7 +78,7 @@ def byte_tokenizer(texts):
 
 @pytest.fixture
 def make_gpt(byte_tokenizer):
-    """A function that makes a small decoder with weights that are not all tiny."""
+    """Function that makes a small decoder whose weights are not all tiny."""
 
     def make(**options):
         sizes = dict(
@@ -97,7 +97,7 @@ def make_gpt(byte_tokenizer):
 
 @pytest.fixture(scope="session")
 def texts():
-    """60 sentences and whether `good` stands in them, of different lengths."""
+    """60 sentences of different lengths, and whether they contain `good`."""
     rng = np.random.default_rng(0)
     rows = [list(rng.choice(WORDS, rng.integers(1, 14))) for _ in range(60)]
     for i, row in enumerate(rows):
@@ -110,7 +110,7 @@ def texts():
 
 @pytest.fixture(scope="session")
 def small_encoder(tokenizer):
-    """As `make_encoder`, without dropout, for fixtures of any scope."""
+    """Like `make_encoder`, without dropout, for fixtures of any scope."""
 
     def make():
         encoder = BertEncoder(

@@ -34,7 +34,7 @@ def fitted(name, as_dataset):
 
 
 def compare():
-    """The largest difference of weights and losses, of lists and datasets."""
+    """The largest difference of weights and losses, for lists and datasets."""
     gaps = {}
     for kind in (False, True):
         (one, losses), (two, losses_two) = (

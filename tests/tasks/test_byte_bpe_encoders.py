@@ -1,4 +1,4 @@
-"""The tasks of encoders with byte-level BPE, as RoBERTa has it."""
+"""The tasks of encoders with byte-level BPE, as in RoBERTa."""
 
 import numpy as np
 import pytest
@@ -29,7 +29,7 @@ def masked_lm(encoder, roberta_tokenizer):
     return MaskedLM(encoder, roberta_tokenizer, whole_word=True)
 
 
-def test_masked_words_train_on_text_and_gaps_get_readable_answers(masked_lm, texts):
+def test_masked_words_train_on_text_and_get_readable_answers(masked_lm, texts):
     masked_lm.compile(learning_rate=1e-2)
     history = masked_lm.fit(texts[0], batch_size=32, epochs=2, verbose=0).history
     assert history["loss"][-1] < history["loss"][0]
@@ -38,12 +38,12 @@ def test_masked_words_train_on_text_and_gaps_get_readable_answers(masked_lm, tex
     tokens = {answer["token"] for answer in answers[0][0]}
     assert {" the", " cat", "<mask>", "e"} <= tokens
     assert not any("\u0120" in token for token in tokens)
-    with pytest.raises(ValueError, match="must hold <mask>, within its first 32"):
+    with pytest.raises(ValueError, match="must contain <mask> within its first 32"):
         masked_lm.fill_mask(["a [MASK]"])
 
 
 @pytest.mark.slow
-def test_a_served_gap_gets_the_answers_of_fill_mask(masked_lm, tmp_path):
+def test_a_served_mask_token_gets_the_answers_of_fill_mask(masked_lm, tmp_path):
     version = masked_lm.export_version(tmp_path / "gaps", top_k=4)
     served = tf.saved_model.load(version).signatures["serving_default"]
     answer = served(text=tf.constant(GAPS))
@@ -56,7 +56,7 @@ def test_a_served_gap_gets_the_answers_of_fill_mask(masked_lm, tmp_path):
 
 
 @pytest.mark.slow
-def test_pairs_are_classified_alike_as_lists_as_a_dataset_and_served(
+def test_lists_datasets_and_served_pairs_are_classified_equally(
     encoder, roberta_tokenizer, texts, tmp_path
 ):
     task = TextClassifier(

@@ -16,7 +16,7 @@ def model(make_gpt, byte_tokenizer):
 
 
 def prepared(model, text):
-    """(inputs, targets) of one text, by hand."""
+    """(inputs, targets) of one text, made by hand."""
     ids = [model.tokenizer.end_id, *model.tokenizer.tokenize(text)]
     ids = np.array([[*ids, model.tokenizer.end_id]], np.int32)
     inputs = {"token_ids": ids[:, :-1], "padding_mask": np.ones_like(ids[:, :-1])}
@@ -45,7 +45,7 @@ def test_the_loss_is_per_token_and_perplexity_is_its_exponential(model):
     assert found["perplexity"] == pytest.approx(np.exp(loss), rel=1e-5)
 
 
-def test_perplexity_is_that_of_all_tokens_whatever_the_batches(model, texts):
+def test_perplexity_does_not_depend_on_the_batches(model, texts):
     model.compile()
     whole, parts = (
         model.evaluate(texts[0], batch_size=size, verbose=0, return_dict=True)
@@ -57,7 +57,7 @@ def test_perplexity_is_that_of_all_tokens_whatever_the_batches(model, texts):
 
 
 @pytest.mark.slow
-def test_lists_datasets_and_prepared_ids_are_evaluated_alike(model):
+def test_lists_datasets_and_prepared_ids_are_evaluated_equally(model):
     texts = ["the cat sat", "a dog ran on"]
     model.compile()
     expected = model.evaluate(texts, verbose=0)
@@ -126,7 +126,7 @@ def test_predictions_are_logits_in_the_order_of_the_texts(model):
 
 
 @pytest.mark.slow
-def test_a_keras_file_is_whole(model, tmp_path):
+def test_a_keras_file_is_complete(model, tmp_path):
     model.compile(learning_rate=3e-4)
     model.fit(["the cat sat"], verbose=0)
     model.save(tmp_path / "gpt.keras")
@@ -138,7 +138,7 @@ def test_a_keras_file_is_whole(model, tmp_path):
 
 
 @pytest.mark.parametrize("open_preset", [CausalLM.from_preset, from_preset])
-def test_a_preset_is_whole(make_gpt, byte_tokenizer, tmp_path, open_preset):
+def test_a_preset_is_complete(make_gpt, byte_tokenizer, tmp_path, open_preset):
     options = dict(
         max_sequence_length=20, end_token_ids=[279, 5], document_borders=False
     )
@@ -162,7 +162,7 @@ def test_a_size_name_has_random_weights_and_the_tokenizers_vocabulary(byte_token
     model = CausalLM.from_preset("gpt_tiny", tokenizer=byte_tokenizer, dropout=0.0)
     assert model.backbone.vocabulary_size == byte_tokenizer.vocabulary_size
     assert model.backbone.num_layers == 2 and model.backbone.dropout == 0.0
-    with pytest.raises(ValueError, match="needs a tokenizer.*'gpt_tiny'"):
+    with pytest.raises(ValueError, match="requires a tokenizer.*'gpt_tiny'"):
         CausalLM.from_preset("gpt_tiny")
 
 
@@ -174,7 +174,7 @@ def test_a_preset_of_another_architecture_is_refused(model, tmp_path, byte_token
         CausalLM.from_preset("bert_tiny", tokenizer=byte_tokenizer)
 
 
-def test_float32_is_computed_by_a_copy_of_equal_weights(make_gpt, byte_tokenizer):
+def test_in_float32_is_a_copy_with_equal_weights(make_gpt, byte_tokenizer):
     half = CausalLM(make_gpt(dtype="mixed_bfloat16"), byte_tokenizer)
     exact = half.in_float32()
     assert exact.backbone.dtype_name == "float32"
@@ -194,7 +194,7 @@ def test_half_precision_trains(make_gpt, byte_tokenizer, dtype):
 
 
 @pytest.mark.slow
-def test_xla_trains_on_lengths_of_whole_multiples(model):
+def test_xla_trains_on_multiples_of_lengths(model):
     strings = tf.data.Dataset.from_tensor_slices(["the cat", "a dog ran"]).batch(2)
     model.compile(learning_rate=1e-3, jit_compile=True)
     ((inputs, _, _),) = model.map_strings(strings)
@@ -207,16 +207,16 @@ def test_xla_trains_on_lengths_of_whole_multiples(model):
     [
         (dict(x=["a"], y=[1]), ValueError, "their own targets"),
         (dict(x=["a"], sample_weight=[1.0]), ValueError, "their own targets"),
-        (dict(x=[]), DataError, "not one token in the input"),
-        (dict(x=["", ""]), DataError, "not one token in the input"),
+        (dict(x=[]), DataError, "The input must have at least one token"),
+        (dict(x=["", ""]), DataError, "The input must have at least one token"),
     ],
 )
-def test_what_cannot_be_trained_on_is_named(model, arguments, error, message):
+def test_invalid_training_data_is_reported(model, arguments, error, message):
     with pytest.raises(error, match=message):
         model.fit(**arguments, verbose=0)
 
 
-def test_a_tokenizer_that_does_not_fit_is_refused(make_gpt, byte_tokenizer):
+def test_an_incompatible_tokenizer_is_refused(make_gpt, byte_tokenizer):
     with pytest.raises(ValueError, match="backbone.vocabulary_size=20"):
         CausalLM(make_gpt(vocabulary_size=20), byte_tokenizer)
     with pytest.raises(ValueError, match="must be 3 to 32.*Received: 33"):

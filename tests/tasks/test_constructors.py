@@ -1,4 +1,4 @@
-"""Arguments of tasks are refused where they are given, not where they fail."""
+"""Invalid arguments of tasks are rejected immediately."""
 
 import numpy as np
 import pytest
@@ -12,6 +12,8 @@ from tfzoo.tasks import (
     TextEmbedder,
     TokenClassifier,
 )
+from tfzoo.training import metrics
+from tfzoo.training.entities import EntityMetrics
 
 TASKS = {
     BertPretrainer: dict(next_sentence="no", whole_word=1),
@@ -37,9 +39,11 @@ def make(small_encoder, make_gpt, tokenizer, byte_tokenizer):
 
 
 @pytest.mark.parametrize("task", TASKS)
-def test_what_is_no_length_and_no_flag_is_refused(make, task):
+def test_invalid_lengths_and_flags_are_refused(make, task):
     for length in (0, 2, 8.5, "8", True, 33):
-        with pytest.raises(ValueError, match="max_sequence_length must be 3 to 32"):
+        with pytest.raises(
+            ValueError, match=r"max_sequence_length must be an integer in \[3, 32\]"
+        ):
             make(task, max_sequence_length=length)
     assert make(task, max_sequence_length=8).max_sequence_length == 8
     for name, value in TASKS[task].items():
@@ -72,12 +76,12 @@ def test_what_is_no_length_and_no_flag_is_refused(make, task):
         (CausalLM, "export_version", "max_token", "max_new_tokens"),
     ],
 )
-def test_an_unknown_keyword_of_a_method_is_named(make, task, method, keyword, near):
+def test_an_unknown_keyword_of_a_method_is_reported(make, task, method, keyword, near):
     with pytest.raises(TypeError, match=f"{method} takes no .*{keyword}.*{near}"):
         getattr(make(task), method)(["a"], **{keyword: 1})
 
 
-def test_an_unknown_keyword_of_a_call_is_named(make):
+def test_an_unknown_keyword_of_a_call_is_reported(make):
     task = make(TextClassifier)
     ids = {name: np.ones((1, 3), np.int32) for name in task.input}
     assert task(ids, training=True).shape == (1, 2)
@@ -89,6 +93,28 @@ def test_an_unknown_keyword_of_a_call_is_named(make):
     ("name", "value"),
     [("max_answer_length", 2.5), ("max_question_length", 0), ("stride", True)],
 )
-def test_what_is_no_number_of_tokens_is_refused(make, name, value):
-    with pytest.raises(ValueError, match=f"{name} must be a whole number from"):
+def test_an_invalid_number_of_tokens_is_refused(make, name, value):
+    with pytest.raises(ValueError, match=f"{name} must be an integer >= "):
         make(QuestionAnswerer, **{name: value})
+
+
+@pytest.mark.parametrize("task", [TextClassifier, TokenClassifier])
+def test_labels_cannot_be_replaced(make, task):
+    model = make(task)
+    assert model.labels == ("no", "yes") == tuple(model.get_config()["labels"])
+    assert model.output_shape[-1] == model.num_outputs == 2
+    with pytest.raises(AttributeError, match="labels"):
+        model.labels = ["a", "b", "c"]
+    with pytest.raises(TypeError, match="export_version takes no argument 'labels'"):
+        model.export_version("nowhere", labels=["a", "b"])
+
+
+def test_a_metric_of_other_labels_is_refused(make):
+    message = "must have the labels of the task, num_classes=2. .*num_classes=3"
+    with pytest.raises(ValueError, match=message):
+        make(TextClassifier).compile(metrics=[metrics.ClassificationMetrics(3)])
+    message = r"labels=\['no', 'yes'\]. Received: labels=\['yes', 'no'\]"
+    model = make(TokenClassifier)
+    with pytest.raises(ValueError, match=message):
+        model.compile(weighted_metrics=[EntityMetrics(["yes", "no"])])
+    model.compile(weighted_metrics=[EntityMetrics(["no", "yes"])])

@@ -37,7 +37,7 @@ def greedy_logits(model, ids, count):
 
 
 @pytest.mark.parametrize("dtype", ["float32", *POLICIES])
-def test_the_cached_text_is_the_likeliest_without_a_cache(gpt, dtype):
+def test_cached_greedy_text_equals_that_without_a_cache(gpt, dtype):
     model = gpt(dtype)
     for prompt in PROMPTS:
         new = model.generate(prompt, return_dict_in_generate=True, **GRAPH).token_ids
@@ -48,7 +48,7 @@ def test_the_cached_text_is_the_likeliest_without_a_cache(gpt, dtype):
 
 
 @pytest.mark.parametrize("dtype", POLICIES)
-def test_a_step_computes_what_the_model_does(gpt, dtype):
+def test_a_step_equals_the_model(gpt, dtype):
     backbone = gpt(dtype).backbone
     ids = np.arange(12, dtype=np.int32)[None]
     whole = backbone({"token_ids": ids, "padding_mask": np.ones_like(ids)})
@@ -89,7 +89,7 @@ def test_every_search_runs_in_mixed_precision(gpt, dtype, jit_compile):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("dtype", POLICIES)
-def test_a_gpt_does_all_it_can_in_mixed_precision(gpt, dtype, tmp_path):
+def test_all_methods_of_a_gpt_work_in_mixed_precision(gpt, dtype, tmp_path):
     model = gpt(dtype)
     exact = gpt("float32").score(PROMPTS)
     for ours, theirs in zip(model.score(PROMPTS), exact, strict=True):
@@ -135,7 +135,7 @@ TASKS = {
 @pytest.mark.slow
 @pytest.mark.parametrize("dtype", POLICIES)
 @pytest.mark.parametrize("task", TASKS, ids=lambda task: task.__name__)
-def test_an_encoders_task_does_all_it_can_in_mixed_precision(
+def test_all_methods_of_encoder_tasks_work_in_mixed_precision(
     make_encoder, tokenizer, tmp_path, task, dtype
 ):
     arguments, x, y, answer = TASKS[task]
@@ -161,14 +161,14 @@ def test_an_answerer_and_a_pretrainer_work_in_mixed_precision(
 
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16", "float64", "int8", "fp16"])
 @pytest.mark.parametrize("backbone", [GPTDecoder, BertEncoder])
-def test_a_dtype_with_other_weights_is_refused_where_it_enters(backbone, dtype):
+def test_a_dtype_with_other_weights_is_refused(backbone, dtype):
     sizes = dict(num_layers=1, num_heads=2, hidden_dim=4, intermediate_dim=8)
     with pytest.raises(ValueError, match=f"'?{dtype}'?") as caught:
         backbone(9, **sizes, dtype=dtype)
     assert "\n" not in str(caught.value)
 
 
-def test_the_policy_of_keras_counts_where_none_is_given(make_gpt):
+def test_the_dtype_defaults_to_keras_policy(make_gpt):
     before = keras.config.dtype_policy()
     try:
         keras.config.set_dtype_policy("mixed_bfloat16")

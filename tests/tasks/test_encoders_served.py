@@ -1,4 +1,4 @@
-"""RoBERTa and DistilBERT from raw strings, in every task: trained, answered, served."""
+"""RoBERTa and DistilBERT on raw strings, in every task: trained, used, served."""
 
 import keras
 import numpy as np
@@ -24,7 +24,7 @@ SIZES = dict(num_layers=1, num_heads=2, hidden_dim=16, intermediate_dim=32, drop
 
 @pytest.fixture(params=["roberta", pytest.param("distilbert", marks=pytest.mark.slow)])
 def parts(request, texts, tokenizer):
-    """An encoder with weights that are not all tiny, and its tokenizer."""
+    """An encoder whose weights are not all tiny, and its tokenizer."""
     keras.utils.set_random_seed(0)  # heads, shuffling
     if request.param == "roberta":
         tokenizer = ByteBPETokenizer.train(
@@ -52,7 +52,7 @@ def trained(task, *data, epochs=3):
 
 @pytest.fixture
 def served(tmp_path):
-    """A function of a task and raw inputs that asks the exported, reopened task."""
+    """Function of a task and raw inputs that calls the exported, reopened task."""
 
     def ask(task, **inputs):
         task.save_to_preset(tmp_path / "saved")
@@ -78,7 +78,7 @@ def test_pairs_are_classified(parts, texts, served):
 
 
 @pytest.mark.slow
-def test_gaps_are_filled(parts, texts, served):
+def test_masked_words_are_predicted(parts, texts, served):
     task = trained(MaskedLM(*parts), texts[0])
     mask = task.tokenizer.mask_token
     gaps = [f"the cat {mask} on", f"{mask}\n the {mask}"]
@@ -92,7 +92,7 @@ def test_gaps_are_filled(parts, texts, served):
 
 
 @pytest.mark.slow
-def test_words_are_labelled(parts, texts, served):
+def test_words_are_labeled(parts, texts, served):
     words = [text.split() for text in texts[0]]
     labels = [["B-pet" if w in ("cat", "dog") else "O" for w in row] for row in words]
     task = trained(TokenClassifier(*parts, LABELS), words, labels)
@@ -140,7 +140,7 @@ def test_questions_are_answered(parts, texts, served):
 
 
 @pytest.mark.slow
-def test_texts_become_vectors(parts, texts, served):
+def test_texts_are_embedded(parts, texts, served):
     task = TextEmbedder(*parts)
     pairs = {"text": texts[0], "text_pair": texts[0][::-1]}
     trained(task, pairs)

@@ -1,4 +1,4 @@
-"""Where a generated text ends, and which file says so."""
+"""Where a generated text ends, and which file determines it."""
 
 import json
 import logging
@@ -21,7 +21,7 @@ def plain(make_gpt, byte_tokenizer):
 
 @pytest.fixture
 def common(plain):
-    """An id that comes in a text, and the ids of the text up to it."""
+    """An id that occurs in a text, and the ids of the text up to it."""
     found = plain.generate(PROMPTS[1], return_dict_in_generate=True, **GRAPH).token_ids
     return found[5], found[: found.index(found[5]) + 1]
 
@@ -54,7 +54,7 @@ def test_a_text_ends_at_each_of_the_tasks_end_ids(model, plain, common, byte_tok
     ],
     ids=str,
 )
-def test_no_search_goes_on_after_an_end_id(model, options):
+def test_no_search_continues_after_an_end_id(model, options):
     if "assistant_model" in options:
         options = dict(assistant_model=model)
     options = {**GRAPH, **options, "return_dict_in_generate": True}
@@ -71,7 +71,7 @@ def test_a_served_text_ends_at_the_same_ids(model, tmp_path):
     assert [text.decode("utf-8", "replace") for text in texts] == expected
 
 
-def test_end_ids_outlast_files(model, tmp_path):
+def test_end_ids_are_saved_and_restored(model, tmp_path):
     model.save(tmp_path / "gpt.keras")
     copy = keras.saving.load_model(tmp_path / "gpt.keras")
     assert copy.end_token_ids == model.end_token_ids
@@ -83,7 +83,7 @@ def test_end_ids_outlast_files(model, tmp_path):
 
 
 def with_fields(directory, own, config):
-    """The directory with these end ids in its files; None: as null, ...: absent."""
+    """The directory with these end ids in its files; None: null, ...: absent."""
     for name, value in (("generation_config.json", own), ("config.json", config)):
         fields = json.loads((directory / name).read_text())
         fields["eos_token_id"] = value
@@ -105,7 +105,7 @@ def with_fields(directory, own, config):
         (..., ..., None),
     ],
 )
-def test_the_nearest_file_says_where_a_text_ends(
+def test_generation_config_takes_precedence_over_config(
     plain, byte_tokenizer, tmp_path, own, config, expected
 ):
     plain.save_to_preset(tmp_path / "gpt")
@@ -117,7 +117,7 @@ def test_the_nearest_file_says_where_a_text_ends(
 
 @pytest.mark.parametrize("ids", [-1, "5", 5.0, True, [], [5, -1], [[5]], {"a": 5}])
 @pytest.mark.parametrize("name", ["generation_config.json", "config.json"])
-def test_end_ids_that_are_none_are_named_with_their_file(plain, tmp_path, ids, name):
+def test_invalid_end_ids_are_reported_with_their_file(plain, tmp_path, ids, name):
     plain.save_to_preset(tmp_path / "gpt")
     own = ids if name == "generation_config.json" else None
     with_fields(tmp_path / "gpt", own, ids)
@@ -126,23 +126,25 @@ def test_end_ids_that_are_none_are_named_with_their_file(plain, tmp_path, ids, n
 
 
 @pytest.mark.parametrize("ids", [280, [5, 280]])
-def test_an_end_id_beyond_the_vocabulary_is_told_and_ends_nothing(
+def test_an_end_id_beyond_the_vocabulary_is_logged_and_ignored(
     plain, byte_tokenizer, tmp_path, caplog, ids
 ):
     plain.save_to_preset(tmp_path / "gpt")
     model = CausalLM.from_preset(with_fields(tmp_path / "gpt", ids, None))
     assert model.end_token_ids == ([5] if ids != 280 else [byte_tokenizer.end_id])
-    assert "eos_token_id: 280 never ends a text, ids are 0 to 279" in caplog.text
+    assert (
+        "eos_token_id: 280 is ignored, because ids must be in [0, 279]" in caplog.text
+    )
 
 
 @pytest.mark.parametrize("ids", [[], [280], [-1], ["a"], [True]])
 def test_end_ids_outside_the_vocabulary_are_refused(make_gpt, byte_tokenizer, ids):
-    with pytest.raises(ValueError, match="end_token_ids must hold"):
+    with pytest.raises(ValueError, match="end_token_ids must contain"):
         CausalLM(make_gpt(), byte_tokenizer, end_token_ids=ids)
     assert CausalLM(make_gpt(), byte_tokenizer, end_token_ids=5).end_token_ids == [5]
 
 
-def test_what_else_a_file_asks_for_is_told_in_one_line(plain, tmp_path, caplog):
+def test_other_options_in_a_file_are_logged_in_one_line(plain, tmp_path, caplog):
     plain.save_to_preset(tmp_path / "gpt")
     path = tmp_path / "gpt" / "generation_config.json"
     neutral = dict(do_sample=False, top_p=1.0, num_beams=1, use_cache=True, top_k=0)

@@ -13,7 +13,7 @@ BATCHES = 6
 
 
 class Slow(keras.callbacks.Callback):
-    """Lengthens batches, with busy cores as in a training; knows when they ended."""
+    """Lengthens batches, with busy cores as in training; records when they ended."""
 
     def __init__(self, seconds):
         super().__init__()
@@ -65,7 +65,7 @@ def passes(model, texts):
 def test_no_call_waits_after_its_last_batch(classifier, texts, seconds):
     waited = []
     for call in passes(classifier, texts):
-        for duration in (0, seconds):  # what is traced once is not waited for
+        for duration in (0, seconds):  # the first time is for tracing
             slow = Slow(duration)
             call([slow])
             left = time.perf_counter() - slow.ended

@@ -1,4 +1,4 @@
-"""A bit that flips in a directory that tfzoo wrote is an error or a warning."""
+"""A flipped bit in a directory written by tfzoo is an error or a warning."""
 
 import json
 import logging
@@ -19,7 +19,7 @@ TASKS = ["classifier", "tagger", "embedder", "gpt"]
 
 @pytest.fixture
 def saved(request, make_encoder, make_gpt, tokenizer, byte_tokenizer, tmp_path):
-    """A task, and the directory that it wrote, of whichever kind is asked for."""
+    """A task of the requested kind, and the directory that it wrote."""
     make = {
         "classifier": lambda: TextClassifier(make_encoder(), tokenizer, ["no", "yes"]),
         "tagger": lambda: TokenClassifier(make_encoder(), tokenizer, ["O", "B-x"]),
@@ -51,7 +51,7 @@ def outcome(task, directory, caplog):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("saved", TASKS, indirect=True)
-def test_none_of_60_flips_in_each_file_is_silent(saved, caplog):
+def test_60_flips_in_each_file_are_all_reported(saved, caplog):
     task, directory = saved
     assert outcome(task, directory, caplog) == ""
     source = random.Random(0)
@@ -69,7 +69,7 @@ def test_none_of_60_flips_in_each_file_is_silent(saved, caplog):
 
 
 @pytest.mark.parametrize("saved", ["classifier"], indirect=True)
-def test_a_flip_in_the_weights_names_the_tensor_and_how_to_go_on(saved, caplog):
+def test_a_flip_in_the_weights_is_reported_with_tensor_and_fix(saved, caplog):
     task, directory = saved
     path = directory / "model.safetensors"
     whole = path.read_bytes()
@@ -78,14 +78,14 @@ def test_a_flip_in_the_weights_names_the_tensor_and_how_to_go_on(saved, caplog):
     last = max(header, key=lambda name: header[name]["data_offsets"])
     flipped(path, len(whole) - 1, 2)
     told = outcome(task, directory, caplog)
-    assert f"model.safetensors: {last}: The checksum must be" in told
-    assert "save it without the metadata that begins with tfzoo.sha256" in told
-    save_file(load_file(path), path)  # as the line says
+    assert f"model.safetensors: {last}: The checksum does not match" in told
+    assert "save it without the metadata whose names begin with tfzoo.sha256" in told
+    save_file(load_file(path), path)  # as the message suggests
     assert outcome(task, directory, caplog) == ""
 
 
 @pytest.mark.parametrize("saved", ["classifier"], indirect=True)
-def test_every_byte_of_the_header_counts(saved, caplog):
+def test_every_byte_of_the_header_is_checked(saved, caplog):
     task, directory = saved
     path = directory / "model.safetensors"
     whole = path.read_bytes()
@@ -98,7 +98,7 @@ def test_every_byte_of_the_header_counts(saved, caplog):
 
 
 @pytest.mark.parametrize("saved", ["embedder"], indirect=True)
-def test_a_file_that_was_changed_is_named_and_opens(saved, caplog):
+def test_a_changed_file_is_reported_and_opens(saved, caplog):
     task, directory = saved
     names = ["README.md", "1_Pooling/config.json", "vocab.txt"]
     for name in names:
@@ -112,7 +112,7 @@ def test_a_file_that_was_changed_is_named_and_opens(saved, caplog):
 
 
 @pytest.mark.parametrize("saved", ["classifier"], indirect=True)
-def test_a_config_that_was_changed_is_named_even_without_our_block(saved, caplog):
+def test_a_changed_config_is_reported_even_without_our_block(saved, caplog):
     task, directory = saved
     path = directory / "config.json"
     config = json.loads(path.read_text())
@@ -128,7 +128,7 @@ def test_a_config_that_was_changed_is_named_even_without_our_block(saved, caplog
 
 
 @pytest.mark.parametrize("saved", ["classifier"], indirect=True)
-def test_checksums_of_files_outside_are_not_followed(saved, caplog, tmp_path):
+def test_checksums_of_files_outside_the_directory_are_ignored(saved, caplog, tmp_path):
     task, directory = saved
     (tmp_path / "outside").write_text("x")
     path = directory / "config.json"
@@ -140,7 +140,7 @@ def test_checksums_of_files_outside_are_not_followed(saved, caplog, tmp_path):
     assert "config.json" in told and "outside" not in told
 
 
-def test_what_other_tools_write_has_no_checksums(make_encoder, tmp_path, caplog):
+def test_files_of_other_tools_have_no_checksums(make_encoder, tmp_path, caplog):
     encoder = make_encoder()
     encoder.save_to_preset(tmp_path / "ours")
     shutil.copytree(tmp_path / "ours", tmp_path / "theirs")
@@ -155,12 +155,12 @@ def test_what_other_tools_write_has_no_checksums(make_encoder, tmp_path, caplog)
         np.testing.assert_allclose(a, b + 1, atol=1e-6)
 
 
-def test_a_checksum_that_is_kept_over_other_weights_is_refused(make_encoder, tmp_path):
+def test_an_old_checksum_with_new_weights_is_refused(make_encoder, tmp_path):
     make_encoder().save_to_preset(tmp_path / "ours")
     path = tmp_path / "ours" / "model.safetensors"
     with safe_open(path, "np") as file:
         metadata = file.metadata()
     tensors = {name: tensor + 1 for name, tensor in load_file(path).items()}
     save_file(tensors, path, metadata)
-    with pytest.raises(CheckpointError, match="The checksum must be"):
+    with pytest.raises(CheckpointError, match="The checksum does not match"):
         BertEncoder.from_preset(tmp_path / "ours")

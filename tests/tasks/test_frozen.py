@@ -1,4 +1,4 @@
-"""What is frozen stays frozen in files, and the optimizer with it."""
+"""Frozen layers stay frozen in files, and the optimizer with them."""
 
 import json
 
@@ -6,10 +6,10 @@ import keras
 import numpy as np
 import pytest
 
-from tfzoo.checkpoints.weights import weight_variables
 from tfzoo.errors import CheckpointError
 from tfzoo.families import BertEncoder, GPTDecoder
 from tfzoo.layers import TransformerLayer
+from tfzoo.models.frozen import weight_variables
 from tfzoo.tasks import CausalLM, MaskedLM, TextClassifier, TextEmbedder
 
 
@@ -70,7 +70,7 @@ def task(make_encoder, tokenizer):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_what_is_frozen_is_frozen_after_loading(task, tmp_path, kind):
+def test_frozen_layers_are_frozen_after_loading(task, tmp_path, kind):
     everything = len(task.trainable_variables)
     kind(task)
     assert (len(trained(task)) < everything) == (kind is not nothing)
@@ -95,7 +95,7 @@ def test_frozen_layers_are_frozen_in_a_clone(task, kind):
     assert trained(copy) == trained(task)
 
 
-def test_a_frozen_layer_in_a_model_of_ones_own_is_frozen_after_loading(tmp_path):
+def test_a_frozen_layer_in_a_custom_model_is_frozen_after_loading(tmp_path):
     inputs = keras.Input((4, 8))
     layer = TransformerLayer(2, 16)
     model = keras.Model(inputs, layer(inputs))
@@ -115,20 +115,35 @@ def test_a_frozen_layer_in_a_model_of_ones_own_is_frozen_after_loading(tmp_path)
     ],
     ids=str,
 )
-def test_what_is_trained_changes_with_compile_alone(task, before, options, tmp_path):
+def test_trained_variables_change_only_with_compile(task, before, options, tmp_path):
     task.backbone.trainable = before
     task.compile(keras.optimizers.SGD(0.1), **options)
     task.fit(["the cat"], ["no"], verbose=0)
     task.save(tmp_path / "a.keras")
     for model in (task, keras.saving.load_model(tmp_path / "a.keras")):
         model.backbone.trainable = not before
-        with pytest.raises(ValueError, match="Call compile again"):
+        with pytest.raises(ValueError, match="compile must be called again"):
             model.fit(["the cat"], ["no"], verbose=0)
     task.compile(keras.optimizers.SGD(0.1), **options)
     old = np.concatenate([w.ravel() for w in task.backbone.get_weights()])
     task.fit(["the cat"], ["no"], verbose=0)
     new = np.concatenate([w.ravel() for w in task.backbone.get_weights()])
     assert (old != new).any() == (not before)
+
+
+def test_an_optimizer_built_for_more_variables_trains_the_rest(task):
+    optimizer = keras.optimizers.SGD(0.1)
+    for trainable in (True, False):
+        task.backbone.trainable = trainable
+        task.compile(optimizer, run_eagerly=True)
+        old = [w.copy() for w in task.get_weights()]
+        task.fit(["the cat"], ["no"], verbose=0)
+    changed = [
+        variable.path.split("/")[0]
+        for variable, before in zip(task.weights, old, strict=True)
+        if (np.array(variable) != before).any()
+    ]
+    assert {*changed} == {"classifier"}
 
 
 def test_another_task_is_not_frozen(task, tmp_path):
@@ -158,7 +173,7 @@ def test_a_decoder_stays_frozen(make_gpt, byte_tokenizer, tmp_path):
 
 
 @pytest.mark.parametrize("model_class", [BertEncoder, GPTDecoder])
-def test_a_backbone_alone_stays_frozen(model_class, tmp_path):
+def test_a_lone_backbone_stays_frozen(model_class, tmp_path):
     sizes = dict(num_layers=2, num_heads=2, hidden_dim=8, intermediate_dim=16)
     model = model_class(11, **sizes, trainable=False)
     assert trained(model) == []
@@ -172,7 +187,7 @@ def test_a_backbone_alone_stays_frozen(model_class, tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", [backbone, one_layer, nothing])
-def test_training_goes_on_with_the_optimizer_of_the_file(task, texts, tmp_path, kind):
+def test_training_resumes_with_the_optimizer_in_the_file(task, texts, tmp_path, kind):
     kind(task)
     task.compile(learning_rate=1e-2, total_steps=100)
     task.fit(*texts, verbose=0)
@@ -186,14 +201,14 @@ def test_training_goes_on_with_the_optimizer_of_the_file(task, texts, tmp_path, 
         np.testing.assert_array_equal(a, b)
 
 
-def test_a_frozen_layer_that_is_not_there_is_named(task, tmp_path):
+def test_a_missing_frozen_layer_is_reported(task, tmp_path):
     task.save_to_preset(tmp_path / "a")
     path = tmp_path / "a" / "config.json"
     config = json.loads(path.read_text())
     for value, message in [
         (["transformer_layer"], "tfzoo.frozen: Must be names of layers.*_layer'"),
-        ("classifier", "tfzoo.frozen: Not a sensible value"),
-        ([5], "tfzoo.frozen: Not a sensible value"),
+        ("classifier", "tfzoo.frozen: Not a valid value"),
+        ([5], "tfzoo.frozen: Not a valid value"),
     ]:
         config["tfzoo"]["frozen"] = value
         path.write_text(json.dumps(config))

@@ -44,7 +44,7 @@ def plain(generate):
     return generate(PROMPTS, max_new_tokens=20)
 
 
-def test_a_list_gives_a_text_for_each_prompt_and_a_text_gives_a_text(generate, plain):
+def test_a_list_gives_a_list_of_texts_and_a_prompt_gives_a_text(generate, plain):
     assert len(plain) == 3
     assert all(isinstance(text, str) and text for text in plain)
     alone = [generate(prompt, max_new_tokens=20) for prompt in PROMPTS]
@@ -52,7 +52,7 @@ def test_a_list_gives_a_text_for_each_prompt_and_a_text_gives_a_text(generate, p
     assert generate(PROMPTS, max_new_tokens=20, batch_size=2) == plain
 
 
-def test_the_full_text_begins_with_the_prompt(generate, plain):
+def test_the_full_text_starts_with_the_prompt(generate, plain):
     full = generate(PROMPTS, max_new_tokens=20, return_full_text=True)
     assert full == [p + text for p, text in zip(PROMPTS, plain, strict=True)]
 
@@ -62,7 +62,7 @@ def test_xla_gives_the_same(model, plain):
     assert model.generate(PROMPTS, max_new_tokens=20) == plain
 
 
-def test_beams_come_with_their_scores_the_best_first(generate):
+def test_beams_have_scores_and_are_sorted(generate):
     options = dict(num_beams=4, max_new_tokens=8)
     best = generate(PROMPTS, **options)
     groups = generate(
@@ -75,7 +75,7 @@ def test_beams_come_with_their_scores_the_best_first(generate):
         assert len({tuple(beam.token_ids) for beam in group}) == 4
 
 
-def test_a_stream_gives_bit_by_bit_what_generate_gives(model, plain):
+def test_a_stream_yields_the_result_of_generate_in_pieces(model, plain):
     for prompt, text in zip(PROMPTS, plain, strict=True):
         pieces = list(model.stream(prompt, max_new_tokens=20, jit_compile=False))
         assert "".join(pieces) == text
@@ -83,8 +83,8 @@ def test_a_stream_gives_bit_by_bit_what_generate_gives(model, plain):
         assert all(pieces)
 
 
-def test_a_stream_never_cuts_a_character(byte_tokenizer, monkeypatch):
-    """A model that only knows how to repeat the bytes of one character."""
+def test_a_stream_never_splits_a_character(byte_tokenizer, monkeypatch):
+    """The model only repeats the bytes of one character."""
     model = CausalLM(decoder_for(byte_tokenizer), byte_tokenizer)
     table = model.backbone.token_embedding.embeddings
     table.assign(table * 0.2)
@@ -96,7 +96,7 @@ def test_a_stream_never_cuts_a_character(byte_tokenizer, monkeypatch):
     assert any(byte >= 0x80 for byte in raw)
 
 
-def test_a_text_ends_with_the_first_stop_string(generate, model, plain):
+def test_a_text_ends_after_the_first_stop_string(generate, model, plain):
     stop = plain[1][7:10]
     options = dict(max_new_tokens=20, stop_strings=[stop, "never comes"])
     found = generate(PROMPTS, return_dict_in_generate=True, **options)
@@ -111,7 +111,7 @@ def test_a_text_ends_with_the_first_stop_string(generate, model, plain):
     assert "".join(pieces) == found[1].text
 
 
-def test_bad_words_do_not_come(generate, byte_tokenizer):
+def test_bad_words_are_not_generated(generate, byte_tokenizer):
     options = dict(max_new_tokens=20, return_dict_in_generate=True)
     ids = generate(PROMPTS[0], **options).token_ids
     bad = next(i for i in ids if byte_tokenizer.bytes_of(i).isalpha())
@@ -121,14 +121,14 @@ def test_bad_words_do_not_come(generate, byte_tokenizer):
     assert bad not in generate(PROMPTS[0], bad_words_ids=[[bad]], **options).token_ids
 
 
-def test_an_assistant_changes_nothing(plain, byte_tokenizer, generate):
+def test_an_assistant_does_not_change_the_results(plain, byte_tokenizer, generate):
     small = CausalLM(decoder_for(byte_tokenizer, seed=5, hidden_dim=8), byte_tokenizer)
     options = dict(max_new_tokens=20, num_assistant_tokens=2)
     with_it = generate(PROMPTS, assistant_model=small, **options)
     assert with_it == plain
 
 
-def test_an_empty_prompt_begins_with_the_end_token(generate, byte_tokenizer):
+def test_an_empty_prompt_starts_with_the_end_token(generate, byte_tokenizer):
     end = byte_tokenizer.end_token
     assert generate("", max_new_tokens=9) == generate(end, max_new_tokens=9)
     assert generate(["", "the"], max_new_tokens=9)[0] == generate("", max_new_tokens=9)
@@ -147,16 +147,16 @@ def test_temperature_0_is_greedy(generate, plain):
     assert generate(PROMPTS, max_new_tokens=20, temperature=0, top_k=5) == plain
 
 
-def test_a_seed_for_each_prompt_goes_with_its_prompt(generate):
+def test_a_seed_per_prompt_applies_to_its_prompt(generate):
     options = dict(max_new_tokens=12, temperature=1.5)
     together = generate(PROMPTS, seed=[1, 2, 3], batch_size=2, **options)
     alone = [generate(p, seed=[i + 1], **options) for i, p in enumerate(PROMPTS)]
     assert together == alone
 
 
-def test_a_long_prompt_is_refused_or_cut_on_the_left(generate, model):
+def test_a_long_prompt_is_refused_or_truncated_on_the_left(generate, model):
     prompt = "the cat sat on the mat " * 20
-    with pytest.raises(ValueError, match="64 tokens, the context"):
+    with pytest.raises(ValueError, match="context of 64 tokens"):
         generate(prompt, max_new_tokens=20)
     cut = generate(prompt, max_new_tokens=20, truncation="left")
     ids = model.tokenizer.tokenize(prompt)[-44:]
@@ -181,7 +181,7 @@ def test_a_long_prompt_is_refused_or_cut_on_the_left(generate, model):
         (dict(eos_token_id=1.0), ["eos_token_id", "1.0"]),
         (dict(eos_token_id={5}), ["eos_token_id", "{5}"]),
         (dict(bad_words_ids=[[3, 9999]]), ["bad_words_ids", "9999"]),
-        (dict(bad_words_ids=[3]), ["bad_words_ids", "Received: 3"]),
+        (dict(bad_words_ids=[3]), ["bad_words_ids", "Received: a list with 3"]),
         (dict(bad_words_ids=3), ["bad_words_ids must be a list", "3"]),
         (dict(bad_words={"the"}), ["bad_words", "set"]),
         (dict(bad_words_ids=[[-1]], jit_compile=True), ["bad_words_ids", "-1"]),
@@ -199,7 +199,7 @@ def test_a_long_prompt_is_refused_or_cut_on_the_left(generate, model):
     ],
     ids=str,
 )
-def test_what_cannot_be_done_is_named(generate, options, words):
+def test_unsupported_options_are_reported(generate, options, words):
     with pytest.raises(ValueError) as caught:  # noqa: PT011 - the words below
         generate(PROMPTS, **options)
     for word in words:
@@ -213,7 +213,7 @@ def test_a_prompt_must_be_text(generate):
         generate(None)
 
 
-def test_a_name_that_is_no_option_is_told_with_those_like_it(generate):
+def test_an_unknown_option_is_reported_with_similar_ones(generate):
     with pytest.raises(TypeError, match="'max_tokens'. Did you mean max_new_tokens"):
         generate("x", max_tokens=3)
 
@@ -223,7 +223,7 @@ def test_a_stream_is_one_text(model):
         model.stream("x", num_beams=3)
 
 
-def test_an_assistant_must_fit(model, byte_tokenizer, generate):
+def test_an_assistant_must_be_compatible(model, byte_tokenizer, generate):
     from tfzoo.text import ByteBPETokenizer
 
     other = ByteBPETokenizer(byte_tokenizer.vocabulary[:256] + ("<|endoftext|>",), [])
@@ -234,7 +234,7 @@ def test_an_assistant_must_fit(model, byte_tokenizer, generate):
     short = CausalLM(decoder, byte_tokenizer)
     with pytest.raises(ValueError, match="max_sequence_length=32, large 64"):
         generate(PROMPTS, assistant_model=short)
-    with pytest.raises(ValueError, match="greedy decoding alone.*num_beams=2"):
+    with pytest.raises(ValueError, match="requires greedy decoding.*num_beams=2"):
         generate(PROMPTS, assistant_model=model, num_beams=2)
 
 
@@ -258,9 +258,7 @@ NEUTRAL_CALLS = [
 
 
 @pytest.mark.parametrize("options", NEUTRAL_CALLS, ids=range(len(NEUTRAL_CALLS)))
-def test_an_option_at_the_value_that_changes_nothing_changes_nothing(
-    generate, plain, options
-):
+def test_an_option_at_a_neutral_value_has_no_effect(generate, plain, options):
     options = {**options, "max_new_tokens": 20, "jit_compile": False}
     assert generate(PROMPTS, **options) == plain
 
@@ -283,13 +281,15 @@ def test_prompts_may_come_in_any_column(model, generate, plain, column):
     assert model.perplexity(column) == model.perplexity(PROMPTS)
 
 
-def test_a_column_of_a_data_frame_is_read_and_a_missing_text_is_told(model, generate):
+def test_a_column_of_a_data_frame_is_read_and_a_missing_text_is_reported(
+    model, generate
+):
     pandas = pytest.importorskip("pandas")
     frame = pandas.DataFrame({"text": ["the cat", None]})
     assert model.perplexity(frame["text"][:1]) == model.perplexity(["the cat"])
     assert generate(frame["text"][:1]) == generate(["the cat"])
     for call in (generate, model.score, model.perplexity):
-        with pytest.raises(ValueError, match="in row 1 of .*; leave such rows out"):
+        with pytest.raises(ValueError, match="in row 1 of .*; remove such rows"):
             call(frame["text"])
     with pytest.raises(ValueError, match="Received: set"):
         model.score({"the cat"})
@@ -310,10 +310,8 @@ def test_a_column_of_a_data_frame_is_read_and_a_missing_text_is_told(model, gene
     "place",
     ["position_embedding", pytest.param("token_embedding", marks=pytest.mark.slow)],
 )
-def test_a_model_that_is_not_finite_is_told_instead_of_garbage(
-    byte_tokenizer, model, options, place
-):
-    """Of the positions one that only the text reaches, after the prompt was read."""
+def test_a_non_finite_model_is_an_error(byte_tokenizer, model, options, place):
+    """Only the text, not the prompt, reaches the position that is not finite."""
     broken = CausalLM(decoder_for(byte_tokenizer), byte_tokenizer)
     (table,) = (v for v in broken.variables if v.path == f"{place}/embeddings")
     values = np.asarray(table.value)

@@ -1,4 +1,4 @@
-"""Every architecture with every head, opened from `transformers` and back again."""
+"""Every architecture with every head, opened from `transformers` and saved again."""
 
 import numpy as np
 import pytest
@@ -9,7 +9,7 @@ from tfzoo.text import WordPieceTokenizer
 pytestmark = pytest.mark.parity
 
 LABELS = ["O", "B-place", "I-place"]
-# Task -> `transformers`' class for it, and its outputs in the order of ours
+# Task -> its class in `transformers`, and the outputs of that in the order of ours
 HEADS = {
     "BertPretrainer": ("PreTraining", ["prediction_logits", "seq_relationship_logits"]),
     "MaskedLM": ("MaskedLM", ["logits"]),
@@ -43,7 +43,7 @@ CASES = [
 
 @pytest.fixture
 def tokenizer(request, architecture):
-    """One whose padding has the id that the architecture gives it."""
+    """A tokenizer whose pad token has the id of the architecture."""
     if architecture == "gpt2":
         return request.getfixturevalue("byte_tokenizer")
     special = ["[PAD]", "[CLS]", "[SEP]", "[UNK]", "[MASK]"]
@@ -54,7 +54,7 @@ def tokenizer(request, architecture):
 
 @pytest.fixture
 def theirs(architecture, head, tokenizer):
-    """A model of `transformers` whose weights, biases too, are far from zero."""
+    """A model of `transformers` whose weights and biases are far from zero."""
     torch = pytest.importorskip("torch")
     transformers = pytest.importorskip("transformers")
     labels = LABELS if head in ("TextClassifier", "TokenClassifier") else None
@@ -78,7 +78,7 @@ def inputs(architecture, tokenizer):
     rng = np.random.default_rng(0)
     ids = rng.integers(5, tokenizer.vocabulary_size, (3, 11)).astype(np.int32)
     mask = (np.arange(11) < np.array([[11], [7], [1]])).astype(np.int32)
-    if architecture != "gpt2":  # which has no id for padding
+    if architecture != "gpt2":  # it has no id for padding
         ids = np.where(mask, ids, tokenizer.pad_id)
     segments = rng.integers(0, 2, ids.shape).astype(np.int32)
     positions = np.tile(np.arange(11, dtype=np.int32), (3, 1))
@@ -116,7 +116,7 @@ def outputs_of_task(task, inputs):
 
 
 def largest_difference(ours, theirs, mask):
-    """Over the positions that are no padding, of outputs that have positions."""
+    """Over positions other than padding, for outputs that have positions."""
     return max(
         np.abs(a - b)[mask if a.shape[:2] == mask.shape else ...].max()
         for a, b in zip(ours, theirs, strict=True)
@@ -124,7 +124,7 @@ def largest_difference(ours, theirs, mask):
 
 
 @pytest.mark.parametrize(("architecture", "head"), CASES)
-def test_outputs_agree_both_ways_and_no_bit_changes(
+def test_outputs_agree_in_both_directions_and_no_bit_changes(
     architecture, head, theirs, tokenizer, inputs, tmp_path, caplog
 ):
     import transformers
@@ -153,7 +153,7 @@ def test_outputs_agree_both_ways_and_no_bit_changes(
     for name, tensor in before.items():
         assert after[name].equal(tensor), name
 
-    # What it wrote is what it reads.
+    # It reads what it wrote.
     copy = tasks.from_preset(tmp_path / "ours", tokenizer=tokenizer)
     assert type(copy) is type(task)
     for a, b in zip(task.get_weights(), copy.get_weights(), strict=True):
@@ -167,7 +167,7 @@ def test_outputs_agree_both_ways_and_no_bit_changes(
         ("distilbert", "QuestionAnswerer", {"qa_dropout": 0.3}, "answer_dropout"),
     ],
 )
-def test_the_dropout_of_a_head_is_the_configs(
+def test_the_dropout_of_a_head_is_that_in_the_config(
     architecture, head, fields, argument, theirs, tokenizer, tmp_path
 ):
     import json
@@ -184,7 +184,7 @@ def test_the_dropout_of_a_head_is_the_configs(
 
 
 @pytest.mark.parametrize(("architecture", "head"), [("bert", "TextClassifier")])
-def test_the_head_of_another_task_is_not_taken_for_ones_own(
+def test_the_head_of_another_task_is_not_used(
     architecture, head, theirs, tokenizer, tmp_path, caplog
 ):
     theirs.save_pretrained(tmp_path / "theirs")

@@ -14,7 +14,7 @@ def model(make_encoder, tokenizer):
     return MaskedLM(make_encoder(dropout=0.0), tokenizer)
 
 
-def test_one_sentence_can_be_learned_and_filled(model):
+def test_one_sentence_can_be_learned_and_predicted(model):
     model.compile(learning_rate=1e-2)
     model.fit(["the cat sat on the mat"] * 16, epochs=40, batch_size=8, verbose=0)
     best = model.fill_mask("the cat [MASK] on the mat", top_k=3)[0]
@@ -24,7 +24,7 @@ def test_one_sentence_can_be_learned_and_filled(model):
     assert [gap[0]["token"] for gap in two[0]] == ["cat", "mat"]
 
 
-def test_raw_texts_are_masked_as_bert_does(model, tokenizer):
+def test_raw_texts_are_masked_as_in_bert(model, tokenizer):
     texts = ["the cat sat on the mat under a good tree"] * 64
     data = model.training_data(texts, batch_size=16, epochs=4, seed=1)
     masked = same = chosen = tokens = 0
@@ -62,7 +62,7 @@ def test_the_data_is_a_function_of_seed_and_step(model, texts):
 
 
 @pytest.mark.slow
-def test_lists_and_datasets_both_train_and_evaluate(model, texts):
+def test_lists_and_datasets_train_and_evaluate(model, texts):
     data = tf.data.Dataset.from_tensor_slices(texts[0]).batch(20)
     for x in (texts[0], data):
         history = model.fit(x, validation_data=data, verbose=0).history
@@ -70,7 +70,7 @@ def test_lists_and_datasets_both_train_and_evaluate(model, texts):
     assert model.evaluate(texts[0], verbose=0) == model.evaluate(texts[0], verbose=0)
 
 
-def test_predict_gives_the_logits_of_the_gaps(model, tokenizer):
+def test_predict_returns_the_logits_at_mask_tokens(model, tokenizer):
     texts = ["the [MASK]", "a [MASK] [MASK] cat"]
     logits = model.predict(texts, verbose=0)
     assert logits.shape == (2, 2, tokenizer.vocabulary_size)
@@ -87,13 +87,13 @@ def test_predict_gives_the_logits_of_the_gaps(model, tokenizer):
         ("[MASK] [MASK]" + " the" * 100 + "[MASK] [MASK]", "2 beyond them in row 1"),
     ],
 )
-def test_a_text_without_a_gap_or_with_one_out_of_reach_is_named(model, text, received):
-    words = r"must hold \[MASK\], within its first 32 tokens. Received: "
+def test_a_text_with_no_or_a_truncated_mask_token_is_reported(model, text, received):
+    words = r"must contain \[MASK\] within its first 32 tokens. Received: "
     with pytest.raises(ValueError, match=words + received):
         model.fill_mask(["a [MASK]", text])
 
 
-def test_gaps_may_come_in_any_column(model):
+def test_masked_texts_may_come_in_any_column(model):
     text = "the [MASK] cat"
     expected = model.fill_mask(text)
     assert model.fill_mask(text.encode()) == expected
@@ -101,7 +101,7 @@ def test_gaps_may_come_in_any_column(model):
     for column in ((text,), np.array([text]), tf.constant([text]), iter([text])):
         assert model.fill_mask(column) == [expected]
     assert model.fill_mask([]) == []
-    with pytest.raises(ValueError, match="nan in row 1 of texts; leave such rows out"):
+    with pytest.raises(ValueError, match="nan in row 1 of texts; remove such rows"):
         model.fill_mask([text, float("nan")])
     for wrong in ({text}, {"text": text}, None, 3):
         with pytest.raises(ValueError, match="texts must be a list, an array"):
@@ -109,12 +109,12 @@ def test_gaps_may_come_in_any_column(model):
 
 
 @pytest.mark.parametrize("top_k", [0, -1, 2.5, True, "5", 10**6])
-def test_a_number_of_answers_out_of_range_is_named(model, top_k):
-    with pytest.raises(ValueError, match=f"top_k must be 1 to .*{top_k}"):
+def test_a_number_of_answers_out_of_range_is_reported(model, top_k):
+    with pytest.raises(ValueError, match=f"top_k must be an integer in .1, .*{top_k}"):
         model.fill_mask("the [MASK]", top_k=top_k)
 
 
-def test_filling_many_texts_gives_what_each_gives_alone_by_one_trace(model):
+def test_filling_many_texts_equals_filling_each_alone_with_one_trace(model):
     texts = ["the [MASK] " * (1 + i % 3) + "cat " * (i % 7) for i in range(70)]
     for text, together in zip(texts, model.fill_mask(texts, top_k=2), strict=True):
         for gap, alone in zip(together, model.fill_mask(text, top_k=2), strict=True):
@@ -128,7 +128,7 @@ def test_filling_many_texts_gives_what_each_gives_alone_by_one_trace(model):
     assert function.experimental_get_tracing_count() == 1
 
 
-def test_scores_that_are_not_finite_are_told(model):
+def test_non_finite_scores_are_reported(model):
     gamma = next(v for v in model.variables if v.path.endswith("norm/gamma"))
     gamma.assign(np.full(gamma.shape, np.nan))
     with pytest.raises(ValueError, match="Scores must be finite.*float32.* row 0"):
@@ -153,8 +153,8 @@ def test_saved_copies_agree(model, tmp_path):
         np.testing.assert_array_equal(copy.predict(["a [MASK]"], verbose=0), expected)
 
 
-def test_the_saved_model_fills_the_same_words(make_encoder, tokenizer, tmp_path):
-    """Also of a backbone that knows more ids, which share in the probability."""
+def test_the_saved_model_predicts_the_same_words(make_encoder, tokenizer, tmp_path):
+    """Also for a backbone with more ids, which take part of the probability."""
     size = tokenizer.vocabulary_size
     model = MaskedLM(make_encoder(vocabulary_size=size + 9, dropout=0.0), tokenizer)
     path = model.export_version(tmp_path / "served", top_k=3)
@@ -175,12 +175,12 @@ def test_the_saved_model_fills_the_same_words(make_encoder, tokenizer, tmp_path)
 
 
 @pytest.mark.slow
-def test_the_pooler_is_not_trained_nor_warned_about(model, texts):
+def test_the_pooler_is_neither_trained_nor_warned_about(model, texts):
     assert not any("pooler" in v.path for v in model.trainable_variables)
     model.fit(texts[0], verbose=0)
 
 
-def test_a_pretrained_model_becomes_one_that_fills_gaps(
+def test_a_pretrained_model_becomes_a_masked_lm(
     make_encoder, tokenizer, tmp_path, caplog
 ):
     pretrainer = BertPretrainer(make_encoder(), tokenizer)

@@ -13,18 +13,18 @@ def sorted_fully(queries, corpus, k):
 
 
 @pytest.mark.parametrize("k", [1, 7])
-def test_they_are_those_of_a_full_sort_over_parts_of_the_corpus(k):
+def test_neighbors_equal_those_of_a_full_sort(k):
     rng = np.random.default_rng(0)
     corpus = rng.normal(size=(2 * VECTORS + 3, 8)).astype(np.float32)
     queries = rng.normal(size=(QUERIES + 2, 8)).astype(np.float32)
     scores, indices = nearest(queries, corpus, k)
     expected, order = sorted_fully(queries, corpus, k)
     np.testing.assert_allclose(scores, expected, atol=1e-6)
-    assert (indices == order).mean() > 0.999  # of scores that float32 cannot tell apart
+    assert (indices == order).mean() > 0.999  # except for scores equal in float32
     assert (scores.dtype, indices.dtype) == (np.float32, np.int64)
 
 
-def test_of_equal_scores_the_lower_index_comes_first_across_parts():
+def test_for_equal_scores_the_lower_index_comes_first():
     corpus = np.zeros((2 * VECTORS + 5, 2), np.float32)
     corpus[:, 1] = 1
     equal = [3, VECTORS - 1, VECTORS + 1, 2 * VECTORS + 4]
@@ -34,7 +34,7 @@ def test_of_equal_scores_the_lower_index_comes_first_across_parts():
     assert scores.tolist() == [[1, 1, 1, 1, 0, 0]]
 
 
-def test_lengths_of_vectors_change_nothing():
+def test_norms_of_vectors_have_no_effect():
     rng = np.random.default_rng(0)
     queries, corpus = rng.normal(size=(3, 4)), rng.normal(size=(20, 4))
     _, indices = nearest(queries, corpus, 5)
@@ -42,22 +42,22 @@ def test_lengths_of_vectors_change_nothing():
     np.testing.assert_array_equal(indices, scaled)
 
 
-def test_more_neighbours_than_vectors_are_all_vectors():
+def test_a_k_above_the_number_of_vectors_returns_all():
     scores, indices = nearest(np.eye(2), np.eye(2), k=10)
     assert indices.tolist() == [[0, 1], [1, 0]] and scores.tolist() == [[1, 0]] * 2
 
 
-def test_nothing_has_no_neighbours():
+def test_empty_queries_and_corpora_have_no_neighbors():
     assert nearest(np.zeros((0, 3)), np.eye(3))[0].shape == (0, 3)
     assert nearest(np.eye(3), np.zeros((0, 3)))[1].shape == (3, 0)
 
 
-def test_zeros_are_like_nothing():
+def test_zero_vectors_have_similarity_0():
     scores, _ = nearest([[0.0, 0.0]], np.eye(2))
     assert scores.tolist() == [[0, 0]]
 
 
-def test_a_corpus_may_lie_in_a_file(tmp_path):
+def test_a_corpus_may_be_in_a_file(tmp_path):
     corpus = np.random.default_rng(0).normal(size=(50, 4)).astype(np.float32)
     np.save(tmp_path / "corpus.npy", corpus)
     mapped = np.load(tmp_path / "corpus.npy", mmap_mode="r")
@@ -71,12 +71,12 @@ def test_a_corpus_may_lie_in_a_file(tmp_path):
     ("queries", "corpus", "k", "message"),
     [
         (np.zeros(3), np.eye(3), 1, r"two axes. Received: shapes \(3,\) and \(3, 3\)"),
-        (np.eye(2), np.eye(3), 1, "one width. Received: 2 and 3"),
+        (np.eye(2), np.eye(3), 1, "the same width. Received: 2 and 3"),
         (np.eye(2), np.eye(2), 0, "Received: k=0"),
         (np.eye(2), [[1, 0], [0, np.nan]], 1, r"finite. Received: corpus\[1\].* nan"),
         ([[np.inf, 0]], np.eye(2), 1, r"finite. Received: queries\[0\]"),
     ],
 )
-def test_what_does_not_fit_is_named(queries, corpus, k, message):
+def test_invalid_vectors_are_reported(queries, corpus, k, message):
     with pytest.raises(ValueError, match=message):
         nearest(queries, corpus, k)

@@ -23,7 +23,7 @@ def pretrainer(make_encoder, tokenizer):
 
 
 @pytest.mark.slow
-def test_one_batch_is_memorised(make_encoder, tokenizer, documents, tmp_path):
+def test_one_batch_is_memorized(make_encoder, tokenizer, documents, tmp_path):
     path = tmp_path / "text.txt"
     path.write_text("\n\n".join(documents))
     batch = next(

@@ -22,7 +22,7 @@ def model(make_encoder, tokenizer):
 
 @pytest.fixture(scope="module")
 def records():
-    """SQuAD-like records: what sat, in contexts of one to four windows."""
+    """SQuAD-like records about what sat, in contexts of one to four windows."""
     rng = np.random.default_rng(0)
     found = []
     for i in range(24):
@@ -139,13 +139,13 @@ def test_the_likeliest_spans_of_a_window_are_those_of_the_pipeline():
             assert span == other and score == pytest.approx(theirs, rel=1e-6)
 
 
-def test_more_spans_than_there_are_may_be_asked_for(trained):
+def test_more_spans_than_exist_may_be_requested(trained):
     found = trained.answer("what sat?", "the cat sat", top_k=10_000)
     assert 1 < len(found) <= 6
     assert len({(one["start"], one["end"]) for one in found}) == len(found)
 
 
-def test_windows_compete_by_their_logits_and_overlaps_count_once():
+def test_windows_are_compared_by_logits_and_overlaps_count_once():
     rng = np.random.default_rng(1)
     rows = [rng.normal(size=(9, 2)) * 2 for _ in range(3)]
     places = [(2, 0, 6), (2, 4, 6), (2, 8, 4)]
@@ -164,9 +164,9 @@ def test_windows_compete_by_their_logits_and_overlaps_count_once():
     assert ratio == pytest.approx(np.exp(best[order[0]] - best[order[3]]))
 
 
-def test_no_answer_competes_with_the_least_of_its_logits():
+def test_no_answer_has_the_lowest_of_its_logits():
     rows = [np.zeros((6, 2)), np.zeros((6, 2))]
-    rows[0][0] = 4.0  # one window is sure that it holds no answer
+    rows[0][0] = 4.0  # one window certainly has no answer
     rows[1][0] = 1.0
     for logit, expected in ((0.5, (2, 2)), (3.0, (5, 5))):
         rows[1][3] = logit
@@ -214,7 +214,7 @@ def test_an_empty_context_has_an_empty_answer(model):
     ],
     ids=["squad", "one", "columns"],
 )
-def test_answers_may_be_written_in_three_ways(model, columns, form):
+def test_answers_may_have_three_forms(model, columns, form):
     x, y = columns
     batches = [list(model.training_data(x, a)) for a in (y, [form(a) for a in y])]
     for a, b in zip(*map(keras.tree.flatten, batches), strict=True):
@@ -227,23 +227,23 @@ def test_answers_may_be_written_in_three_ways(model, columns, form):
         ([[{"text": "cat", "answer_start": 5}]], "'cat' at 5 in row 0, where 'at '"),
         ([[{"text": "cat", "answer_start": -3}]], "'cat' at -3 in row 0"),
         (None, "y=None"),
-        ([], "of one length. Received: 1 and 0"),
+        ([], "the same length. Received: 1 and 0"),
         ([{"text": "cat"}], "dicts of text and answer_start.*in row 0"),
         (["cat"], "dicts of text and answer_start.*'cat' in row 0"),
         ([["cat"]], "dicts of text and answer_start.*'cat'. in row 0"),
-        ([{"text": "cat", "answer_start": np.nan}], "whole number.*nan in row 0"),
+        ([{"text": "cat", "answer_start": np.nan}], "an integer.*nan in row 0"),
         ([{"text": None, "answer_start": 4}], "must be a string.*None in row 0"),
-        ([{"text": ["cat"], "answer_start": []}], "whole number.*None in row 0"),
+        ([{"text": ["cat"], "answer_start": []}], "an integer.*None in row 0"),
     ],
 )
-def test_an_answer_that_is_not_in_its_context_is_named(model, answers, message):
+def test_an_answer_that_is_not_in_its_context_is_reported(model, answers, message):
     x = {"question": ["what?"], "context": ["the cat sat"]}
     with pytest.raises(ValueError, match=message):
         model.fit(x, answers, verbose=0)
 
 
-def test_windows_that_cannot_move_on_are_refused(make_encoder, tokenizer):
-    with pytest.raises(ValueError, match="stride=20, .*, which leaves 19"):
+def test_windows_that_cannot_advance_are_refused(make_encoder, tokenizer):
+    with pytest.raises(ValueError, match="stride must be < 19.*stride=20"):
         QuestionAnswerer(make_encoder(), tokenizer, stride=20)
     model = QuestionAnswerer(make_encoder(), tokenizer, stride=18)
     assert model.answer("what?", "a cat " * 30)["answer"]
@@ -270,7 +270,7 @@ def test_padding_changes_nothing(model, tokenizer):
     assert losses[0] == pytest.approx(losses[1], abs=1e-5)
 
 
-def test_predict_gives_the_logits_of_every_window(model, columns):
+def test_predict_returns_the_logits_of_every_window(model, columns):
     x = {name: texts[-2:] for name, texts in columns[0].items()}
     logits = model.predict(x)
     windows = model._windows(model.raw_input(x))
@@ -295,7 +295,7 @@ def test_saved_copies_agree(trained, columns, tmp_path):
     assert config["architectures"] == ["BertForQuestionAnswering"]
 
 
-def test_another_checkpoint_gives_the_backbone(
+def test_a_checkpoint_of_another_task_gives_the_backbone(
     make_encoder, tokenizer, tmp_path, caplog
 ):
     MaskedLM(make_encoder(), tokenizer).save_to_preset(tmp_path / "words")
@@ -336,7 +336,7 @@ def squad(path, limit):
     ][:limit]
 
 
-def test_every_answer_of_squad_is_found_again_from_its_tokens(
+def test_every_answer_of_squad_is_recovered_from_its_tokens(
     shared_data, make_encoder, tokenizer
 ):
     from tfzoo.data.context_windows import answer_targets

@@ -1,4 +1,4 @@
-"""Every container of raw text, ids and targets gives the numbers of plain lists."""
+"""Every container of raw text, ids and targets gives the results of plain lists."""
 
 import threading
 
@@ -24,7 +24,7 @@ slices = tf.data.Dataset.from_tensor_slices
 
 
 class Column:
-    """A column of a data frame, as far as anybody may rely on it."""
+    """A column of a data frame, with only what one may rely on."""
 
     def __init__(self, values):
         self.values = np.array(values, object)
@@ -46,7 +46,7 @@ class Column:
 
 
 class Table:
-    """A data frame: named columns, an array of two axes."""
+    """A data frame: named columns, an array with two axes."""
 
     def __init__(self, **columns):
         self.data, self.columns = columns, list(columns)
@@ -69,7 +69,7 @@ class Table:
 
 
 class Rows(keras.utils.PyDataset):
-    """Two batches of what a function of a slice gives."""
+    """Two batches of the results of a function of a slice."""
 
     def __init__(self, of, **options):
         super().__init__(**options)
@@ -86,8 +86,8 @@ def generator(of):
     return (of(slice(4 * i, 4 * i + 4)) for i in range(2))
 
 
-def test_a_reading_that_is_given_up_waits_for_no_batch():
-    """Python's collector may close it, anywhere: waiting there held `fit` for ever."""
+def test_an_abandoned_iterator_does_not_wait_for_a_batch():
+    """The garbage collector may close it anywhere; waiting there would block `fit`."""
     asked, released = threading.Event(), threading.Event()
 
     def of(part):
@@ -216,7 +216,7 @@ def test_prepared_ids_may_come_in_any_container(classifier, ids, y, index, want,
     np.testing.assert_allclose(found, want, atol=1e-5)
 
 
-def test_predict_takes_what_fit_takes_and_needs_no_labels(classifier, x, ids):
+def test_predict_takes_the_inputs_of_fit_without_labels(classifier, x, ids):
     want = classifier.predict(x, verbose=0)
     unknown = np.full(8, -1)
     for data in (
@@ -283,7 +283,7 @@ def several(small_encoder, whole_words):
 
 
 def table_of_labels(rows):
-    """Some rows of `HOT` with columns in an order of their own."""
+    """Some rows of `HOT` with the columns in another order."""
     return Table(**{n: HOT[rows, SEVERAL.index(n)].tolist() for n in "cba"})
 
 
@@ -304,7 +304,7 @@ def test_several_labels_in_batches(several, x):
         np.testing.assert_allclose(found, want, atol=1e-5)
 
 
-def test_the_columns_of_targets_are_named_with_a_loss_of_ones_own(several, x, ids):
+def test_the_columns_of_targets_are_matched_with_a_custom_loss(several, x, ids):
     pandas = pytest.importorskip("pandas")
     frame = pandas.DataFrame(HOT, columns=SEVERAL)[["c", "b", "a"]]
     task = TextClassifier(
@@ -360,11 +360,11 @@ def test_the_validation_split_is_the_end_of_the_examples(classifier, x, y, ids, 
         assert history["val_loss"][0] == pytest.approx(want[0], abs=1e-5)
     history = classifier.fit(x, iter(y), validation_split=0.25, verbose=0).history
     assert history["val_loss"][0] == pytest.approx(want[0], abs=1e-5)
-    with pytest.raises(ValueError, match="validation_split needs all examples"):
+    with pytest.raises(ValueError, match="validation_split requires all examples"):
         classifier.fit(slices((x, y)).batch(4), validation_split=0.25)
 
 
-def test_a_validation_split_is_refused_by_rows_of_the_whole(classifier, x, y, ids):
+def test_a_validation_split_reports_rows_of_the_whole_data(classifier, x, y, ids):
     weights = np.array([1.0] * 7 + [np.nan])
     for data in (x, ids):
         for targets, more, message in (
@@ -387,7 +387,7 @@ def test_epochs_of_0_train_nothing(make_classifier, x, y):
         np.testing.assert_array_equal(old, new)
 
 
-def test_more_steps_than_batches_begin_the_texts_again(make_classifier, x, y):
+def test_more_steps_than_batches_repeat_the_texts(make_classifier, x, y):
     task = make_classifier()
     task.compile(run_eagerly=True)
     task.fit(x, y, batch_size=4, steps_per_epoch=3, epochs=2, verbose=0)
@@ -402,21 +402,21 @@ def test_more_steps_than_batches_begin_the_texts_again(make_classifier, x, y):
         (lambda x, y: (x, y), dict(epochs=-1), "epochs .* from 0.* -1"),
         (lambda x, y: ([*x[:4], None, *x[5:]], y), {}, "string.*None in row 4 of x"),
         (lambda x, y: (Column([*x[:7], np.nan]), y), {}, "string.*nan in row 7 of x"),
-        (lambda x, y: (set(x), y), {}, "takes raw text.*set"),
-        (lambda x, y: ([1, 2], [0, 1]), {}, r"takes raw text.*list \[1, 2\]"),
+        (lambda x, y: (set(x), y), {}, "must be raw text.*set"),
+        (lambda x, y: ([1, 2], [0, 1]), {}, r"must be raw text.*list \[1, 2\]"),
         (lambda x, y: ({"input_ids": np.ones((2, 2))}, y), {}, "Received: input_ids"),
-        (lambda x, y: (iter(x),), dict(steps_per_epoch=1), "must be batches"),
-        (lambda x, y: (slices((x, y)).batch(4), y), {}, "Received beside it: y"),
+        (lambda x, y: (iter(x),), dict(steps_per_epoch=1), "must yield batches"),
+        (lambda x, y: (slices((x, y)).batch(4), y), {}, "Received in addition: y"),
         (
             lambda x, y: (slices((x, y)).batch(4),),
             dict(batch_size=4),
-            "Received beside it: batch_size",
+            "Received in addition: batch_size",
         ),
-        (lambda x, y: (slices(x).batch(4),), {}, "trained on with targets"),
+        (lambda x, y: (slices(x).batch(4),), {}, "requires targets"),
         (
             lambda x, y: (x, y),
             dict(validation_split=0.5, validation_data=(["a"], ["no"])),
-            "exclude each other.*validation_split=0.5",
+            "mutually exclusive.*validation_split=0.5",
         ),
         (lambda x, y: (x, y), dict(class_weight={"maybe": 2.0}), "'maybe'"),
         (lambda x, y: (x, y), dict(class_weight={1: np.nan}), "class_weight.*nan"),
@@ -428,7 +428,7 @@ def test_more_steps_than_batches_begin_the_texts_again(make_classifier, x, y):
         (
             lambda x, y: ([{"text": "a", "label": "no"}, {"text": "b", "id": 2}],),
             {},
-            "'label' among them. Received: text, id in row 1",
+            "including 'label'. Received: text, id in row 1",
         ),
         (lambda x, y: (x, y), dict(seed=None), "seed .* from 0.*None"),
         (lambda x, y: (x, y), dict(seed=-1), "seed .* from 0.*-1"),
@@ -446,19 +446,19 @@ def test_more_steps_than_batches_begin_the_texts_again(make_classifier, x, y):
         (
             lambda x, y: (iter([(x[:4], y[:4]), (x[4:], y[4:], [1, 1, 1, 1])]),),
             {},
-            r"same parts.*after \(string .*, batch 1",
+            r"same components.*after \(string .*, batch 1",
         ),
         (
             lambda x, y: (iter([(x[:4], y[:4]), ((x[4:], x[4:]), y[4:])]),),
             {},
-            "same parts.*text_pair.*, batch 1",
+            "same components.*text_pair.*, batch 1",
         ),
         (
             lambda x, y: (iter([(x[:4], y[:4]), (x[4:], y[4:7])]),),
             {},
-            "one length.*4 and 3, batch 1",
+            "same length.*4 and 3, batch 1",
         ),
-        (lambda x, y: (iter([(x, None, [1.0] * 8)]),), {}, "Weights go with targets"),
+        (lambda x, y: (iter([(x, None, [1.0] * 8)]),), {}, "Weights require targets"),
         (
             lambda x, y: (slices(((x, x), y)).batch(4),),
             {},
@@ -466,7 +466,7 @@ def test_more_steps_than_batches_begin_the_texts_again(make_classifier, x, y):
         ),
     ],
 )
-def test_what_is_not_taken_is_refused_in_one_line(
+def test_unsupported_data_is_refused_in_one_line(
     classifier, x, y, data, options, message
 ):
     with pytest.raises(ValueError, match=message) as error:
@@ -474,7 +474,7 @@ def test_what_is_not_taken_is_refused_in_one_line(
     assert "\n" not in str(error.value)
 
 
-def test_steps_end_what_is_measured_or_are_refused(
+def test_steps_limit_evaluation_or_are_refused(
     classifier, small_encoder, whole_words, x, y, ids
 ):
     number = TextClassifier(small_encoder(), whole_words, task="regression")
@@ -492,19 +492,19 @@ def test_steps_end_what_is_measured_or_are_refused(
     assert len(classifier.predict(ids, batch_size=4, steps=1, verbose=0)) == 4
     tagger = TokenClassifier(small_encoder(), whole_words, LABELS)
     for task, data in ((classifier, x), (tagger, x), (answerer, questions)):
-        with pytest.raises(ValueError, match="answered whole.*steps=1"):
+        with pytest.raises(ValueError, match="must be None for raw input.*steps=1"):
             task.predict(data, batch_size=4, steps=1)
     for steps in (0, 1.5, "2"):
-        with pytest.raises(ValueError, match="steps must be a whole number from 1"):
+        with pytest.raises(ValueError, match="steps must be an integer >= 1"):
             classifier.evaluate(x, y, steps=steps)
-        with pytest.raises(ValueError, match="steps must be a whole number from 1"):
+        with pytest.raises(ValueError, match="steps must be an integer >= 1"):
             classifier.predict(ids, steps=steps)
 
 
 @pytest.mark.parametrize(
     "y", [dict.fromkeys(range(8), 0.5), set(range(8))], ids=["dict", "set"]
 )
-def test_numbers_without_an_order_are_no_targets(small_encoder, whole_words, x, ids, y):
+def test_unordered_numbers_are_not_targets(small_encoder, whole_words, x, ids, y):
     number = TextClassifier(small_encoder(), whole_words, task="regression")
     number.compile(run_eagerly=True)
     for data in (x, ids):
@@ -518,7 +518,7 @@ def test_numbers_without_an_order_are_no_targets(small_encoder, whole_words, x, 
             embedder.evaluate(data, y, verbose=0)
 
 
-def test_numbers_of_batches_may_be_whole_first(small_encoder, whole_words, x):
+def test_the_first_batch_of_numbers_may_be_integers(small_encoder, whole_words, x):
     task = TextClassifier(small_encoder(), whole_words, task="regression")
     task.compile(run_eagerly=True)
     y = np.array([0, 1, 2, 3, 0.5, 1.5, 2.5, 3.5])
@@ -540,12 +540,14 @@ def test_a_generator_is_not_read_twice(classifier, x, y, step, steps):
     else:
         data = (x, y)
         options = dict(validation_data=batches, validation_steps=steps)
-    with pytest.raises(ValueError, match="read once.*Received: 2 batches") as error:
+    with pytest.raises(
+        ValueError, match="read only once.*Received: 2 batches"
+    ) as error:
         classifier.fit(*data, epochs=2, verbose=0, **options)
     assert "\n" not in str(error.value)
 
 
-def test_a_generator_may_hold_the_batches_of_all_epochs(classifier, x, y):
+def test_a_generator_may_yield_the_batches_of_all_epochs(classifier, x, y):
     history = classifier.fit(
         generator(lambda s: (x[s], y[s])),
         epochs=2,
@@ -562,7 +564,7 @@ def test_a_generator_may_hold_the_batches_of_all_epochs(classifier, x, y):
     np.testing.assert_allclose(history["val_loss"], want, atol=1e-5)
 
 
-def test_what_a_users_generator_raises_comes_out(classifier, x, y):
+def test_an_error_in_a_generator_is_raised_unchanged(classifier, x, y):
     def batches():
         yield x[:4], y[:4]
         raise RuntimeError("disk is gone")
@@ -573,7 +575,7 @@ def test_what_a_users_generator_raises_comes_out(classifier, x, y):
         classifier.predict(batches(), verbose=0)
 
 
-def test_whole_numbers_say_how_alike_pairs_are(small_encoder, whole_words, ids):
+def test_similarities_of_pairs_may_be_integers(small_encoder, whole_words, ids):
     task = TextEmbedder(small_encoder(), whole_words)
     task.compile(loss=CosineError(), run_eagerly=True)
     pairs = {**ids, **{"second_" + name: v[::-1] for name, v in ids.items()}}
@@ -583,7 +585,7 @@ def test_whole_numbers_say_how_alike_pairs_are(small_encoder, whole_words, ids):
         assert task.evaluate(*data, verbose=0) == pytest.approx(want, abs=1e-5)
 
 
-def test_a_task_without_targets_is_validated_on_texts_alone(make_gpt, byte_tokenizer):
+def test_a_task_without_targets_is_validated_on_texts_only(make_gpt, byte_tokenizer):
     task = CausalLM(make_gpt(), byte_tokenizer)
     task.compile(run_eagerly=True)
     x = ["the cat sat", "a dog ran"]
@@ -591,7 +593,7 @@ def test_a_task_without_targets_is_validated_on_texts_alone(make_gpt, byte_token
         assert "val_loss" in task.fit(x, validation_data=data, verbose=0).history
 
 
-def test_targets_beside_texts_that_hold_their_own_are_named(
+def test_targets_for_texts_with_their_own_targets_are_reported(
     small_encoder, make_gpt, whole_words, byte_tokenizer, x, y
 ):
     for task in (
@@ -667,7 +669,7 @@ TAGGED = {
 }
 
 
-def test_a_number_that_may_be_a_label_or_none_is_refused(small_encoder, whole_words):
+def test_a_number_that_may_be_a_label_or_ignored_is_refused(small_encoder, whole_words):
     task = TokenClassifier(small_encoder(), whole_words, ["-1", "0", "1"])
     task.compile(optimizer=keras.optimizers.SGD(0.0), run_eagerly=True)
     task.fit(["the cat"], [["-1", -100]], verbose=0)
@@ -690,11 +692,11 @@ def test_a_tagger_takes_tables_as_the_other_tasks_do(tagger, x, road):
 @pytest.mark.parametrize(
     ("data", "message"),
     [
-        (lambda x: {"text": x, "source": x}, r"have the key 'text'.*\['source'\]"),
-        (lambda x: Table(premise=x, source=x), "takes raw text.*Table"),
+        (lambda x: {"text": x, "source": x}, r"must be 'text'.*\['source'\]"),
+        (lambda x: Table(premise=x, source=x), "must be raw text.*Table"),
     ],
 )
-def test_what_is_no_column_of_sentences_is_refused(tagger, x, data, message):
+def test_data_without_a_column_of_sentences_is_refused(tagger, x, data, message):
     with pytest.raises(ValueError, match=message):
         tagger.predict(data(x))
 
@@ -738,7 +740,7 @@ def test_questions_may_come_in_a_dataset(small_encoder, whole_words):
     assert task.predict(batches(ids, ids), verbose=0).shape == (2, 2, 2)
 
 
-def test_pandas_is_read_as_its_columns(classifier, x, y, index, want):
+def test_pandas_data_frames_are_read_by_columns(classifier, x, y, index, want):
     pandas = pytest.importorskip("pandas")
     frame = pandas.DataFrame({"text": x, "label": y, "index": index})
     for data in (
@@ -755,7 +757,7 @@ def test_pandas_is_read_as_its_columns(classifier, x, y, index, want):
         classifier.predict(frame["text"])
 
 
-def test_the_columns_of_targets_are_taken_by_their_names(several, x):
+def test_the_columns_of_targets_are_matched_by_name(several, x):
     pandas = pytest.importorskip("pandas")
     frame = pandas.DataFrame(HOT, columns=SEVERAL)[["c", "a", "b"]]
     np.testing.assert_array_equal(several.targets.encode(frame, 8), HOT)

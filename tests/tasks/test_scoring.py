@@ -27,7 +27,7 @@ def by_hand(model, text, stride=None):
     return np.array(found)
 
 
-def test_scores_are_those_of_one_token_at_a_time(model):
+def test_scores_equal_those_of_one_token_at_a_time(model):
     texts = ["the cat sat on the mat", "a dog", "", b"good"]
     scores = model.score(texts, batch_size=2)
     for text, score in zip(texts, scores, strict=True):
@@ -41,7 +41,7 @@ def test_scores_are_those_of_one_token_at_a_time(model):
 
 
 @pytest.mark.parametrize("stride", [1, 7, 32])
-def test_long_texts_are_read_in_windows_that_overlap(model, stride):
+def test_long_texts_are_read_in_overlapping_windows(model, stride):
     text = "the cat sat on the mat under a good tree and ran on very bad film"
     score = model.score(text, stride=stride, batch_size=3)
     assert len(score["token_ids"]) > 36
@@ -65,16 +65,14 @@ def test_perplexity_sums_over_all_texts(model):
     assert bits == pytest.approx(found["bits"] / found["characters"])
 
 
-def test_one_text_is_as_a_list_of_it(model):
+def test_one_text_equals_a_list_of_it(model):
     assert model.perplexity("the cat") == model.perplexity(["the cat"])
     one, (other,) = model.score("the cat"), model.score(["the cat"])
     assert one["log_probability"] == other["log_probability"]
 
 
 @given(st.integers(0, 200), st.integers(1, 20), st.data())
-def test_windows_have_every_target_once_with_the_context_they_promise(
-    count, size, data
-):
+def test_windows_have_every_target_once_with_enough_context(count, size, data):
     stride = data.draw(st.integers(1, size))
     seen = []
     for start, stop, first in windows(count, size, stride):
@@ -86,11 +84,13 @@ def test_windows_have_every_target_once_with_the_context_they_promise(
 
 @pytest.mark.parametrize("stride", [0, -1, 33])
 def test_a_stride_that_skips_tokens_is_refused(model, stride):
-    with pytest.raises(ValueError, match=f"stride must be 1 to 32.*stride={stride}"):
+    with pytest.raises(
+        ValueError, match=rf"stride must be in \[1, 32\].*stride={stride}"
+    ):
         model.score("the cat", stride=stride)
 
 
-def test_texts_without_a_token_have_no_perplexity(model):
+def test_texts_without_tokens_have_no_perplexity(model):
     for texts in ([], "", [""]):
         with pytest.raises(ValueError, match="at least one token"):
             model.perplexity(texts)

@@ -1,4 +1,4 @@
-"""A trained head is read as the file has it, or the loss of it is told."""
+"""A trained head is read as in the file, or its loss is logged."""
 
 import json
 import shutil
@@ -24,7 +24,7 @@ SIZES = dict(num_layers=1, num_heads=2, hidden_dim=8, intermediate_dim=16)
 
 @pytest.fixture(scope="module")
 def saved(tokenizer, tmp_path_factory):
-    """Directory of each of a few tasks, whose heads are of random numbers."""
+    """Directory of each of a few tasks, with random heads."""
     folder, rng = tmp_path_factory.mktemp("heads"), np.random.default_rng(0)
     backbone = DistilBertEncoder(tokenizer.vocabulary_size, **SIZES)
     for name, task in {
@@ -45,7 +45,7 @@ def saved(tokenizer, tmp_path_factory):
 
 @pytest.fixture
 def directory(saved, tmp_path):
-    """A function that copies such a directory, fields of its config.json changed."""
+    """Function that copies such a directory with changed fields in config.json."""
 
     def copy(name, tensors=None, **fields):
         path = tmp_path / name
@@ -90,7 +90,7 @@ def stored(saved, name="classifier"):
     ids=str,
 )
 @pytest.mark.parametrize("asked", [{}, {"labels": NAMES}], ids=["", "labels"])
-def test_a_head_is_read_whichever_fields_name_it(saved, directory, fields, asked):
+def test_a_head_is_read_with_any_fields_that_name_it(saved, directory, fields, asked):
     task = TextClassifier.from_preset(directory("classifier", **fields), **asked)
     assert task.labels == tuple(NAMES)
     np.testing.assert_array_equal(kernel(task), stored(saved))
@@ -100,7 +100,7 @@ def test_a_head_is_read_whichever_fields_name_it(saved, directory, fields, asked
     ("name", "task_class"),
     [("tagger", TokenClassifier), ("answerer", QuestionAnswerer), ("words", MaskedLM)],
 )
-def test_the_heads_of_other_tasks_need_no_architectures(
+def test_heads_of_other_tasks_do_not_need_architectures(
     saved, directory, name, task_class, caplog
 ):
     path = directory(name, architectures=..., tfzoo=...)
@@ -120,7 +120,7 @@ def test_the_heads_of_other_tasks_need_no_architectures(
     ],
     ids=str,
 )
-def test_a_head_without_names_takes_those_that_are_asked_for(saved, directory, fields):
+def test_a_head_without_names_gets_the_requested_ones(saved, directory, fields):
     nameless = dict(id2label=..., label2id=..., tfzoo=..., problem_type=...) | fields
     path = directory("classifier", **nameless)
     task = TextClassifier.from_preset(path)
@@ -145,16 +145,16 @@ def test_a_head_without_names_takes_those_that_are_asked_for(saved, directory, f
     ],
     ids=str,
 )
-def test_a_head_of_one_row_is_a_regression(saved, directory, fields, asked):
+def test_a_head_with_one_row_is_a_regression(saved, directory, fields, asked):
     path = directory("reranker", **fields)
     task = TextClassifier.from_preset(path, text_pair=True, **asked)
     assert (task.task, task.labels) == ("regression", None)
     np.testing.assert_array_equal(kernel(task), stored(saved, "reranker"))
 
 
-def test_labels_that_were_renamed_elsewhere_are_the_new_ones(saved, directory):
+def test_labels_renamed_by_other_tools_are_used(saved, directory):
     config = json.loads((saved / "classifier" / "config.json").read_text())
-    assert {"labels", "task"}.isdisjoint(config["tfzoo"])  # one truth
+    assert {"labels", "task"}.isdisjoint(config["tfzoo"])  # stored only once
     older = config["tfzoo"] | {"labels": NAMES, "task": "classification"}
     for i, block in enumerate([config["tfzoo"], older]):
         path = directory(
@@ -172,7 +172,7 @@ def test_labels_that_were_renamed_elsewhere_are_the_new_ones(saved, directory):
 @pytest.mark.parametrize(
     ("length", "cut"), [(64, 64), (10**30, 512), (None, 512), (2, 512)]
 )
-def test_texts_are_cut_where_the_file_of_the_tokenizer_says(directory, length, cut):
+def test_texts_are_truncated_as_in_the_tokenizers_file(directory, length, cut):
     path = directory("classifier")
     config = json.loads((path / "tokenizer_config.json").read_text())
     config["model_max_length"] = length
@@ -186,7 +186,7 @@ def test_texts_are_cut_where_the_file_of_the_tokenizer_says(directory, length, c
     ("name", "task_class"),
     [("classifier", TextClassifier), ("tagger", TokenClassifier)],
 )
-def test_the_rows_of_a_head_follow_their_names(saved, name, task_class):
+def test_the_rows_of_a_head_are_reordered_by_name(saved, name, task_class):
     path = saved / name
     task = task_class.from_preset(path, labels=["mad", "sad", "glad"])
     whole = task_class.from_preset(path)
@@ -207,7 +207,7 @@ def test_the_rows_of_a_head_follow_their_names(saved, name, task_class):
     ],
     ids=str,
 )
-def test_a_head_that_does_not_fit_is_left_out_with_a_line(saved, asked, caplog):
+def test_a_head_that_does_not_fit_is_not_used_and_logged(saved, asked, caplog):
     task = TextClassifier.from_preset(saved / "classifier", **asked)
     assert not np.isin(kernel(task), stored(saved)).any()
     told = next(r for r in caplog.records if "trained head" in r.message)
@@ -240,10 +240,10 @@ def test_a_head_that_contradicts_its_config_is_refused(directory, fields, messag
     path = directory("classifier", **fields)
     with pytest.raises(CheckpointError, match=message) as error:
         TextClassifier.from_preset(path)
-    assert "give labels=[...]" in str(error.value)
+    assert "pass labels=[...]" in str(error.value)
 
 
-def test_labels_that_contradict_the_head_give_way_to_those_asked_for(saved, directory):
+def test_requested_labels_override_contradicting_ones(saved, directory):
     path = directory("classifier", id2label={"0": "a", "1": "b"}, tfzoo=...)
     task = TextClassifier.from_preset(path, labels=NAMES)
     np.testing.assert_array_equal(kernel(task), stored(saved))
@@ -253,7 +253,7 @@ def test_labels_that_contradict_the_head_give_way_to_those_asked_for(saved, dire
     ("fields", "message"),
     [
         (dict(id2label={"0": "a", "00": "b"}), "id2label: Must have the keys"),
-        (dict(id2label={"0": None, "1": "b"}), "id2label: A name must be text"),
+        (dict(id2label={"0": None, "1": "b"}), "id2label: A name must be a string"),
         (dict(id2label=["a", "b", "c"]), "id2label: Must have the keys"),
         (dict(id2label=..., label2id={"a": 0, "b": 2}), "label2id: Must have"),
         (dict(id2label=..., label2id={"a": 0, "b": [1]}), "label2id: Must have"),
@@ -264,18 +264,18 @@ def test_labels_that_contradict_the_head_give_way_to_those_asked_for(saved, dire
     ],
     ids=str,
 )
-def test_a_field_that_makes_no_sense_is_named(directory, fields, message):
+def test_a_meaningless_field_is_reported(directory, fields, message):
     with pytest.raises(CheckpointError, match=message):
         TextClassifier.from_preset(directory("classifier", **fields))
 
 
-def test_a_label2id_that_contradicts_is_told(directory, caplog):
+def test_a_contradicting_label2id_is_logged(directory, caplog):
     path = directory("classifier", label2id={"sad": 1, "glad": 0, "mad": 2})
     assert TextClassifier.from_preset(path).labels == tuple(NAMES)
-    assert "label2id contradicts id2label, which counts: sad" in caplog.text
+    assert "label2id contradicts id2label, which takes precedence: sad" in caplog.text
 
 
-def test_a_part_of_a_head_is_refused(directory):
+def test_an_incomplete_head_is_refused(directory):
     def without_bias(tensors):
         return {n: t for n, t in tensors.items() if n != "classifier.bias"}
 
@@ -284,21 +284,19 @@ def test_a_part_of_a_head_is_refused(directory):
         TextClassifier.from_preset(path)
 
 
-def test_a_head_that_is_named_and_absent_is_refused_unless_labels_are_given(
-    directory, caplog
-):
+def test_a_named_but_missing_head_is_refused_unless_labels_are_given(directory, caplog):
     def backbone(tensors):
         return {n: t for n, t in tensors.items() if "classifier" not in n}
 
     path = directory("classifier", backbone)
-    with pytest.raises(CheckpointError, match="architectures.*no head.*labels="):
+    with pytest.raises(CheckpointError, match="architectures.*lack its head.*labels="):
         TextClassifier.from_preset(path)
     TextClassifier.from_preset(path, labels=NAMES)
     assert "New, random weights: classifier/output/bias" in caplog.text
 
 
 @pytest.mark.parametrize("architectures", [["DistilBertForTokenClassification"], ...])
-def test_the_head_of_a_tagger_is_not_taken_for_that_of_a_classifier(
+def test_the_head_of_a_tagger_is_not_used_for_a_classifier(
     directory, architectures, caplog
 ):
     path = directory("tagger", architectures=architectures, tfzoo=...)
@@ -307,8 +305,8 @@ def test_the_head_of_a_tagger_is_not_taken_for_that_of_a_classifier(
     assert "belongs to another task" in caplog.text
 
 
-def test_what_transformers_wrote_over_our_directory_counts(directory, caplog):
-    """It keeps our block, and names its own class."""
+def test_a_directory_rewritten_by_transformers_is_read(directory, caplog):
+    """It keeps our block and names its own class."""
     path = directory("tagger")
     config = json.loads((path / "config.json").read_text())
     block = config["tfzoo"] | {"class_name": "TextClassifier", "labels": ["a", "b"]}
@@ -319,7 +317,7 @@ def test_what_transformers_wrote_over_our_directory_counts(directory, caplog):
     assert "belongs to another task" in caplog.text
 
 
-def test_only_the_last_layer_of_a_head_of_roberta_has_rows_to_move(texts, tmp_path):
+def test_only_the_last_layer_of_robertas_head_is_reordered(texts, tmp_path):
     tokenizer = ByteBPETokenizer.train(
         texts[0], vocabulary_size=300, progress=False, **ROBERTA_TOKENS
     )
@@ -341,7 +339,7 @@ def test_only_the_last_layer_of_a_head_of_roberta_has_rows_to_move(texts, tmp_pa
         ("decoder.weight", "bert.embeddings.word_embeddings.weight"),
     ],
 )
-def test_either_name_of_a_tied_weight_will_do(
+def test_either_name_of_a_tied_weight_is_accepted(
     make_encoder, tokenizer, tmp_path, theirs, ours
 ):
     task = MaskedLM(make_encoder(), tokenizer)
@@ -358,9 +356,7 @@ def test_either_name_of_a_tied_weight_will_do(
 
 
 @pytest.mark.parametrize("tied", [True, False, None])
-def test_an_output_layer_that_is_not_the_embedding_is_refused(
-    make_encoder, tokenizer, tmp_path, tied
-):
+def test_an_untied_output_layer_is_refused(make_encoder, tokenizer, tmp_path, tied):
     MaskedLM(make_encoder(), tokenizer).save_to_preset(tmp_path / "task")
     weights, path = (
         tmp_path / "task" / n for n in ("model.safetensors", "config.json")

@@ -16,7 +16,7 @@ def classifier(make_encoder, tokenizer):
     return TextClassifier(make_encoder(dropout=0.0), tokenizer, LABELS)
 
 
-def test_it_learns_from_raw_strings_and_names_the_labels(classifier, texts):
+def test_it_learns_from_raw_strings_and_returns_labels(classifier, texts):
     x, y = texts
     classifier.compile(learning_rate=5e-3)
     history = classifier.fit(x, y, epochs=20, batch_size=16, verbose=0).history
@@ -33,7 +33,7 @@ def test_metrics_are_those_of_a_binary_task(classifier, texts):
 
 
 @pytest.mark.slow
-def test_lists_arrays_datasets_and_ids_train_alike(make_encoder, tokenizer, texts):
+def test_lists_arrays_datasets_and_ids_train_equally(make_encoder, tokenizer, texts):
     x, y = texts[0][:8], texts[1][:8]
     index = np.array([LABELS.index(label) for label in y], np.int32)
     whole = tokenizer.encode_batch(x, max_length=32)
@@ -73,7 +73,7 @@ def test_validation_data_may_be_raw(classifier, texts):
         assert "val_accuracy" in history.history
 
 
-def test_predict_keeps_the_order_whatever_the_lengths(classifier, texts):
+def test_predict_keeps_the_order_of_texts(classifier, texts):
     x, _ = texts
     together = classifier.predict(x, batch_size=7, verbose=0)
     assert together.shape == (60, 2) and together.dtype == np.float32
@@ -86,13 +86,13 @@ def test_predict_keeps_the_order_whatever_the_lengths(classifier, texts):
     )
 
 
-def test_nothing_gives_nothing(classifier):
+def test_empty_inputs_give_empty_outputs(classifier):
     assert classifier.predict([], verbose=0).shape == (0, 2)
     assert classifier.predict({"token_ids": np.zeros((0, 4))}).shape == (0, 2)
     assert classifier.classify([]) == []
 
 
-def test_odd_texts_are_answered(classifier):
+def test_unusual_texts_are_classified(classifier):
     odd = ["", " ", "\0", "x" * 1_000_000, "the " * 500, b"\xff\xfe", "[MASK] [CLS]"]
     answers = classifier.classify(odd)
     assert len(answers) == len(odd)
@@ -142,7 +142,7 @@ def test_several_labels(make_encoder, tokenizer, texts):
     assert task.evaluate(x, hot, verbose=0) == task.evaluate(x, y, verbose=0)
 
 
-def test_a_number_is_answered_as_it_is_predicted(make_encoder, tokenizer):
+def test_a_regression_returns_the_predicted_number(make_encoder, tokenizer):
     task = TextClassifier(make_encoder(), tokenizer, task="regression")
     texts = ["the cat sat", "a dog"]
     scores = [answer["score"] for answer in task.classify(texts)]
@@ -150,7 +150,7 @@ def test_a_number_is_answered_as_it_is_predicted(make_encoder, tokenizer):
 
 
 @pytest.mark.slow
-def test_a_number(make_encoder, tokenizer, texts):
+def test_a_regression_learns_and_is_evaluated(make_encoder, tokenizer, texts):
     keras.utils.set_random_seed(0)  # of the head
     x, y = texts[0], [1.0 if "good" in t else -1.0 for t in texts[0]]
     task = TextClassifier(make_encoder(dropout=0.0), tokenizer, task="regression")
@@ -163,7 +163,7 @@ def test_a_number(make_encoder, tokenizer, texts):
     assert result["loss"] == pytest.approx(np.mean((np.array(scores) - y) ** 2), 1e-3)
 
 
-def test_a_weight_of_zero_leaves_a_text_out(classifier, texts):
+def test_a_weight_of_zero_ignores_a_text(classifier, texts):
     x, y = texts[0][:6], texts[1][:6]
     kept = classifier.evaluate(x[:3], y[:3], verbose=0)
     weighted = classifier.evaluate(x, y, sample_weight=[1, 1, 1, 0, 0, 0], verbose=0)
@@ -180,12 +180,12 @@ def test_a_weight_of_zero_leaves_a_text_out(classifier, texts):
         (None, "y=None"),
     ],
 )
-def test_wrong_targets_are_named(classifier, y, message):
+def test_invalid_targets_are_reported(classifier, y, message):
     with pytest.raises(ValueError, match=message):
         classifier.fit(["a cat", "a dog"], y)
 
 
-def test_an_unknown_label_in_a_dataset_stops_the_training(classifier):
+def test_an_unknown_label_in_a_dataset_stops_training(classifier):
     data = tf.data.Dataset.from_tensors((["a", "b"], ["yes", "maybe"]))
     with pytest.raises(ValueError, match="one of the labels.*'maybe' in row 1, batch"):
         classifier.fit(data, verbose=0)
@@ -195,35 +195,37 @@ def test_an_unknown_label_in_a_dataset_stops_the_training(classifier):
     ("arguments", "message"),
     [
         (dict(labels=["a"]), "2 or more"),
-        (dict(labels=["a", "a"]), "different names"),
+        (dict(labels=["a", "a"]), "distinct names"),
         (dict(labels=[1, 2]), "must be strings"),
         (dict(labels=["a", "b"], task="regression"), "no labels"),
         (dict(labels=["a", "b"], task="tagging"), "'tagging'"),
         (dict(labels=["a", "b"], max_sequence_length=99), "3 to 32"),
     ],
 )
-def test_wrong_arguments_are_named(make_encoder, tokenizer, arguments, message):
+def test_invalid_arguments_are_reported(make_encoder, tokenizer, arguments, message):
     with pytest.raises(ValueError, match=message):
         TextClassifier(make_encoder(), tokenizer, **arguments)
 
 
-def test_a_backbone_that_does_not_fit_is_named(make_encoder, tokenizer):
+def test_an_incompatible_backbone_is_reported(make_encoder, tokenizer):
     with pytest.raises(ValueError, match="pooler=False"):
         TextClassifier(make_encoder(pooler=False), tokenizer, LABELS)
     with pytest.raises(ValueError, match="backbone.vocabulary_size=7"):
         TextClassifier(make_encoder(vocabulary_size=7), tokenizer, LABELS)
 
 
-def test_a_dataset_of_unknown_size_asks_for_the_steps(classifier, texts):
+def test_a_dataset_of_unknown_size_requires_steps(classifier, texts):
     data = tf.data.Dataset.from_tensors(texts).repeat()
     with pytest.raises(ValueError, match="total_steps"):
         classifier.fit(data)
-    with pytest.raises(ValueError, match="never end, so that steps must be given"):
+    with pytest.raises(
+        ValueError, match="steps must be set, because the batches never end"
+    ):
         classifier.evaluate(data)
     classifier.fit(data, steps_per_epoch=1, verbose=0)
 
 
-def test_a_keras_file_is_whole(classifier, texts, tmp_path):
+def test_a_keras_file_is_complete(classifier, texts, tmp_path):
     classifier.compile(learning_rate=1e-3, label_smoothing=0.1, run_eagerly=True)
     classifier.fit(*texts, verbose=0)
     classifier.save(tmp_path / "task.keras")
@@ -241,7 +243,7 @@ def test_a_keras_file_is_whole(classifier, texts, tmp_path):
     copy.fit(*texts, verbose=0)
 
 
-def test_a_preset_is_whole(classifier, texts, tmp_path):
+def test_a_preset_is_complete(classifier, texts, tmp_path):
     classifier.save_to_preset(
         tmp_path / "task", training_data="60 sentences", metrics={"accuracy": 0.5}
     )
@@ -257,7 +259,7 @@ def test_a_preset_is_whole(classifier, texts, tmp_path):
     assert "60 sentences" in card and "| accuracy | 0.5000 |" in card
 
 
-def test_a_pretrained_backbone_gets_a_new_head_and_says_so(
+def test_a_pretrained_backbone_gets_a_new_head_which_is_logged(
     make_encoder, tokenizer, texts, tmp_path, caplog
 ):
     pretrainer = BertPretrainer(make_encoder(), tokenizer)
@@ -271,14 +273,14 @@ def test_a_pretrained_backbone_gets_a_new_head_and_says_so(
     )
 
 
-def test_other_labels_make_the_head_new(classifier, tmp_path, caplog):
+def test_other_labels_give_a_new_head(classifier, tmp_path, caplog):
     classifier.save_to_preset(tmp_path / "task")
     task = TextClassifier.from_preset(tmp_path / "task", labels=["a", "b", "c"])
     assert task.predict(["x"], verbose=0).shape == (1, 3)
     assert "classifier/output/kernel" in caplog.text
 
 
-def test_a_size_name_needs_a_tokenizer(tokenizer):
+def test_a_size_name_requires_a_tokenizer(tokenizer):
     with pytest.raises(ValueError, match="tokenizer=None"):
         TextClassifier.from_preset("bert_tiny", labels=LABELS)
     task = TextClassifier.from_preset("bert_tiny", tokenizer=tokenizer, labels=LABELS)
@@ -294,7 +296,7 @@ def test_more_tokens_than_embeddings_are_refused(classifier, tmp_path):
         TextClassifier.from_preset(tmp_path / "task")
 
 
-def test_an_unknown_preset_is_named():
+def test_an_unknown_preset_is_reported():
     with pytest.raises(CheckpointError, match="nowhere: .* directory or a size"):
         TextClassifier.from_preset("nowhere", labels=LABELS)
 

@@ -10,7 +10,7 @@ TEXTS = ["the cat sat", "a dog ran under the mat", "good film"]
 
 
 def pooled(embedder, pooling):
-    """The vectors in NumPy, of the backbone's output for each text alone."""
+    """The vectors in NumPy, from the backbone's output for each text alone."""
     rows = []
     for text in TEXTS:
         ids = embedder.tokenizer.encode(text).token_ids
@@ -26,7 +26,7 @@ def pooled(embedder, pooling):
 
 @pytest.mark.parametrize("pooling", ["mean", "cls"])
 @pytest.mark.parametrize("normalize", [True, False])
-def test_vectors_are_those_of_numpy_for_each_text_alone(
+def test_vectors_equal_numpy_for_each_text_alone(
     make_encoder, tokenizer, pooling, normalize
 ):
     embedder = TextEmbedder(
@@ -74,7 +74,7 @@ def test_a_directory_opens_in_transformers(make_encoder, tokenizer, tmp_path):
     np.testing.assert_allclose(embedder.embed(TEXTS), expected.numpy(), atol=1e-5)
 
 
-def test_pairs_that_belong_together_come_together(make_encoder, tokenizer):
+def test_matching_pairs_get_close(make_encoder, tokenizer):
     words = "cat dog mat tree film".split()
     first = [f"the {word} sat" for word in words] * 8
     second = [f"a {word} ran on" for word in words] * 8
@@ -87,7 +87,7 @@ def test_pairs_that_belong_together_come_together(make_encoder, tokenizer):
     assert found[:, 0].tolist() == [0, 1, 2, 3, 4]
 
 
-def test_the_nearest_are_those_of_a_full_sort_and_the_first_of_equals():
+def test_nearest_equals_a_full_sort_with_the_first_of_equals():
     rng = np.random.default_rng(0)
     queries, corpus = rng.normal(size=(7, 5)), rng.normal(size=(40, 5))
     corpus[30] = 2 * corpus[3]

@@ -20,7 +20,7 @@ def model(make_encoder, tokenizer):
 
 @pytest.fixture(scope="module")
 def sentences():
-    """40 sentences, in which every `cat` is a pet and so is what follows it."""
+    """40 sentences in which every `cat` and the word after it are a pet."""
     rng = np.random.default_rng(0)
     words = "the a cat dog sat ran on under mat tree zebra".split()
     x = [list(rng.choice(words, rng.integers(1, 12))) for _ in range(40)]
@@ -76,7 +76,7 @@ def test_it_learns_from_words_and_finds_the_entities(trained, sentences):
             assert entity["score"] == pytest.approx(mean)
 
 
-def test_words_of_a_text_are_the_tokenizers_and_stand_where_it_says(trained):
+def test_words_of_a_text_and_their_offsets_are_the_tokenizers(trained):
     text = "The  Cat ran,\u200b on"
     answer = trained.tag(text)
     words = [(w["word"], w["start"], w["end"]) for w in answer["words"]]
@@ -112,7 +112,7 @@ def test_transformers_pipeline_finds_the_same_entities(trained, tmp_path):
         assert np.allclose(scores, ours, atol=1e-5)
 
 
-def test_words_and_a_string_of_them_are_the_same_input(model, sentences):
+def test_words_and_a_string_of_them_are_equal_inputs(model, sentences):
     x, y = sentences
     joined = [" ".join(row) for row in x]
     assert model.evaluate(x, y, verbose=0) == model.evaluate(joined, y, verbose=0)
@@ -164,7 +164,9 @@ def test_prepared_ids_train_and_predict(model, tokenizer):
     ],
     ids=["nan", "none", "short"],
 )
-def test_targets_of_tokens_are_named_with_their_row(model, road, change, message):
+def test_invalid_targets_of_tokens_are_reported_with_their_row(
+    model, road, change, message
+):
     model.compile(optimizer="sgd", run_eagerly=True)
     ids = model.encode_strings(tf.constant(["the cat", "a dog"]))
     ids = {name: value.numpy() for name, value in ids.items()}
@@ -180,7 +182,7 @@ def test_targets_of_tokens_are_named_with_their_row(model, road, change, message
     assert "\n" not in str(error.value)
 
 
-def test_predict_gives_the_logits_of_the_words_in_their_order(model, sentences):
+def test_predict_returns_the_logits_of_the_words_in_order(model, sentences):
     x = [*sentences[0][:6], [], ["cat"] * 60]
     logits = model.predict(x, batch_size=3)
     assert logits.shape == (8, 60, 3) and logits.dtype == np.float32
@@ -192,7 +194,7 @@ def test_predict_gives_the_logits_of_the_words_in_their_order(model, sentences):
     assert model.predict([]).shape == (0, 0, 3)
 
 
-def test_words_beyond_the_maximum_are_neither_counted_nor_answered(model):
+def test_words_beyond_the_maximum_are_neither_counted_nor_labeled(model):
     long = [["cat"] * 60]
     words = model.tag(long)[0]["words"]
     assert [w["label"] for w in words[30:]] == [None] * 30
@@ -201,7 +203,7 @@ def test_words_beyond_the_maximum_are_neither_counted_nor_answered(model):
     assert float(tf.reduce_sum(weights[0])) == 30
 
 
-def test_a_weight_of_zero_leaves_a_sentence_out(model, sentences):
+def test_a_weight_of_zero_ignores_a_sentence(model, sentences):
     x, y = sentences[0][:4], sentences[1][:4]
     model.compile(loss="auto", run_eagerly=True)
     with_all = model.evaluate(
@@ -211,7 +213,7 @@ def test_a_weight_of_zero_leaves_a_sentence_out(model, sentences):
     assert with_all == pytest.approx(alone, abs=1e-5)
 
 
-def test_labels_that_name_no_entities_have_accuracy_alone(make_encoder, tokenizer):
+def test_labels_without_entities_have_only_accuracy(make_encoder, tokenizer):
     model = TokenClassifier(make_encoder(pooler=False), tokenizer, ["DET", "NOUN"])
     result = model.evaluate([["a", "cat"]], [[0, 1]], verbose=0, return_dict=True)
     assert set(result) == {"loss", "accuracy"}
@@ -225,10 +227,10 @@ def test_labels_that_name_no_entities_have_accuracy_alone(make_encoder, tokenize
         ([["a"]], [["dog"]], "one of the labels .*Received: 'dog'"),
         ([["a"]], [[3]], "one of the labels .*Received: 3"),
         ([["a"]], None, "y=None"),
-        ([["a"]], [], "of one length. Received: 1 and 0"),
+        ([["a"]], [], "the same length. Received: 1 and 0"),
     ],
 )
-def test_labels_that_do_not_fit_the_words_are_named(model, x, y, message):
+def test_labels_that_do_not_match_the_words_are_reported(model, x, y, message):
     with pytest.raises(ValueError, match=message):
         model.fit(x, y, verbose=0)
 
@@ -244,17 +246,19 @@ def test_labels_that_do_not_fit_the_words_are_named(model, x, y, message):
 )
 def test_labels_of_words_may_be_an_array(model, y):
     sentences = [["a", "cat"], ["a", "mat"]]
-    assert model.targets.encode_words(y, sentences).tolist() == [0, 1, 0, 0]
+    assert model.targets.encode(y, sentences).tolist() == [0, 1, 0, 0]
 
 
-def test_sentences_of_two_words_are_no_pairs_in_batches(model):
+def test_sentences_of_two_words_are_not_pairs_in_batches(model):
     model.compile(optimizer=keras.optimizers.SGD(0.0), run_eagerly=True)
     x, y = [["a", "cat"], ["a", "mat"]], [[0, 1], [0, 0]]
     want = model.evaluate(x, y, verbose=0)
     for batch in ((x, y), (np.array(x), np.array(y))):
         found = model.evaluate(iter([batch]), verbose=0)
         np.testing.assert_allclose(found, want, atol=1e-5)
-    with pytest.raises(ValueError, match="same parts.*int32.*after.*string.*batch 1"):
+    with pytest.raises(
+        ValueError, match="same components.*int32.*after.*string.*batch 1"
+    ):
         model.evaluate(iter([(x, [["O", "O"]] * 2), (x, y)]), verbose=0)
 
 
@@ -264,7 +268,7 @@ def test_a_dataset_of_dense_strings_is_refused(model):
         model.fit(data, verbose=0)
 
 
-def test_a_ragged_batch_with_other_rows_of_labels_is_refused(model):
+def test_a_ragged_batch_with_mismatched_labels_is_refused(model):
     data = tf.data.Dataset.from_tensor_slices(
         (tf.ragged.constant([["a", "cat"]]), tf.ragged.constant([["O"]]))
     ).ragged_batch(1)
@@ -292,7 +296,7 @@ def test_saved_copies_agree(trained, sentences, tmp_path):
     assert config["id2label"] == {"0": "O", "1": "B-pet", "2": "I-pet"}
 
 
-def test_another_checkpoint_gives_the_backbone_and_other_labels_a_new_head(
+def test_another_checkpoint_gives_the_backbone_and_a_new_head(
     model, make_encoder, tokenizer, tmp_path, caplog
 ):
     MaskedLM(make_encoder(), tokenizer).save_to_preset(tmp_path / "words")
@@ -304,7 +308,7 @@ def test_another_checkpoint_gives_the_backbone_and_other_labels_a_new_head(
     assert "New, random weights: token_classifier/bias" in caplog.text
 
 
-def test_broken_labels_in_a_config_are_named(model, tmp_path):
+def test_invalid_labels_in_a_config_are_reported(model, tmp_path):
     model.save_to_preset(tmp_path / "pets")
     path = tmp_path / "pets" / "config.json"
     config = json.loads(path.read_text())
@@ -335,7 +339,7 @@ def test_the_saved_model_gives_the_same_answers(trained, tmp_path):
 
 
 def wnut(path):
-    """Sentences and labels of a file of the emerging entities."""
+    """Sentences and labels in a file of the emerging entities."""
     words, labels = [[]], [[]]
     for line in gzip.open(path, "rt", encoding="utf-8"):
         word, _, label = line.rstrip("\n").partition("\t")

@@ -130,7 +130,7 @@ def test_tokenizer_config_names_the_end_token_and_added_tokens(tmp_path):
 
 def test_nothing_is_overwritten(tmp_path, tokenizer):
     (tmp_path / "merges.txt").write_text("mine")
-    with pytest.raises(OutputError, match="merges.txt: Something stands here"):
+    with pytest.raises(OutputError, match="merges.txt: The path already exists"):
         tokenizer.save_to_preset(tmp_path)
     assert [p.name for p in tmp_path.iterdir()] == ["merges.txt"]
 
@@ -270,7 +270,7 @@ def test_a_tokenizer_json_that_is_not_gpt2s_is_refused(tmp_path, changes, rule):
         (IDS, "a b c\n", "merges.txt:1: A merge must be two tokens"),
         (IDS, b"a b\n\xff c\n", "merges.txt:2: The file must be UTF-8"),
         (IDS, None, "merges.txt: The file does not exist"),
-        ('{"a": 1, "a": 2}', "", "vocab.json: 'a': A key must stand once"),
+        ('{"a": 1, "a": 2}', "", "vocab.json: 'a': A key must be unique"),
         ("[]", "", "vocab.json: .*one JSON object"),
         ("{", "", "vocab.json:1: Not valid JSON"),
         (b'{"\xff": 1}', "", "vocab.json: The file must be UTF-8"),

@@ -106,7 +106,7 @@ def test_tokenizers_opens_tokenizer_json_and_gives_the_same_ids(tmp_path):
 def test_nothing_is_overwritten(tmp_path):
     tokenizer = WordPieceTokenizer(TOKENS)
     (tmp_path / "vocab.txt").write_text("mine")
-    with pytest.raises(OutputError, match="vocab.txt: Something stands here"):
+    with pytest.raises(OutputError, match="vocab.txt: The path already exists"):
         tokenizer.save_to_preset(tmp_path)
     assert [p.name for p in tmp_path.iterdir()] == ["vocab.txt"]
     assert (tmp_path / "vocab.txt").read_text() == "mine"
@@ -328,8 +328,8 @@ def test_a_tokenizer_json_that_is_not_berts_is_refused(tmp_path, changes, rule):
         ("vocab.txt", b"[UNK]\na\n\xff\n", "vocab.txt:3: The file must be UTF-8"),
         ("vocab.txt", "a\nb\n", r"vocab.txt: .*unknown token \[UNK\]"),
         ("tokenizer.json", "{", "tokenizer.json:1: Not valid JSON"),
-        ("tokenizer.json", '{"a": 1, "a": 2}', "A key must stand once"),
-        ("tokenizer.json", "[]", "must hold one JSON object"),
+        ("tokenizer.json", '{"a": 1, "a": 2}', "A key must be unique"),
+        ("tokenizer.json", "[]", "must contain one JSON object"),
         ("other.txt", "", "must hold tokenizer.json or vocab.txt"),
     ],
 )

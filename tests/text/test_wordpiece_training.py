@@ -125,7 +125,7 @@ def test_unreadable_files_are_named_with_their_line(tmp_path):
         ("cut.txt.gz", "cut.txt.gz:1: Not a valid gzip file"),
         ("not.txt.gz", "not.txt.gz:1: Not a valid gzip file"),
         ("absent.txt", "absent.txt: The file does not exist"),
-        (".", "A file is expected here"),
+        (".", "The path must be a file"),
     ]:
         with pytest.raises(TokenizerError, match=rule):
             train([tmp_path / name])

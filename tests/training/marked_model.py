@@ -1,4 +1,4 @@
-"""A small model whose loss is finite and whose gradient is not, for marked examples."""
+"""A small model with a finite loss but a non-finite gradient for marked examples."""
 
 import keras
 import numpy as np
@@ -17,7 +17,7 @@ class FiniteModel(FiniteUpdates, keras.Model):
 
 def marked_loss(y, y_pred):
     marked = y == MARK
-    root = ops.sqrt(ops.where(marked, 0.0 * y_pred, 1.0))  # its slope: infinity * 0
+    root = ops.sqrt(ops.where(marked, 0.0 * y_pred, 1.0))  # its gradient: infinity * 0
     return ops.mean(ops.where(marked, root, ops.square(y_pred - y)))
 
 
@@ -43,12 +43,12 @@ def arrays(steps, bad=(), value=MARK):
 
 
 def batches(steps, bad=(), value=MARK, *, without=()):
-    """The same as a dataset, which may lack some batches."""
+    """The same as a dataset, optionally without some batches."""
     kept = [i for i in range(steps) if i + 1 not in without]
     x, y = (a.reshape(steps, BATCH, -1)[kept] for a in arrays(steps, bad, value))
     return tf.data.Dataset.from_tensor_slices((x, y))
 
 
 def state(model):
-    """Weights, slots and iterations."""
+    """Weights, optimizer variables and the number of iterations."""
     return [v.numpy() for v in (*model.weights, *model.optimizer.variables)]

@@ -57,7 +57,7 @@ def train(
     finish=True,
     **options,
 ):
-    """Begins or continues the run; its `Run` and model."""
+    """Starts or resumes the run; returns its `Run` and model."""
     with Run(
         output,
         {"steps": steps},

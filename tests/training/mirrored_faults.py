@@ -15,7 +15,7 @@ spec = importlib.util.spec_from_file_location("marked_model", SCRIPT)
 marked = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(marked)
 
-# One for all: TensorFlow takes the collectives of a second one for those of the first.
+# Shared: TensorFlow confuses the collectives of a second one with those of the first.
 mirrored = functools.cache(lambda: distribution.strategy("mirrored"))
 OPTIMIZERS = {
     "adamw": lambda: AdamW(1e-2, global_clipnorm=1.0),
@@ -32,7 +32,7 @@ def fitted(name, data, **options):
 
 
 def compare():
-    """For each optimizer and fault, whether a skip is a training without the batch."""
+    """For each optimizer and fault, whether a skip equals omitting the batch."""
     found = {}
     for name in OPTIMIZERS:
         other = marked.batches(4, without=(3,))

@@ -1,4 +1,4 @@
-"""What `fit` gives on two replicas and on one device; called by test_distribution."""
+"""Results of `fit` on two replicas and on one device; called by test_distribution."""
 
 import keras
 import numpy as np
@@ -100,7 +100,7 @@ def compare():
 
 
 def refusals():
-    """The messages for what several replicas cannot do."""
+    """The messages for what several replicas do not support."""
     messages = []
     scaled = keras.optimizers.LossScaleOptimizer(AdamW())
     cases = [
@@ -110,7 +110,7 @@ def refusals():
         dict(optimizer=scaled),
     ]
     for case in cases:
-        distribution.require_supported(**case)  # on one device all is well
+        distribution.require_supported(**case)  # supported on one device
     with distribution.strategy("mirrored").scope():
         for case in cases:
             try:

@@ -16,7 +16,7 @@ from tfzoo.training.answers import (
 
 
 def squad_script(answer, accepted):
-    """evaluate-v2.0.py of SQuAD, shortened."""
+    """SQuAD's evaluate-v2.0.py, shortened."""
 
     def normalized(text):
         text = "".join(c for c in text.lower() if c not in set(string.punctuation))
@@ -81,7 +81,7 @@ def test_the_loss_is_the_weighted_mean_of_start_and_end():
     assert float(copy(y_true, logits)) == float(loss(y_true, logits))
 
 
-def test_shares_of_right_starts_ends_and_spans():
+def test_accuracies_of_starts_ends_and_spans():
     y_true, logits = spans()
     found = logits.argmax(axis=1)
     y_true[:3, 0], y_true[1:4, 1] = found[:3, 0], found[1:4, 1]

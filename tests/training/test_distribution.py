@@ -14,7 +14,7 @@ def comparison(on_two_devices):
 
 
 @pytest.mark.slow
-def test_two_replicas_train_the_weights_of_one_device(comparison):
+def test_two_replicas_give_the_weights_of_one_device(comparison):
     assert comparison["replicas"] == 2
     assert comparison["weights"] <= 1e-5
 
@@ -27,7 +27,7 @@ def test_two_replicas_log_the_losses_and_metrics_of_one_device(comparison):
 
 
 @pytest.mark.slow
-def test_what_several_replicas_cannot_do_is_refused(comparison):
+def test_options_unsupported_with_several_replicas_are_refused(comparison):
     named = ["jit_compile", "steps_per_execution", "gradient_accumulation_steps"]
     named += ["loss scaling", "use_ema"]
     assert len(comparison["refusals"]) == len(named)
@@ -36,7 +36,7 @@ def test_what_several_replicas_cannot_do_is_refused(comparison):
         assert "2 replicas" in message
 
 
-def test_no_strategy_is_tensorflows_default():
+def test_the_strategy_none_is_tensorflows_default():
     with distribution.strategy("none").scope():
         assert not tf.distribute.has_strategy()
         assert distribution.num_replicas() == 1

@@ -1,4 +1,4 @@
-"""Entities are read as conlleval and seqeval read them, of any scheme of tags."""
+"""Entities in any tagging scheme are read as conlleval and seqeval read them."""
 
 import keras
 import numpy as np
@@ -14,7 +14,7 @@ BILOU_AS_BIOES = str.maketrans("LU", "ES")
 
 
 def reference_spans(labels):
-    """The rules of conlleval.pl one by one, L read as E and U as S."""
+    """The rules of conlleval.pl one by one, with L read as E and U as S."""
     spans, before, kind_before = [], "O", ""
     for i, label in enumerate([*labels, "O"]):
         has_tag = label == "O" or label[1:2] == "-"
@@ -50,7 +50,7 @@ def reference_spans(labels):
         ),
         # BILOU
         ("B-x I-x L-x U-x U-y O", [("x", 0, 2), ("x", 3, 3), ("y", 4, 4)]),
-        # no scheme's
+        # of no scheme
         (
             "E-x E-x I-x S-x I-x E-x",
             [("x", 0, 0), ("x", 1, 1), ("x", 2, 2), ("x", 3, 3), ("x", 4, 5)],
@@ -67,7 +67,7 @@ def reference_spans(labels):
         ),
     ],
 )
-def test_entities_begin_and_end_as_the_labels_say(labels, spans):
+def test_entities_begin_and_end_as_labeled(labels, spans):
     assert entity_spans(labels.split()) == spans
 
 
@@ -82,7 +82,7 @@ def test_any_sequence_of_tags_is_read_as_by_conlleval(labels):
 @given(st.lists(st.sampled_from(TAGGED), max_size=12))
 def test_any_sequence_of_tags_is_read_as_by_seqeval(labels):
     scheme = pytest.importorskip("seqeval.metrics.sequence_labeling")
-    # It knows neither L nor U without its strict mode, nor names without tags.
+    # It supports L and U only in its strict mode, and no names without tags.
     labels = [x.translate(BILOU_AS_BIOES) for x in labels if x != "thing"]
     assert entity_spans(labels) == scheme.get_entities(labels)
 
@@ -93,7 +93,7 @@ ENTITIES = st.lists(
 
 
 @given(ENTITIES, st.sampled_from(["BIOES", "BILOU", "IOB2"]))
-def test_what_a_scheme_writes_is_read_back(entities, scheme):
+def test_labels_written_in_a_scheme_are_read_back(entities, scheme):
     last, alone = {"BIOES": "ES", "BILOU": "LU", "IOB2": "IB"}[scheme]
     labels, spans = [], []
     for kind, size in entities:
@@ -139,7 +139,7 @@ def names_of(labels, is_word):
     return [[LABELS[i] for i in row[mask]] for row, mask in rows]
 
 
-def test_figures_are_those_of_whole_entities_of_the_words_alone():
+def test_metrics_count_whole_entities_over_words_only():
     metric = EntityMetrics(LABELS)
     right = true_count = found_count = same = words = 0
     for seed in range(5):
@@ -164,14 +164,14 @@ def test_figures_are_those_of_whole_entities_of_the_words_alone():
     assert 0.2 < figures["f1"] < figures["accuracy"]
 
 
-def test_an_entity_that_goes_on_too_long_is_wrong():
+def test_an_entity_that_is_too_long_is_wrong():
     metric = EntityMetrics(LABELS)
     metric.update_state([[1, 0, 0]], np.eye(6)[[[1, 2, 0]]])
     assert float(metric.result()["f1"]) == 0.0
     assert float(metric.result()["accuracy"]) == pytest.approx(2 / 3)
 
 
-def test_no_words_have_figures_of_0():
+def test_metrics_without_words_are_0():
     metric = EntityMetrics(LABELS)
     metric.update_state(np.zeros((2, 3)), np.zeros((2, 3, 6)), np.zeros((2, 3)))
     assert {float(v) for v in metric.result().values()} == {0.0}
@@ -193,7 +193,7 @@ def test_a_copy_counts_the_same():
 def test_seqeval_finds_the_same_f1():
     metrics = pytest.importorskip("seqeval.metrics")
     true, found, is_word = random_rows(3)
-    metric = EntityMetrics(LABELS[:-1])  # which knows no labels without prefix
+    metric = EntityMetrics(LABELS[:-1])  # it expects labels with prefixes
     true, found = true % 5, found % 5
     metric.update_state(true, np.eye(5)[found], is_word)
     names = names_of(true, is_word), names_of(found, is_word)

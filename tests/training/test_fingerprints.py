@@ -1,4 +1,4 @@
-"""No changed byte of a run's data goes unseen."""
+"""Every changed byte of a run's data is noticed."""
 
 import hashlib
 import shutil
@@ -21,7 +21,7 @@ def flip(path, place):
 
 @pytest.fixture
 def snapshot(tmp_path):
-    """A model in the cache of the hub, as huggingface_hub lays it out."""
+    """A model in the Hub's cache, in the layout of huggingface_hub."""
     path = tmp_path / "models--org--mini" / "snapshots" / COMMIT
     path.mkdir(parents=True)
     (tmp_path / "models--org--mini" / "blobs").mkdir()
@@ -37,7 +37,7 @@ def download(snapshot, name, content):
 
 
 def goes_on(before, now):
-    """Whether a run that began with `before` goes on with `now`."""
+    """Whether a run that started with `before` resumes with `now`."""
     parts = {"arguments": {}, "versions": {}}
     try:
         require_same("run.json", {**parts, "data": before}, {**parts, "data": now})
@@ -67,7 +67,7 @@ def test_every_byte_of_a_file_counts(tmp_path):
         fingerprint([tmp_path / "absent"])
 
 
-def test_a_run_goes_on_whatever_is_downloaded_beside_its_model(snapshot):
+def test_a_run_continues_whatever_is_downloaded_next_to_its_model(snapshot):
     before = fingerprint([snapshot])
     assert before[str(snapshot)] == f"commit:{COMMIT}"
     download(snapshot, "tf_model.h5", b"weights")
@@ -76,7 +76,7 @@ def test_a_run_goes_on_whatever_is_downloaded_beside_its_model(snapshot):
 
 
 @pytest.mark.parametrize("edit", ["blob", "file", "other blob", "more", "gone"])
-def test_a_run_does_not_go_on_with_an_edited_model_of_the_hub(snapshot, edit):
+def test_a_run_does_not_continue_with_an_edited_model_from_the_hub(snapshot, edit):
     download(snapshot, "tf_model.h5", b"weights")
     before, config = fingerprint([snapshot]), snapshot / "config.json"
     if edit == "blob":
@@ -95,7 +95,7 @@ def test_a_run_does_not_go_on_with_an_edited_model_of_the_hub(snapshot, edit):
 @pytest.mark.parametrize(
     "name", ["snapshots/a", f"snapshots/{COMMIT}", f"models--a/snapshots/{COMMIT}"]
 )
-def test_a_folder_called_snapshots_is_no_cache_of_the_hub(tmp_path, name):
+def test_a_directory_called_snapshots_is_not_taken_for_the_hubs_cache(tmp_path, name):
     folder = tmp_path / name
     folder.mkdir(parents=True)
     (folder / "config.json").write_text("{}")

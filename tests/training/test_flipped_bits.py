@@ -1,4 +1,4 @@
-"""One bit of a run's files flips while the run is at rest."""
+"""One bit of a run's files flips between two sessions of the run."""
 
 import pathlib
 import random
@@ -38,7 +38,7 @@ def train(output, callbacks=()):
 
 
 def flip_a_bit(files, rng):
-    """Flips a bit of one of the files, each as likely; which one."""
+    """Flips a bit of one of the files, each equally likely; returns the file."""
     path = rng.choice(files)
     content = bytearray(path.read_bytes())
     content[rng.randrange(len(content))] ^= 1 << rng.randrange(8)
@@ -52,7 +52,7 @@ def files_of(output):
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory):
-    """Folder of a finished run, and of one that was interrupted."""
+    """Folder with a finished run and an interrupted one."""
     folder = tmp_path_factory.mktemp("runs")
     train(folder / "finished")
     with pytest.raises(PowerCut):
@@ -61,7 +61,7 @@ def runs(tmp_path_factory):
 
 
 def continued(runs, output, rng):
-    """Flips, goes on; what was said, None where nothing was, and the file."""
+    """Flips a bit and resumes; returns the message (None without one) and the file."""
     shutil.copytree(runs / "interrupted", output)
     path = flip_a_bit(files_of(output), rng)
     try:
@@ -74,12 +74,12 @@ def continued(runs, output, rng):
     return None, path
 
 
-def test_a_flipped_bit_never_changes_what_a_run_ends_with(tmp_path, runs):
+def test_a_flipped_bit_never_changes_the_result_of_a_run(tmp_path, runs):
     continued(runs, tmp_path / "run", random.Random(0))
 
 
 @pytest.mark.slow
-def test_of_60_flipped_bits_none_changes_what_a_run_ends_with(tmp_path, runs):
+def test_none_of_60_flipped_bits_changes_the_result_of_a_run(tmp_path, runs):
     errors = 0
     for seed in range(FLIPS):
         output = tmp_path / str(seed)
@@ -91,7 +91,7 @@ def test_of_60_flipped_bits_none_changes_what_a_run_ends_with(tmp_path, runs):
 
 
 @pytest.mark.slow
-def test_of_60_flipped_bits_of_a_finished_run_all_are_told(tmp_path, runs, capsys):
+def test_all_of_60_flipped_bits_in_a_finished_run_are_reported(tmp_path, runs, capsys):
     for seed in range(FLIPS):
         output = tmp_path / str(seed)
         shutil.copytree(runs / "finished", output)
@@ -102,5 +102,5 @@ def test_of_60_flipped_bits_of_a_finished_run_all_are_told(tmp_path, runs, capsy
         except TfzooError as e:
             assert path.name in str(e)
         else:
-            told = f"{path}: Not what the run wrote" in capsys.readouterr().err
+            told = f"{path}: changed since it was written" in capsys.readouterr().err
             assert told or path.name == "run.json"

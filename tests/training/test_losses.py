@@ -2,12 +2,13 @@ import keras
 import numpy as np
 import pytest
 
-from tfzoo.training.cross_entropy import cross_entropy, is_right
 from tfzoo.training.losses import (
     BinaryCrossentropy,
     MeanSquaredError,
     SparseCategoricalCrossentropy,
+    cross_entropy,
 )
+from tfzoo.training.metrics import is_right
 
 rng = np.random.default_rng(0)
 
@@ -60,7 +61,7 @@ def test_squared_errors_are_averaged_over_the_weights(shape):
     np.testing.assert_allclose(value, expected, rtol=1e-5)
 
 
-def test_float16_logits_lose_nothing_more():
+def test_float16_logits_lose_no_further_precision():
     logits = rng.normal(size=(8, 3)).astype("float16")
     targets = rng.integers(0, 3, 8)
     loss = SparseCategoricalCrossentropy()
@@ -107,7 +108,7 @@ def test_one_pass_gives_loss_and_gradient_of_numpy_compiled_or_not():
         np.testing.assert_allclose(found[1], gradient, rtol=1e-5, atol=1e-6)
 
 
-def test_only_the_largest_logit_alone_is_right():
+def test_only_a_unique_largest_logit_is_right():
     logits = np.array([[1.0, 2.0], [2.0, 2.0], [np.nan, np.nan], [3.0, 1.0]])
     assert is_right(np.array([1, 1, 0, 1]), logits).numpy().tolist() == [1, 0, 0, 0]
 
@@ -132,6 +133,6 @@ def test_a_saved_squared_error_agrees():
     assert copy.name == "m"
 
 
-def test_smoothing_everything_away_is_refused():
+def test_a_label_smoothing_of_1_is_refused():
     with pytest.raises(ValueError, match=r"label_smoothing=1\.0"):
         SparseCategoricalCrossentropy(1.0)

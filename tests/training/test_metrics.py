@@ -43,7 +43,9 @@ def test_accuracy_is_that_of_keras(shape, weighted):
 
 @pytest.mark.parametrize("weighted", [False, True])
 @pytest.mark.parametrize(("num_classes", "occurring"), [(2, 2), (2, 1), (5, 5), (5, 3)])
-def test_classification_gives_the_figures_of_sklearn(num_classes, occurring, weighted):
+def test_classification_metrics_equal_those_of_sklearn(
+    num_classes, occurring, weighted
+):
     rng = np.random.default_rng(num_classes)
     truth = rng.integers(0, occurring, 101)
     logits = rng.normal(size=(101, num_classes)) + np.eye(num_classes)[truth]
@@ -84,7 +86,7 @@ def test_a_class_that_is_only_predicted_counts_in_the_means_and_an_absent_one_no
 
 
 @pytest.mark.parametrize("weighted", [False, True])
-def test_several_labels_give_the_figures_of_sklearn(weighted):
+def test_multi_label_metrics_equal_those_of_sklearn(weighted):
     rng = np.random.default_rng(0)
     truth = rng.integers(0, 2, (81, 4))
     truth[:, 3] = 0  # a label that never occurs
@@ -102,7 +104,7 @@ def test_several_labels_give_the_figures_of_sklearn(weighted):
 
 
 @pytest.mark.parametrize("weighted", [False, True])
-def test_regression_gives_the_figures_of_numpy(weighted):
+def test_regression_metrics_equal_numpy(weighted):
     rng = np.random.default_rng(0)
     truth = rng.normal(size=60) + 1000  # far from zero, where float32 would cancel
     predicted = (truth + rng.normal(size=60))[:, None]
@@ -140,7 +142,7 @@ def test_correlations_of_different_sizes_are_refused():
 @pytest.mark.parametrize(
     "metric", [ClassificationMetrics(3), MultiLabelMetrics(3), RegressionMetrics()]
 )
-def test_nothing_seen_gives_zeros(metric):
+def test_metrics_without_data_are_zero(metric):
     assert set(results(metric).values()) == {0.0}
 
 
@@ -171,7 +173,7 @@ def fit(outputs, inputs, y, metrics, losses):
     return set(history)
 
 
-def test_fit_logs_every_figure_under_its_own_name():
+def test_fit_logs_every_metric_under_its_own_name():
     inputs = keras.Input((3,))
     names = fit(
         keras.layers.Dense(2)(inputs),
@@ -184,7 +186,7 @@ def test_fit_logs_every_figure_under_its_own_name():
     assert names == figures | {f"val_{name}" for name in figures}
 
 
-def test_fit_on_several_outputs_tells_their_figures_apart_by_prefix():
+def test_fit_on_several_outputs_distinguishes_their_metrics_by_prefix():
     inputs = keras.Input((3,))
     names = fit(
         {n: keras.layers.Dense(1, name=n)(inputs) for n in ("first", "second")},

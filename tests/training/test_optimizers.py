@@ -72,7 +72,7 @@ def test_fifty_steps_give_the_weights_of_keras(options, jit_compile):
 
 
 @pytest.mark.parametrize("jit_compile", [False, True])
-def test_a_large_weight_decays_as_a_small_one(monkeypatch, jit_compile):
+def test_a_large_weight_decays_like_a_small_one(monkeypatch, jit_compile):
     small = train(AdamW(1e-2, 0.3), steps=5, jit_compile=jit_compile)
     monkeypatch.setattr(optimizers, "LARGE", 100)
     large = train(AdamW(1e-2, 0.3), steps=5, jit_compile=jit_compile)
@@ -146,7 +146,7 @@ def test_biases_and_norms_do_not_decay_also_after_a_reload(tmp_path):
         assert {path.rpartition("/")[2] for path in decaying} == {"kernel"}
 
 
-def test_a_reloaded_model_trains_on_as_the_original(tmp_path):
+def test_a_reloaded_model_continues_training_like_the_original(tmp_path):
     model = small_model(AdamW(1e-2, 0.5, global_clipnorm=0.1))
     model.save(tmp_path / "model.keras")
     copy = keras.models.load_model(tmp_path / "model.keras")
@@ -156,14 +156,14 @@ def test_a_reloaded_model_trains_on_as_the_original(tmp_path):
         np.testing.assert_array_equal(ours, theirs)
 
 
-def test_undecayed_names_what_does_not_decay():
+def test_undecayed_selects_the_variables_without_decay():
     kernel, *_ = make_variables()
     assert AdamW(1e-3).decays(kernel)
     assert not AdamW(1e-3, undecayed="kernel").decays(kernel)
     assert AdamW.from_config(AdamW(1e-3, undecayed="k").get_config()).undecayed == "k"
 
 
-def test_excluding_variables_the_way_that_keras_forgets_is_refused():
+def test_exclude_from_weight_decay_is_refused():
     with pytest.raises(ValueError, match=r"undecayed.*var_names=\['bias'\]"):
         AdamW(1e-3).exclude_from_weight_decay(var_names=["bias"])
 
@@ -205,7 +205,7 @@ def test_variables_without_a_gradient_are_named():
     with pytest.warns(UserWarning, match=r"no gradient: \['b'\]"):
         optimizer.apply([tf.constant([1.0]), None], [first, second])
     assert second.numpy() == [1.0]
-    with pytest.raises(ValueError, match="no gradient for any of 2"):
+    with pytest.raises(ValueError, match="no gradients for 2"):
         optimizer.apply([None, None], [first, second])
 
 

@@ -9,7 +9,7 @@ ALL_DIFFERENT = np.arange(8).reshape(4, 2)
 
 @pytest.fixture
 def pairs():
-    """Vectors of 4 pairs, of any length."""
+    """Vectors of 4 pairs, of any norm."""
     return np.random.default_rng(0).normal(size=(4, 2, 6)).astype(np.float32)
 
 
@@ -24,14 +24,14 @@ def cross_entropy(scores, rows):
 
 
 @pytest.mark.parametrize("scale", [20.0, 1.5])
-def test_it_is_the_cross_entropy_of_the_own_second_text(pairs, scale):
+def test_it_is_the_cross_entropy_of_the_texts_own_partner(pairs, scale):
     loss = InBatchNegatives(scale)(ALL_DIFFERENT, pairs)
     expected = cross_entropy(scale * cosines(pairs), range(4))
     np.testing.assert_allclose(loss, expected, rtol=1e-5)
 
 
 @pytest.mark.parametrize("column", [0, 1])
-def test_the_second_text_of_a_pair_with_an_equal_text_is_no_wrong_answer(pairs, column):
+def test_the_second_text_of_a_pair_with_an_equal_text_is_no_negative(pairs, column):
     names = ALL_DIFFERENT.copy()
     names[3, column] = names[1, column]
     scores = 20 * cosines(pairs)
@@ -40,7 +40,7 @@ def test_the_second_text_of_a_pair_with_an_equal_text_is_no_wrong_answer(pairs, 
     np.testing.assert_allclose(loss, cross_entropy(scores, range(4)), rtol=1e-5)
 
 
-def test_a_text_that_is_first_in_one_pair_and_second_in_another_is_a_wrong_answer(
+def test_a_text_that_is_first_in_one_pair_and_second_in_another_is_a_negative(
     pairs,
 ):
     names = ALL_DIFFERENT.copy()
@@ -56,12 +56,12 @@ def test_a_weight_of_zero_leaves_a_pair_out_but_not_its_second_text(pairs):
     np.testing.assert_allclose(loss, expected, rtol=1e-5)
 
 
-def test_a_batch_of_one_pair_has_no_wrong_answers(pairs):
+def test_a_batch_of_one_pair_has_no_negatives(pairs):
     loss = InBatchNegatives()(ALL_DIFFERENT[:1], pairs[:1])
     assert float(loss) == pytest.approx(0, abs=1e-5)
 
 
-def test_the_cosine_is_compared_with_what_it_ought_to_be(pairs):
+def test_the_cosine_is_compared_with_its_target(pairs):
     wanted = np.array([1, -1, 0.5, 0], np.float32)
     squares = (np.diag(cosines(pairs)) - wanted) ** 2
     np.testing.assert_allclose(CosineError()(wanted, pairs), squares.mean(), rtol=1e-5)

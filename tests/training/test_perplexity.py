@@ -10,7 +10,7 @@ def results(metric):
 
 
 @pytest.mark.parametrize("weighted", [False, True])
-def test_figures_equal_numpy_over_several_batches(weighted):
+def test_metrics_equal_numpy_over_several_batches(weighted):
     rng = np.random.default_rng(0)
     truth = rng.integers(0, 7, (6, 5))
     logits = rng.normal(size=(6, 5, 7)).astype(np.float32) * 2
@@ -31,14 +31,14 @@ def test_figures_equal_numpy_over_several_batches(weighted):
     )
 
 
-def test_nothing_seen_is_accuracy_0_and_perplexity_1():
+def test_without_data_accuracy_is_0_and_perplexity_1():
     metric = NextTokenMetrics()
     assert results(metric) == {"accuracy": 0.0, "perplexity": 1.0}
     metric.update_state(np.ones((1, 2), int), np.ones((1, 2, 3)), np.zeros((1, 2)))
     assert results(metric) == {"accuracy": 0.0, "perplexity": 1.0}
 
 
-def test_a_state_can_be_reset_and_a_configuration_comes_back():
+def test_state_can_be_reset_and_the_config_round_trips():
     metric = NextTokenMetrics(name="words")
     metric.update_state(np.ones((1, 2), int), np.ones((1, 2, 3)))
     metric.reset_state()

@@ -31,7 +31,7 @@ def cut():
 
 @pytest.fixture(scope="module")
 def uninterrupted(tmp_path_factory):
-    """jit_compile -> the results of a run that nothing interrupts."""
+    """jit_compile -> the results of a run without interruptions."""
 
     @functools.cache
     def results(jit_compile):
@@ -94,7 +94,7 @@ def test_five_kills_at_random_points_change_no_bit(tmp_path, options):
     while kills < 5:
         step = random.randrange(1, 8)
         done = start(tmp_path / "run", "--kill-at", str(step), *options)
-        if done.returncode == 0:  # the rest was shorter than that
+        if done.returncode == 0:  # the rest took less time
             assert_same_results(tmp_path / "run", expected)
             for path in sorted((tmp_path / "run").rglob("*"), reverse=True):
                 path.rmdir() if path.is_dir() else path.unlink()
@@ -131,10 +131,10 @@ def test_a_finished_run_says_so_and_is_left_alone(tmp_path, capsys):
         run.finish(None, {})
     with Run(tmp_path, {"a": 1}) as run:
         assert run.finished
-    assert f"{tmp_path} holds this run, and it is finished." in capsys.readouterr().out
+    assert f"{tmp_path}: this run is already finished." in capsys.readouterr().out
 
 
-def test_a_total_of_steps_ends_within_an_epoch(tmp_path):
+def test_total_steps_may_end_within_an_epoch(tmp_path):
     with Run(tmp_path, {}) as run:
         record = run.fit(small_model(), small_data, steps_per_epoch=3, total_steps=8)
     assert record.step == 8
@@ -151,7 +151,7 @@ def test_the_points_are_the_losses_of_their_steps_and_not_running_means(tmp_path
     np.testing.assert_allclose(shown, own, rtol=1e-4)
 
 
-def test_what_is_written_is_whole(tmp_path):
+def test_written_files_are_complete(tmp_path):
     def save(path):
         path.mkdir()
         (path / "config.json").write_text("{}")
@@ -166,7 +166,7 @@ def test_what_is_written_is_whole(tmp_path):
             epochs=2,
             validation_data=small_data(0, steps=3),
         )
-        (tmp_path / "assets").mkdir()  # of a run killed while it finished
+        (tmp_path / "assets").mkdir()  # left by a run killed while it finished
         (tmp_path / "assets" / "old").write_text("old")
         run.finish(save, {"accuracy": 0.5, "matthews": float("nan")})
     names = {path.name for path in tmp_path.iterdir()}
@@ -217,7 +217,9 @@ def test_a_run_of_something_else_is_refused_and_left_alone(tmp_path, changed, me
     assert path.read_bytes() == before
 
 
-def test_a_run_that_failed_before_a_checkpoint_may_begin_with_other_arguments(tmp_path):
+def test_a_run_that_failed_before_a_checkpoint_may_restart_with_other_arguments(
+    tmp_path,
+):
     with pytest.raises(PowerCut), Run(tmp_path, {"rate": 3}) as run:
         (run.checkpoints / "text").mkdir(parents=True)
         cut()
@@ -227,9 +229,9 @@ def test_a_run_that_failed_before_a_checkpoint_may_begin_with_other_arguments(tm
     assert description["arguments"] == {"rate": 0.3}
 
 
-def test_a_directory_of_other_things_is_refused_and_left_alone(tmp_path):
+def test_a_directory_with_other_content_is_refused_and_left_alone(tmp_path):
     (tmp_path / "notes.txt").write_text("mine")
-    with pytest.raises(OutputError, match="must be new, empty, or hold a run"):
+    with pytest.raises(OutputError, match="must be new, empty, or contain a run"):
         Run(tmp_path, {})
     assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
 
@@ -242,14 +244,14 @@ def test_a_broken_description_is_one_line(tmp_path, content):
     assert "\n" not in str(raised.value)
 
 
-def test_a_file_in_the_output_place_is_refused(tmp_path):
+def test_a_file_in_place_of_the_output_is_refused(tmp_path):
     (tmp_path / "file").write_text("")
     for output in (tmp_path / "file", tmp_path / "file" / "below"):
-        with pytest.raises(OutputError, match="must be a directory"):
+        with pytest.raises(OutputError, match="must be a writable directory"):
             Run(output, {})
 
 
-def test_a_process_killed_while_it_began_is_forgotten(tmp_path):
+def test_a_process_killed_at_its_start_leaves_no_trace(tmp_path):
     (tmp_path / ".run.json.abc").mkdir()
     Run(tmp_path, {}).close()
     assert [path.name for path in tmp_path.iterdir()] == ["run.json"]
@@ -257,7 +259,7 @@ def test_a_process_killed_while_it_began_is_forgotten(tmp_path):
 
 def test_two_processes_cannot_share_an_output(tmp_path):
     with Run(tmp_path, {}):
-        with pytest.raises(OutputError, match="Another process"):
+        with pytest.raises(OutputError, match="another process"):
             Run(tmp_path, {})
     Run(tmp_path, {}).close()
 
@@ -271,7 +273,7 @@ def test_a_loss_that_is_not_finite_stops_and_names_the_step(tmp_path):
         )
 
     with Run(tmp_path, {}, steps_between_saves=1) as run:
-        with pytest.raises(TfzooError, match="It is nan at step 7 of 10"):
+        with pytest.raises(TfzooError, match="Received: nan at step 7 of 10"):
             run.fit(small_model(), make_dataset, steps_per_epoch=5, epochs=2)
     newest = max((tmp_path / "checkpoints").iterdir()).name
     assert newest == "step-000000006"
@@ -299,7 +301,7 @@ def test_checkpoints_of_another_model_are_refused(tmp_path):
             run.fit(other, small_data, steps_per_epoch=2, epochs=2)
 
 
-def test_what_cannot_be_resumed_is_refused(tmp_path):
+def test_models_that_cannot_be_resumed_are_refused(tmp_path):
     sizes = dict(steps_per_epoch=2, epochs=1)
     with Run(tmp_path, {}) as run:
         with pytest.raises(ValueError, match="use_ema=True"):
@@ -312,7 +314,7 @@ def test_what_cannot_be_resumed_is_refused(tmp_path):
             run.fit(small_model(), small_data, steps_per_epoch=0, epochs=1)
 
 
-def test_a_fit_that_compiles_anew_is_refused(tmp_path):
+def test_a_fit_that_recompiles_is_refused(tmp_path):
     class Compiling(keras.Sequential):
         def fit(self, *args, **kwargs):
             self.compile("sgd", "mse")
@@ -321,11 +323,11 @@ def test_a_fit_that_compiles_anew_is_refused(tmp_path):
     model = Compiling([keras.Input((2,)), keras.layers.Dense(1)])
     model.compile("sgd", "mse")
     with Run(tmp_path, {}) as run:
-        with pytest.raises(ValueError, match="must not compile the model anew"):
+        with pytest.raises(ValueError, match="must not recompile the model"):
             run.fit(model, small_data, steps_per_epoch=2, epochs=1)
 
 
-def test_the_best_epoch_is_kept_over_an_interruption(tmp_path):
+def test_the_best_epoch_survives_an_interruption(tmp_path):
     values = {0: 0.3, 1: 0.9, 2: 0.5}
 
     class Evaluation(keras.callbacks.Callback):
@@ -379,7 +381,7 @@ def read_events(directory):
     return found
 
 
-def test_event_logs_hold_every_step_once_over_an_interruption(tmp_path):
+def test_event_logs_have_every_step_once_despite_an_interruption(tmp_path):
     for last in (5, 100):
         try:
             with Run(tmp_path, {}, steps_between_saves=3) as run:

@@ -42,7 +42,7 @@ def test_a_saved_schedule_agrees():
 
 
 @pytest.mark.parametrize("warmup_steps", [-1, 11])
-def test_a_warmup_longer_than_the_training_is_named(warmup_steps):
+def test_a_warmup_longer_than_training_is_named(warmup_steps):
     with pytest.raises(ValueError, match=f"warmup_steps={warmup_steps}, total_steps=1"):
         WarmupLinearDecay(1e-3, warmup_steps, 10)
 

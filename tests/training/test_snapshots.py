@@ -52,7 +52,7 @@ def test_the_safetensors_library_opens_the_file(tmp_path):
         np.testing.assert_array_equal(tensors[name], variable)
 
 
-def test_as_many_are_kept_as_asked(tmp_path):
+def test_the_requested_number_is_kept(tmp_path):
     snapshots = Snapshots(tmp_path, "step", kept=2)
     for number in (3, 6, 9, 1200):
         snapshots.save(number, make_variables(number), {})
@@ -60,7 +60,7 @@ def test_as_many_are_kept_as_asked(tmp_path):
     assert names == {"step-000000009", "step-000001200"}
 
 
-def test_nothing_saved_is_none(tmp_path):
+def test_without_snapshots_there_is_no_newest(tmp_path):
     assert Snapshots(tmp_path, "step", kept=2).newest() is None
     assert Snapshots(tmp_path / "absent", "step", kept=2).newest() is None
 
@@ -73,7 +73,7 @@ def flip_a_bit(path, at):
 
 @pytest.mark.parametrize("file", ["state.safetensors", "state.json"])
 @pytest.mark.parametrize("share", [0.1, 0.5, 0.99])
-def test_a_flipped_bit_is_seen_and_the_older_snapshot_used(
+def test_a_flipped_bit_is_detected_and_the_older_snapshot_used(
     tmp_path, capsys, file, share
 ):
     snapshots = Snapshots(tmp_path, "step", kept=2)
@@ -88,7 +88,7 @@ def test_a_flipped_bit_is_seen_and_the_older_snapshot_used(
     assert_loads(snapshots, 2, 4)
 
 
-def test_a_lost_file_is_seen_and_the_older_snapshot_used(tmp_path):
+def test_a_missing_file_is_detected_and_the_older_snapshot_used(tmp_path):
     snapshots = Snapshots(tmp_path, "step", kept=2)
     snapshots.save(1, make_variables(1), {})
     snapshots.save(2, make_variables(2), {})
@@ -100,18 +100,18 @@ def test_only_damaged_snapshots_are_an_error_and_stay(tmp_path):
     snapshots = Snapshots(tmp_path, "step", kept=2)
     snapshots.save(1, make_variables(1), {})
     (tmp_path / "step-000000001" / "state.json").write_text("{}")
-    with pytest.raises(OutputError, match="Every snapshot"):
+    with pytest.raises(OutputError, match="At least one snapshot must be intact"):
         snapshots.newest()
     assert (tmp_path / "step-000000001").exists()
 
 
-def test_what_a_killed_writer_left_is_removed(tmp_path):
+def test_leftovers_of_a_killed_writer_are_removed(tmp_path):
     (tmp_path / ".step-000000003.abc" / "step-000000003").mkdir(parents=True)
     assert Snapshots(tmp_path, "step", kept=2).newest() is None
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_failed_write_leaves_the_former_snapshot(tmp_path, monkeypatch):
+def test_a_failed_write_keeps_the_previous_snapshot(tmp_path, monkeypatch):
     snapshots = Snapshots(tmp_path, "step", kept=1)
     snapshots.save(1, make_variables(1), {})
     with pytest.raises(TypeError):
@@ -130,11 +130,13 @@ def test_another_shape_is_named_and_nothing_is_assigned(tmp_path):
         snapshots.load(1, variables)
     assert np.all(variables["model/00000/kernel"].numpy() == 0)
     del variables[last]
-    with pytest.raises(OutputError, match="has 6 variables. Received: 7"):
+    with pytest.raises(
+        OutputError, match="have the training's 6 variables. Received: 7"
+    ):
         snapshots.load(1, variables)
 
 
-def test_the_state_is_json_that_others_read(tmp_path):
+def test_the_state_is_plain_json(tmp_path):
     Snapshots(tmp_path, "step", kept=1).save(1, make_variables(1), {"step": 1})
     content = json.loads((tmp_path / "step-000000001" / "state.json").read_text())
     assert content["state"] == {"step": 1}

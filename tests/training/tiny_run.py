@@ -1,4 +1,4 @@
-"""A whole run of a small model with dropout, for tests that interrupt it.
+"""A complete run of a small model with dropout, for tests that interrupt it.
 
 python tiny_run.py OUTPUT [--kill-at STEP] [--terminate-at STEP] [--jit]
 """
@@ -62,7 +62,7 @@ class At(keras.callbacks.Callback):
 
 
 def train(output, *, callbacks=(), jit_compile=False, **options):
-    """Begins or continues the run; its `Run` and model."""
+    """Starts or resumes the run; returns its `Run` and model."""
     with Run(output, {"jit": jit_compile}, steps_between_saves=3, **options) as run:
         model = make_model(jit_compile=jit_compile)
         best = KeepBest(run.checkpoints, monitor="val_accuracy", mode="max")

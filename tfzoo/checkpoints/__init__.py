@@ -1,1 +1,1 @@
-"""Published checkpoints <-> our weights: names and arrays, no models."""
+"""Checkpoint formats: tensor names and arrays, no model architectures."""

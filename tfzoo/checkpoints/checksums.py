@@ -1,8 +1,8 @@
-"""Checksums of the files of a directory, so that a bit that flips is noticed.
+"""Checksums of the files in a preset directory, to detect flipped bits.
 
-Those of the weights stand in their own file (`safetensors_writing`): what another tool
-writes has none. Those of all other files stand in our block of config.json. People and
-tools edit these, so that a change is told and no error.
+Weight files carry their own checksums (`safetensors_writing`), so that files written by
+other tools have none. The checksums of all other files are in the `"tfzoo"` object of
+config.json. People and tools do edit those files, so a change is only a warning.
 """
 
 import hashlib
@@ -15,7 +15,7 @@ from tfzoo.files import read_bytes
 logger = logging.getLogger("tfzoo")
 
 BLOCK, FIELD = "tfzoo", "sha256"
-UNKNOWN = "0" * 64  # stands for a checksum in the text that it is made of
+UNKNOWN = "0" * 64  # placeholder for a checksum in the text it is computed from
 _WEIGHTS = ".safetensors"
 _NAME = re.compile(r"([\w-][\w.-]*/)?[\w-][\w.-]*")
 _MAX_FILES = 64
@@ -23,12 +23,12 @@ _MAX_CONFIG_BYTES = 4 << 20
 
 
 def sha256(content):
-    """The checksum of bytes, or of an array's memory, as 64 hexadecimal digits."""
+    """SHA-256 of bytes, or of an array's memory, as 64 hexadecimal digits."""
     return hashlib.sha256(content).hexdigest()
 
 
 def of_files(directory):
-    """Dict of name -> checksum of all files below a directory but the weights."""
+    """Dict of name -> checksum of all files below a directory except the weights."""
     return {
         path.relative_to(directory).as_posix(): _of_file(path)
         for path in sorted(directory.rglob("*"))
@@ -37,13 +37,13 @@ def of_files(directory):
 
 
 def signed(text, field):
-    """A text with its own checksum in place of `UNKNOWN`, which follows `field`."""
+    """Replaces the `UNKNOWN` that follows `field` with the text's own checksum."""
     before, found, after = text.partition(f'"{field}": "{UNKNOWN}"')
     return before + found.replace(UNKNOWN, sha256(text.encode())) + after
 
 
 def is_signed(content, checksum):
-    """Whether bytes are those that `signed` gave, with this checksum in them."""
+    """Whether `content` is unchanged since `signed` put `checksum` into it."""
     if not isinstance(checksum, str) or len(checksum) != len(UNKNOWN):
         return False
     unsigned = content.replace(checksum.encode(), UNKNOWN.encode(), 1)
@@ -51,13 +51,13 @@ def is_signed(content, checksum):
 
 
 def tell_changes(config, path, *, is_ours):
-    """Warns of the files of a directory that are not what tfzoo wrote.
+    """Warns about files in a directory that have changed since tfzoo wrote them.
 
-    Those that are no longer there are not told: a download leaves some out.
+    Missing files are not reported: a download may leave some out.
 
     Args:
         config: The content of config.json.
-        path: That file.
+        path: Path of config.json.
         is_ours: Whether tfzoo wrote the weights, so that there must be checksums.
     """
     block = config.get(BLOCK)

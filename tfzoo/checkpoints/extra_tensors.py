@@ -1,17 +1,17 @@
-"""Tensors of a file that are no weights of its model, and names that are wrapped."""
+"""Tensors in a file that are not model weights, and names prefixed by wrappers."""
 
 import re
 
 from tfzoo.errors import CheckpointError
 
-# Begin the names of what no task computes with: the state of a loss, such as the
-# weights of its classes, and buffers that hold 0, 1, 2, ... or nothing but zeros.
+# Matches the beginning of names of tensors that no task uses: the state of a loss, such
+# as class weights, and buffers that hold 0, 1, 2, ... or only zeros.
 NO_WEIGHTS = (
     r"(.*\.)?(loss|loss_\w+|\w+_loss|criterion\w*)(\.|$)"
     r"|(.*\.)?(pos_weights?|class_weights?|label_weights?)$"
     r"|(.*\.)?(position_ids|token_type_ids)$"
 )
-# What a wrapper puts into the names: of several devices, of `torch.compile`, of FSDP.
+# Name parts added by wrappers: DataParallel, `torch.compile`, FSDP.
 _WRAPPERS = (
     "module",
     "_orig_mod",
@@ -22,11 +22,11 @@ _WRAPPED = re.compile(rf"(?:^|(?<=\.))(?:{'|'.join(_WRAPPERS)})\.")
 
 
 def refuse_wrapped(tensors, prefix, anchor):
-    """Raises `CheckpointError` where a wrapper stands in the names of the weights.
+    """Raises `CheckpointError` if a wrapper has been saved with the model.
 
     Args:
         tensors: `Tensors` of a file under Hugging Face's names.
-        prefix: What stands before the names of the backbone in a task's file.
+        prefix: Prefix of the backbone's names in a task's file.
         anchor: Name of a tensor that every file of the model has, without the prefix.
     """
     plain, pieces, first = False, {}, None
@@ -43,10 +43,10 @@ def refuse_wrapped(tensors, prefix, anchor):
     quoted = " and ".join(map(repr, pieces))
     stripped = "".join(f".replace({piece!r}, '')" for piece in pieces)
     raise CheckpointError(
-        f"The names must be those of the model itself. Received: {quoted} in them, put "
-        "there by a wrapper.",
+        "Tensor names must be those of the model itself. Received: names with "
+        f"{quoted}, which a wrapper added.",
         path=tensors.path,
         tensor=first,
-        fix="Save the model that is wrapped (model.module, model._orig_mod), or write "
-        f"the file anew with n{stripped} in place of every name n.",
+        fix="Save the wrapped model (model.module, model._orig_mod), or rewrite the "
+        f"file with each name n replaced by n{stripped}.",
     )

@@ -6,8 +6,8 @@ from typing import Any, NamedTuple
 from tfzoo.errors import CheckpointError
 
 REQUIRED = object()
-TIED = "tie_word_embeddings"  # says something only of a task with an output layer
-# Names of one function in Hugging Face's files -> ours; the first is the one we write.
+TIED = "tie_word_embeddings"  # only meaningful for a task with an output layer
+# Hugging Face's names of a function -> ours; the first of each is the one we write.
 ACTIVATIONS = {
     "gelu": "gelu",
     "gelu_python": "gelu",
@@ -21,14 +21,14 @@ ACTIVATIONS = {
 
 
 class Field(NamedTuple):
-    """A field of `config.json` and how its value is read.
+    """A field of `config.json` and how to read its value.
 
     Args:
-        name: Of the field.
-        accepts: Function of a JSON value, whether it makes sense.
-        rule: What it must be, for the error.
-        default: What `transformers` takes where the field is absent or null; REQUIRED
-            where the file must say it.
+        name: Name of the field.
+        accepts: Function of a JSON value; returns whether it is valid.
+        rule: What the value must be, for the error message.
+        default: Value that `transformers` uses if the field is absent or null.
+            REQUIRED if the file must give it.
     """
 
     name: str
@@ -38,40 +38,40 @@ class Field(NamedTuple):
 
 
 def size(name, default=REQUIRED):
-    """A field that counts something."""
-    return Field(name, _is_whole_from(1), "a whole number from 1 to 16777215", default)
+    """A field with a count or a dimension."""
+    return Field(name, _is_whole_from(1), "an integer from 1 to 16777215", default)
 
 
 def token(name, default=REQUIRED):
-    """A field that names a token id."""
-    return Field(name, _is_whole_from(0), "a whole number from 0 to 16777215", default)
+    """A field with a token id."""
+    return Field(name, _is_whole_from(0), "an integer from 0 to 16777215", default)
 
 
 def share(name, default=REQUIRED):
-    """A field that says which share is dropped."""
+    """A field with a dropout rate."""
 
     def accepts(value):
         return type(value) in (int, float) and 0 <= value < 1
 
-    return Field(name, accepts, "a number from 0 up to but not including 1", default)
+    return Field(name, accepts, "a number in [0, 1)", default)
 
 
 def epsilon(name, default=REQUIRED):
-    """A field with the number that a normalisation adds to the variance."""
+    """A field with the epsilon of a normalization layer."""
 
     def accepts(value):
         return type(value) is float and 0 < value < 1
 
-    return Field(name, accepts, "a number between 0 and 1", default)
+    return Field(name, accepts, "a number in (0, 1)", default)
 
 
 def activation(name, default=REQUIRED):
-    """A field with the name of a nonlinearity, as Hugging Face names them."""
+    """A field with Hugging Face's name of an activation function."""
 
     def accepts(value):
         return isinstance(value, str) and value in ACTIVATIONS
 
-    rule = f"one of {', '.join(ACTIVATIONS)}, which are implemented"
+    rule = f"one of the supported {', '.join(ACTIVATIONS)}"
     return Field(name, accepts, rule, default)
 
 
@@ -80,19 +80,19 @@ def _is_whole_from(least):
 
 
 def read_arguments(config, path, model_type, fields, fixed):
-    """Constructor arguments of a backbone out of `config.json`.
+    """Reads the constructor arguments of a backbone from `config.json`.
 
     Args:
         config: The content of the file.
-        path: The file, for the errors.
-        model_type: What the file must say that the model is.
+        path: The file, for error messages.
+        model_type: The `model_type` that the file must have.
         fields: Dict of argument -> `Field`.
-        fixed: Dict of field -> the only value that the backbone computes; null counts
+        fixed: Dict of field -> the only value that the backbone supports; null counts
             as absent. For `TIED` see `refuse_untied`.
 
     Raises:
-        CheckpointError: the model is another one, or a field is absent, not a sensible
-            number, or has a value that the backbone does not compute; it is named.
+        CheckpointError: the model type is a different one, or a field is missing,
+            invalid or unsupported; the message names it.
     """
     if config.get("model_type") != model_type:
         raise CheckpointError(
@@ -116,20 +116,21 @@ def read_arguments(config, path, model_type, fields, fixed):
         )
     found["activation"] = ACTIVATIONS[found["activation"]]
     for name in ("attention_dropout", "embeddings_dropout"):
-        # So that an argument `dropout` stands for all of them, unless they differ.
+        # `dropout` then sets all of them, unless they differ.
         if name in found and found[name] == found.get("dropout"):
             del found[name]
     return found
 
 
 def refuse_untied(config, path, copies):
-    """Raises `CheckpointError` where the output layer is not the embedding.
+    """Raises `CheckpointError` unless the output layer shares the token embeddings.
 
-    Where the file has a tensor for it, that must be a copy, and the field is not asked.
+    If the file has a tensor for the output layer, that tensor must be a copy, and the
+    field in `config.json` is ignored.
 
     Args:
         config: The content of `config.json`.
-        path: The file, for the error.
+        path: The file, for the error message.
         copies: Names of the tensors that must be copies of others.
     """
     has_copy = any(name.endswith(".weight") for name in copies)
@@ -140,14 +141,14 @@ def refuse_untied(config, path, copies):
 def _refuse_other(config, path, name, value):
     if config.get(name, value) != value:
         raise CheckpointError(
-            f"Only {value!r} is implemented. Received: {_short(config[name])}.",
+            f"Only {value!r} is supported. Received: {_short(config[name])}.",
             path=path,
             tensor=name,
         )
 
 
 def read_field(config, path, field):
-    """The value of a `Field` in a `config.json`, or its default."""
+    """Reads the value of a `Field` from `config.json`, or returns its default."""
     value = config.get(field.name)
     if value is None:
         value = field.default
@@ -165,7 +166,7 @@ def read_field(config, path, field):
 
 
 def write_arguments(arguments, fields):
-    """Fields of `config.json` of constructor arguments, as `read_arguments` reads them.
+    """The inverse of `read_arguments`: constructor arguments to `config.json` fields.
 
     Args:
         arguments: Dict of the arguments, from `get_config` of a backbone.

@@ -1,13 +1,13 @@
-"""The rows of a head in another order."""
+"""Reordering of a head's rows."""
 
 
 class RowsInOrder:
-    """Tensors of a checkpoint, some of them with their rows moved (see `Tensors`).
+    """Tensors of a checkpoint, some of them with reordered rows (see `Tensors`).
 
     Args:
         tensors: `Tensors` of a file.
-        names: Those whose rows are moved.
-        order: For each row of the result, which row of the file it is.
+        names: Names of the tensors to reorder.
+        order: For each row of the result, the index of the row in the file.
     """
 
     def __init__(self, tensors, names, order):

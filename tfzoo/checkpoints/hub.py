@@ -1,9 +1,9 @@
-"""The Hugging Face hub: `hf://ORG/NAME` or `hf://ORG/NAME@REVISION`.
+"""The Hugging Face Hub: `hf://ORG/NAME` or `hf://ORG/NAME@REVISION`.
 
-All of it goes through `huggingface_hub`, whose are the cache, the endpoint, the tokens,
-the progress bars and what an interrupted download does next: `HF_HOME`, `HF_ENDPOINT`,
-`HF_TOKEN`, `HF_HUB_OFFLINE`. That library does not look at what it has received; here
-every file is compared with the hash by which the hub knows it.
+Everything goes through `huggingface_hub`, which handles cache, endpoint, tokens,
+progress bars and resumed downloads; `HF_HOME`, `HF_ENDPOINT`, `HF_TOKEN` and
+`HF_HUB_OFFLINE` apply. That library does not verify what it receives; here every file
+is checked against the hash the Hub has for it.
 """
 
 import fnmatch
@@ -17,10 +17,10 @@ from tfzoo.checkpoints.safetensors_files import FROM_PICKLE
 from tfzoo.errors import CheckpointError
 
 SCHEME = "hf://"
-# Git has no ".." in the name of a branch, and the cache makes a path of it.
+# Git allows no ".." in branch names, and the cache turns the revision into a path.
 _REFERENCE = re.compile(r"hf://((?:[\w.-]+/)?[\w.-]+)(?:@((?!.*\.\.)[\w./+-]+))?")
-_FORM = "A repository of the hub is hf://ORG/NAME or hf://ORG/NAME@REVISION."
-# Of a repository, whatever the weights: what a model is, and how it reads text.
+_FORM = "A Hub repository must be given as hf://ORG/NAME or hf://ORG/NAME@REVISION."
+# Downloaded whatever the weight format: configuration and tokenizer.
 _SMALL_FILES = (
     "config.json",
     "generation_config.json",
@@ -34,38 +34,38 @@ _SMALL_FILES = (
     "encoder.json",
     "vocab.bpe",
     "assets/tokenizer/*",  # KerasHub
-    "modules.json",  # sentence-transformers, likewise the next three
+    "modules.json",  # sentence-transformers, as are the next three
     "sentence_bert_config.json",
     "config_sentence_transformers.json",
     "1_Pooling/config.json",
 )
-# The first kind that is there is downloaded, and no other.
+# Only the first of these formats that the repository has is downloaded.
 _WEIGHTS = (
     ("model.safetensors", "model.safetensors.index.json", "model-*-of-*.safetensors"),
     ("tf_model.h5",),
     ("model.weights.h5",),
 )
 _PICKLE = "pytorch_model.bin"
-_VERIFIED = "verified"  # folder in the cache of a repository: hash -> size and time
-# A blob's name in the cache is its hash: of Git, or where Git keeps a pointer, SHA-256.
+_VERIFIED = "verified"  # folder in a repository's cache: hash -> size and mtime
+# A blob's name in the cache is its hash: Git's, or SHA-256 for Git LFS files.
 _GIT_HASH, _SHA256 = re.compile(r"[0-9a-f]{40}"), re.compile(r"[0-9a-f]{64}")
 
 
 def download(reference, *, weights=True):
-    """The files of a repository that are needed, in the cache.
+    """Downloads the files of a repository that are needed into the cache.
 
     Args:
-        reference: `hf://ORG/NAME`, or `hf://ORG/NAME@REVISION` with a branch, a tag or
-            a commit.
-        weights: Whether the weights are needed, or the small files alone.
+        reference: `hf://ORG/NAME`, or `hf://ORG/NAME@REVISION` with a branch, tag or
+            commit.
+        weights: Whether to download the weights, or only the small files.
 
     Returns:
-        The `pathlib.Path` of the directory of the revision.
+        The `pathlib.Path` of the revision's directory.
 
     Raises:
-        CheckpointError: there is no such repository or revision, or no right to it; it
-            cannot be reached and is not in the cache; it has no weights that can be
-            read; or what was received is not what the hub has.
+        CheckpointError: the repository or revision does not exist or is not accessible;
+            it cannot be reached and is not in the cache; it has no weights in a
+            supported format; or a downloaded file does not match the Hub's hash.
     """
     repo_id, revision = _parse(reference)
     if not weights:
@@ -78,19 +78,19 @@ def download(reference, *, weights=True):
 
 
 def upload(repo_id, save, *, private=None, token=None):
-    """Writes a directory and uploads it; the repository is made if it is not there.
+    """Saves a directory and uploads it, creating the repository if necessary.
 
     Args:
         repo_id: `ORG/NAME`.
-        save: Function of a path that is free: writes the directory there.
-        private: Whether a new repository is private; None: as the account has it.
-        token: Of an account that may write; None takes the one that is logged in.
+        save: Function that writes the directory to the unused path it is given.
+        private: Whether a new repository is private. None for the account's default.
+        token: Access token with write permission. None for that of the local login.
 
     Returns:
-        The address of the commit.
+        The URL of the commit.
 
     Raises:
-        CheckpointError: the hub refuses it or cannot be reached.
+        CheckpointError: the Hub refuses the upload or cannot be reached.
     """
     import huggingface_hub
 
@@ -110,22 +110,24 @@ def upload(repo_id, save, *, private=None, token=None):
 
 
 class PushToHub:
-    """A mix-in: a model whose `save_to_preset` writes a directory, on the hub."""
+    """Mixin for models with `save_to_preset`: uploads the preset to the Hub."""
 
     def push_to_hub(self, repo_id, *, private=None, token=None, **options):
-        """Uploads what `save_to_preset` writes.
+        """Saves the model with `save_to_preset` and uploads the directory.
 
         Args:
-            repo_id: `ORG/NAME`; the repository is made if it is not there.
-            private: Whether a new repository is private; None: as the account has it.
-            token: Of an account that may write; None takes the one that is logged in.
-            **options: As of `save_to_preset`.
+            repo_id: `ORG/NAME`; the repository is created if it does not exist.
+            private: Whether a new repository is private. None for the account's
+                default.
+            token: Access token with write permission. None for that of the local
+                login.
+            **options: Passed to `save_to_preset`.
 
         Returns:
-            The address of the commit.
+            The URL of the commit.
 
         Raises:
-            CheckpointError: the hub refuses it or cannot be reached.
+            CheckpointError: the Hub refuses the upload or cannot be reached.
         """
         return upload(
             repo_id,
@@ -143,7 +145,7 @@ def _parse(reference):
 
 
 def _snapshot(reference, repo_id, revision, patterns):
-    """Downloads the files that match, and verifies them."""
+    """Downloads the files that match `patterns` and verifies them."""
     import huggingface_hub
 
     try:
@@ -161,17 +163,17 @@ def _snapshot(reference, repo_id, revision, patterns):
 
 
 def _verify(link, verified, reference, name):
-    """Raises `CheckpointError` unless a file has the hash that names it in the cache.
+    """Raises `CheckpointError` unless a file matches the hash in its blob's name.
 
-    Where the cache has no links, or a mirror names files otherwise, there is nothing to
+    A cache without symlinks, or a mirror that names blobs differently, has no hashes to
     compare with.
 
     Args:
-        link: The file of a snapshot, a link to a blob.
-        verified: The folder that says which blobs were verified, and how large and how
-            old they were: they are not read again.
-        reference: For the error.
-        name: Of the file in the repository.
+        link: The file in the snapshot, a link to a blob.
+        verified: Folder that records the size and modification time of verified blobs,
+            so that they are not read again.
+        reference: The repository, for the error message.
+        name: Name of the file in the repository.
     """
     blob = pathlib.Path(os.path.abspath(link.parent / os.readlink(link)))
     about = blob.stat()
@@ -188,8 +190,7 @@ def _verify(link, verified, reference, name):
         found = hashlib.file_digest(file, lambda: start).hexdigest()
     if found != blob.name:
         raise CheckpointError(
-            f"{name} is not what the hub has: its hash must be {blob.name}. "
-            f"Received: {found}.",
+            f"{name} must have the Hub's hash, {blob.name}. Received: {found}.",
             path=reference,
             fix=f"Remove {blob} and try again.",
         )
@@ -197,14 +198,14 @@ def _verify(link, verified, reference, name):
         verified.mkdir(exist_ok=True)
         record.write_text(state)
     except OSError:
-        pass  # a cache that cannot be written: it is read again next time
+        pass  # the cache is not writable: the file is verified again next time
 
 
 def _without_weights(reference, repo_id, revision):
-    """The `CheckpointError` for a repository whose weights cannot be read."""
+    """The `CheckpointError` for a repository without weights in a supported format."""
     import huggingface_hub
 
-    rule = f"There must be one of {', '.join(kind[0] for kind in _WEIGHTS)}."
+    rule = f"The repository must have {' or '.join(kind[0] for kind in _WEIGHTS)}."
     try:
         api = huggingface_hub.HfApi()
         has_pickle = api.file_exists(repo_id, _PICKLE, revision=revision)
@@ -213,19 +214,19 @@ def _without_weights(reference, repo_id, revision):
     if not has_pickle:
         return CheckpointError(rule, path=reference)
     return CheckpointError(
-        f"{rule} Received: {_PICKLE}, which is never opened, since that can run what "
-        "is in it.",
+        f"{rule} Received: {_PICKLE}, a pickle, which is never opened: it could run "
+        "any code.",
         path=reference,
-        fix=f"Get it, hf download {repo_id} --local-dir DIR, and convert it in DIR, "
-        f"where PyTorch is installed: {FROM_PICKLE}",
+        fix=f"Download it (hf download {repo_id} --local-dir DIR) and convert it in "
+        f"DIR, with PyTorch installed: {FROM_PICKLE}",
     )
 
 
 def _explained(error, reference):
-    """The `CheckpointError` for whatever went wrong in `huggingface_hub`.
+    """The `CheckpointError` for any error from `huggingface_hub`.
 
-    Its versions stand on different HTTP libraries, whose errors have no class in
-    common: what is not known is quoted.
+    Its versions use different HTTP libraries, whose errors share no base class: unknown
+    errors are quoted.
     """
     from huggingface_hub import constants, errors
 
@@ -234,32 +235,32 @@ def _explained(error, reference):
         rule = f"{_FORM} {error}"
     elif isinstance(error, errors.GatedRepoError):
         rule = "The repository is gated."
-        fix = "Accept its terms on its page, and log in: hf auth login."
+        fix = "Accept its terms on its page and log in: hf auth login."
     elif isinstance(error, errors.RepositoryNotFoundError):
-        rule = "There is no such repository, or it is private."
-        fix = "Mend the name, or log in: hf auth login."
+        rule = "The repository does not exist or is private."
+        fix = "Check the name, or log in: hf auth login."
     elif isinstance(error, errors.RevisionNotFoundError):
         rule = "The repository has no such revision."
-        fix = "Name a branch, a tag or a commit that it has."
+        fix = "Give an existing branch, tag or commit."
     elif isinstance(error, errors.HfHubHTTPError):
-        rule = f"The hub refuses it with status {error.response.status_code}."
+        rule = f"The Hub refused with status {error.response.status_code}."
         if error.response.status_code in (401, 403):
-            fix = "Log in with a token that may do this: hf auth login."
+            fix = "Log in with a token that permits this: hf auth login."
     elif isinstance(error, errors.LocalEntryNotFoundError):
         rule, fix = (
-            "It is not whole in the cache, and ",
-            "Connect, or name a directory.",
+            "The cache does not have all of its files, and ",
+            "Connect to the network, or give a local directory.",
         )
         if constants.HF_HUB_OFFLINE:
-            rule += "HF_HUB_OFFLINE forbids to ask the hub."
-            fix = "Unset HF_HUB_OFFLINE once."
+            rule += "HF_HUB_OFFLINE is set."
+            fix = "Unset HF_HUB_OFFLINE and run once."
         elif isinstance(error.__cause__, errors.HfHubHTTPError):
             rule += (
-                f"the hub answers with status {error.__cause__.response.status_code}."
+                f"the Hub answered with status {error.__cause__.response.status_code}."
             )
             fix = "Try again later."
         else:
-            rule += f"the hub, {constants.ENDPOINT}, cannot be reached."
+            rule += f"the Hub, {constants.ENDPOINT}, cannot be reached."
     else:
         told = [f"{type(e).__name__}: {e}" for e in (error, error.__cause__) if e]
         rule = f"The transfer failed. {' '.join(told)[:500]}"

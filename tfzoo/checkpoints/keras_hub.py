@@ -1,13 +1,13 @@
-"""KerasHub: `keras_hub://NAME`, or the directory of a preset of BERT and its kin.
+"""KerasHub: `keras_hub://NAME`, or the directory of a KerasHub preset.
 
-A preset is `config.json`, `model.weights.h5` and, below `assets/tokenizer`, the files
-of a vocabulary. KerasHub's own classes read the weights. Of the foreign `config.json`
-they see nothing but numbers that were checked here: the class that it names is looked
-up in a table, and no object of it is deserialised.
+A preset is `config.json`, `model.weights.h5` and, in `assets/tokenizer`, the vocabulary
+files. KerasHub's own classes read the weights. They see nothing of the untrusted
+`config.json` except numbers that were checked here: its class name is looked up in a
+table, and no object is deserialized from it.
 
-KerasHub computes BERT's activation by a tanh. Published weights were trained with the
-error function, which is what opens here; `from_preset(..., activation="gelu_tanh")`
-gives KerasHub's numbers.
+KerasHub computes BERT's activation with the tanh approximation. The published weights
+were trained with the error function, which is what tfzoo uses;
+`from_preset(..., activation="gelu_tanh")` reproduces KerasHub's outputs.
 """
 
 import pathlib
@@ -39,19 +39,20 @@ _SIZES = {
 } | {"dropout": fields.share("dropout", 0.1)}
 
 
-READABLE = set()  # names of the classes whose weights are read; `declared` adds them
+READABLE = set()  # class names whose weights can be read; filled by `declared`
 
 
 class KerasHubClass(NamedTuple):
-    """How KerasHub has an architecture.
+    """KerasHub's implementation of an architecture.
 
     Args:
-        name: Of its class.
-        constant: Constructor arguments of our backbone that such a model always has.
-        has_segments: Whether it has a table of segments.
+        name: Name of the class.
+        constant: Constructor arguments of our backbone with a fixed value.
+        has_segments: Whether it has segment embeddings.
         has_pooler: Whether it has a pooler.
-        pads_positions: Whether Hugging Face's table of positions, unlike this, has rows
-            up to the padding's id, and a table of one segment; both add nothing here.
+        pads_positions: Whether Hugging Face's position table, unlike KerasHub's, starts
+            with rows up to the padding id, and there is a table for a single segment.
+            Both are filled with zeros.
     """
 
     name: str
@@ -62,23 +63,23 @@ class KerasHubClass(NamedTuple):
 
 
 def download(reference, *, weights=True):
-    """The files of a preset that KerasHub names, in the cache of `kagglehub`.
+    """Downloads the files of a KerasHub preset into the cache of `kagglehub`.
 
     Args:
         reference: `keras_hub://NAME`, such as `keras_hub://bert_tiny_en_uncased`.
-        weights: Whether the weights are needed.
+        weights: Whether to download the weights.
 
     Returns:
         The `pathlib.Path` of the directory.
 
     Raises:
-        CheckpointError: KerasHub has no such preset, its weights are not read, KerasHub
-            is not installed, or the download failed.
+        CheckpointError: KerasHub has no such preset, its class is not supported,
+            KerasHub is not installed, or the download failed.
     """
     handle, class_name = _find(reference)
     if weights and class_name not in READABLE:
         raise CheckpointError(
-            f"The class must be one of {', '.join(sorted(READABLE))}. "
+            f"The preset's class must be one of {', '.join(sorted(READABLE))}. "
             f"Received: {class_name}.",
             path=reference,
         )
@@ -95,7 +96,7 @@ def download(reference, *, weights=True):
             fetch(name)
     except CheckpointError:
         raise
-    except Exception as e:  # of whichever HTTP library kagglehub stands on
+    except Exception as e:  # from whichever HTTP library kagglehub uses
         raise CheckpointError(
             f"The download from Kaggle failed. {type(e).__name__}: {str(e)[:300]}",
             path=reference,
@@ -105,7 +106,7 @@ def download(reference, *, weights=True):
 
 
 def _vocabulary(directory):
-    """The files of the vocabulary, by the class of the tokenizer."""
+    """The vocabulary files, which depend on the tokenizer's class."""
     path = directory / TOKENIZER
     name = read_json(path, CheckpointError).get("class_name")
     keras_hub = _keras_hub(path)
@@ -116,7 +117,7 @@ def _vocabulary(directory):
     if isinstance(made, type) and issubclass(made, kinds.BytePairTokenizer):
         return _PAIR
     raise CheckpointError(
-        "The tokenizer must be one of word pieces or of byte pairs. "
+        "The class must be a WordPiece or byte-pair tokenizer of KerasHub. "
         f"Received: {name!r:.80}.",
         path=path,
         tensor="class_name",
@@ -124,18 +125,19 @@ def _vocabulary(directory):
 
 
 def read_preset(directory, families):
-    """Configuration and weights of the directory of a preset.
+    """Reads configuration and weights from a preset directory.
 
     Args:
-        directory: Its `pathlib.Path`.
-        families: Those whose `keras_hub` says what may be read.
+        directory: A `pathlib.Path`.
+        families: Families to look the class up in, by their `keras_hub`.
 
     Returns:
-        (The fields of Hugging Face's `config.json`, a dict; the weights, `Tensors`).
+        (The fields of Hugging Face's `config.json` as a dict; the weights as
+        `Tensors`).
 
     Raises:
-        CheckpointError: the class is another one, a field makes no sense, the weights
-            are not those of the sizes, or KerasHub is not installed.
+        CheckpointError: the class is not supported, a field is invalid, the weights do
+            not match the sizes, or KerasHub is not installed.
     """
     path, weights = directory / CONFIG, directory / WEIGHTS
     content = read_json(path, CheckpointError)
@@ -147,7 +149,7 @@ def read_preset(directory, families):
     if theirs.pads_positions:
         padding_id = arguments["padding_id"] = _padding_id(directory)
     config = family.to_config(arguments)
-    family.from_config(config, path)  # heads divide the width, and the like
+    family.from_config(config, path)  # checks that num_heads divides hidden_dim, etc.
     _check_count(sizes, theirs.has_pooler, weights)
     model = getattr(_keras_hub(directory).models, theirs.name)(**sizes, dtype="float32")
     fill(model, weights)
@@ -155,7 +157,7 @@ def read_preset(directory, families):
 
 
 def _sizes(theirs, config, path):
-    """Constructor arguments of the class, each a number that makes sense."""
+    """Constructor arguments of KerasHub's class: valid numbers only."""
     if not isinstance(config, dict):
         raise CheckpointError("Must be an object.", path=path, tensor="config")
     known = dict(_SIZES)
@@ -171,9 +173,10 @@ def _sizes(theirs, config, path):
 
 
 def _check_count(sizes, has_pooler, path):
-    """Raises `CheckpointError` unless a file has as many weights as a model of `sizes`.
+    """Raises `CheckpointError` unless the file has as many weights as the model.
 
-    Before it is built: neither the model nor an array may be larger than the file says.
+    Called before the model is built, so that neither it nor any array can be larger
+    than the file.
     """
     width, inner = sizes["hidden_dim"], sizes["intermediate_dim"]
     rows = sizes["vocabulary_size"] + sizes["max_sequence_length"]
@@ -184,26 +187,26 @@ def _check_count(sizes, has_pooler, path):
     stored = stored_sizes(path)
     if count != sum(stored) or _ARRAYS_PER_LAYER * sizes["num_layers"] > len(stored):
         raise CheckpointError(
-            f"A model of the sizes of {CONFIG} has {count} weights, in "
-            f"{_ARRAYS_PER_LAYER} arrays per layer. Received: {sum(stored)} in "
-            f"{len(stored)}.",
+            f"The file must have the {count} weights of a model with the sizes in "
+            f"{CONFIG}, in {_ARRAYS_PER_LAYER} arrays per layer. Received: "
+            f"{sum(stored)} weights in {len(stored)} arrays.",
             path=path,
-            fix="config.json and the weights must be of one model.",
+            fix="Use config.json and weights of the same model.",
         )
 
 
 def _find(reference):
-    """Where Kaggle has a preset, and the name of its class."""
+    """The Kaggle handle of a preset, and the name of its class."""
     models, name = _keras_hub(reference).models, reference.removeprefix(SCHEME)
     for class_name in dir(models):
-        if re.fullmatch(r"\w+Backbone", class_name):  # `Backbone` has those of all
+        if re.fullmatch(r"\w+Backbone", class_name):  # `Backbone` itself lists them all
             found = getattr(models, class_name).presets.get(name)
             if found is not None:
                 return found["kaggle_handle"].removeprefix("kaggle://"), class_name
     raise CheckpointError(
         "KerasHub has no such preset.",
         path=reference,
-        fix="Look at keras_hub.models.BertBackbone.presets, and so on.",
+        fix="See keras_hub.models.BertBackbone.presets and those of other classes.",
     )
 
 
@@ -212,7 +215,7 @@ def _keras_hub(path):
         import keras_hub
     except ImportError as e:
         raise CheckpointError(
-            "KerasHub, which reads its presets, is not installed.",
+            "KerasHub must be installed to read its presets.",
             path=path,
             fix="pip install tfzoo[keras-hub]",
         ) from e
@@ -220,7 +223,7 @@ def _keras_hub(path):
 
 
 def _family(content, path, families):
-    """The one whose class `config.json` names."""
+    """The family of the class named in `config.json`."""
     classes = {f"keras_hub>{f.keras_hub.name}": f for f in families if f.keras_hub}
     name = content.get("registered_name")
     found = name.replace("keras_nlp>", "keras_hub>") if type(name) is str else None
@@ -235,7 +238,7 @@ def _family(content, path, families):
 
 
 def _padding_id(directory):
-    """The id of RoBERTa's padding: 1, unless the vocabulary says otherwise."""
+    """RoBERTa's padding id: 1, unless the vocabulary has another."""
     path = directory / _PAIR[0]
     vocabulary = read_json(path, CheckpointError) if path.exists() else {}
     return fields.read_field(vocabulary, path, fields.token("<pad>", 1))

@@ -1,7 +1,7 @@
 """The weights of a KerasHub backbone under Hugging Face's names.
 
-KerasHub's own classes read the file, whose layout changed with the versions of Keras;
-that it holds arrays and nothing else, and how many, is checked before.
+KerasHub's own classes read the file, whose layout depends on the Keras version. Before
+that, the file is checked to hold only arrays, and how many.
 """
 
 import math
@@ -14,7 +14,7 @@ import numpy as np
 from tfzoo.errors import CheckpointError
 from tfzoo.files import readable_file
 
-# What the path of a variable has there -> here
+# Parts of a variable's path: KerasHub's -> ours
 _RENAMED = (
     (r"^(token_and_position_)?embeddings?/(token|position)_", r"\2_"),
     (r"^embeddings_layer_norm/", "embeddings_norm/"),
@@ -32,17 +32,17 @@ class KerasHubTensors:
     """The weights of a KerasHub backbone under Hugging Face's names (see `Tensors`).
 
     Args:
-        path: The file that they came from.
+        path: The file they came from.
         model: The backbone, filled.
-        family: Knows the names.
-        padding_id: Of RoBERTa, None otherwise. Hugging Face's has rows of positions up
-            to it, and one segment; both add nothing here.
+        family: The family that has the names.
+        padding_id: RoBERTa's padding id, otherwise None. Hugging Face's RoBERTa has
+            position rows up to this id, and a single segment; both are zeros here.
     """
 
     def __init__(self, path, model, family, padding_id=None):
         self.path = path
         variables = {_our_path(v): v for v in _weights(model)}
-        self._parts = {}  # name -> [(how it is stored, variable)], side by side
+        self._parts = {}  # name -> [(`Stored`, variable)], to be concatenated
         for ours, stored in family.backbone_names(model.num_layers, ()).items():
             if ours in variables:
                 parts = self._parts.setdefault(stored.name, [])
@@ -80,34 +80,35 @@ class KerasHubTensors:
 
 
 def stored_sizes(path):
-    """How many numbers each array of floating-point numbers in an HDF5 file holds.
+    """Sizes of the floating-point arrays in an HDF5 file.
 
     Raises:
-        CheckpointError: it is no HDF5 file, or refers to another place or file.
+        CheckpointError: it is not an HDF5 file, or has links or references to other
+            files.
     """
     try:
         with h5py.File(readable_file(path, CheckpointError)) as file:
             return _sizes(file, path, set())
     except (OSError, KeyError, RuntimeError, ValueError, TypeError) as e:
-        raise CheckpointError(f"Not a whole HDF5 file: {e}.", path=path) from e
+        raise CheckpointError(f"Not a complete HDF5 file: {e}.", path=path) from e
 
 
 def fill(model, path):
-    """Reads a file, whose arrays were counted, into a KerasHub backbone.
+    """Loads a file that `stored_sizes` has checked into a KerasHub backbone.
 
     Raises:
-        CheckpointError: the file has other weights than the model.
+        CheckpointError: the weights are not those of the model.
     """
     try:
         with warnings.catch_warnings():
-            # Keras warns of layers that stay as they were.
+            # Keras only warns about layers that it did not load.
             warnings.simplefilter("error", UserWarning)
             model.load_weights(path)
     except (OSError, KeyError, RuntimeError, ValueError, TypeError, UserWarning) as e:
         raise CheckpointError(
             f"KerasHub cannot read the weights: {str(e)[:300]}",
             path=path,
-            fix="config.json and the weights must be of one model.",
+            fix="Use config.json and weights of the same model.",
         ) from e
 
 
@@ -115,19 +116,23 @@ def _sizes(group, path, seen):
     sizes = []
     for name in group:
         if not isinstance(group.get(name, getlink=True), h5py.HardLink):
-            raise CheckpointError("There must be no links.", path=path, tensor=name)
+            raise CheckpointError(
+                "The file must contain no links.", path=path, tensor=name
+            )
         item = group[name]
         address = h5py.h5o.get_info(item.id).addr
-        if address in seen:  # also groups within themselves, without an end
-            raise CheckpointError("Nothing may have two names.", path=path, tensor=name)
+        if address in seen:  # this also stops at groups that contain themselves
+            raise CheckpointError(
+                "Each object must have a single name.", path=path, tensor=name
+            )
         seen.add(address)
         if isinstance(item, h5py.Group):
             sizes += _sizes(item, path, seen)
         elif not isinstance(item, h5py.Dataset):
-            raise CheckpointError("An array must be here.", path=path, tensor=name)
+            raise CheckpointError("This must be an array.", path=path, tensor=name)
         elif item.external or item.is_virtual:
             raise CheckpointError(
-                "The file must refer to no other.", path=path, tensor=name
+                "The file must not refer to other files.", path=path, tensor=name
             )
         elif np.issubdtype(item.dtype, np.inexact):
             sizes.append(item.size)
@@ -146,7 +151,7 @@ def _our_path(variable):
 
 
 def _matrix_shape(variable):
-    """The shape without KerasHub's axis of heads: (inputs, outputs), or (outputs,)."""
+    """The shape without KerasHub's heads axis: (inputs, outputs), or (outputs,)."""
     shape, path = tuple(variable.shape), variable.path
     if path.endswith("/bias"):
         return (math.prod(shape),)

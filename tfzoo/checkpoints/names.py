@@ -1,16 +1,16 @@
-"""How a weight of ours is stored under a foreign name."""
+"""Mapping of our variables to the tensors of a checkpoint file."""
 
 from typing import NamedTuple
 
 
 class Stored(NamedTuple):
-    """The name of a tensor in a file, and how a weight lies in it.
+    """Where and how a weight is stored in a file.
 
     Args:
         name: Name of the tensor in the file.
-        transposed: Kernels are (inputs, outputs) here and (outputs, inputs) there.
-        part: Which of the weights that lie side by side in the tensor this one is.
-        num_parts: How many of equal shape do, along the outputs.
+        transposed: Whether the file has (outputs, inputs) for our (inputs, outputs).
+        part: Index of the weight among those concatenated in the tensor.
+        num_parts: Number of weights, of equal shape, concatenated along the outputs.
     """
 
     name: str
@@ -20,7 +20,7 @@ class Stored(NamedTuple):
 
 
 def plain(path, name):
-    """A weight that the file has as it is."""
+    """A weight stored as it is."""
     return {path: Stored(name)}
 
 
@@ -33,7 +33,7 @@ def linear(path, name):
 
 
 def side_by_side(paths, name):
-    """Kernels and biases of dense layers, (inputs, outputs of all of them) there."""
+    """Kernels and biases of dense layers, concatenated along the outputs."""
     return {
         f"{path}/{ours}": Stored(f"{name}.{theirs}", part=i, num_parts=len(paths))
         for i, path in enumerate(paths)
@@ -42,7 +42,7 @@ def side_by_side(paths, name):
 
 
 def norm(path, name):
-    """Scale and offset of a normalisation."""
+    """Scale and offset of a normalization layer."""
     return {
         f"{path}/gamma": Stored(f"{name}.weight"),
         f"{path}/beta": Stored(f"{name}.bias"),
@@ -50,7 +50,7 @@ def norm(path, name):
 
 
 def of_layers(names, num_layers):
-    """The names with those that have `{i}` repeated for every layer, 0 and up."""
+    """Repeats the names that contain `{i}` for every layer, starting at 0."""
     once = {path: stored for path, stored in names.items() if "{i}" not in path}
     each = [item for item in names.items() if "{i}" in item[0]]
     return once | {
@@ -61,13 +61,13 @@ def of_layers(names, num_layers):
 
 
 def prefixed(names, prefix, present):
-    """The names with a prefix, where a file has it.
+    """Adds the prefix of a task's file to the names, if the file has it.
 
     Args:
         names: Dict of variable path -> `Stored`.
-        prefix: What a task's file puts before the names of the backbone.
-        present: Names of the tensors in a file, or None for a task's file: where one
-            begins with the prefix, those of the backbone all do.
+        prefix: Prefix of the backbone's names in a task's file.
+        present: Names of the tensors in a file: if any begins with the prefix, all of
+            the backbone's do. None for a task's file.
     """
     if present is not None and not any(name.startswith(prefix) for name in present):
         return names
@@ -78,13 +78,13 @@ def prefixed(names, prefix, present):
 
 
 def tied(present, copy, original, prefix=""):
-    """Dict of a tensor that a file need not have -> that whose copy it must be.
+    """Dict of an optional tensor -> the tensor it must be a copy of.
 
     Args:
         present: Names of the tensors in the file.
         copy: Name of the copy; if the file lacks it, the dict is empty.
-        original: Name of what it copies.
-        prefix: What may stand before `original`.
+        original: Name of the original.
+        prefix: Optional prefix of `original`.
     """
     if copy not in present:
         return {}

@@ -1,6 +1,6 @@
-"""A preset directory: config.json, model.safetensors, a model card.
+"""Preset directories: config.json, model.safetensors, a model card.
 
-The layout is Hugging Face's; what is ours alone stands under `"tfzoo"`.
+The layout is Hugging Face's; fields of our own are in the `"tfzoo"` object.
 """
 
 import json
@@ -18,7 +18,7 @@ MAX_CONFIG_BYTES = 4 << 20
 
 
 def read_config(directory, name=CONFIG):
-    """The configuration of a preset directory, a dict; `architectures` are text."""
+    """Reads the configuration of a preset directory; checks its `architectures`."""
     directory = pathlib.Path(directory)
     if not directory.is_dir():
         raise CheckpointError("The preset directory does not exist.", path=directory)
@@ -34,13 +34,14 @@ def read_config(directory, name=CONFIG):
 
 
 def write_preset(path, config, card, write_rest):
-    """Writes a preset directory whole or not at all.
+    """Writes a preset directory atomically.
 
     Args:
         path: The directory; it must not exist yet.
-        config: What goes into `config.json`.
+        config: Content of `config.json`.
         card: Text of the model card.
-        write_rest: Function that writes weights and tokenizer into a `pathlib.Path`.
+        write_rest: Function of a `pathlib.Path` that writes weights and tokenizer to
+            it.
     """
     with written_beside(path, directory=True) as beside:
         (beside / CARD).write_text(card, encoding="utf-8")
@@ -54,14 +55,14 @@ def write_preset(path, config, card, write_rest):
 
 
 def model_card(title, *, model_type, facts, tokenizer=None, metrics=None):
-    """Text of a model card: YAML front matter, then what is known, as a table.
+    """Text of a model card: YAML front matter, then a table of facts.
 
     Args:
-        title: Name of the model's class and what it is for.
+        title: Name of the model's class and its purpose.
         model_type: Architecture, as in `config.json`.
         facts: Dict of name -> value: sizes, labels, training data.
-        tokenizer: One line on the tokenizer, None where there is none.
-        metrics: Dict of name -> figure, None where nothing was measured.
+        tokenizer: One line about the tokenizer, or None.
+        metrics: Dict of name -> value, or None.
     """
     rows = [("architecture", model_type), *facts.items()]
     if tokenizer:
@@ -70,9 +71,9 @@ def model_card(title, *, model_type, facts, tokenizer=None, metrics=None):
     lines += ["license: unknown", "---", "", f"# {title}", "", "| | |", "|---|---|"]
     lines += [f"| {name} | {_cell(value)} |" for name, value in rows]
     if metrics:
-        lines += ["", "| metric | figure |", "|---|---|"]
+        lines += ["", "| metric | value |", "|---|---|"]
         lines += [f"| {name} | {_cell(value)} |" for name, value in metrics.items()]
-    lines += ["", f"Written by tfzoo with Keras {keras.__version__}.", ""]
+    lines += ["", f"Saved by tfzoo with Keras {keras.__version__}.", ""]
     return "\n".join(lines)
 
 

@@ -1,4 +1,4 @@
-"""What a checkpoint is named by: a directory, `hf://ORG/NAME`, `keras_hub://NAME`."""
+"""References to checkpoints: a directory, `hf://ORG/NAME`, `keras_hub://NAME`."""
 
 import pathlib
 
@@ -12,19 +12,19 @@ _REMOTE = {
 
 
 def is_remote(reference):
-    """Whether a reference names something that must be downloaded."""
+    """Whether a reference is to something that must be downloaded."""
     return _scheme(reference) is not None
 
 
 def local_directory(reference, *, weights=True):
-    """The directory of a checkpoint; the network is used for `hf://` and the like only.
+    """Resolves a reference to a local directory, downloading remote checkpoints.
 
     Args:
         reference: A directory, `hf://ORG/NAME[@REVISION]` or `keras_hub://NAME`.
-        weights: Whether weights are needed, or configuration and tokenizer alone.
+        weights: Whether to download weights, or only configuration and tokenizer.
 
     Returns:
-        A `pathlib.Path`. A directory that was named need not exist.
+        A `pathlib.Path`. A local directory is not checked to exist.
 
     Raises:
         CheckpointError: it cannot be downloaded.
@@ -34,8 +34,8 @@ def local_directory(reference, *, weights=True):
         return pathlib.Path(reference)
     if not isinstance(reference, str):
         raise CheckpointError(
-            f"What begins with {scheme} must be text: a path has no double slash. "
-            f"Received: {reference!r}."
+            f"A reference with {scheme} must be a str, as a path loses the double "
+            f"slash. Received: {reference!r}."
         )
     return _REMOTE[scheme](reference, weights=weights)
 
@@ -43,6 +43,6 @@ def local_directory(reference, *, weights=True):
 def _scheme(reference):
     text = str(reference)
     for scheme in _REMOTE:
-        if text.startswith(scheme.removesuffix("/")):  # as a `pathlib.Path` has it
+        if text.startswith(scheme.removesuffix("/")):  # as in a `pathlib.Path`
             return scheme
     return None

@@ -1,4 +1,4 @@
-"""Tensors of a foreign layout under Hugging Face's names and orientation."""
+"""Tensors of other layouts under Hugging Face's names and orientation."""
 
 from typing import NamedTuple
 
@@ -10,12 +10,12 @@ _OLD_NORM = {"gamma": "weight", "beta": "bias"}
 
 
 class Source(NamedTuple):
-    """How a tensor lies in a foreign file.
+    """How a tensor is stored in a file of another layout.
 
     Args:
-        name: Its name there.
+        name: Name in that file.
         transposed: Whether its axes are in reverse order there.
-        shape: What it is reshaped to before it is transposed; None leaves it.
+        shape: Shape to reshape it to before transposing, or None.
     """
 
     name: str
@@ -24,14 +24,14 @@ class Source(NamedTuple):
 
 
 class Renamed:
-    """Tensors under other names, and perhaps reshaped and transposed (see `Tensors`).
+    """Tensors that are renamed, and optionally reshaped and transposed (see `Tensors`).
 
     Args:
         tensors: `Tensors` of a file.
         sources: Iterable of (name, `Source`).
 
     Raises:
-        CheckpointError: two tensors of the file would have one name.
+        CheckpointError: two tensors of the file would get the same name.
     """
 
     def __init__(self, tensors, sources):
@@ -41,7 +41,7 @@ class Renamed:
             first = self._sources.setdefault(name, source)
             if first != source:
                 raise CheckpointError(
-                    f"A weight must stand once. Received: {first.name} and "
+                    f"A weight must be stored once. Received: {first.name} and "
                     f"{source.name}.",
                     path=self.path,
                     tensor=name,
@@ -65,21 +65,21 @@ class Renamed:
 
 
 def in_todays_names(tensors, prefix):
-    """Hugging Face's tensors, normalisations named as they are today.
+    """Hugging Face's tensors, with old names of normalization weights updated.
 
     Args:
         tensors: `Tensors` of a file.
-        prefix: What may stand before the names of the backbone: all of them, or none.
+        prefix: Prefix that all or none of the backbone's names have.
 
     Raises:
-        CheckpointError: a weight stands twice, under an old and a new name or with and
-            without the prefix.
+        CheckpointError: a weight is stored twice, under an old and a new name or with
+            and without the prefix.
     """
     for name in sorted(tensors.names):
         bare = name.removeprefix(prefix)
         if bare != name and bare in tensors.names:
             raise CheckpointError(
-                f"A weight must stand once. Received: {name} and {bare}.",
+                f"A weight must be stored once. Received: {name} and {bare}.",
                 path=tensors.path,
                 tensor=name,
             )

@@ -1,9 +1,9 @@
-"""Weights in the safetensors format: one file, or shards and their index.
+"""Weights in the safetensors format: a single file, or shards with an index.
 
-A file that tfzoo wrote has checksums in the metadata of its header: one of the header
-and one of each tensor, which is checked when the tensor is read.
+Files written by tfzoo have checksums in the header's metadata: one for the header, and
+one for each tensor, which is verified when the tensor is read.
 
-The format: `tfzoo.weight_files`.
+For the format see `tfzoo.weight_files`.
 """
 
 import math
@@ -17,25 +17,25 @@ from tfzoo.errors import CheckpointError
 from tfzoo.files import parse_json, read_json, readable_file
 from tfzoo.weight_files import DTYPES
 
-# The command that converts PyTorch's file, in its directory
+# Command that converts PyTorch's file, to be run in its directory
 FROM_PICKLE = (
     'python -c "import torch, safetensors.torch as s; s.save_file({n: t.clone() for '
     "n, t in torch.load('pytorch_model.bin', weights_only=True).items()}, "
     "'model.safetensors', {'format': 'pt'})\""
 )
-CHECKSUM = "tfzoo.sha256"  # begins names in the metadata of a file that tfzoo wrote
+CHECKSUM = "tfzoo.sha256"  # prefix of our metadata names
 WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
 MAX_HEADER_BYTES = MAX_INDEX_BYTES = 4 << 20  # 20,000 tensors; large models have 600
 _FOREIGN = {
     b"PK": "a zip file, such as PyTorch's",
     b"\x80": "a pickle, which is never opened",
     b"\x89HDF": "an HDF5 file",
-    b"version https://git-lfs": "a pointer of Git LFS; fetch the file itself",
+    b"version https://git-lfs": "a Git LFS pointer; fetch the file itself",
 }
 
 
 class _Place(NamedTuple):
-    """Where a tensor lies in its file, in bytes from the beginning of the file."""
+    """Where a tensor is, in bytes from the beginning of the file."""
 
     dtype: str
     shape: tuple
@@ -46,14 +46,14 @@ class _Place(NamedTuple):
 class SafetensorsFile:
     """The tensors of one safetensors file (see `Tensors`).
 
-    `safetensors` itself takes names that stand twice, and maps the whole file: opening
-    a BERT-base then takes 628 MB at most instead of 560.
+    The `safetensors` library accepts duplicate names and maps the whole file into
+    memory: opening a BERT-base then peaks at 628 MB instead of 560.
 
     Args:
         path: The file.
 
     Raises:
-        CheckpointError: it breaks a rule of the format.
+        CheckpointError: the file is not valid safetensors.
     """
 
     def __init__(self, path):
@@ -84,7 +84,7 @@ class SafetensorsFile:
             file.seek(place.begin)
             if file.readinto(content) != len(content):
                 raise CheckpointError(
-                    "The file became shorter.", path=self.path, tensor=name
+                    "The file was truncated while open.", path=self.path, tensor=name
                 )
         if self.has_checksums and sha256(content) != self._checksums.get(f".{name}"):
             raise _changed(self.path, name)
@@ -92,13 +92,13 @@ class SafetensorsFile:
 
 
 class ShardedSafetensors:
-    """The tensors of several safetensors files that an index names (see `Tensors`).
+    """The tensors of the safetensors files listed in an index (see `Tensors`).
 
     Args:
-        directory: The directory of the index and of the files.
+        directory: The directory of the index and the files.
 
     Raises:
-        CheckpointError: index or files break a rule, or do not fit one another.
+        CheckpointError: the index or a file is invalid, or they do not match.
     """
 
     def __init__(self, directory):
@@ -115,7 +115,7 @@ class ShardedSafetensors:
         for name, shard in shards.items():
             if not isinstance(shard, str):
                 raise CheckpointError(
-                    f"A file's name must be text. Received: {shard!r}.",
+                    f"A file name must be a string. Received: {shard!r}.",
                     path=self.path,
                     tensor=name,
                 )
@@ -128,7 +128,7 @@ class ShardedSafetensors:
         for name, file in self._files.items():
             if name not in file.names:
                 raise CheckpointError(
-                    "The index names a tensor that its file lacks.",
+                    "The index lists a tensor that this file lacks.",
                     path=file.path,
                     tensor=name,
                 )
@@ -136,7 +136,7 @@ class ShardedSafetensors:
             for name in sorted(file.names):
                 if self._files.get(name) is not file:
                     raise CheckpointError(
-                        "The index does not say that this tensor is in this file.",
+                        "The file has a tensor that the index does not list for it.",
                         path=file.path,
                         tensor=name,
                     )
@@ -152,9 +152,9 @@ class ShardedSafetensors:
 
 
 def _shard(directory, name, index, tensor):
-    """The path of a file that an index names; none outside of the directory.
+    """The path of a file listed in an index; it must be in the same directory.
 
-    The one exception is the cache of the Hugging Face hub, whose files are links to
+    The only exception is the Hugging Face cache, whose files are links to
     `../../blobs`.
     """
     path = directory / name
@@ -166,7 +166,7 @@ def _shard(directory, name, index, tensor):
         )
     if not plain:
         raise CheckpointError(
-            f"A file must lie in the directory of the index. Received: {name!r}.",
+            f"A file must be in the directory of the index. Received: {name!r}.",
             path=index,
             tensor=tensor,
         )
@@ -174,7 +174,7 @@ def _shard(directory, name, index, tensor):
 
 
 def _read_header(path):
-    """The header of a file, as bytes, and where the tensors begin."""
+    """Returns the header of a file, as bytes, and the offset of the first tensor."""
     size = pathlib.Path(path).stat().st_size
     with open(path, "rb") as file:
         start = file.read(32)
@@ -186,18 +186,18 @@ def _read_header(path):
         length = int.from_bytes(start[:8], "little")
         if size < 8 or length > min(size - 8, MAX_HEADER_BYTES):
             raise CheckpointError(
-                f"Not a whole safetensors file: the header must be at most "
+                f"Not a complete safetensors file: the header must be at most "
                 f"{MAX_HEADER_BYTES} bytes and end within the file. Received: "
                 f"{length} bytes in a file of {size}.",
                 path=path,
-                fix="Copy it again.",
+                fix="Copy the file again.",
             )
         file.seek(8)
         return file.read(length), 8 + length
 
 
 def _checksums(metadata):
-    """Those that tfzoo wrote: "" -> that of the header, .NAME -> that of a tensor."""
+    """The checksums that tfzoo wrote: "" -> the header's, .NAME -> a tensor's."""
     metadata = metadata if isinstance(metadata, dict) else {}
     found = {k: v for k, v in metadata.items() if k.startswith(CHECKSUM)}
     return {name.removeprefix(CHECKSUM): value for name, value in found.items()}
@@ -205,11 +205,11 @@ def _checksums(metadata):
 
 def _changed(path, name):
     return CheckpointError(
-        "The checksum must be that of what tfzoo wrote; bits of the file have changed.",
+        "The checksum does not match: the file has changed since tfzoo wrote it.",
         path=path,
         tensor=name,
-        fix="Copy it again. If it was changed on purpose, save it without the metadata "
-        f"that begins with {CHECKSUM}.",
+        fix="Copy the file again. If the change is intended, save it without the "
+        f"metadata whose names begin with {CHECKSUM}.",
     )
 
 
@@ -219,19 +219,22 @@ def _place(path, name, entry, start):
 
     fields = {"dtype", "shape", "data_offsets"}
     if not isinstance(entry, dict) or entry.keys() != fields:
-        raise wrong("A tensor must have a type, a shape and offsets.")
+        raise wrong("A tensor must have dtype, shape and data_offsets, nothing else.")
     dtype, shape, offsets = entry["dtype"], entry["shape"], entry["data_offsets"]
     if not isinstance(dtype, str) or dtype not in DTYPES:
-        raise wrong(f"The type must be known. Received: {str(dtype)[:40]!r}.")
+        raise wrong(
+            f"The dtype must be one of {', '.join(DTYPES)}. "
+            f"Received: {str(dtype)[:40]!r}."
+        )
     if not _are_counts(shape) or len(shape) > 8:
-        raise wrong("The shape must be at most 8 whole numbers.")
+        raise wrong("The shape must be a list of at most 8 integers >= 0.")
     if not _are_counts(offsets) or len(offsets) != 2:
-        raise wrong("The offsets must be two whole numbers.")
+        raise wrong("The offsets must be a list of two integers >= 0.")
     size = math.prod(shape) * np.dtype(DTYPES[dtype]).itemsize
     if offsets[1] - offsets[0] != size:
         raise wrong(
-            f"{shape} of {DTYPES[dtype]} is {size} bytes. Received: {offsets[0]} to "
-            f"{offsets[1]}."
+            f"The offsets must span {size} bytes for shape {shape} and dtype "
+            f"{DTYPES[dtype]}. Received: {offsets[0]} to {offsets[1]}."
         )
     return _Place(DTYPES[dtype], (*shape,), start + offsets[0], start + offsets[1])
 
@@ -243,21 +246,22 @@ def _are_counts(values):
 
 
 def _check_cover(path, places, start):
-    """Raises `CheckpointError` unless the tensors lie side by side up to the end."""
+    """Raises `CheckpointError` unless the tensors cover the file without gaps."""
     end = start
     for name, place in sorted(places.items(), key=lambda item: item[1][2:]):
         if place.begin != end:
             raise CheckpointError(
-                "Tensors must lie side by side, without overlap. Received: one that "
-                f"begins at byte {place.begin} where the one before ends at {end}.",
+                "Tensors must be contiguous, without gaps or overlap. Received: a "
+                f"tensor that begins at byte {place.begin}, after one that ends at "
+                f"{end}.",
                 path=path,
                 tensor=name,
             )
         end = place.end
     if end != path.stat().st_size:
         raise CheckpointError(
-            f"Not a whole safetensors file: the tensors must end at its end, byte "
-            f"{path.stat().st_size}. Received: {end}.",
+            f"Not a complete safetensors file: the tensors must end where the file "
+            f"does, at byte {path.stat().st_size}. Received: {end}.",
             path=path,
-            fix="Copy it again.",
+            fix="Copy the file again.",
         )

@@ -1,4 +1,4 @@
-"""Writing of safetensors files, one tensor in memory at a time."""
+"""Writes safetensors files, with one tensor in memory at a time."""
 
 import json
 
@@ -10,18 +10,18 @@ from tfzoo.weight_files import data, header, num_bytes
 
 
 def write_safetensors(directory, tensors, max_shard_size=None):
-    """Writes `model.safetensors`, or shards and their index as `transformers` does.
+    """Writes `model.safetensors`, or shards with an index like `transformers`.
 
     Args:
         directory: An existing `pathlib.Path`.
         tensors: List of objects with `name`, `dtype` (NumPy's name), `shape` and
-            `read()`, which gives the array.
-        max_shard_size: Bytes of tensors in a file; a larger one gets its own. None
-            writes one file.
+            `read()`, which returns the array.
+        max_shard_size: Maximum bytes of tensors per file; a larger tensor gets a file
+            of its own. None writes a single file.
     """
     if max_shard_size is not None and max_shard_size < 1:
         raise ValueError(
-            f"max_shard_size must be at least 1. Received: {max_shard_size}"
+            f"max_shard_size must be >= 1. Received: max_shard_size={max_shard_size}"
         )
     shards = _shards(sorted(tensors, key=lambda t: t.name), max_shard_size)
     if len(shards) == 1:
@@ -56,7 +56,7 @@ def _size(tensor):
 
 
 def _write(path, tensors):
-    # The widest first, so that each begins at a multiple of its own width
+    # The widest dtypes first, so that every tensor is aligned to its item size
     tensors = sorted(tensors, key=lambda t: -np.dtype(t.dtype).itemsize)
     known = {tensor.name: UNKNOWN for tensor in tensors}
     with open(path, "wb") as file:
@@ -71,7 +71,7 @@ def _write(path, tensors):
 
 
 def _header(tensors, known):
-    """The header; its length does not depend on the checksums."""
+    """The header, whose length does not depend on the checksums."""
     sums = {f"{CHECKSUM}.{name}": checksum for name, checksum in known.items()}
     return header(
         [(tensor.name, tensor.dtype, tensor.shape) for tensor in tensors],

@@ -1,8 +1,8 @@
-"""The files that make a backbone's directory one of sentence-transformers.
+"""The files that sentence-transformers adds to a backbone's directory.
 
-`modules.json` lists what a text passes through: the backbone, whose files lie in the
-directory itself; the pooling, which has a folder; perhaps a normalisation, which needs
-none. `sentence_bert_config.json` says where texts are cut.
+`modules.json` lists the modules in order: the backbone, whose files are in the same
+directory; the pooling, which has a folder; and optionally a normalization, which needs
+none. `sentence_bert_config.json` has the length at which texts are truncated.
 
 Source: the files of sentence-transformers 2 to 6, https://github.com/huggingface/
     sentence-transformers
@@ -24,7 +24,7 @@ _CUTTINGS = (
 )
 _PROMPTS = "config_sentence_transformers.json"
 _TOKENIZER = "tokenizer_config.json"
-# Name of a mode since version 6, which is ours -> the field that said so before
+# Name of a pooling mode since version 6, which we use -> its field in older versions
 _MODES = {
     "cls": "pooling_mode_cls_token",
     "mean": "pooling_mode_mean_tokens",
@@ -38,19 +38,19 @@ _CHAINS = (["Transformer", "Pooling"], ["Transformer", "Pooling", "Normalize"])
 
 
 def read_modules(directory, *, hidden_dim, num_positions):
-    """How the vectors of tokens become that of a text.
+    """Reads how token vectors are pooled into the vector of a text.
 
     Args:
-        directory: A `pathlib.Path`, with the files of the backbone.
-        hidden_dim: Width of the backbone's vectors.
-        num_positions: The longest text in tokens that the backbone can read.
+        directory: A `pathlib.Path` with the files of the backbone.
+        hidden_dim: Size of the backbone's vectors.
+        num_positions: Length in tokens of the longest text the backbone can read.
 
     Returns:
-        Dict of `pooling`, `normalize` and, where the files say it,
+        Dict of `pooling`, `normalize` and, if the files give it,
         `max_sequence_length`; empty if the directory has no `modules.json`.
 
     Raises:
-        CheckpointError: a file breaks a rule, or asks for what is not implemented.
+        CheckpointError: a file is invalid, or needs something that is not supported.
     """
     if not (directory / MODULES).exists():
         return {}
@@ -58,7 +58,7 @@ def read_modules(directory, *, hidden_dim, num_positions):
     folder = chain["Pooling"]
     if not re.fullmatch(r"\w[\w.-]*", folder):
         raise CheckpointError(
-            f"The path of a module must be the name of a folder. Received: {folder!r}.",
+            f"The path of a module must be a folder name. Received: {folder!r}.",
             path=directory / MODULES,
         )
     _refuse_prompts(directory / _PROMPTS)
@@ -70,7 +70,7 @@ def read_modules(directory, *, hidden_dim, num_positions):
 
 
 def _chain(path):
-    """Name of each module's class -> its folder, in the order of a text."""
+    """Class name of each module -> its folder, in the order they are applied."""
     modules = read_json(path, CheckpointError, kind=list)
     for i, module in enumerate(modules):
         fields = module if isinstance(module, dict) else {}
@@ -81,13 +81,13 @@ def _chain(path):
     kinds = [module["type"].split(".")[-1] for module in modules]
     if kinds not in _CHAINS:
         raise CheckpointError(
-            f"Implemented are {' and '.join(map(', '.join, _CHAINS))}. "
+            f"The modules must be {' or '.join(map(', '.join, _CHAINS))}. "
             f"Received: {', '.join(kinds)[:200]}.",
             path=path,
         )
     if modules[0]["path"]:
         raise CheckpointError(
-            "The backbone must lie in the directory itself. "
+            "The backbone must be in the directory itself. "
             f"Received: {modules[0]['path']!r:.200}.",
             path=path,
         )
@@ -102,7 +102,7 @@ def _pooling(path, hidden_dim):
     modes = [modes] if isinstance(modes, str) else modes
     if not isinstance(modes, list) or len(modes) != 1 or modes[0] not in IMPLEMENTED:
         raise CheckpointError(
-            f"The mode must be one of {', '.join(IMPLEMENTED)}. "
+            f"The pooling mode must be one of {', '.join(IMPLEMENTED)}. "
             f"Received: {modes!r:.200}.",
             path=path,
             tensor="pooling_mode",
@@ -110,7 +110,7 @@ def _pooling(path, hidden_dim):
     for field in ("word_embedding_dimension", "embedding_dimension"):
         if config.get(field, hidden_dim) != hidden_dim:
             raise CheckpointError(
-                f"Must be the backbone's width, {hidden_dim}. "
+                f"Must be the backbone's hidden size, {hidden_dim}. "
                 f"Received: {config[field]!r:.200}.",
                 path=path,
                 tensor=field,
@@ -119,25 +119,25 @@ def _pooling(path, hidden_dim):
 
 
 def _refuse_prompts(path):
-    """A default prompt would stand before every text."""
+    """Raises `CheckpointError` if a default prompt is to be prepended to every text."""
     if path.exists():
         name = read_json(path, CheckpointError).get("default_prompt_name")
         if name is not None:
             raise CheckpointError(
-                f"Prompts are not implemented. Received: {name!r:.200}.",
+                f"Prompts are not supported. Received: {name!r:.200}.",
                 path=path,
                 tensor="default_prompt_name",
-                fix="Set it to null, and write the prompt before the texts.",
+                fix="Set it to null and prepend the prompt to the texts yourself.",
             )
 
 
 def _max_sequence_length(directory, num_positions):
-    """`max_sequence_length`, from the file that says it, as a dict; or nothing."""
+    """A dict with `max_sequence_length`, or empty if no file gives it."""
     for path in (directory / name for name in _CUTTINGS):
         config = read_json(path, CheckpointError) if path.exists() else {}
         if config.get("do_lower_case"):
             raise CheckpointError(
-                "Lowercasing before the tokenizer is not implemented.",
+                "Lowercasing before the tokenizer is not supported.",
                 path=path,
                 tensor="do_lower_case",
                 fix="Set do_lower_case in tokenizer_config.json instead.",
@@ -146,30 +146,30 @@ def _max_sequence_length(directory, num_positions):
         if length is not None:
             if type(length) is not int or not 2 < length <= num_positions:
                 raise CheckpointError(
-                    f"Must be 3 to {num_positions}, the backbone's positions. "
-                    f"Received: {length!r:.200}.",
+                    f"Must be from 3 to {num_positions}, the backbone's number of "
+                    f"positions. Received: {length!r:.200}.",
                     path=path,
                     tensor="max_seq_length",
                 )
             return {"max_sequence_length": length}
-    path = directory / _TOKENIZER  # says it since version 6
+    path = directory / _TOKENIZER  # has it since version 6
     length = read_json(path, CheckpointError) if path.exists() else {}
     length = length.get("model_max_length")
-    # A tokenizer that knows of no limit has 1e30.
+    # A tokenizer without a limit has 1e30.
     if type(length) is int and 2 < length <= num_positions:
         return {"max_sequence_length": length}
     return {}
 
 
 def write_modules(directory, *, pooling, normalize, hidden_dim, max_sequence_length):
-    """Writes these files, which every version of sentence-transformers reads.
+    """Writes these files so that every version of sentence-transformers can read them.
 
     Args:
         directory: A `pathlib.Path` with the files of the backbone.
         pooling: `"mean"` or `"cls"`.
-        normalize: Whether the vectors have length 1.
-        hidden_dim: Width of the backbone's vectors.
-        max_sequence_length: Where texts are cut, in tokens.
+        normalize: Whether the vectors are scaled to unit length.
+        hidden_dim: Size of the backbone's vectors.
+        max_sequence_length: Length in tokens at which texts are truncated.
     """
     chain = _CHAINS[1] if normalize else _CHAINS[0]
     modules = [
@@ -181,7 +181,7 @@ def write_modules(directory, *, pooling, normalize, hidden_dim, max_sequence_len
         }
         for i, kind in enumerate(chain)
     ]
-    # The modes that the oldest version knows.
+    # The modes known to the oldest version
     fields = {field: mode == pooling for mode, field in [*_MODES.items()][:4]}
     cutting = {"max_seq_length": max_sequence_length, "do_lower_case": False}
     folder = directory / modules[1]["path"]

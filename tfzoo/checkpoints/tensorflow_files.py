@@ -1,6 +1,6 @@
-"""Checkpoints that TensorFlow wrote: `NAME.index` and `NAME.data-00000-of-00001`.
+"""TensorFlow checkpoints: `NAME.index` and `NAME.data-00000-of-00001`.
 
-TensorFlow is imported when such a file is opened, and only then.
+TensorFlow is only imported when such a file is opened.
 """
 
 import math
@@ -15,10 +15,10 @@ class TensorFlowCheckpoint:
     """The tensors of a TensorFlow checkpoint under its own names (see `Tensors`).
 
     Args:
-        directory: Holds one checkpoint.
+        directory: The directory, which must contain one checkpoint.
 
     Raises:
-        CheckpointError: it holds none or several, or one that is not whole.
+        CheckpointError: it contains none or several, or an incomplete one.
     """
 
     def __init__(self, directory):
@@ -27,7 +27,7 @@ class TensorFlowCheckpoint:
         found = sorted(directory.glob("*.index"))
         if len(found) != 1:
             raise CheckpointError(
-                "The directory must hold one file *.index. Received: "
+                "The directory must contain one file *.index. Received: "
                 f"{[path.name for path in found[:5]]}.",
                 path=directory,
             )
@@ -49,11 +49,11 @@ class TensorFlowCheckpoint:
         for name, shape in sorted(self._shapes.items()):
             if math.prod(shape) * max(dtypes[name].size, 1) > room:
                 raise CheckpointError(
-                    f"The file must hold {shape} of {dtypes[name].name}. Received: "
-                    f"{room} bytes in all.",
+                    f"The data must include shape {shape} of {dtypes[name].name}. "
+                    f"Received: {room} bytes in total.",
                     path=self.path,
                     tensor=name,
-                    fix="Copy it again.",
+                    fix="Copy the files again.",
                 )
 
     def shape(self, name):
@@ -70,8 +70,8 @@ class TensorFlowCheckpoint:
 
     def _unreadable(self, error, name=None):
         return CheckpointError(
-            f"Not a whole checkpoint: {str(error)[:300]}.",
+            f"Not a complete checkpoint: {str(error)[:300]}.",
             path=self.path,
             tensor=name,
-            fix="Copy it again.",
+            fix="Copy the files again.",
         )

@@ -1,27 +1,27 @@
-"""What every reader of a weight file offers, whatever the format."""
+"""The interface of weight file readers, whatever the format."""
 
 from typing import Protocol
 
 
 class Tensors(Protocol):
-    """Named arrays of a checkpoint, under Hugging Face's names and orientation.
+    """Named arrays of a checkpoint, in Hugging Face's names and orientation.
 
-    A reader checks what the file says of itself when it is opened; it reads a tensor
-    when asked for it, and keeps none.
+    A reader checks the file's metadata on opening. It reads tensors on demand and
+    caches none.
 
     Attributes:
-        path: The file that holds the tensors, for errors.
-        names: Frozen set of their names.
+        path: The file that holds the tensors, for error messages.
+        names: Frozenset of their names.
     """
 
     path: object
     names: frozenset
 
     def shape(self, name):
-        """The shape of a tensor, a tuple of ints, without reading it."""
+        """Returns a tensor's shape, a tuple of ints, without reading the tensor."""
 
     def dtype(self, name):
-        """NumPy's name of its type without reading it: `"float32"`, `"bfloat16"`."""
+        """Returns a tensor's NumPy dtype name, without reading the tensor."""
 
     def read(self, name):
-        """The tensor, a NumPy array that the caller may keep."""
+        """Reads a tensor into a NumPy array that the caller may keep."""

@@ -1,7 +1,7 @@
-"""`tf_model.h5`: weights that the TensorFlow classes of `transformers` v4 saved.
+"""`tf_model.h5`: weights saved by the TensorFlow classes of `transformers` v4.
 
-The file is read with h5py alone, never through Keras. A weight of a layer lies at
-`LAYER/MODEL/LAYER/.../VARIABLE:0`. What two layers share lies in both of them.
+The file is read with h5py only, never through Keras. A layer's weight is at
+`LAYER/MODEL/LAYER/.../VARIABLE:0`; one that two layers share is stored in both.
 
 Source: `transformers` 4 modeling_tf_utils.py `load_tf_weights_from_h5` and
 modeling_tf_pytorch_utils.py `convert_tf_weight_name_to_pt_weight_name`
@@ -27,16 +27,16 @@ _VARIABLES = {
 
 
 class H5File:
-    """The tensors of an HDF5 file under the names it has for them (see `Tensors`).
+    """The tensors of an HDF5 file under its own names (see `Tensors`).
 
-    Only what such a file needs is followed: groups, and data that lies in one piece in
-    the file itself. A link to another file is refused.
+    Supports only what such files need: groups, and contiguous data in the file itself.
+    Links to other files are rejected.
 
     Args:
         path: The file.
 
     Raises:
-        CheckpointError: it is no such file, or not whole.
+        CheckpointError: it is not such a file, or not complete.
     """
 
     def __init__(self, path):
@@ -64,7 +64,7 @@ class H5File:
             np.array_equal(array, copy, equal_nan=True) for copy in copies
         ):
             raise self._error(
-                "A weight that layers share must be the same in all of them.", name
+                "A weight shared by layers must be the same in all of them.", name
             )
         return array
 
@@ -73,7 +73,7 @@ class H5File:
             return h5py.File(self.path, "r")
         except (OSError, RuntimeError, ValueError) as e:
             raise self._error(
-                f"Not a whole HDF5 file: {e}.", fix="Copy it again."
+                f"Not a complete HDF5 file: {e}.", fix="Copy the file again."
             ) from None
 
     def _error(self, rule, name=None, fix=None):
@@ -85,8 +85,8 @@ class H5File:
             count[0] += 1
             if count[0] > MAX_TENSORS or len(here) > MAX_DEPTH:
                 raise self._error(
-                    f"The file must hold at most {MAX_TENSORS} tensors and groups, "
-                    f"{MAX_DEPTH} deep.",
+                    f"The file must have at most {MAX_TENSORS} tensors and groups, at "
+                    f"most {MAX_DEPTH} levels deep.",
                 )
             if isinstance(item, h5py.Group):
                 self._collect(item, here, count)
@@ -94,18 +94,20 @@ class H5File:
                 self._add(item, here)
 
     def _items(self, group, above):
-        """Names and objects in a group, none of them in another file."""
+        """Names and objects in a group; rejects links."""
         try:
             for part in group:
                 link = group.get(part, getlink=True)
                 if not isinstance(link, h5py.HardLink):
                     raise self._error(
-                        "The file must not link elsewhere.", "/".join((*above, part))
+                        "The file must contain no links.", "/".join((*above, part))
                     )
                 yield part, group[part]
         except (OSError, RuntimeError, ValueError, KeyError, TypeError) as e:
             raise self._error(
-                f"Not a whole HDF5 file: {e}.", "/".join(above), fix="Copy it again."
+                f"Not a complete HDF5 file: {e}.",
+                "/".join(above),
+                fix="Copy the file again.",
             ) from None
 
     def _add(self, data, place):
@@ -113,24 +115,24 @@ class H5File:
         path = "/".join(place)
         try:
             dtype, shape = data.dtype.name, data.shape
-            # Where the bytes lie; None for chunks, filters and other files
+            # The offset is None for chunked, filtered and external data
             offset, size = data.id.get_offset(), data.id.get_storage_size()
         except (OSError, RuntimeError, ValueError, TypeError, OverflowError) as e:
             raise self._error(f"The tensor cannot be read: {e}.", path) from None
         if shape is None or offset is None or data.external or data.is_virtual:
-            raise self._error("A tensor must lie in one piece in the file.", path)
+            raise self._error("A tensor must be stored contiguously.", path)
         if size != data.nbytes or offset + size > self.path.stat().st_size:
-            raise self._error("A tensor must lie within the file.", path)
+            raise self._error("A tensor must end within the file.", path)
         first = self._places.setdefault(name, ([], dtype, shape))
         if first[1:] != (dtype, shape):
             raise self._error(
-                "A weight that layers share must be the same in all of them.", path
+                "A weight shared by layers must be the same in all of them.", path
             )
         first[0].append(path)
 
 
 def open_transformers_h5(path):
-    """The tensors of a `tf_model.h5` under Hugging Face's names."""
+    """Opens a `tf_model.h5`; its tensors get Hugging Face's names."""
     file = H5File(path)
     return Renamed(
         file, [_hugging_face(name, file.shape(name)) for name in sorted(file.names)]
@@ -138,11 +140,11 @@ def open_transformers_h5(path):
 
 
 def _hugging_face(name, shape):
-    """Hugging Face's name and the `Source` of `MODEL/LAYER/.../VARIABLE`."""
+    """Hugging Face's name for `MODEL/LAYER/.../VARIABLE`, and its `Source`."""
     # `A___B` is B; `layer_._0` is an item of a list
     named = re.sub(r"/[^/]*___([^/]*)/", r"/\1/", name).replace("_._", "/")
     *parts, variable = named.split("/")[1:] or [named]
     todays = ".".join([*parts, _VARIABLES.get(variable, variable)])
-    # GPT-2's `Conv1D` keeps (inputs, outputs) there as well; its bias is (1, outputs)
+    # GPT-2's `Conv1D` stores (inputs, outputs) in both; here its bias is (1, outputs)
     row = shape[1:] if variable == "bias" and len(shape) == 2 else None
     return todays, Source(name, transposed=variable == "kernel", shape=row)

@@ -1,6 +1,7 @@
-"""Tensors of a checkpoint <-> variables of any `keras.Model`, by name."""
+"""Loads and saves the variables of any `keras.Model` by name."""
 
 import collections
+import math
 import re
 
 import keras
@@ -10,48 +11,48 @@ from tfzoo.checkpoints.safetensors_writing import write_safetensors
 from tfzoo.errors import CheckpointError
 
 FLOATING = ("float32", "float16", "bfloat16", "float64")
+# Allowed excess: a small model is built anyway, so that the error can name a tensor
+_SMALL_MODEL = 16 << 20  # weights
+_FEW_LAYERS = 32
+_TENSORS_PER_LAYER = 12  # at least; GPT-2's
 
 
-def weight_variables(model):
-    """The variables that a checkpoint holds: all but the state of random seeds."""
-    return [v for v in model.variables if "seed_generator" not in v.path]
-
-
-def dtype_fields(model, dtype=None):
-    """The fields of `config.json` that say what `save_weights` writes.
+def dtype_fields(variables, dtype=None):
+    """The `config.json` fields with the dtype that `save_weights` writes.
 
     Args:
-        model: The model.
+        variables: As in `save_weights`.
         dtype: As in `save_weights`.
 
     Raises:
-        ValueError: weights are not saved in this type.
+        ValueError: weights cannot be saved in this dtype.
     """
     if dtype not in (None, "float32", "float16", "bfloat16"):
         raise ValueError(
             "dtype must be 'float32', 'float16', 'bfloat16' or None. "
             f"Received: {dtype!r}"
         )
-    dtype = dtype or weight_variables(model)[0].dtype
-    return {"dtype": dtype, "torch_dtype": dtype}  # of transformers 5, and 4
+    dtype = dtype or variables[0].dtype
+    return {"dtype": dtype, "torch_dtype": dtype}  # for transformers 5, and 4
 
 
-def save_weights(directory, model, names, *, dtype=None, max_shard_size=None):
-    """Writes the weights of a model into `directory` as safetensors.
+def save_weights(directory, variables, names, *, dtype=None, max_shard_size=None):
+    """Writes variables to `directory` as safetensors.
 
     Args:
         directory: An existing `pathlib.Path`.
-        model: A `keras.Model` whose every weight stands in `names`.
+        variables: The weights of a `keras.Model`, all of them in `names`.
         names: Dict of variable path -> `Stored`.
-        dtype: `"float32"`, `"float16"` or `"bfloat16"`; None keeps that of each weight.
-        max_shard_size: Bytes of tensors in a file, so that several are written with an
-            index; a larger tensor gets a file of its own. None writes one file.
+        dtype: `"float32"`, `"float16"` or `"bfloat16"`. None keeps each weight's own.
+        max_shard_size: Maximum bytes of tensors per file; if that takes several files,
+            an index is written, too. A larger tensor gets a file of its own. None
+            writes a single file.
 
     Raises:
         ValueError: a weight is not finite in `dtype`.
     """
     tensors = collections.defaultdict(dict)
-    for variable in weight_variables(model):
+    for variable in variables:
         stored = names[variable.path]
         tensors[stored._replace(part=0)][stored.part] = variable
     write_safetensors(
@@ -62,7 +63,7 @@ def save_weights(directory, model, names, *, dtype=None, max_shard_size=None):
 
 
 class _Saved:
-    """A tensor of the file to be written, made of its variables when it is its turn."""
+    """A tensor to be saved; built from its variables only when it is written."""
 
     def __init__(self, stored, parts, dtype):
         self.name, self._transposed = stored.name, stored.transposed
@@ -79,7 +80,7 @@ class _Saved:
             array = array.astype(self.dtype)
         if not np.isfinite(array).all():
             raise ValueError(
-                f"A weight must be finite in dtype={self.dtype!r}. Received: NaN or "
+                f"All weights must be finite in dtype={self.dtype!r}. Received: NaN or "
                 f"infinity in {self.name}"
             )
         return array
@@ -88,22 +89,25 @@ class _Saved:
 def load_weights(tensors, variables, names, *, new=(), unused="$", copies=None):
     """Assigns the tensors of a checkpoint to `variables`.
 
-    Nothing is assigned before names, shapes and types have been checked.
+    Names, shapes and dtypes are all checked before anything is assigned.
 
     Args:
         tensors: `Tensors` of a checkpoint.
-        variables: Those of a `keras.Model` that they are to fill.
+        variables: Variables of a `keras.Model` to assign to.
         names: Dict of variable path -> `Stored`.
-        new: Prefixes of variable paths that the checkpoint may lack, a new head.
-        unused: Pattern that begins the names of tensors that the model may lack.
+        new: Path prefixes of variables that the checkpoint may lack, as for a new
+            head.
+        unused: Regular expression, matched at the start of names, of tensors that the
+            model may lack.
         copies: Dict of such a name -> the name of the tensor that it must equal.
 
     Returns:
         The paths of the variables that the checkpoint lacks.
 
     Raises:
-        CheckpointError: a tensor is missing, unexpected, of another shape or kind, or
-            not finite; it is named. Variables may have been assigned then.
+        CheckpointError: a tensor is missing, unexpected, of the wrong shape or dtype,
+            or not finite; the message names it. Some variables may have been assigned
+            by then.
     """
     present = set(tensors.names)
     for copy, original in (copies or {}).items():
@@ -128,15 +132,42 @@ def load_weights(tensors, variables, names, *, new=(), unused="$", copies=None):
     return absent
 
 
+def refuse_larger_than(tensors, sizes, fields, path):
+    """Raises `CheckpointError` if a model has far more weights than the file.
+
+    Args:
+        tensors: `Tensors` of the file.
+        sizes: Constructor arguments of the backbone.
+        fields: Dict of argument -> `Field`.
+        path: The file that the sizes come from.
+    """
+    layers, width = sizes["num_layers"], sizes["hidden_dim"]
+    rows = ("vocabulary_size", "max_sequence_length", "num_segments")
+    needed = sum(sizes.get(name) or 0 for name in rows) * width
+    needed += layers * (4 * width + 2 * sizes["intermediate_dim"]) * width
+    there = sum(math.prod(tensors.shape(name)) for name in tensors.names)
+    room = len(tensors.names) // _TENSORS_PER_LAYER
+    if needed > there + _SMALL_MODEL or layers > room + _FEW_LAYERS:
+        counts = (*rows, "num_layers", "hidden_dim", "intermediate_dim")
+        received = ", ".join(
+            f"{fields[name].name}={sizes[name]}" for name in counts if sizes.get(name)
+        )
+        raise CheckpointError(
+            f"The sizes must match the file's {there} weights. Received: {received}.",
+            path=path,
+            fix="Use config.json and weights of the same model.",
+        )
+
+
 def _converted(array, variable, tensors, name):
-    """An array in the type of a variable, in which it must be finite, too."""
+    """Casts an array to the dtype of a variable, in which it must be finite, too."""
     if array.dtype == variable.dtype:
         return array
     with np.errstate(over="ignore"):
         converted = array.astype(variable.dtype)
     if not np.isfinite(converted).all():
         raise CheckpointError(
-            f"A weight must be finite in the model's {variable.dtype}. Received: "
+            f"All weights must be finite in the model's {variable.dtype}. Received: "
             f"{np.abs(array).max()} in {array.dtype}.",
             path=tensors.path,
             tensor=name,
@@ -145,11 +176,12 @@ def _converted(array, variable, tensors, name):
 
 
 def _assign(variable, array):
-    """Assigns an array whose memory nobody else changes.
+    """Assigns an array whose memory nobody else modifies.
 
-    On TensorFlow the old value is freed first, and the array given without the copy
-    that `tf.constant` makes: 584 MB at most for a BERT-base of 438, not 765. Assigning
-    some rows at a time saves as much, but then every later reading copies the variable.
+    On TensorFlow the old value is freed first, and the array is passed without the copy
+    that `tf.constant` makes: loading a BERT-base of 438 MB peaks at 584 MB, not 765.
+    Assigning a few rows at a time saves as much, but then every later read copies the
+    variable.
     """
     if keras.backend.backend() != "tensorflow":
         variable.assign(array)
@@ -164,13 +196,13 @@ def _assign(variable, array):
 
 
 def _absent(tensors, by_name, present, new):
-    """Paths of the variables that a checkpoint lacks and may lack."""
+    """Paths of the variables that a checkpoint lacks; all must be allowed to be new."""
     absent = []
     for name in [name for name in by_name if name not in present]:
         absent += [variable.path for _, variable in by_name[name]]
         if not absent[-1].startswith(new or "\n"):
             raise CheckpointError(
-                "The model has a weight that the file lacks.",
+                "The file lacks this weight of the model.",
                 path=tensors.path,
                 tensor=name,
             )
@@ -181,17 +213,17 @@ def _refuse_unexpected(tensors, names, unused):
     for name in sorted(names):
         if not unused.match(name):
             raise CheckpointError(
-                "The file has a tensor that the model lacks; config.json and the "
-                "weights must be of one model.",
+                "The file has a tensor that the model lacks.",
                 path=tensors.path,
                 tensor=name,
+                fix="Use config.json and weights of the same model.",
             )
 
 
 def _check_copy(tensors, copy, original):
     if not np.array_equal(tensors.read(copy), tensors.read(original)):
         raise CheckpointError(
-            f"The tensor must equal {original}: the model has one for both.",
+            f"The tensor must equal {original}: they are one weight in the model.",
             path=tensors.path,
             tensor=copy,
         )
@@ -202,16 +234,17 @@ def _check(tensors, name, stored, variable):
     shape = shape[::-1] if stored.transposed else shape
     found = tensors.shape(name)
     if found != shape:
-        turned = " It seems to be transposed." if found == shape[::-1] else ""
+        turned = " It may be transposed." if found == shape[::-1] else ""
         raise CheckpointError(
             f"The shape must be {shape}. Received: {found}.{turned}",
             path=tensors.path,
             tensor=name,
-            fix="config.json and the weights must be of one model.",
+            fix="Use config.json and weights of the same model.",
         )
     if tensors.dtype(name) not in FLOATING:
         raise CheckpointError(
-            f"A weight must be of a floating type. Received: {tensors.dtype(name)}.",
+            "A weight must have a floating-point dtype. "
+            f"Received: {tensors.dtype(name)}.",
             path=tensors.path,
             tensor=name,
         )
@@ -221,7 +254,7 @@ def _read_finite(tensors, name):
     array = tensors.read(name)
     if not np.isfinite(array).all():
         raise CheckpointError(
-            "A weight must be finite. Received: NaN or infinity.",
+            "All weights must be finite. Received: NaN or infinity.",
             path=tensors.path,
             tensor=name,
         )

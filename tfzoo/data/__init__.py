@@ -1,4 +1,4 @@
-"""Files to records to batches: readers, sentence pairs, masking, length buckets."""
+"""From files to records to batches: readers, sentence pairs, masking, bucketing."""
 
 from tfzoo.lazy import exports
 

@@ -1,6 +1,6 @@
-"""Batches of texts of like length, so that little of a batch is padding.
+"""Batches of texts of similar length, to minimize padding.
 
-Letters: N examples, B batch_size, S the longest of a batch.
+Letters: N examples, B batch_size, S length of the longest row in a batch.
 """
 
 import numpy as np
@@ -8,32 +8,31 @@ import tensorflow as tf
 
 from tfzoo.data.pipelines import require_whole, without_waiting
 
-SECOND = "second_"  # before the names of the inputs of second texts
-POOL_BATCHES = (
-    100  # SST-2 in batches of 32: 2 % of the tokens are padding, unsorted 67 %
-)
+SECOND = "second_"  # prefix of the input names of second texts
+# SST-2 in batches of 32: 2 % of the tokens are padding, 67 % without sorting
+POOL_BATCHES = 100
 
 
 def num_batches(num_examples, batch_size):
-    """Batches of an epoch; the last one may be smaller."""
+    """Number of batches in an epoch; the last one may be smaller."""
     return -(-num_examples // batch_size)
 
 
 def bucketed_batches(lengths, batch_size, *, seed, epoch, shuffle=True):
-    """Divides examples into batches of like length: each example in one batch.
+    """Divides examples into batches of similar length, each example in one batch.
 
     A pure function of its arguments. Examples are shuffled, sorted by length within
-    pools of `POOL_BATCHES` batches, and cut; then the batches are shuffled.
+    pools of `POOL_BATCHES` batches, and split; then the batches are shuffled.
 
     Args:
-        lengths: (N,) tokens of each example.
+        lengths: (N,) number of tokens of each example.
         batch_size: B.
-        seed: Whole number from 0.
-        epoch: Whole number from 0: every epoch is divided anew.
-        shuffle: If not, all examples are sorted by length, the same in every epoch.
+        seed: Integer >= 0.
+        epoch: Integer >= 0; every epoch is divided differently.
+        shuffle: If False, all examples are sorted by length, the same in every epoch.
 
     Returns:
-        `num_batches(N, B)` arrays of indices int64: B each, the remainder in one.
+        List of `num_batches(N, B)` int64 arrays of indices: B each, and the remainder.
     """
     lengths = np.asarray(lengths)
     require_whole("batch_size", batch_size, 1)
@@ -61,30 +60,31 @@ def padded_batches(
     epochs=1,
     shuffle=True,
 ):
-    """Batches of encoded texts, each padded to its own longest.
+    """Batches of encoded texts, each padded to its longest row.
 
     Args:
         encoded: N texts: `token_ids` and `segment_ids`, flat int32, and `row_splits`,
             int64 (N + 1,): row i is [row_splits[i], row_splits[i + 1]).
-        targets: Array, or nest of arrays, of N rows. None to yield inputs alone.
-        weights: Likewise; needs targets.
+        targets: Array, or nest of arrays, of N rows. None to yield only inputs.
+        weights: Likewise; requires targets.
         batch_size: B.
-        pad_id: Id that stands after the end of a row.
-        seconds: Second texts, N of them, encoded as the first ones; a batch has texts
-            that are of like length together.
-        multiple: S is a multiple of this; 32, say, where XLA compiles every S.
-        seed: As of `bucketed_batches`.
-        start_step: The first batch: what an iteration from 0 gives after that many.
-        epochs: Number of epochs in a row; None for no end.
-        shuffle: As of `bucketed_batches`.
+        pad_id: Padding id.
+        seconds: Second texts, N of them, encoded like the first. Pairs are bucketed by
+            their total length.
+        multiple: S is rounded up to a multiple of this; for example 32, if XLA compiles
+            every S.
+        seed: As in `bucketed_batches`.
+        start_step: Number of batches to skip from the beginning.
+        epochs: Number of epochs; None for an endless dataset.
+        shuffle: As in `bucketed_batches`.
 
     Returns:
         `tf.data.Dataset` of ({"token_ids", "segment_ids", "padding_mask"}: int32
-        (B, S), targets, weights), of the first or the first two of these. The inputs
-        of second texts are named so after `SECOND`, and have an S of their own.
+        (B, S), targets, weights), or of the first one or two of these. The inputs of
+        second texts have the prefix `SECOND` and an S of their own.
     """
     if weights is not None and targets is None:
-        raise ValueError("weights need targets.")
+        raise ValueError("weights require targets. Received: targets=None")
     require_whole("batch_size", batch_size, 1)
     require_whole("epochs", epochs, 0)
     require_whole("start_step", start_step, 0)
@@ -124,11 +124,11 @@ def padded_batches(
 
 
 def ordered_batches(encoded, *, batch_size, pad_id, multiple=1):
-    """Batches sorted by length, and the way back to the order of `encoded`.
+    """Batches sorted by length, and how to restore the order of `encoded`.
 
     Returns:
-        (`tf.data.Dataset` of inputs, int64 (N,) so that `outputs[order]` of the outputs
-        in a row are in the order of `encoded`).
+        (`tf.data.Dataset` of inputs; `order`, int64 (N,), such that `outputs[order]`
+        puts the concatenated outputs in the order of `encoded`).
     """
     dataset = padded_batches(
         encoded, batch_size=batch_size, pad_id=pad_id, multiple=multiple, shuffle=False
@@ -138,7 +138,7 @@ def ordered_batches(encoded, *, batch_size, pad_id, multiple=1):
 
 
 class _Gather:
-    """Indices (B,), -1 for none -> padded inputs, targets and weights."""
+    """Indices (B,), -1 for no example -> padded inputs, targets and weights."""
 
     def __init__(self, inputs, targets, weights):
         self._inputs = inputs
@@ -157,11 +157,11 @@ class _Gather:
 
 
 class _Padded:
-    """Indices (B,) -> ids of these texts, padded to the longest of them."""
+    """Indices (B,) -> ids of these texts, padded to the longest one."""
 
     def __init__(self, encoded, pad_id, multiple):
         self._values = {
-            # Padding is gathered as value 0, which texts without a token lack.
+            # Padding gathers value 0, which texts without any token do not have.
             name: tf.constant(values if len(values) else [0], tf.int32)
             for name, values in (
                 ("token_ids", encoded.token_ids),

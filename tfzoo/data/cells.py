@@ -1,16 +1,16 @@
-"""Cells of a record as texts and labels."""
+"""Reads texts and labels from the cells of a record."""
 
 import math
 import re
 
 import numpy as np
 
-# Python's own float also reads "1_000" and the digits of every script.
+# Python's `float` also accepts "1_000" and digits of other scripts.
 _NUMBER = re.compile(r"\s*[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?\s*")
 
 
 def text_of(record, column):
-    """The text in a column of a record."""
+    """Returns the text in a column of a record."""
     value = record.value(column)
     if not isinstance(value, str):
         raise record.error(
@@ -20,19 +20,20 @@ def text_of(record, column):
 
 
 def label_of(record, column, task, separator):
-    """What a column says of a record, in the form that `read_examples` promises.
+    """Returns the label in a column of a record, in the form `read_examples` promises.
 
     Args:
         record: The `Record`.
         column: Name or number of the column.
         task: "classification", "multi_label" or "regression".
-        separator: Divides the labels of a multi-label cell; None where it has one.
+        separator: Separator of the labels in a multi-label cell. None if a cell has a
+            single label.
 
     Returns:
         str, list of str, or float.
 
     Raises:
-        DataError: it is no label of this task.
+        DataError: the value is not a valid label for this task.
     """
     value = record.value(column)
     if task == "regression":
@@ -56,14 +57,14 @@ def _class_name(record, column, value):
         return str(value)
     if not isinstance(value, str):
         raise record.error(
-            f"The label in column {column!r} must be a string, a whole number or a "
+            f"The label in column {column!r} must be a string, an integer or a "
             f"boolean. Received: {_shown(value)}."
         )
     value = value.strip()
     if not value or value.lower() == "nan":
         raise record.error(
             f"The label in column {column!r} must not be empty or NaN.",
-            fix="Remove the record or give it a label.",
+            fix="Remove the record or label it.",
         )
     return value
 

@@ -1,10 +1,11 @@
-"""Questions about contexts that are longer than a model reads: in windows.
+"""Windows over contexts that are too long for a question-answering model.
 
-A window is the question and, after it, a part of the context; the next one begins
-`stride` tokens before the end of the last. Letters: N questions, W windows, S tokens.
+A window is the question followed by a part of the context; the next window begins
+`stride` tokens before the end of the previous one. Letters: N questions, W windows,
+S tokens.
 
-Source: Devlin et al. 2018, google-research/bert run_squad.py, and the tokenizers of
-`transformers`, whose `stride` this is
+Source: Devlin et al. 2018, google-research/bert run_squad.py; `stride` is that of the
+tokenizers in `transformers`
 """
 
 from typing import NamedTuple
@@ -13,11 +14,11 @@ import numpy as np
 
 from tfzoo.text.segments import EncodedBatch
 
-NO_ANSWER = 0  # the first token, where the answer is said to be that is not there
+NO_ANSWER = 0  # the first token, the target position if there is no answer
 
 
 class ContextTokens(NamedTuple):
-    """The tokens of a context: ids, and where in it they start and end, int (T,)."""
+    """The tokens of a context: ids, start and end characters, each int (T,)."""
 
     ids: np.ndarray
     starts: np.ndarray
@@ -25,14 +26,14 @@ class ContextTokens(NamedTuple):
 
 
 class Windows(NamedTuple):
-    """W windows of N questions, those of a question one after the other.
+    """W windows of N questions; the windows of a question are consecutive.
 
     Attributes:
         encoded: `EncodedBatch` of the windows.
-        question: int (W,), the question of each.
-        offset: int (W,), the token of the window with which the context begins.
-        first: int (W,), the number in the context of that token.
-        count: int (W,), how many tokens of the context the window has.
+        question: int (W,), index of the question.
+        offset: int (W,), index in the window of its first context token.
+        first: int (W,), index of that token in the context.
+        count: int (W,), number of context tokens in the window.
         contexts: List of N `ContextTokens`.
     """
 
@@ -52,10 +53,11 @@ def encode_windows(
     Args:
         questions: N texts.
         contexts: N texts.
-        tokenizer: With the special tokens of an encoder.
-        max_length: Most tokens of a window.
-        max_question_length: Most tokens of a question; longer ones are cut.
-        stride: Tokens that a window shares with the one before it.
+        tokenizer: A tokenizer with the special tokens of an encoder.
+        max_length: Maximum number of tokens in a window.
+        max_question_length: Maximum number of tokens in a question; longer questions
+            are truncated.
+        stride: Number of tokens that consecutive windows share.
 
     Returns:
         `Windows`.
@@ -96,15 +98,15 @@ def _context_tokens(tokenizer, context):
 
 
 def answer_targets(windows, answers):
-    """The tokens at which answers start and end, int32 (W, 2).
+    """Start and end tokens of the answers, int32 (W, 2).
 
     Args:
         windows: `Windows`.
-        answers: For each of N questions the characters (start, end) of the answer in
-            the context, or None.
+        answers: For each of N questions the character range (start, end) of the answer
+            in the context, or None.
 
     Returns:
-        NO_ANSWER for both where a window does not hold all of the answer.
+        int32 (W, 2); both are NO_ANSWER if a window does not contain the whole answer.
     """
     tokens = [
         (0, -1) if answer is None else _token_span(context, *answer)

@@ -1,8 +1,9 @@
-"""A tokenised corpus on disk, read piece by piece so that memory does not grow.
+"""A tokenized corpus on disk, read in pieces so that memory use stays constant.
 
-A directory of `tokens.bin` (all ids in a row), `sentences.bin` (the token at which each
-sentence starts, then the number of tokens), `documents.bin` (the sentence at which each
-document starts, then the number of sentences), their checksums, and `corpus.json`.
+It is a directory of `tokens.bin` (all ids), `sentences.bin` (the index of each
+sentence's first token, then the number of tokens), `documents.bin` (the index of each
+document's first sentence, then the number of sentences), with checksums, and
+`corpus.json`.
 """
 
 import functools
@@ -28,17 +29,21 @@ class Corpus:
     """Random access to the tokens, sentences and documents of a built corpus.
 
     Attributes:
-        num_tokens, num_sentences, num_documents: Counts. No sentence and no document
-            is empty.
-        fingerprint: Changes with the text, the tokenizer or the options.
-        vocabulary_size: Every id is below it.
+        num_tokens, num_sentences, num_documents: Counts. No sentence or document is
+            empty.
+        fingerprint: Hash of the text, the tokenizer and the options.
+        vocabulary_size: Upper bound of the ids, exclusive.
     """
 
     def __init__(self, directory):
         self.directory = pathlib.Path(directory)
         about = read_sealed_json(self.directory / "corpus.json", DataError)
         if about.get("version") != _VERSION:
-            raise DataError("Not a corpus of this version.", path=self.directory)
+            raise DataError(
+                f"The corpus must have format version {_VERSION}. "
+                f"Received: {about.get('version')!r}.",
+                path=self.directory,
+            )
         self.fingerprint = about["fingerprint"]
         self.vocabulary_size = about["vocabulary_size"]
         self._tokens = FlatFile(self.directory / "tokens.bin", about["token_type"])
@@ -53,16 +58,18 @@ class Corpus:
         return self._tokens.read(start, stop).astype(np.int32)
 
     def sentence_starts(self, first, last):
-        """Tokens at which sentences `first` to `last` start; the one after the last
-        sentence "starts" at the number of tokens. A list of last - first + 1."""
+        """Indices of the first tokens of sentences `first` to `last`, inclusive.
+
+        A list; the sentence after the last one "starts" at the number of tokens.
+        """
         return self._sentences.read(first, last + 1).tolist()
 
     def document_starts(self, first, last):
-        """Sentences at which documents `first` to `last` start, likewise."""
+        """Indices of the first sentences of documents `first` to `last`, likewise."""
         return self._documents.read(first, last + 1).tolist()
 
     def document_start(self, document):
-        """The token at which a document starts."""
+        """Index of the first token of a document."""
         (sentence,) = self.document_starts(document, document)
         return self.sentence_starts(sentence, sentence)[0]
 
@@ -70,23 +77,23 @@ class Corpus:
 def build_corpus(
     text, tokenizer, directory=None, *, processes=1, workers=None, progress=True
 ):
-    """Tokenises text into a corpus on disk, or opens the one already there.
+    """Tokenizes text into a corpus on disk, or opens it if it already exists.
 
     Args:
         text: `RunningText` or `WholeText`: files, and where their documents end.
         tokenizer: A tokenizer with `tokenize(list)`, `vocabulary_size`, `get_config`.
-        directory: Where corpora are kept; each gets a folder named by its fingerprint.
-            None: in a temporary directory, until the result is dropped.
-        processes: How many processes tokenise.
-        workers: `Workers` whose state has `tokenize`, to use those.
-        progress: Whether to show a bar.
+        directory: Cache directory; each corpus gets a folder named by its fingerprint.
+            None for a temporary directory that lives as long as the result.
+        processes: Number of tokenizing processes.
+        workers: `Workers` to use instead, whose state has `tokenize`.
+        progress: Whether to show a progress bar.
 
     Returns:
         `Corpus`.
 
     Raises:
-        DataError: a file breaks a rule, or there is no sentence at all; or what
-            stands there is damaged, as seen here or when that part is read.
+        DataError: a file is invalid; there are no tokens at all; or the existing corpus
+            is damaged, which may only be noticed when the damaged part is read.
     """
     temporary = _TemporaryDirectory() if directory is None else None
     directory = temporary.path if temporary else directory
@@ -102,16 +109,16 @@ def build_corpus(
     corpus = Corpus(place)
     if corpus.fingerprint != fingerprint:
         raise DataError(
-            "The directory holds another text.",
+            "The directory contains the corpus of another text.",
             path=place,
-            fix="Remove it, and the same command makes it anew.",
+            fix="Remove it and run the same command again to recreate it.",
         )
-    corpus.temporary = temporary  # lives as long
+    corpus.temporary = temporary  # keeps the directory while the corpus is in use
     return corpus
 
 
 class _TemporaryDirectory:
-    """A directory that goes when this object does, or Python ends."""
+    """A directory that is removed with this object, or when Python exits."""
 
     def __init__(self):
         self.path = tempfile.mkdtemp(prefix="tfzoo-corpus-")
@@ -119,7 +126,7 @@ class _TemporaryDirectory:
 
 
 def tokenizer_maker(tokenizer):
-    """A picklable function that makes a tokenizer like this one."""
+    """A picklable function that recreates this tokenizer."""
     return functools.partial(type(tokenizer).from_config, tokenizer.get_config())
 
 
@@ -130,8 +137,8 @@ def _build(text, tokenizer, place, fingerprint, workers, progress):
         if counts[1] == 0:
             names = ", ".join(map(str, text.paths))
             raise DataError(
-                f"There is not one token in the input: {names}.",
-                fix="Give files that hold text.",
+                f"The input must have at least one token. Received none from: {names}.",
+                fix="Give files that contain text.",
             )
         write_sealed_json(
             beside / "corpus.json",
@@ -173,7 +180,7 @@ def _write(text, beside, token_type, workers, progress):
 
 
 def _tokenised(state, task):
-    """(ids as bytes, length of each sentence that has any, its document)."""
+    """(ids as bytes, length of each sentence that is not empty, its document)."""
     sentences, documents, token_type = task
     ids = state.tokenize(sentences)
     lengths = np.fromiter(map(len, ids), np.int64, len(ids))

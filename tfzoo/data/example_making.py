@@ -1,42 +1,20 @@
-"""What the processes of `prepare_pretraining_data` do."""
+"""The work of the processes of `prepare_pretraining_data`."""
 
-import dataclasses
 from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
 
 from tfzoo.data.corpus import Corpus
-from tfzoo.data.masking import WordMasking
+from tfzoo.data.example_settings import Settings
 from tfzoo.data.pair_table import PairTable, rows_of_pairs, write_pairs
 from tfzoo.data.record_layout import as_training_batch, serialised
 from tfzoo.data.shuffling import shuffled
 from tfzoo.files import written_beside
 
 
-@dataclasses.dataclass(frozen=True)
-class Settings:
-    """What examples are a function of, beside the corpus and the tokenizer."""
-
-    max_sequence_length: int
-    max_predictions: int
-    masked_fraction: float
-    short_sequence_fraction: float
-    whole_word: bool
-    seed: int
-
-    def masking(self, tokenizer):
-        return WordMasking(
-            tokenizer,
-            max_sequence_length=self.max_sequence_length,
-            max_predictions=self.max_predictions,
-            masked_fraction=self.masked_fraction,
-            whole_word=self.whole_word,
-        )
-
-
 class Plan(NamedTuple):
-    """All examples in order: number i stands in list `pairs[k]`, of `counts[k]`."""
+    """All examples in order: those in the files `pairs`, with `counts[k]` in file k."""
 
     corpus: str
     pairs: tuple
@@ -45,7 +23,7 @@ class Plan(NamedTuple):
 
 
 class Maker:
-    """A process's tokenizer and masking, and the files of the plan it works on."""
+    """State of a process: tokenizer, masking, and the files of the current plan."""
 
     def __init__(self, make_tokenizer, settings):
         self.tokenizer = make_tokenizer()
@@ -55,7 +33,7 @@ class Maker:
             settings.masking(self.tokenizer),
             input_signature=[row, row, tf.TensorSpec([2], tf.int64)],
         )
-        self.mask.get_concrete_function()  # traced before work is timed
+        self.mask.get_concrete_function()  # traced before the timing starts
         self._plan = None
 
     def follow(self, plan):
@@ -69,21 +47,19 @@ class Maker:
 
 
 def list_pairs(maker, task):
-    """Writes one pass's pairs to a file; returns how many there are."""
+    """Writes the pairs of one pass to a file; returns their number."""
     corpus, settings, epoch, path = task
     with written_beside(path, replace=True) as beside:
         return write_pairs(
             beside,
             Corpus(corpus),
-            max_sequence_length=settings.max_sequence_length,
-            short_sequence_fraction=settings.short_sequence_fraction,
-            seed=settings.seed,
+            **settings.of_pairs,
             epoch=epoch,
         )
 
 
 def make_examples(maker, task):
-    """(serialised examples [first, end) of the shuffled plan, their counts)."""
+    """(serialized examples [first, end) of the shuffled plan, their counts)."""
     plan, first, end = task
     maker.follow(plan)
     settings = plan.settings

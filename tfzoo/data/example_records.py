@@ -1,4 +1,4 @@
-"""Records of TFRecord files (`tf.train.Example`) and of TensorFlow Datasets."""
+"""Records from TFRecord files (`tf.train.Example`) and from TensorFlow Datasets."""
 
 import dataclasses
 import re
@@ -13,7 +13,8 @@ _READ_AT_ONCE = 256
 def read_examples_file(path):
     """Yields the `tf.train.Example`s of a TFRecord file, gzip or not, as records.
 
-    A feature of one value is that value, another one a list; bytes are UTF-8 text.
+    A feature with one value becomes that value, any other a list; bytes are decoded as
+    UTF-8.
     """
     import tensorflow as tf
     from google.protobuf.message import DecodeError
@@ -33,10 +34,10 @@ def read_examples_file(path):
 def read_tfds(spec):
     """Yields the elements of `tfds:NAME[/config][:split]` as records.
 
-    A class label is the name of its class; bytes are UTF-8 text.
+    Class labels become class names; bytes are decoded as UTF-8.
 
     Raises:
-        DataError: the data set or the split is not there, or cannot be fetched.
+        DataError: the dataset or split does not exist or cannot be fetched.
     """
     builder, split = _tfds_builder(spec)
     try:
@@ -44,13 +45,13 @@ def read_tfds(spec):
 
         builder.download_and_prepare()
         elements = tfds.as_numpy(builder.as_dataset(split=split, shuffle_files=False))
-    except Exception as e:  # whatever a data set's own code or the network raises
-        raise DataError(f"The data set cannot be read: {e}", path=spec) from e
+    except Exception as e:  # whatever the dataset's own code or the network raises
+        raise DataError(f"The dataset cannot be read: {e}", path=spec) from e
     return _tfds_records(spec, elements, builder.info.features)
 
 
 def tfds_full_name(spec):
-    """Name, configuration, version and split of `tfds:NAME[/config][:split]`."""
+    """Full name of `tfds:NAME[/config][:split]`: name, config, version and split."""
     builder, split = _tfds_builder(spec)
     return f"{builder.info.full_name}:{split}"
 
@@ -58,7 +59,7 @@ def tfds_full_name(spec):
 def _tfds_builder(spec):
     match = re.fullmatch(r"tfds:([^:]+?)(?::([A-Za-z_].*))?", spec)
     if match is None:
-        raise DataError("Write tfds:NAME[/config][:split].", path=spec)
+        raise DataError("Must have the form tfds:NAME[/config][:split].", path=spec)
     try:
         import tensorflow_datasets as tfds
     except ImportError as e:
@@ -70,14 +71,14 @@ def _tfds_builder(spec):
     try:
         return tfds.builder(match[1]), match[2] or "train"
     except Exception as e:
-        raise DataError(f"The data set cannot be found: {e}", path=spec) from e
+        raise DataError(f"The dataset cannot be found: {e}", path=spec) from e
 
 
 def _tfds_records(spec, elements, features):
     for number, element in enumerate(elements):
         place = Record((), (), spec, number, "record", ordered=False)
         if not isinstance(element, dict):
-            raise place.error("The elements of the data set must have named features.")
+            raise place.error("The dataset's elements must have named features.")
         values = tuple(
             _plain(place, name, value, features[name])
             for name, value in element.items()

@@ -1,4 +1,4 @@
-"""Examples for fine-tuning: texts, pairs and labels, each with its place."""
+"""Examples for fine-tuning: texts, text pairs and labels, with their locations."""
 
 import collections
 import dataclasses
@@ -12,21 +12,21 @@ from tfzoo.data.readers import read_records
 from tfzoo.errors import DataError
 
 TASKS = ("classification", "multi_label", "regression")
-_VALIDATION = "Give more examples, or a file of their own for it (--validation)."
+_VALIDATION = "Give more examples, or a separate validation file (--validation)."
 
 
 @dataclasses.dataclass
 class Examples:
-    """Texts and what is said of them; the lists have one entry per example.
+    """Texts with their labels; the lists have one entry per example.
 
     Attributes:
-        spec: Where they come from: a path or `tfds:...`.
+        spec: Source of the examples: a path or `tfds:...`.
         task: "classification", "multi_label" or "regression".
         texts: List of str.
         text_pairs: List of str, or None.
         labels: List of str, of lists of str (multi-label) or of float (regression);
-            None where no label column was asked for.
-        locations: Records without their values, to raise errors from.
+            None if no label column was given.
+        locations: Records without their values, for raising errors.
     """
 
     spec: str
@@ -40,32 +40,32 @@ class Examples:
         return len(self.texts)
 
     def as_input(self):
-        """What a task's `fit`, `evaluate` and `predict` take: the texts."""
+        """The texts in the form that a task's `fit`, `evaluate` and `predict` take."""
         if self.text_pairs is None:
             return {"text": self.texts}
         return {"text": self.texts, "text_pair": self.text_pairs}
 
     def split_every(self, period, *, seed=0):
-        """(rows to learn from, about one of `period` rows, held out).
+        """Splits into (training examples, about one in `period` examples, held out).
 
-        Chosen as by `held_out_rows`, whatever the order of the rows. A line says how
-        many they are, and another one if they are all of one class.
+        `held_out_rows` selects them, independently of the order of the rows. Prints how
+        many are held out, and a warning if they are all of one class.
 
         Args:
-            period: Whole number from 2.
-            seed: Another one holds out other rows.
+            period: Integer >= 2.
+            seed: Seed of the selection.
 
         Raises:
-            DataError: there are fewer rows than `period`, or none that can be spared.
+            DataError: there are fewer rows than `period`, or none can be held out.
         """
         if not isinstance(period, int) or period < 2:
             raise ValueError(
-                f"period must be a whole number from 2. Received: {period!r}"
+                f"period must be an integer >= 2. Received: period={period!r}"
             )
         if len(self) < period:
             raise DataError(
-                f"There must be at least {period} examples to hold one of {period} "
-                f"out. Received: {len(self)}.",
+                f"There must be at least {period} examples to hold out one in "
+                f"{period}. Received: {len(self)}.",
                 path=self.spec,
                 fix=_VALIDATION,
             )
@@ -77,15 +77,15 @@ class Examples:
         if not rows and len(set(texts)) < len(texts):
             rows = held_out_rows(numbered(texts), labels, period, seed)
             print(
-                f"warning: {self.spec}: every text stands too often to be held out "
-                "whole, so that what is held out was learned from as well. "
+                f"warning: {self.spec}: every text occurs too often to be held out "
+                "entirely, so the held-out texts are also in the training data. "
                 f"{_VALIDATION}",
                 file=sys.stderr,
             )
         if not rows:
             raise DataError(
-                f"None of {len(self)} examples can be held out: every class must keep "
-                "one to learn from.",
+                "Every class must keep at least one training example. Received: "
+                f"{len(self)} examples, none of which can be held out.",
                 path=self.spec,
                 fix=_VALIDATION,
             )
@@ -111,12 +111,12 @@ class Examples:
         line += f", of {len(held_out)} of {len(counts)} classes"
         if missing := sorted(counts.keys() - held_out):
             some = ", ".join(map(repr, missing[:5])) + (", ..." if missing[5:] else "")
-            line += f"; too few texts of {some}"
+            line += f"; too few texts for {some}"
         print(f"{line}.")
         if len(held_out) == 1 < len(counts):
             print(
-                f"warning: {self.spec}: all examples held out are of one class, "
-                f"{min(held_out)!r}, so that their figures say little. {_VALIDATION}",
+                f"warning: {self.spec}: all held-out examples are of one class, "
+                f"{min(held_out)!r}, so their metrics mean little. {_VALIDATION}",
                 file=sys.stderr,
             )
 
@@ -143,31 +143,31 @@ def read_examples(
     task="classification",
     label_separator=None,
 ):
-    """Reads all examples of a file or data set into memory.
+    """Reads all examples of a file or dataset into memory.
 
     Args:
-        spec: As of `read_records`.
-        text_column: Name of the column, or its number from 1.
-        text_pair_column: The second text's column. None for single texts.
-        label_column: The label's column. None for texts without labels.
-        header: Whether line 1 of a `.tsv` or `.csv` names the columns.
-        task: "classification": a label is a string, a whole number or a boolean of
-            JSON (written "true", "false"); space around it is dropped.
-            "multi_label": a JSON list of those, or a string that `label_separator`
-            divides; an empty one has no label.
+        spec: As in `read_records`.
+        text_column: Name of the column, or its number starting at 1.
+        text_pair_column: Column of the second text. None for single texts.
+        label_column: Column of the label. None for texts without labels.
+        header: Whether line 1 of a `.tsv` or `.csv` has the column names.
+        task: "classification": a label is a string, a JSON integer or a JSON boolean
+            (which becomes "true" or "false"); surrounding whitespace is dropped.
+            "multi_label": a JSON list of those, or a string with `label_separator`
+            between the labels; an empty one means no labels.
             "regression": a finite number.
-        label_separator: Divides the labels of a multi-label cell.
+        label_separator: Separator of the labels in a multi-label cell.
 
     Returns:
         `Examples`.
 
     Raises:
-        DataError: a record breaks a rule, or there is none.
+        DataError: a record is invalid, or there are none.
     """
     if task not in TASKS:
         raise ValueError(f"task must be one of {TASKS}. Received: {task!r}")
     if label_separator == "":
-        raise ValueError("label_separator must not be empty.")
+        raise ValueError("label_separator must not be empty. Received: ''")
     pairs = text_pair_column is not None
     labelled = label_column is not None
     examples = Examples(
@@ -183,23 +183,23 @@ def read_examples(
             )
         examples.locations.append(dataclasses.replace(record, names=(), values=()))
     if not examples.texts:
-        raise DataError("There is no example.", path=spec)
+        raise DataError("There must be at least one example.", path=spec)
     return examples
 
 
 def label_list(examples):
-    """The sorted labels of training examples: their order is that of the classes.
+    """The sorted labels of training examples, in the order of the class indices.
 
     Raises:
-        DataError: fewer than two classes (one, for multi-label).
+        DataError: there are fewer than two classes (one, for multi-label).
     """
     if examples.task == "regression":
-        raise ValueError("A regression has no list of labels.")
+        raise ValueError("Only classification tasks have labels. Received: regression")
     nested = examples.task == "multi_label"
     labels = {x for y in examples.labels for x in (y if nested else (y,))}
-    if len(labels) < (1 if nested else 2):
+    if len(labels) < (least := 1 if nested else 2):
         raise DataError(
-            "Training needs at least two different labels. "
+            f"Training requires at least {least} different labels. "
             f"Received: {sorted(labels)}.",
             path=examples.spec,
         )
@@ -207,21 +207,24 @@ def label_list(examples):
 
 
 def known_labels(examples, labels=None):
-    """The labels of examples, by name, once all of them are known.
+    """Returns the labels of examples after checking that all of them are known.
 
     Args:
-        examples: N labelled examples.
+        examples: N labeled examples.
         labels: The class names; None for a regression.
 
     Returns:
-        List of N names, of N lists of names for multi-label; float32 (N,) for a
+        List of N names, or of N lists of names for multi-label; float32 (N,) for a
         regression.
 
     Raises:
-        DataError: a label is not among `labels`; it names the place.
+        DataError: a label is not in `labels`; the message gives its location.
     """
     if examples.labels is None:
-        raise ValueError("The examples must have labels: read them with label_column.")
+        raise ValueError(
+            "The examples must have labels: read them with label_column. "
+            "Received: labels=None"
+        )
     if examples.task == "regression":
         return np.array(examples.labels, np.float32)
     known, nested = set(labels), examples.task == "multi_label"
@@ -231,6 +234,7 @@ def known_labels(examples, labels=None):
                 some = ", ".join(map(repr, labels[:10]))
                 some += ", ..." if labels[10:] else ""
                 raise place.error(
-                    f"Label {name!r} was never seen in training. Labels: {some}."
+                    f"The label must be one of those in training: {some}. "
+                    f"Received: {name!r}."
                 )
     return list(examples.labels)

@@ -1,8 +1,8 @@
-"""Numbers in a file, read by position, every block with its checksum.
+"""Binary files of numbers with random access and a checksum for every block.
 
 After the numbers come the CRC-32 of each block, then the size of the numbers in bytes
-and the CRC-32 of these two. (TFRecord files have as much.) A byte that changes on the
-disk is seen when its block is read, however long after the file was opened.
+and the CRC-32 of these two. (TFRecord files store as much.) A byte that changes on disk
+is detected when its block is read, however long after the file was opened.
 """
 
 import functools
@@ -23,7 +23,7 @@ _SIZE = struct.Struct("<Q")
 
 
 class FlatWriter:
-    """Writes bytes to a new file, and their checksums at its end; a context manager."""
+    """Context manager that writes bytes to a new file, and checksums at its end."""
 
     def __init__(self, path):
         self._path, self._rest, self._checksums, self._size = path, b"", [], 0
@@ -53,15 +53,14 @@ class FlatWriter:
 
 
 class FlatFile:
-    """Numbers of one type in a file, read by position and never mapped into memory.
+    """Random access to the numbers in a file, without mapping it into memory.
 
     Args:
-        path: File that a `FlatWriter` wrote.
-        dtype: Type of the numbers.
+        path: File written by a `FlatWriter`.
+        dtype: Dtype of the numbers.
 
     Raises:
-        DataError: the file is not as it was written; here, or when a damaged block is
-            read.
+        DataError: the file is damaged; here, or when a damaged block is read.
     """
 
     def __init__(self, path, dtype):
@@ -71,7 +70,7 @@ class FlatFile:
         self._size, checksums = _read_end(self._file, path)
         if self._size % self.dtype.itemsize:
             raise _changed(path)
-        # A block that is kept is what was checked, whatever becomes of the disk.
+        # Cached blocks are those that were verified, whatever happens on disk.
         read = functools.partial(_read_block, self._file, path, self._size, checksums)
         self._block = functools.lru_cache(_BLOCKS_KEPT)(read)
 
@@ -116,7 +115,7 @@ def _read_end(file, path):
 
 def _changed(path):
     return DataError(
-        "The file is not as it was written: a checksum or its size is wrong.",
+        "The file has changed since it was written: a checksum or its size is wrong.",
         path=path,
-        fix="Remove its directory, and the same command makes it anew.",
+        fix="Remove its directory and run the same command again to recreate it.",
     )

@@ -1,7 +1,7 @@
-"""Which rows of a table are held out: by a hash of their text, of every class some.
+"""Selects the rows to hold out, stratified by label, by a hash of their text.
 
-Not by their position, for rows often stand in turn, or sorted. What is chosen is a
-function of (texts, labels, seed) and not of the order of the rows.
+The position of a row plays no part, as rows are often sorted or interleaved. The
+selection is a function of (texts, labels, seed), not of the order of the rows.
 """
 
 import collections
@@ -11,19 +11,19 @@ import math
 
 
 def held_out_rows(texts, labels, period, seed=0):
-    """Chooses about one of `period` rows, from every label by its share.
+    """Selects about one in `period` rows, from every label in proportion.
 
-    Rows of the same text stay together, so that nothing that is learned is asked for.
-    Every label keeps a row to be learned from; one that has a single row is not held
-    out. Labels with fewer than `period` rows give one, the most frequent first, as
-    long as there are rows to hold out.
+    Rows with the same text stay together, so that no held-out text is trained on. Every
+    label keeps a row for training; a label with a single row is not held out. Labels
+    with fewer than `period` rows contribute one, the most frequent first, as long as
+    the total allows.
 
     Args:
         texts: N hashable texts, or pairs of texts.
-        labels: N sets of labels, of which the rarest decides; empty sets where rows
-            are not told apart.
-        period: Whole number from 2.
-        seed: Whole number.
+        labels: N sets of labels, of which the rarest determines the stratum; empty
+            sets for no stratification.
+        period: Integer >= 2.
+        seed: Integer.
 
     Returns:
         Sorted list of row numbers; may be empty.
@@ -46,7 +46,7 @@ def held_out_rows(texts, labels, period, seed=0):
 
 
 def numbered(texts):
-    """The texts, each with how often it stood before, so that no two are equal."""
+    """Pairs each text with the number of its earlier occurrences: all are distinct."""
     before = collections.Counter()
     found = []
     for text in texts:
@@ -63,7 +63,7 @@ class _Group:
 
 
 def _groups(texts, labels, seed):
-    """Rows of the same text together, in the order of a hash of seed and text."""
+    """Groups rows by text, in the order of a hash of seed and text."""
     groups = {}
     for row, (text, names) in enumerate(zip(texts, labels, strict=True)):
         if text not in groups:
@@ -79,9 +79,9 @@ def _rarest(labels, frequency):
 
 
 def _seats(sizes, total):
-    """Rows to hold out of each stratum: first one of each, then by their shares.
+    """Number of rows to hold out per stratum: first one each, then in proportion.
 
-    That is the method of Adams, https://en.wikipedia.org/wiki/Highest_averages_method
+    This is Adams's method, https://en.wikipedia.org/wiki/Highest_averages_method
     """
     seats = dict.fromkeys(sizes, 0)
     waiting = [(-math.inf, -n, name) for name, n in sizes.items() if n > 1]
@@ -96,7 +96,7 @@ def _seats(sizes, total):
 
 
 def _chosen(groups, size, seats, left):
-    """Groups of a stratum for `seats` rows; `left` counts what each label keeps."""
+    """Selects groups of a stratum for `seats` rows; `left` counts each label's rest."""
 
     def spare(group):
         return all(left[label] > n for label, n in group.labels.items())
@@ -107,7 +107,7 @@ def _chosen(groups, size, seats, left):
             chosen.append(group)
             taken += len(group.rows)
             left.subtract(group.labels)
-    if seats and not chosen:  # every text stands more often than there are seats
+    if seats and not chosen:  # every text occurs more often than there are seats
         group = min(groups, key=lambda group: len(group.rows))
         if 2 * len(group.rows) <= size and spare(group):
             chosen.append(group)

@@ -1,6 +1,6 @@
-"""The documentation that every installation carries: real text without a download.
+"""Documentation found in every installation: real text without a download.
 
-Source files are read and parsed, never imported, so that nothing in them runs.
+Source files are parsed, never imported, so that none of their code runs.
 """
 
 import ast
@@ -44,7 +44,7 @@ _LEFT_OUT = frozenset(
     "_api dist-packages distutils ensurepip f2py idlelib kernel_tests legacy lib2to3 "
     "site-packages test testing tests turtledemo".split()
 )
-_LEAST_CHARACTERS, _MOST_CHARACTERS = 40, 400  # of a description in the task
+_LEAST_CHARACTERS, _MOST_CHARACTERS = 40, 400  # of a description in the task's files
 
 # A line that opens a section or underlines its title: "Args:", "-----", ".. note::".
 _SECTION = re.compile(r"\s*(?:[A-Z][\w /-]{2,30}:|[-=~*]{3,}|\.\. .*)\s*")
@@ -57,11 +57,14 @@ _NAME = re.compile(
 
 
 class Docstring(NamedTuple):
-    """What is written about one class, function or module.
+    """The documentation of one class, function or module.
 
-    `area` is a library or a field of the standard library; `module` the source file;
-    `description` the prose before the first section (cut to some hundred characters),
-    empty where there is none; `sentences` all prose.
+    Attributes:
+        area: A library, or an area of the standard library.
+        module: The source file.
+        description: The prose before the first section, truncated to 400 characters;
+            may be empty.
+        sentences: All prose.
     """
 
     area: str
@@ -71,11 +74,11 @@ class Docstring(NamedTuple):
 
 
 def installed_docs():
-    """Docstrings of NumPy, Keras, TensorFlow and much of the standard library, and the
-    topics of the language reference.
+    """Docstrings of NumPy, Keras, TensorFlow and much of the standard library.
 
-    Taken out is what would give the area away: names of the libraries, mark-up, code
-    and examples. No description stands twice. The order is that of the source files.
+    The topics of the language reference are included. What would give the area away is
+    removed: names of the libraries, markup, code and examples. Descriptions are unique.
+    The order is that of the source files.
 
     Returns:
         List of `Docstring`.
@@ -104,15 +107,15 @@ def installed_docs():
             docs.append(Docstring(area, module, description, sentences))
     if not docs:
         raise DataError(
-            "The source files of the standard library are not installed.",
+            "The source files of the standard library must be installed.",
             path=sysconfig.get_path("stdlib"),
-            fix="Use a Python with its sources.",
+            fix="Use a Python installation with sources.",
         )
     return docs
 
 
 def held_out_modules(docs):
-    """Every fifth module of each area: docstrings of one file resemble each other."""
+    """Every fifth module of each area; docstrings within a module are alike."""
     modules = {}
     for doc in docs:
         modules.setdefault(doc.area, {})[doc.module] = None
@@ -120,16 +123,16 @@ def held_out_modules(docs):
 
 
 def write_installed_docs(directory, *, labelled, held_out):
-    """Writes text to pretrain on and a task: which area is a description from?
+    """Writes text for pretraining, and a task: classify descriptions by area.
 
-    `corpus.txt` has all sentences, one on a line, and a blank line between modules;
+    `corpus.txt` has all sentences, one per line, with a blank line between modules;
     `train.jsonl` and `held_out.jsonl` have descriptions as `text` and areas as `label`.
-    The third file is of other modules than the first two.
+    `held_out.jsonl` is from other modules than the first two files.
 
     Args:
-        directory: Must not exist yet.
-        labelled: Most descriptions of an area to learn from.
-        held_out: Most descriptions of an area to be tested with.
+        directory: Output directory; must not exist yet.
+        labelled: Maximum number of training descriptions per area.
+        held_out: Maximum number of test descriptions per area.
     """
     docs = installed_docs()
     apart = held_out_modules(docs)
@@ -186,16 +189,16 @@ def _source_files(root):
 def _parsed(path):
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of escapes in other people's strings
+            warnings.simplefilter("ignore")  # about escapes in other people's strings
             return ast.parse(path.read_bytes())
     except (OSError, SyntaxError, ValueError):
-        return ast.Module([], [])  # a template, or Python of another version
+        return ast.Module([], [])  # a template, or code for another Python version
 
 
 def _docstrings(path):
     kinds = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
     waiting = [_parsed(path)]
-    while waiting:  # through statements only, a small part of what `ast.walk` visits
+    while waiting:  # statements only, a small part of what `ast.walk` visits
         node = waiting.pop()
         if isinstance(node, kinds) and (text := ast.get_docstring(node)):
             yield text
@@ -208,7 +211,7 @@ def _docstrings(path):
 
 
 def _topics(path):
-    """(name, text) of the language reference: a dictionary in a source file."""
+    """Yields (name, text) of the language reference, a dict in a source file."""
     for node in ast.walk(_parsed(path)):
         if isinstance(node, ast.Dict):
             for key, value in zip(node.keys, node.values, strict=True):
@@ -217,7 +220,7 @@ def _topics(path):
 
 
 def _split(text):
-    """Paragraphs on one line each; None where a section begins."""
+    """Yields each paragraph as one line; None where a section begins."""
     for block in re.split(r"\n\s*\n", _FENCED.sub("\n\n", text)):
         lines = []
         for line in block.split("\n"):
@@ -233,7 +236,7 @@ def _split(text):
 
 
 def _cleaned(paragraph):
-    """Prose without mark-up and names; empty if it is rather code or a table."""
+    """Removes markup and names from prose; empty for code and tables."""
     text = _MARKUP.sub("", _ROLE.sub(r"\1", paragraph))
     text = " ".join(_NAME.sub("", text).split())
     letters = sum(map(str.isalpha, text)) + text.count(" ")

@@ -15,16 +15,16 @@ _GZIP_MAGIC = b"\x1f\x8b"
 def read_lines(path, *, keep_ends=False):
     r"""Yields (number, line): lines of the decompressed file, numbered from 1.
 
-    A line ends at "\n" or "\r\n" and nowhere else, so that numbers are those of an
-    editor. A byte order mark is dropped.
+    Only "\n" and "\r\n" end a line, so that line numbers match those in an editor. A
+    byte order mark is dropped.
 
     Args:
-        path: Text file; one whose name ends in `.gz` is decompressed.
-        keep_ends: Whether the line break stays on the line.
+        path: Text file; decompressed if its name ends in `.gz`.
+        keep_ends: Whether lines keep their line breaks.
 
     Raises:
-        DataError: no such file, a directory, unreadable, empty, not UTF-8, damaged
-            gzip, or a line of more than `MAX_LINE_BYTES`.
+        DataError: the file is missing, a directory, unreadable, empty, not UTF-8 or
+            damaged gzip data, or has a line of more than `MAX_LINE_BYTES`.
     """
     number = 0
     for number, line in _numbered_bytes(readable_file(path, DataError)):
@@ -40,7 +40,7 @@ def read_lines(path, *, keep_ends=False):
 
 
 def decompressed_size(path):
-    """Bytes of the decompressed file; a `.gz` is read and checked to its end."""
+    """Size of the decompressed file in bytes; gzip data is read and checked fully."""
     if not is_gzip(path):
         return pathlib.Path(path).stat().st_size
     size = 0
@@ -54,7 +54,7 @@ def decompressed_size(path):
 
 
 def is_gzip(path):
-    """Whether the file begins as gzip data (deflate, the one method there is)."""
+    """Whether the file begins like gzip data (with deflate, the only method)."""
     with open(path, "rb") as file:
         return file.read(3) == _GZIP_MAGIC + b"\x08"
 
@@ -67,7 +67,7 @@ def _numbered_bytes(path):
                 number += 1
                 if len(line) > MAX_LINE_BYTES:
                     raise DataError(
-                        f"A line must have at most {MAX_LINE_BYTES} bytes.",
+                        f"A line must be at most {MAX_LINE_BYTES} bytes long.",
                         path=path,
                         line=number,
                     )
@@ -79,14 +79,16 @@ def _numbered_bytes(path):
     except (OSError, EOFError, zlib.error) as e:
         reason = getattr(e, "strerror", None) or e
         raise DataError(
-            f"The file cannot be read further: {reason}.", path=path, line=number + 1
+            f"The file cannot be read from here on: {reason}.",
+            path=path,
+            line=number + 1,
         ) from None
 
 
 def _not_utf8(path, number, line, error):
     fix = None
     if number == 1 and line.startswith(_GZIP_MAGIC):
-        fix = "It looks like gzip data: let its name end in .gz."
+        fix = "It looks like gzip data: rename the file to end in .gz."
     byte = line[error.start]
     return DataError(
         f"The text must be UTF-8. Received: byte 0x{byte:02x} at byte "

@@ -1,7 +1,7 @@
-"""Masked words: which tokens a model must guess, and what it sees in their place.
+"""Masking for the masked-word objective.
 
-As Devlin et al. 2018, A.1, and Google's create_pretraining_data.py have it
-(https://github.com/google-research/bert): 15 % of the tokens are chosen, at most
+Follows Devlin et al. 2018, A.1, and Google's create_pretraining_data.py
+(https://github.com/google-research/bert): 15 % of the tokens are selected, at most
 `max_predictions`; 80 % of them become [MASK], 10 % stay, 10 % become a random id.
 
 Letters: B rows, S max_sequence_length, M max_predictions, V vocabulary_size.
@@ -12,16 +12,16 @@ import tensorflow as tf
 
 
 class WordMasking:
-    """Masks words of token ids; TensorFlow operations only, shapes static.
+    """Masks token ids with TensorFlow operations of static shape.
 
     Args:
-        tokenizer: The tokenizer; the tokens around its texts are never chosen.
+        tokenizer: The tokenizer; its special tokens around texts are never selected.
         max_sequence_length: S.
         max_predictions: M, at most S.
-        masked_fraction: Share of a row's tokens, [CLS] and [SEP] counted, to choose:
-            `min(M, max(1, round(tokens * masked_fraction)))` of them.
-        whole_word: Whether all pieces of a word are chosen together. Words are taken
-            at random; one that would exceed the number is passed over.
+        masked_fraction: Fraction of a row's tokens, including [CLS] and [SEP], to
+            select: `min(M, max(1, round(tokens * masked_fraction)))` tokens.
+        whole_word: Whether to select all pieces of a word together. Words are taken in
+            random order; one that would exceed the number is skipped.
     """
 
     def __init__(
@@ -53,7 +53,7 @@ class WordMasking:
         selectable[[*around, self._mask_id]] = False
         self._selectable = selectable
         self._continues = np.asarray(tokenizer.continues, bool)
-        self._counts = np.array(  # Python's rounding, in double precision
+        self._counts = np.array(  # rounded as in Python, in double precision
             [
                 min(max_predictions, max(1, round(tokens * masked_fraction)))
                 for tokens in range(max_sequence_length + 1)
@@ -62,22 +62,22 @@ class WordMasking:
         )
 
     def __call__(self, token_ids, padding_mask, seed):
-        """Chooses and replaces.
+        """Selects tokens and masks them.
 
         Args:
             token_ids: int32 (B, S).
-            padding_mask: int32 (B, S), 1 at tokens.
-            seed: Integers (2,); the result is a function of it and of the ids.
+            padding_mask: int32 (B, S), 1 for a token and 0 for padding.
+            seed: (2,) integers; the result is a function of the seed and the ids.
 
         Returns:
-            The token ids as the model sees them, int32 (B, S); mask_positions int32
-            (B, M), ascending, 0 where there are fewer than M; masked_words int32
-            (B, M), the ids that stood there, 0 likewise; weights float32 (B, M), 1
-            where there is something to guess.
+            The masked token ids, int32 (B, S); mask_positions, int32 (B, M), ascending
+            and filled up with 0; masked_words, int32 (B, M), the original ids, likewise
+            filled up with 0; weights, float32 (B, M), 1 for a masked token and 0 for
+            filling.
         """
         choice_seed, action_seed, word_seed = tf.unstack(tf.random.split(seed, 3))
         choose = self._choose_words if self._whole_word else self._choose_tokens
-        positions = choose(token_ids, padding_mask, choice_seed)  # S: none
+        positions = choose(token_ids, padding_mask, choice_seed)  # S stands for none
         length = tf.shape(token_ids)[1]
         chosen = positions < length
         shape = tf.shape(positions)
@@ -103,7 +103,7 @@ class WordMasking:
         )
 
     def _candidates(self, token_ids, padding_mask):
-        """(bool (B, S) that may be chosen, int32 (B,) how many to choose)."""
+        """(bool (B, S), tokens that may be selected; int32 (B,), number to select)."""
         candidates = tf.gather(self._selectable, token_ids) & (padding_mask > 0)
         counts = tf.gather(self._counts, tf.reduce_sum(padding_mask, axis=1))
         available = tf.reduce_sum(tf.cast(candidates, tf.int32), axis=1)
@@ -118,10 +118,11 @@ class WordMasking:
         return tf.sort(tf.where(rank < counts[:, tf.newaxis], positions, beyond))
 
     def _choose_words(self, token_ids, padding_mask, seed):
-        """A word is a token and those after it that continue it, none of them special.
+        """Selects whole words: a token and the following ones that continue it.
 
-        Taking the best-placed word that still fits, M times, gives the words that one
-        walk over the shuffled words would: what did not fit once never fits later.
+        Special tokens belong to no word. Taking the best-scored word that still fits, M
+        times, selects the same words as a walk over the shuffled words: a word that did
+        not fit once never fits later.
         """
         candidates, remaining = self._candidates(token_ids, padding_mask)
         joined = tf.gather(self._continues, token_ids)[:, 1:] & candidates[:, :-1]

@@ -1,12 +1,12 @@
-"""Documents packed into windows, for a model that predicts the next token.
+"""Packing of documents into windows, for next-token prediction.
 
-The documents of a corpus stand in one row, the end token before each, and the start
-token after that where there is one. A window is cut out of that row wherever it falls,
-so no position is spent on padding. Before the first document comes, again, the last:
-the row is a ring, and every window is full.
+The documents of a corpus are concatenated, each preceded by the end token and, if there
+is one, the start token, and this sequence is cut into windows regardless of borders, so
+no position is wasted on padding. The last document is followed by the first: the
+sequence is a ring, and every window is full.
 
-Every batch is a function of (corpus, arguments, seed, step) alone. Letters: B rows,
-S max_sequence_length, R tokens of the ring, end and start tokens counted.
+Every batch is a function of (corpus, arguments, seed, step) only. Letters: B rows,
+S max_sequence_length, R tokens of the ring, including end and start tokens.
 """
 
 import bisect
@@ -34,27 +34,27 @@ def open_packed_text(
     processes=1,
     progress=True,
 ):
-    """Opens text as windows of whole documents.
+    """Opens text as windows of packed documents.
 
     Args:
-        paths: Files, as of `WholeText`.
+        paths: Files, as in `WholeText`.
         tokenizer: A `ByteBPETokenizer` with an end token.
-        cache_directory: Where the tokenised text is kept. None: in a temporary
-            directory, until the result is dropped.
+        cache_directory: Where to keep the tokenized text. None for a temporary
+            directory that lives as long as the result.
         max_sequence_length: S.
-        start_id: As of `PackedText`; the `begin_id` of a task's tokenizer.
-        document_borders: As of `PackedText`.
-        documents: Where documents end, as of `WholeText`.
+        start_id: As in `PackedText`, for a task its tokenizer's `begin_id`.
+        document_borders: As in `PackedText`.
+        documents: Where documents end, as in `WholeText`.
         text_column: Column of the text in files with columns.
-        seed: Names all random choices. Whole number from 0.
-        processes: How many processes tokenise.
-        progress: Whether to show bars.
+        seed: Seed of all random choices, an integer >= 0.
+        processes: Number of tokenizing processes.
+        progress: Whether to show progress bars.
 
     Returns:
         `PackedText`.
 
     Raises:
-        DataError: the data breaks a rule, or holds no token.
+        DataError: the data is invalid or has no tokens.
     """
     return PackedText(
         build_corpus(
@@ -73,24 +73,24 @@ def open_packed_text(
 
 
 class PackedText:
-    """Windows of a corpus and the token that follows each of theirs.
+    """Windows of a corpus, with the next token as target at every position.
 
-    An epoch cuts the ring into windows from a random place on and gives them in a
-    random order; at its end a few tokens (less than a window) may come twice.
+    An epoch cuts the ring into windows, starting at a random place, and yields them in
+    random order; at its end a few tokens (less than a window) may be repeated.
 
     Args:
         corpus: A `Corpus`.
-        end_id: Id of the token that ends a document, and so stands before the next.
-        max_sequence_length: S, 1 or more.
-        start_id: Id of the token that begins a document; None: the end token does.
-        document_borders: Whether a token sees its own document alone and positions
-            restart with it; else a window is one text.
-        seed: Whole number from 0.
+        end_id: Id of the token after each document, and so before the next.
+        max_sequence_length: S, at least 1.
+        start_id: Id of the token that begins a document. None for the end token.
+        document_borders: Whether tokens attend only to their own document and positions
+            restart with it. Otherwise a window is treated as one text.
+        seed: Integer >= 0.
 
     Attributes:
-        num_tokens: Tokens R of the ring.
-        num_examples: Windows of an epoch.
-        fingerprint: That of the corpus.
+        num_tokens: Number of tokens R of the ring.
+        num_examples: Number of windows in an epoch.
+        fingerprint: Fingerprint of the corpus.
     """
 
     def __init__(
@@ -105,11 +105,11 @@ class PackedText:
     ):
         if end_id is None:
             raise ValueError(
-                "Packing needs an end token to stand before each document. "
+                "Packing requires an end token to put before each document. "
                 "Received: end_id=None"
             )
         self._corpus, self._seed = corpus, seed
-        # What stands before each document; the last of it begins the document.
+        # The tokens before each document, of which the last begins it.
         self._before = [end_id] if start_id in (None, end_id) else [end_id, start_id]
         self._length, self._borders = max_sequence_length, document_borders
         self.fingerprint = corpus.fingerprint
@@ -117,12 +117,12 @@ class PackedText:
         self.num_examples = -(-self.num_tokens // max_sequence_length)
 
     def batches(self, batch_size, *, start_step=0):
-        """Endless batches of B windows from step `start_step` on.
+        """Endless batches of B windows, starting at step `start_step`.
 
         Returns:
             `tf.data.Dataset` of (inputs, targets, weights): `token_ids` and
-            `padding_mask` int32 (B, S), where the mask numbers the documents as
-            `GPTDecoder` wants it; the next tokens int32 (B, S); float32 (B, S).
+            `padding_mask`, int32 (B, S), where the mask holds document numbers as
+            `GPTDecoder` expects; the next tokens, int32 (B, S); float32 (B, S).
         """
         require_whole("batch_size", batch_size, 1)
         require_whole("start_step", start_step, 0)
@@ -130,10 +130,10 @@ class PackedText:
         return self._dataset(steps, batch_size, self._random_rows)
 
     def validation_batches(self, batch_size, *, max_examples=None):
-        """The windows (or the first `max_examples`) in their order, always the same.
+        """All windows (or the first `max_examples`) in a fixed order.
 
-        Every token of them is the target of one of weight 1; the last window and the
-        last batch are filled up with targets of weight 0.
+        Every token is a target with weight 1 exactly once; the last window and the last
+        batch are filled up with targets of weight 0.
         """
         require_whole("batch_size", batch_size, 1)
         require_whole("max_examples", max_examples, 1)
@@ -175,7 +175,7 @@ class PackedText:
         return self._rows(starts), np.full(batch_size, self._length)
 
     def _rows(self, starts):
-        """int32 (B, S + 1) ids of the ring from each of `starts` on."""
+        """Ids of the ring, int32 (B, S + 1), beginning at each of `starts`."""
         return np.stack([self._window(int(start)) for start in starts])
 
     def _window(self, start):
@@ -189,7 +189,7 @@ class PackedText:
         return np.concatenate(parts)
 
     def _ids(self, start, stop):
-        """Ids [start, stop) of the row of documents."""
+        """Ids [start, stop) of the concatenated documents."""
         first, last = self._specials_before(start), self._specials_before(stop)
         ids = self._corpus.tokens(start - first, stop - last)
         specials = range(first, last)
@@ -199,7 +199,7 @@ class PackedText:
         return np.insert(ids, places, [self._before[i % count] for i in specials])
 
     def _specials_before(self, position):
-        """How many end and start tokens stand before this position of the row."""
+        """Number of end and start tokens before this position."""
         count = len(self._before)
         return bisect.bisect_left(
             range(count * self._corpus.num_documents),
@@ -209,16 +209,16 @@ class PackedText:
 
 
 def next_tokens(ids, lengths, *, begin_id, document_borders=True):
-    """Rows of ids -> (inputs, targets, weights), by TensorFlow operations.
+    """Rows of ids -> (inputs, targets, weights), in TensorFlow operations.
 
     Args:
         ids: int32 (B, S + 1).
-        lengths: (B,) how many of the S targets of each row count.
-        begin_id: Id of the token with which a document begins.
-        document_borders: As of `PackedText`.
+        lengths: (B,) number of targets in each row, of S, that have weight 1.
+        begin_id: Id of the token that begins a document.
+        document_borders: As in `PackedText`.
 
     Returns:
-        As `PackedText.batches`.
+        As in `PackedText.batches`.
     """
     token_ids, targets = ids[:, :-1], ids[:, 1:]
     counts = tf.sequence_mask(lengths, tf.shape(token_ids)[1])

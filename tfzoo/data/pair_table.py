@@ -1,4 +1,4 @@
-"""The pairs of one epoch on disk, read in any order, and made into rows of ids.
+"""The pairs of one epoch on disk, with random access, and their rows of ids.
 
 Letters: B rows, S max_sequence_length.
 """
@@ -25,7 +25,7 @@ _ROWS_AT_ONCE = 1 << 12
 
 
 def write_pairs(path, corpus, **arguments):
-    """Writes `sentence_pairs(corpus, **arguments)` to a file; returns how many."""
+    """Writes `sentence_pairs(corpus, **arguments)` to a file; returns their number."""
     pairs = sentence_pairs(corpus, **arguments)
     count = 0
     with FlatWriter(path) as file:
@@ -36,14 +36,14 @@ def write_pairs(path, corpus, **arguments):
 
 
 class PairTable:
-    """Pairs in a file that `write_pairs` wrote."""
+    """Random access to the pairs in a file written by `write_pairs`."""
 
     def __init__(self, path):
         self._rows = FlatFile(path, _ROW)
 
     @classmethod
     def temporary(cls, corpus, **arguments):
-        """A table that takes no place on disk once it is dropped."""
+        """A table in a deleted file, whose disk space is freed with the table."""
         with tempfile.TemporaryDirectory(dir=corpus.directory.parent) as directory:
             path = pathlib.Path(directory) / "pairs.bin"
             write_pairs(path, corpus, **arguments)
@@ -57,18 +57,18 @@ class PairTable:
 
 
 def rows_of_pairs(corpus, pairs, tokenizer, max_sequence_length):
-    """[CLS] a [SEP] b [SEP], or [CLS] a [SEP], padded.
+    """Padded rows [CLS] a [SEP] b [SEP], or [CLS] a [SEP].
 
-    So BERT's records are, whatever the layout of the tokenizer is.
+    This is the format of BERT's records, whatever the tokenizer's layout.
 
     Args:
-        corpus: The `Corpus` that the pairs are ranges of.
+        corpus: The `Corpus` that the pairs refer to.
         pairs: B `Pair`s.
-        tokenizer: Has `cls_id`, `sep_id` and `pad_id`.
+        tokenizer: Provides `cls_id`, `sep_id` and `pad_id`.
         max_sequence_length: S.
 
     Returns:
-        token_ids, segment_ids, padding_mask int32 (B, S), is_random int32 (B,).
+        token_ids, segment_ids, padding_mask, int32 (B, S); is_random, int32 (B,).
     """
     shape = (len(pairs), max_sequence_length)
     token_ids = np.full(shape, tokenizer.pad_id, np.int32)

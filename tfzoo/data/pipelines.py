@@ -1,29 +1,27 @@
-"""What every pipeline here asks for, and an end that comes with the last batch."""
+"""Argument checks for pipelines, and datasets that end without a delay."""
 
 import numpy as np
 import tensorflow as tf
 
 
 def is_whole(value):
-    """Whether a value is a whole number, which a bool is not."""
+    """Whether a value is an integer; bools are not."""
     return isinstance(value, int | np.integer) and not isinstance(value, bool)
 
 
 def require_whole(name, value, least):
-    """Raises `ValueError` unless a value is None or a whole number from `least`."""
+    """Raises `ValueError` unless a value is None or an integer >= `least`."""
     if value is None:
         return
     if not is_whole(value) or value < least:
-        raise ValueError(
-            f"{name} must be a whole number from {least}. Received: {value!r}"
-        )
+        raise ValueError(f"{name} must be an integer >= {least}. Received: {value!r}")
 
 
 def require_flags(**flags):
-    """Raises `ValueError` for the first of the values that is neither True nor False.
+    """Raises `ValueError` for the first value that is neither True nor False.
 
     Args:
-        **flags: Values by their names.
+        **flags: Values by name.
     """
     for name, value in flags.items():
         if not isinstance(value, bool | np.bool_):
@@ -31,12 +29,12 @@ def require_flags(**flags):
 
 
 def without_waiting(dataset):
-    """The dataset with autotuning off, unless the dataset's options switch it.
+    """Turns autotuning off, unless the dataset's options set it either way.
 
-    The thread that tunes a pipeline sleeps in steps that double, and where there is a
-    `flat_map` the end of an iteration waits for it to wake: up to as long again as the
-    iteration took. Nothing here needs tuning, for buffers and parallel calls are of
-    fixed size; with `tf.data.AUTOTUNE` a user's map takes all cores.
+    The autotuning thread sleeps for intervals that double, and with a `flat_map` the
+    end of an iteration waits until it wakes: up to as long again as the iteration took.
+    Nothing here needs tuning, as buffers and parallel calls have fixed sizes; with
+    `tf.data.AUTOTUNE` a user's map takes all cores.
 
     Args:
         dataset: `tf.data.Dataset`.

@@ -1,9 +1,9 @@
-"""Pretraining examples written once, by several processes, to sharded TFRecords.
+"""Preparation of pretraining examples as sharded TFRecords, by several processes.
 
-Memory does not grow with the corpus: it is tokenised to disk, the pairs of each pass
-over it are listed on disk, and examples are drawn from those lists at random. Other
-processes make the examples, this one writes them in order; so what is written is a
-function of (files, tokenizer, arguments) and not of the number of processes.
+Memory use does not grow with the corpus: it is tokenized to disk, the pairs of each
+pass over it are listed on disk, and examples are drawn at random from those lists.
+Worker processes make the examples and this one writes them in order, so the output is a
+function of (files, tokenizer, arguments), not of the number of processes.
 """
 
 import dataclasses
@@ -15,6 +15,7 @@ from tqdm import tqdm
 
 from tfzoo.data import example_making
 from tfzoo.data.corpus import build_corpus, tokenizer_maker
+from tfzoo.data.example_settings import Settings
 from tfzoo.data.prepared_directory import PreparedDirectory, tokenizer_fingerprint
 from tfzoo.data.running_text import RunningText
 from tfzoo.data.workers import Workers
@@ -25,14 +26,14 @@ _EXAMPLES_AT_ONCE = 256
 
 @dataclasses.dataclass(frozen=True)
 class Preparation:
-    """What `prepare_pretraining_data` did.
+    """Result of `prepare_pretraining_data`.
 
     Attributes:
-        manifest: Counts, arguments and fingerprints; `manifest.json` as it stands.
-        was_finished: Whether all of it stood there before.
-        examples_written: Examples written by this call.
+        manifest: Counts, arguments and fingerprints: the content of `manifest.json`.
+        was_finished: Whether the directory was already complete.
+        examples_written: Number of examples written by this call.
         seconds: Time from when the processes were ready to the last shard.
-        startup_seconds: Time until they were.
+        startup_seconds: Time until the processes were ready.
     """
 
     manifest: dict
@@ -61,40 +62,40 @@ def prepare_pretraining_data(
     processes=1,
     progress=True,
 ):
-    """Writes a directory of TFRecord files that `pretraining_dataset` reads.
+    """Writes a directory of TFRecord files for `pretraining_dataset`.
 
-    Each file stands there whole or not at all, and `manifest.json` comes last. After an
-    interruption the same call goes on with the files that are missing.
+    Files are written atomically, `manifest.json` last. After an interruption, the same
+    call continues with the missing files.
 
     Args:
-        paths: Files that `read_records` reads, or `tfds:...`.
+        paths: Files that `read_records` can read, or `tfds:...`.
         tokenizer: The tokenizer.
-        directory: New, empty, or begun by the same call.
-        max_sequence_length: S, tokens of an example.
-        max_predictions: M, masked words of an example.
-        masked_fraction: Share of the tokens to choose.
-        short_sequence_fraction: Share of shorter pairs.
+        directory: Output directory: new, empty, or begun by the same call.
+        max_sequence_length: Number of tokens S of an example.
+        max_predictions: Number of masked words M of an example.
+        masked_fraction: Fraction of the tokens to mask.
+        short_sequence_fraction: Fraction of pairs that are shorter.
         duplicates: Passes over the corpus; each divides and masks it differently.
         shards: Number of files.
-        whole_word: Whether whole words are chosen.
-        sentences: Where sentences end, as of `build_corpus`.
-        documents: Where documents end, as of `build_corpus`.
+        whole_word: Whether to mask whole words.
+        sentences: Where sentences end, as in `RunningText`.
+        documents: Where documents end, as in `RunningText`.
         text_column: Column of the text in files with columns.
-        seed: Names all random choices. Whole number from 0.
-        processes: How many processes make examples.
-        progress: Whether to show bars.
+        seed: Seed of all random choices, an integer >= 0.
+        processes: Number of worker processes.
+        progress: Whether to show progress bars.
 
     Returns:
         `Preparation`.
 
     Raises:
-        DataError: the text breaks a rule or gives fewer examples than `shards`.
-        OutputError: `directory` holds something else.
+        DataError: the text is invalid or gives fewer examples than `shards`.
+        OutputError: `directory` contains something else.
     """
     for name, value in (("duplicates", duplicates), ("shards", shards)):
         if value < 1:
-            raise ValueError(f"{name} must be at least 1. Received: {value}")
-    settings = example_making.Settings(
+            raise ValueError(f"{name} must be >= 1. Received: {name}={value}")
+    settings = Settings(
         max_sequence_length,
         max_predictions,
         masked_fraction,
@@ -102,7 +103,7 @@ def prepare_pretraining_data(
         whole_word,
         seed,
     )
-    settings.masking(tokenizer)  # checks the arguments before the work
+    settings.masking(tokenizer)  # checks the arguments before any work
     text = RunningText(paths, sentences, documents, text_column)
     run = _description(text, tokenizer, settings, duplicates, shards)
     output = PreparedDirectory(directory, run, shards)
@@ -136,7 +137,7 @@ def prepare_pretraining_data(
 
 
 def _description(text, tokenizer, settings, duplicates, shards):
-    """All that the output is a function of."""
+    """Everything that determines the output."""
     return {
         "format": "pretraining records 2",
         "arguments": {
@@ -153,7 +154,7 @@ def _description(text, tokenizer, settings, duplicates, shards):
 
 
 def _planned(corpus, settings, duplicates, workers, *, progress):
-    """Lists the pairs of every pass over the corpus, on disk."""
+    """Writes the pairs of every pass over the corpus to disk."""
     files = [corpus.directory / f"pairs-{i:05d}.bin" for i in range(duplicates)]
     tasks = [
         (str(corpus.directory), settings, epoch, str(file))
@@ -167,13 +168,13 @@ def _planned(corpus, settings, duplicates, workers, *, progress):
 
 
 def _write_shards(output, plan, shards, workers, *, progress):
-    """Writes the shards that are missing; returns the number of examples written."""
+    """Writes the missing shards; returns the number of examples written."""
     total = sum(plan.counts)
     if total < shards:
         raise DataError(
-            f"There must be at least one example for each of {shards} shards. "
-            f"Received: {total}.",
-            fix="Ask for fewer shards or give more text.",
+            f"There must be at least one example for each of the {shards} shards. "
+            f"Received: {total} examples.",
+            fix="Use fewer shards or give more text.",
         )
     ranges = {
         shard: (total * shard // shards, total * (shard + 1) // shards)
@@ -203,5 +204,5 @@ def _write_shard(path, counts, size, made, bar):
                 for name, value in more.items():
                     counts[name] += value
                 bar.update(len(records))
-    except tf.errors.OpError as e:  # a full disk, say
-        raise OutputError(f"Cannot be written: {e.message}.", path=path) from None
+    except tf.errors.OpError as e:  # for example a full disk
+        raise OutputError(f"Cannot write the output: {e.message}.", path=path) from None

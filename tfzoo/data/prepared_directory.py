@@ -1,7 +1,7 @@
-"""The directory that `prepare_pretraining_data` writes, and what stands in it.
+"""The output directory of `prepare_pretraining_data`.
 
-`run.json` (what the files are a function of) comes first and `manifest.json` last;
-between them `work/` holds what is needed to go on, and is removed in the end.
+`run.json` (everything that determines the files) is written first and `manifest.json`
+last; until then `work/` holds what is needed to continue.
 """
 
 import contextlib
@@ -27,19 +27,19 @@ _COUNTS = ("examples", "tokens", "random", "masked")
 
 
 class PreparedDirectory:
-    """Claims a directory for one run, and finds what an earlier start left.
+    """Claims a directory for a run, or continues what the same run has begun.
 
     Args:
-        path: New, empty, or begun by the same run.
-        run: JSON object: all that the output is a function of.
+        path: The directory: new, empty, or begun by the same run.
+        run: JSON object of everything that determines the output.
         shards: Number of files.
 
     Attributes:
-        work: Directory for what is needed until the end.
-        is_finished: Whether all stands there.
+        work: Directory for temporary files.
+        is_finished: Whether the directory is complete.
 
     Raises:
-        OutputError: the directory holds something else.
+        OutputError: the directory contains something else.
     """
 
     def __init__(self, path, run, shards):
@@ -60,15 +60,15 @@ class PreparedDirectory:
         return self.path / name
 
     def missing_shards(self):
-        """Numbers of the shards that do not stand there yet."""
+        """Numbers of the shards that do not exist yet."""
         return [i for i in range(self._shards) if not self.shard(i).exists()]
 
     @contextlib.contextmanager
     def new_shard(self, number):
-        """Yields a path to write a shard to, and an object to count in.
+        """Yields a path to write a shard to, and a dict for its counts.
 
-        The counts are kept before the shard stands there, so that every shard has its
-        counts.
+        The counts are saved before the shard is renamed into place, so that every shard
+        has counts.
         """
         path = self.shard(number)
         counts = {"file": path.name, **dict.fromkeys(_COUNTS, 0)}
@@ -103,7 +103,7 @@ class PreparedDirectory:
         return read_manifest(self.path)
 
     def give_up(self):
-        """Leaves nothing behind, unless a shard stands there."""
+        """Removes everything, unless there is a finished shard."""
         if len(self.missing_shards()) == self._shards:
             shutil.rmtree(self.work, ignore_errors=True)
             (self.path / _RUN).unlink()
@@ -114,18 +114,19 @@ class PreparedDirectory:
     def _check(self):
         if not (self.path / _RUN).is_file():
             raise OutputError(
-                "The output directory holds something else, and nothing is ever "
-                "overwritten.",
+                "The output directory contains something else, and existing output is "
+                "never overwritten.",
                 path=self.path,
-                fix="Name another directory.",
+                fix="Choose another directory.",
             )
         before = read_json(self.path / _RUN, OutputError)
         if before != self._run:
             raise OutputError(
-                "The output directory was begun with another "
+                "The output directory was begun with a different "
                 f"{_first_difference(before, self._run)}.",
                 path=self.path,
-                fix="Name another directory, or give the same command to go on.",
+                fix="Choose another directory, or repeat the original command to "
+                "continue.",
             )
 
     def _remove_half_written(self):
@@ -135,15 +136,15 @@ class PreparedDirectory:
 
 
 def record_files(paths, tokenizer):
-    """The files among `paths`, and the shards of the directories among them.
+    """Expands directories in `paths` to their shards.
 
     Returns:
-        List of (path, what its manifest says of it: `file`, `examples`, `sha256`; an
-        empty dict where there is none). A shard that is named alone has one too.
+        List of (path, its manifest entry: `file`, `examples`, `sha256`; an empty dict
+        if there is none). A single shard of a prepared directory has an entry, too.
 
     Raises:
-        DataError: a directory that `prepare_pretraining_data` did not write, did not
-            finish, or wrote with another tokenizer; or a manifest that was changed.
+        DataError: a directory was not written by `prepare_pretraining_data`, is not
+            finished, or was made with another tokenizer; or a manifest has changed.
     """
     files, manifests = [], {}
 
@@ -157,15 +158,16 @@ def record_files(paths, tokenizer):
         if path.is_dir():
             if not (path / MANIFEST).is_file():
                 raise DataError(
-                    f"A directory of pretraining data must hold {MANIFEST}, which is "
-                    "written last.",
+                    f"A directory of pretraining data must contain {MANIFEST}, which "
+                    "is written last.",
                     path=path,
-                    fix="Run the preparation again to finish it, or name files.",
+                    fix="Run the preparation again to finish it, or give files.",
                 )
             files += shards(path).items()
             if manifests[path].get("tokenizer") != tokenizer_fingerprint(tokenizer):
                 raise DataError(
-                    "The data must have been made with this tokenizer; it was another.",
+                    "The data must have been prepared with this tokenizer. Received: "
+                    "data prepared with another one.",
                     path=path,
                 )
         elif all((path.parent / name).is_file() for name in (MANIFEST, _RUN)):
@@ -176,9 +178,9 @@ def record_files(paths, tokenizer):
 
 
 def read_manifest(directory):
-    """The manifest of a finished directory, as it was written.
+    """Reads and verifies the manifest of a finished directory.
 
-    One that an earlier version wrote, without checksums, gives a line of warning.
+    Prints a warning if an earlier version wrote it, without checksums.
     """
     path = directory / MANIFEST
     manifest = read_json(path, DataError)
@@ -187,24 +189,26 @@ def read_manifest(directory):
         isinstance(shard, dict) and isinstance(shard.get("file"), str)
         for shard in shards
     ):
-        raise DataError("It must name the shards.", path=path)
+        raise DataError("The manifest must list the shards.", path=path)
     if "sha256" in manifest or any("sha256" in shard for shard in shards):
         read_sealed_json(path, DataError)
     else:
         print(
-            f"warning: {path}: It was written without checksums by an earlier version, "
-            "so that no change of a file is seen. Prepare the data again.",
+            f"warning: {path}: an earlier version wrote this without checksums, so "
+            "changes to the files cannot be detected. Prepare the data again.",
             file=sys.stderr,
         )
     if (directory / _RUN).exists():
         run = read_json(directory / _RUN, DataError)
         if any(manifest.get(name) != value for name, value in run.items()):
-            raise DataError(f"It must agree with {MANIFEST}.", path=directory / _RUN)
+            raise DataError(
+                f"The file must agree with {MANIFEST}.", path=directory / _RUN
+            )
     return manifest
 
 
 def tokenizer_fingerprint(tokenizer):
-    """A value that changes with the vocabulary or the options."""
+    """Hash of the tokenizer's vocabulary and options."""
     text = json.dumps(tokenizer.get_config(), sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
 

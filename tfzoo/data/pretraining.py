@@ -1,13 +1,17 @@
-"""Text or prepared records -> batches for `BertPretrainer`."""
+"""Batches for `BertPretrainer`, from text or prepared records."""
 
+import dataclasses
 import pathlib
 
 from tfzoo.data.corpus import build_corpus
+from tfzoo.data.example_settings import Settings
 from tfzoo.data.pretraining_records import RecordSource
 from tfzoo.data.pretraining_text import TextSource
 from tfzoo.data.readers import file_kind, is_data_set
 from tfzoo.data.running_text import RunningText
-from tfzoo.errors import DataError
+from tfzoo.errors import DataError, refuse_unknown
+
+_SETTINGS = [field.name for field in dataclasses.fields(Settings)]
 
 
 def open_pretraining_data(
@@ -15,58 +19,52 @@ def open_pretraining_data(
     tokenizer,
     *,
     cache_directory=None,
-    max_sequence_length=128,
-    max_predictions=20,
-    masked_fraction=0.15,
-    short_sequence_fraction=0.1,
-    whole_word=False,
     next_sentence=True,
     sentences="lines",
     documents="auto",
     text_column="text",
-    seed=0,
     processes=1,
     progress=True,
+    **settings,
 ):
-    """Opens text, whose pairs and masks are made on the fly, or prepared TFRecords.
+    """Opens text, with pairs and masks made on the fly, or prepared TFRecords.
 
     Args:
-        paths: Text files (or `tfds:...`); or TFRecord files and directories that
-            `prepare_pretraining_data` wrote. Not both.
+        paths: Text files (or `tfds:...`); or TFRecord files and directories written by
+            `prepare_pretraining_data`. Not both.
         tokenizer: The tokenizer.
-        cache_directory: Where the tokenised text is kept. None: in a temporary
-            directory, until the result is dropped.
-        max_sequence_length: S of text's batches; the most that the records' may be.
-        max_predictions: M, likewise.
-        masked_fraction: Share of the tokens to choose; text only.
-        short_sequence_fraction: Share of shorter pairs; text only.
-        whole_word: Whether whole words are chosen; text only.
+        cache_directory: Where to keep the tokenized text. None for a temporary
+            directory that lives as long as the result.
         next_sentence: Whether examples are pairs with a label.
-        sentences: Where sentences end, as of `build_corpus`; text only.
-        documents: Where documents end, as of `build_corpus`; text only.
+        sentences: Where sentences end, as in `RunningText`; text only.
+        documents: Where documents end, as in `RunningText`; text only.
         text_column: Column of the text in files with columns.
-        seed: Names all random choices. Whole number from 0.
-        processes: How many processes tokenise.
-        progress: Whether to show bars.
+        processes: Number of tokenizing processes.
+        progress: Whether to show progress bars.
+        **settings: As in `Settings`. For records, `max_sequence_length` and
+            `max_predictions` are upper bounds, and `seed` is the seed of their order;
+            the others are for text only.
 
     Returns:
         `TextSource` or `RecordSource`: both have `num_examples`, `fingerprint`,
         `batches(batch_size, start_step=)` and `validation_batches(batch_size)`.
 
     Raises:
-        DataError: the data breaks a rule.
+        DataError: the data is invalid.
     """
+    refuse_unknown("open_pretraining_data", settings, _SETTINGS)
+    settings = Settings(**settings)
     paths = list(paths)
     if not paths:
-        raise ValueError("paths must name at least one file.")
+        raise ValueError("paths must have at least one file. Received: []")
     if _are_records(paths):
         return RecordSource(
             paths,
             tokenizer,
-            max_sequence_length=max_sequence_length,
-            max_predictions=max_predictions,
+            max_sequence_length=settings.max_sequence_length,
+            max_predictions=settings.max_predictions,
             next_sentence=next_sentence,
-            seed=seed,
+            seed=settings.seed,
         )
     corpus = build_corpus(
         RunningText(paths, sentences, documents, text_column),
@@ -78,13 +76,8 @@ def open_pretraining_data(
     return TextSource(
         corpus,
         tokenizer,
-        max_sequence_length=max_sequence_length,
-        max_predictions=max_predictions,
-        masked_fraction=masked_fraction,
-        short_sequence_fraction=short_sequence_fraction,
-        whole_word=whole_word,
         next_sentence=next_sentence,
-        seed=seed,
+        **dataclasses.asdict(settings),
     )
 
 
@@ -101,19 +94,19 @@ def pretraining_dataset(
     """A `tf.data.Dataset` of (inputs, targets, weights) for `BertPretrainer`.
 
     Args:
-        paths: As of `open_pretraining_data`.
+        paths: As in `open_pretraining_data`.
         tokenizer: The tokenizer.
-        batch_size: B; every batch has that many rows.
-        start_step: The first step: what an iteration from 0 gives after that many.
-        validation: Finite and always the same, instead of endless.
-        max_examples: The most examples of a validation.
+        batch_size: B; every batch has exactly B rows.
+        start_step: Number of steps to skip from the beginning.
+        validation: Whether the dataset is finite and in a fixed order, not endless.
+        max_examples: Maximum number of validation examples.
         **options: The other arguments of `open_pretraining_data`.
 
     Returns:
-        inputs: `token_ids`, `segment_ids`, `padding_mask` int32 (B, S) and
-        `mask_positions` int32 (B, M). targets: `masked_words` int32 (B, M) and
-        `next_sentence` int32 (B,), 1 where the next sentence is a random one. weights:
-        float32, of the targets' names and shapes, 0 where nothing is to be learned.
+        inputs: `token_ids`, `segment_ids`, `padding_mask`, int32 (B, S), and
+        `mask_positions`, int32 (B, M). targets: `masked_words`, int32 (B, M), and
+        `next_sentence`, int32 (B,), 1 if the next sentence is a random one. weights:
+        float32, with the names and shapes of the targets, 0 for filling.
     """
     source = open_pretraining_data(paths, tokenizer, **options)
     if validation:

@@ -1,7 +1,7 @@
-"""Pretraining batches from TFRecord files, as they were written.
+"""Pretraining batches from prepared TFRecord files.
 
-Every batch is a function of (files, seed, step) alone. Letters: B rows, S
-max_sequence_length, M max_predictions.
+Every batch is a function of (files, seed, step) only. Letters: B rows,
+S max_sequence_length, M max_predictions.
 """
 
 import tensorflow as tf
@@ -18,28 +18,28 @@ assert_cardinality = tf.data.experimental.assert_cardinality
 
 
 class RecordSource:
-    """Examples of TFRecord files in the layout of `record_layout`.
+    """Examples from TFRecord files in the layout of `record_layout`.
 
-    All files are read and checked once, here. An epoch takes the files in a random
-    order and shuffles `_SHUFFLED_AT_ONCE` records at a time: files are expected to be
+    All files are read and checked once, here. An epoch takes the files in random order
+    and shuffles `_SHUFFLED_AT_ONCE` records at a time: the files should already be
     shuffled, as those of `prepare_pretraining_data` and of Google's BERT are.
 
     Args:
-        paths: Files, plain or gzip, or directories that `prepare_pretraining_data`
-            wrote.
-        tokenizer: The tokenizer that they were made with.
-        max_sequence_length, max_predictions: The most that the files' S and M may be.
-            None: whatever they are.
-        next_sentence: Whether labels of next sentences are read.
-        seed: Whole number.
+        paths: Files, plain or gzip, or directories written by
+            `prepare_pretraining_data`.
+        tokenizer: The tokenizer they were made with.
+        max_sequence_length, max_predictions: Upper bounds for the files' S and M. None
+            for no bound.
+        next_sentence: Whether to read next-sentence labels.
+        seed: Integer.
 
     Attributes:
         layout: `RecordLayout` of all files.
-        num_examples: Examples of an epoch.
-        fingerprint: Changes with the files' content.
+        num_examples: Number of examples in an epoch.
+        fingerprint: Hash of the files' content.
 
     Raises:
-        DataError: a file or a record breaks a rule; it is named.
+        DataError: a file or record is invalid; the message names it.
     """
 
     def __init__(
@@ -78,7 +78,7 @@ class RecordSource:
         self._types = [compression(path) for path in self._paths]
 
     def batches(self, batch_size, *, start_step=0):
-        """Endless batches of B examples from step `start_step` on."""
+        """Endless batches of B examples, starting at step `start_step`."""
         require_whole("batch_size", batch_size, 1)
         require_whole("start_step", start_step, 0)
         epoch, skipped = divmod(start_step * batch_size, self.num_examples)
@@ -93,9 +93,9 @@ class RecordSource:
         )
 
     def validation_batches(self, batch_size, *, max_examples=None):
-        """The examples (or the first `max_examples`) in the order of the files.
+        """All examples (or the first `max_examples`) in the order of the files.
 
-        The last batch is filled up with copies whose weights are 0.
+        The last batch is filled up with copies of weight 0.
         """
         require_whole("batch_size", batch_size, 1)
         require_whole("max_examples", max_examples, 1)
@@ -140,15 +140,16 @@ class RecordSource:
 
 
 def _require_as_written(path, described, count, digest):
-    """Raises `DataError` where a file is not what its manifest says of it."""
+    """Raises `DataError` if a file does not match its manifest entry."""
     known = {"examples": count, "sha256": digest}
     for name, value in known.items():
         if described.get(name, value) != value:
             raise DataError(
-                f"The file is not the one that was written: the manifest says {name} "
-                f"{described[name]!r}. Received: {value!r}.",
+                f"The file must match the manifest, which gives {name}="
+                f"{described[name]!r}. Received: {name}={value!r}.",
                 path=path,
-                fix="Copy it again, or prepare the data again in another directory.",
+                fix="Copy the file again, or prepare the data again in another "
+                "directory.",
             )
 
 

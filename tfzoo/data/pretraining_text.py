@@ -1,6 +1,6 @@
-"""Pretraining batches from a corpus, made on the fly.
+"""Pretraining batches made from a corpus on the fly.
 
-Every batch is a function of (corpus, arguments, seed, step) alone. Letters: B rows,
+Every batch is a function of (corpus, arguments, seed, step) only. Letters: B rows,
 S max_sequence_length, M max_predictions.
 """
 
@@ -10,82 +10,58 @@ import threading
 import numpy as np
 import tensorflow as tf
 
-from tfzoo.data.masking import WordMasking
+from tfzoo.data.example_settings import Settings
 from tfzoo.data.pair_table import PairTable, rows_of_pairs
 from tfzoo.data.pipelines import require_whole, without_waiting
 from tfzoo.data.record_layout import as_training_batch, weigh_first
 from tfzoo.data.shuffling import shuffled
 from tfzoo.errors import DataError
 
-_TABLES_KEPT = 2  # a batch may stand in two epochs
+_TABLES_KEPT = 2  # a batch may span two epochs
 
 
 class TextSource:
-    """Pairs of a corpus, with words masked anew in every epoch.
+    """Sentence pairs from a corpus, masked differently in every epoch.
 
-    An epoch is a new division of the corpus into pairs, in a new order. It has as many
-    examples as epoch 0; where its division gives a few more, as many random ones are
-    left out, and where it gives fewer, some come twice.
+    Every epoch divides the corpus into pairs anew and puts them in a new order. It has
+    as many examples as epoch 0: if its division gives more, random ones are left out;
+    if it gives fewer, some are repeated.
 
     Args:
         corpus: A `Corpus` made with this tokenizer.
         tokenizer: The tokenizer.
-        max_sequence_length: S.
-        max_predictions, masked_fraction, whole_word: As of `WordMasking`.
-        short_sequence_fraction, next_sentence: As of `sentence_pairs`.
-        seed: Whole number from 0.
+        next_sentence: As in `sentence_pairs`.
+        **settings: As in `Settings`.
 
     Attributes:
-        num_examples: Examples of an epoch.
-        fingerprint: That of the corpus.
+        num_examples: Number of examples in an epoch.
+        fingerprint: Fingerprint of the corpus.
     """
 
-    def __init__(
-        self,
-        corpus,
-        tokenizer,
-        *,
-        max_sequence_length=128,
-        max_predictions=20,
-        masked_fraction=0.15,
-        short_sequence_fraction=0.1,
-        whole_word=False,
-        next_sentence=True,
-        seed=0,
-    ):
-        self._masking = WordMasking(
-            tokenizer,
-            max_sequence_length=max_sequence_length,
-            max_predictions=max_predictions,
-            masked_fraction=masked_fraction,
-            whole_word=whole_word,
-        )
+    def __init__(self, corpus, tokenizer, *, next_sentence=True, **settings):
+        self._settings = Settings(**settings)
+        self._masking = self._settings.masking(tokenizer)
         self._corpus, self._tokenizer = corpus, tokenizer
-        self._length, self._max_predictions = max_sequence_length, max_predictions
-        self._seed, self.next_sentence = seed, next_sentence
-        self._pair_arguments = {
-            "max_sequence_length": max_sequence_length,
-            "short_sequence_fraction": short_sequence_fraction,
-            "next_sentence": next_sentence,
-            "seed": seed,
-        }
+        self.next_sentence = next_sentence
         self._tables = collections.OrderedDict()
         self._lock = threading.Lock()
         self.fingerprint = corpus.fingerprint
         self.num_examples = len(self._table(0))
         if self.num_examples == 0:
-            raise DataError("The corpus gives no example.", path=corpus.directory)
+            raise DataError(
+                "The corpus must give at least one example.", path=corpus.directory
+            )
 
     def batches(self, batch_size, *, start_step=0):
-        """Endless batches of B examples from step `start_step` on."""
+        """Endless batches of B examples, starting at step `start_step`."""
         require_whole("batch_size", batch_size, 1)
         require_whole("start_step", start_step, 0)
         return self._dataset(tf.data.Dataset.counter(start_step), batch_size)
 
     def validation_batches(self, batch_size, *, max_examples=None):
-        """The examples of epoch 0 (or the first `max_examples`), always the same.
+        """The examples of epoch 0 (or the first `max_examples`), in a fixed order.
 
-        The last batch is filled up with copies whose weights are 0.
+        The last batch is filled up with copies of weight 0.
         """
         require_whole("batch_size", batch_size, 1)
         require_whole("max_examples", max_examples, 1)
@@ -98,7 +74,7 @@ class TextSource:
         )
 
     def _dataset(self, steps, batch_size):
-        rows = (batch_size, self._length)
+        rows = (batch_size, self._settings.max_sequence_length)
 
         def load(step):
             *ids, is_random = tf.numpy_function(
@@ -110,12 +86,12 @@ class TextSource:
         return without_waiting(steps.map(load).map(self._objective).prefetch(2))
 
     def _objective(self, step, token_ids, segment_ids, padding_mask, is_random):
-        seed = tf.stack([tf.constant(self._seed, tf.int64), step])
+        seed = tf.stack([tf.constant(self._settings.seed, tf.int64), step])
         masked = self._masking(token_ids, padding_mask, seed)
-        rows, most = token_ids.shape[0], self._max_predictions
+        rows, most = token_ids.shape[0], self._settings.max_predictions
         token_ids, positions, words, weights = masked
         return as_training_batch(
-            tf.ensure_shape(token_ids, (rows, self._length)),
+            tf.ensure_shape(token_ids, (rows, self._settings.max_sequence_length)),
             segment_ids,
             padding_mask,
             tf.ensure_shape(positions, (rows, most)),
@@ -133,17 +109,22 @@ class TextSource:
                 table = self._table(epoch)
                 size = max(len(table), self.num_examples)
                 order = shuffled(
-                    places[epochs == epoch], size, seed=(self._seed, epoch)
+                    places[epochs == epoch], size, seed=(self._settings.seed, epoch)
                 )
                 pairs += [table[i % len(table)] for i in order.tolist()]
-        return rows_of_pairs(self._corpus, pairs, self._tokenizer, self._length)
+        return rows_of_pairs(
+            self._corpus, pairs, self._tokenizer, self._settings.max_sequence_length
+        )
 
     def _table(self, epoch):
         if epoch not in self._tables:
             while len(self._tables) >= _TABLES_KEPT:
                 self._tables.popitem(last=False)
             self._tables[epoch] = PairTable.temporary(
-                self._corpus, **self._pair_arguments, epoch=epoch
+                self._corpus,
+                **self._settings.of_pairs,
+                next_sentence=self.next_sentence,
+                epoch=epoch,
             )
         self._tables.move_to_end(epoch)
         return self._tables[epoch]

@@ -1,16 +1,16 @@
-"""Files and data sets -> records that know where they stand.
+"""Reads files and datasets as records that know their location.
 
-| name ends in             | a record is                               | columns      |
-|--------------------------|-------------------------------------------|--------------|
-| `.txt`                   | a line                                    | `text`       |
-| `.tsv`                   | a line; tabs divide it, nothing is quoted | in line 1    |
-| `.csv`                   | an RFC 4180 record                        | in line 1    |
-| `.jsonl`                 | a line that holds a JSON object           | its keys     |
-| `.tfrecord(s)`, `*-of-*` | a `tf.train.Example`                      | its features |
+| name ends in             | a record is                            | columns      |
+|--------------------------|----------------------------------------|--------------|
+| `.txt`                   | a line                                 | `text`       |
+| `.tsv`                   | a line, separated by tabs, no quoting  | in line 1    |
+| `.csv`                   | an RFC 4180 record                     | in line 1    |
+| `.jsonl`                 | a line with a JSON object              | its keys     |
+| `.tfrecord(s)`, `*-of-*` | a `tf.train.Example`                   | its features |
 
-`tfds:NAME[/config][:split]` is a data set of TensorFlow Datasets. Text files may be
-gzip (`.txt.gz` and so on). TFRecord files are known as gzip by their content, and as
-TFRecord too where the name says nothing.
+`tfds:NAME[/config][:split]` is a dataset of TensorFlow Datasets. Text files may be
+gzipped (`.txt.gz` and so on). Gzipped TFRecord files are recognized by their content,
+and so are TFRecord files with other names.
 """
 
 import csv
@@ -28,16 +28,16 @@ TEXT_SUFFIXES = (".txt", ".tsv", ".csv", ".jsonl")
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Record:
-    """One record and its place.
+    """A record and its location.
 
     Attributes:
-        names: Names of the columns; "1", "2", ... where the file has no header.
-        values: The values, in the order of `names`: str, or what JSON or a feature has.
+        names: Column names; "1", "2", ... if the file has no header.
+        values: The values, in the order of `names`: str, or any JSON or feature value.
         path: File, or `tfds:...`.
-        number: First line of the record in the decompressed file, from 1; or the
-            record's number, from 0, where `unit` is "record".
+        number: First line of the record in the decompressed file, starting at 1; or, if
+            `unit` is "record", the record's index, starting at 0.
         unit: "line" or "record".
-        ordered: Whether the columns have numbers too.
+        ordered: Whether columns can also be given by number.
     """
 
     names: tuple
@@ -53,14 +53,14 @@ class Record:
         return dict(zip(self.names, self.values, strict=True))
 
     def value(self, column):
-        """The value of a column.
+        """Returns the value of a column.
 
         Args:
-            column: Its name, or its number from 1 where columns have an order (`.txt`,
-                `.tsv`, `.csv`). A name wins over a number.
+            column: Its name; or its number, starting at 1, if columns have an order
+                (`.txt`, `.tsv`, `.csv`). Names take precedence over numbers.
 
         Raises:
-            DataError: there is no such column, or its name stands twice.
+            DataError: there is no such column, or several have this name.
         """
         found = self.names.count(str(column))
         if found == 1:
@@ -68,32 +68,33 @@ class Record:
         there = ", ".join(repr(name) for name in self.names) or "none"
         if found:
             raise self.error(
-                f"Column {column!r} stands {found} times. Columns: {there}.",
-                fix="Name it by its number, from 1.",
+                f"The column name must be unique. Received: {column!r}, which occurs "
+                f"{found} times in the columns {there}.",
+                fix="Give the column by its number, starting at 1.",
             )
         if self.ordered and re.fullmatch("[0-9]{1,9}", str(column)):
             if 1 <= int(column) <= len(self.values):
                 return self.values[int(column) - 1]
-        raise self.error(f"There is no column {column!r}. Columns: {there}.")
+        raise self.error(f"The column must be one of {there}. Received: {column!r}.")
 
     def error(self, rule, *, fix=None):
-        """A `DataError` that names this record's place."""
+        """A `DataError` with this record's location."""
         return DataError(rule, path=self.path, fix=fix, **{self.unit: self.number})
 
 
 def read_records(spec, *, header=True):
-    """Yields the records of a file or data set, one at a time.
+    """Yields the records of a file or dataset, one at a time.
+
+    Empty lines are skipped in `.csv`, in `.jsonl` and in `.tsv` with more than one
+    column.
 
     Args:
-        spec: Path, or `tfds:NAME[/config][:split]` (split: `train` if not given).
-        header: Whether line 1 of a `.tsv` or `.csv` names the columns. Without, they
-            are "1", "2", ...
-
-    Lines that are wholly empty are no records in `.csv`, `.jsonl` and, where it has
-    more than one column, `.tsv`.
+        spec: Path, or `tfds:NAME[/config][:split]` (split defaults to `train`).
+        header: Whether line 1 of a `.tsv` or `.csv` has the column names. If not,
+            columns are named "1", "2", ...
 
     Raises:
-        DataError: the file or a record breaks a rule; it names the place.
+        DataError: the file or a record is invalid; the message gives the location.
     """
     if is_data_set(spec):
         from tfzoo.data import example_records
@@ -113,18 +114,18 @@ def read_records(spec, *, header=True):
 
 
 def is_data_set(spec):
-    """Whether it is `tfds:...`, not a file; other colons are part of a file's name."""
+    """Whether it is `tfds:...`; any other colon is part of a file name."""
     return str(spec).startswith("tfds:")
 
 
 def files_and_data_sets(specs):
-    """What identifies data: (list of files, dict of `tfds:...` -> its full name).
+    """Splits specs into (list of files, dict of `tfds:...` -> full name).
 
     Args:
-        specs: As of `read_records`.
+        specs: As in `read_records`.
 
     Raises:
-        DataError: there is no such data set.
+        DataError: a dataset does not exist.
     """
     names = {}
     for spec in filter(is_data_set, specs):
@@ -148,8 +149,8 @@ def file_kind(path):
     if begins_as_tfrecord(path):
         return "tfrecord"
     raise DataError(
-        "The name must end in .txt, .tsv, .csv or .jsonl (.gz may follow), or the file "
-        "must be a TFRecord file.",
+        "The file must be a TFRecord file, or its name must end in .txt, .tsv, .csv or "
+        ".jsonl, optionally followed by .gz.",
         path=path,
     )
 
@@ -181,7 +182,7 @@ def _csv_rows(path):
         except csv.Error as e:
             reason = str(e)
             if "unexpected end" in reason or "field limit" in reason:
-                reason += ": a quote that is opened must be closed"
+                reason += ": an opened quote must be closed"
             raise DataError(f"Not valid CSV: {reason}.", path=path, line=number) from e
         if row:
             yield number, row
@@ -196,7 +197,7 @@ def _table_records(path, rows, header):
                 continue
         if len(row) != len(names):
             raise DataError(
-                f"Every record must have {len(names)} columns, as the first has. "
+                f"Every record must have {len(names)} columns like the first one. "
                 f"Received: {len(row)}.",
                 path=path,
                 line=number,
@@ -225,15 +226,15 @@ def _parse_json(path, number, line):
     except json.JSONDecodeError as e:
         reason = f"{e.msg} at character {e.pos + 1}"
     except UnicodeEncodeError:
-        reason = "an escape names half of a surrogate pair"
+        reason = "an escape is half of a surrogate pair"
     except RecursionError:
         reason = "it is nested too deeply"
-    except ValueError as e:  # a key twice, or more digits than Python converts
+    except ValueError as e:  # a duplicate key, or more digits than Python converts
         reason = str(e)
     else:
         if isinstance(value, dict):
             return value
-        reason = f"a line must hold an object. Received: {type(value).__name__}"
+        reason = f"a line must be a JSON object. Received: {type(value).__name__}"
     raise DataError(f"Not valid JSON: {reason}.", path=path, line=number)
 
 
@@ -242,5 +243,5 @@ def _unique(pairs):
     if len(value) < len(pairs):
         keys = [key for key, _ in pairs]
         twice = next(key for key in keys if keys.count(key) > 1)
-        raise ValueError(f"key {twice!r} stands twice")
+        raise ValueError(f"duplicate key {twice!r}")
     return value

@@ -2,8 +2,8 @@
 
 A record is a `tf.train.Example` with int64 `input_ids`, `input_mask`, `segment_ids`
 (S), `masked_lm_positions`, `masked_lm_ids` (M), float `masked_lm_weights` (M) and int64
-`next_sentence_labels` (1), where 1 is a random next sentence. TF Model Garden's second
-names are read as well: `input_word_ids`, `input_type_ids`. Sources:
+`next_sentence_labels` (1), where 1 means a random next sentence. TF Model Garden's
+alternative names `input_word_ids` and `input_type_ids` are accepted, too. Sources:
 https://github.com/google-research/bert (create_pretraining_data.py),
 https://github.com/tensorflow/models (official/nlp/data/create_pretraining_data.py)
 
@@ -28,13 +28,13 @@ _WEIGHTS = "masked_lm_weights"
 
 @dataclasses.dataclass(frozen=True)
 class RecordLayout:
-    """Sizes of the features, and the ranges of what they hold.
+    """Sizes of the features, and the ranges of their values.
 
     Attributes:
         max_sequence_length: S.
         max_predictions: M.
-        vocabulary_size: V; ids must be below it.
-        next_sentence: Whether `next_sentence_labels` is read.
+        vocabulary_size: V; ids must be less than V.
+        next_sentence: Whether to read `next_sentence_labels`.
     """
 
     max_sequence_length: int
@@ -44,20 +44,20 @@ class RecordLayout:
 
     @classmethod
     def of_file(cls, path, vocabulary_size, *, next_sentence=True):
-        """The layout that the first record of a file has."""
+        """Infers the layout from the first record of a file."""
         for _, records in read_batches(path, 1):
             features = _features(path, 0, records.numpy()[0])
             sizes = []
             for name in ("input_ids", "masked_lm_positions"):
                 values = _values(features, name)
                 if not values:
-                    raise _error(path, 0, f"Feature {_shown_name(name)} must be there.")
+                    raise _error(path, 0, f"Feature {_shown_name(name)} is missing.")
                 sizes.append(len(values))
             return cls(*sizes, vocabulary_size, next_sentence)
-        raise DataError("There is no example.", path=path)
+        raise DataError("There must be at least one example.", path=path)
 
     def ranges(self):
-        """name: (size, values must be in [0, this))."""
+        """Dict of name -> (size, exclusive upper bound of the values)."""
         ranges = {
             "input_ids": (self.max_sequence_length, self.vocabulary_size),
             "input_mask": (self.max_sequence_length, 2),
@@ -71,9 +71,9 @@ class RecordLayout:
         return ranges
 
     def parse(self, records):
-        """Serialised examples (B,) -> features by first name, int64 and float32.
+        """Serialized examples (B,) -> features by first name, int64 and float32.
 
-        A feature that is absent is -1 throughout.
+        A missing feature is filled with -1.
         """
         specs = {}
         for name, (size, _) in self.ranges().items():
@@ -88,7 +88,7 @@ class RecordLayout:
         return found
 
     def training_batch(self, records):
-        """Serialised examples (B,) -> (inputs, targets, weights)."""
+        """Serialized examples (B,) -> (inputs, targets, weights)."""
         found = self.parse(records)
         ids = {name: tf.cast(x, tf.int32) for name, x in found.items()}
         return as_training_batch(
@@ -102,10 +102,11 @@ class RecordLayout:
         )
 
     def check_files(self, paths):
-        """Reads files to their ends; returns the number of records of each.
+        """Reads and checks all records; returns the number of records in each file.
 
         Raises:
-            DataError: damage, or a record that breaks the layout; it is named.
+            DataError: a file is damaged or a record does not have this layout; the
+                message names it.
         """
         all_good = _all_good_function(self)
         counts = []
@@ -115,7 +116,7 @@ class RecordLayout:
                 try:
                     good = bool(all_good(records))
                 except (tf.errors.InvalidArgumentError, UnicodeDecodeError):
-                    good = False  # the second comes where TensorFlow quotes the record
+                    good = False  # UnicodeDecodeError: TensorFlow quotes the record
                 if not good:
                     self._name_the_bad(path, first, records.numpy())
                 counts[-1] += int(records.shape[0])
@@ -128,7 +129,7 @@ class RecordLayout:
                 values = _values(features, name, float if name == _WEIGHTS else int)
                 shown = _shown_name(name)
                 if values is None:
-                    raise _error(path, number, f"Feature {shown} must be there.")
+                    raise _error(path, number, f"Feature {shown} is missing.")
                 if len(values) != size:
                     rule = f"Feature {shown} must have {size} values. Received: "
                     raise _error(path, number, rule + f"{len(values)}.")
@@ -141,7 +142,7 @@ class RecordLayout:
 
 @functools.lru_cache(maxsize=8)
 def _all_good_function(layout):
-    """Serialised examples (B,) -> whether all values are in their ranges."""
+    """Serialized examples (B,) -> whether all values are in range."""
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string)])
     def all_good(records):
@@ -159,9 +160,9 @@ def _all_good_function(layout):
 def as_training_batch(
     token_ids, segment_ids, padding_mask, positions, words, weights, is_random
 ):
-    """(inputs, targets, weights) as `BertPretrainer` takes them.
+    """Returns (inputs, targets, weights) for `BertPretrainer`.
 
-    `is_random` (B,), 1 where the second segment is a random one, may be None.
+    `is_random` (B,) is 1 if the second segment is a random one; it may be None.
     """
     inputs = {
         "token_ids": token_ids,
@@ -177,7 +178,7 @@ def as_training_batch(
 
 
 def weigh_first(batch, count):
-    """The batch with the weights of all but the first `count` rows at 0."""
+    """Sets the weights of all rows after the first `count` to 0."""
     inputs, targets, weights = batch
 
     def weighed(weight):
@@ -189,7 +190,7 @@ def weigh_first(batch, count):
 
 
 def serialised(batch):
-    """(inputs, targets, weights) of arrays -> a list of B bytes, in Google's names."""
+    """(inputs, targets, weights) as arrays -> list of B bytes, in Google's layout."""
     inputs, targets, weights = batch
     columns = {
         "input_ids": inputs["token_ids"].tolist(),
@@ -222,7 +223,7 @@ def _features(path, number, record):
     try:
         return tf.train.Example.FromString(record).features.feature
     except DecodeError:
-        raise _error(path, number, "It must be a tf.train.Example.") from None
+        raise _error(path, number, "The record must be a tf.train.Example.") from None
 
 
 def _values(features, name, kind=int):

@@ -1,4 +1,4 @@
-"""Files -> sentences of documents, in batches of bounded size."""
+"""Reads files as sentences of documents, in batches of bounded size."""
 
 import hashlib
 
@@ -7,7 +7,7 @@ from tqdm import tqdm
 from tfzoo.data.lines import read_lines
 from tfzoo.data.readers import file_kind, is_data_set, read_records
 from tfzoo.data.sentences import SentenceSplitter
-from tfzoo.errors import DataError
+from tfzoo.errors import DataError, shown
 from tfzoo.files import readable_file
 
 SENTENCES = ("lines", "punctuation")
@@ -16,28 +16,22 @@ _BATCH_CHARACTERS = 1 << 18
 _BATCH_SENTENCES = 1 << 13
 
 
-class RunningText:
-    """The sentences of some files, and which document each belongs to.
+class TextFiles:
+    """Base of the readers of files: their paths, and what ends their documents.
 
-    Args:
-        paths: Files that `read_records` reads; `tfds:...` as well.
-        sentences: "lines": a line is a sentence. "punctuation": a document is one
-            running text (line breaks are spaces) that is split at punctuation.
-        documents: "blank_line" (`.txt` only), "file", "record", or "auto": the first
-            for `.txt`, the last for other files. A line of white space is blank.
-        text_column: Column of the text in files with columns.
+    A reader defines `of_text`, the meaning of `documents="auto"` for a `.txt` file, and
+    `_numbered()`, which yields (document number, text).
     """
 
-    def __init__(self, paths, sentences="lines", documents="auto", text_column="text"):
-        if sentences not in SENTENCES:
-            raise ValueError(f"sentences must be in {SENTENCES}. Received: {sentences}")
+    def __init__(self, paths, documents, text_column):
         if documents not in DOCUMENTS:
-            raise ValueError(f"documents must be in {DOCUMENTS}. Received: {documents}")
+            raise ValueError(
+                f"documents must be one of {DOCUMENTS}. Received: {documents!r}"
+            )
         if isinstance(paths, str) or not paths:
             raise ValueError(f"paths must be a list of files. Received: {paths!r}")
         self.paths = list(paths)
-        self.sentences, self.documents = sentences, documents
-        self.text_column = text_column
+        self.documents, self.text_column = documents, text_column
         for path in self.paths:
             self._ending(path)
 
@@ -45,14 +39,41 @@ class RunningText:
         """A hash of each file."""
         return [content_hash(path) for path in self.paths]
 
+    def batches(self, *, progress):
+        """Yields (list of texts, list of their document numbers)."""
+        return in_batches(self._numbered(), progress=progress)
+
+    def _ending(self, path):
+        return document_ending(path, self.documents, of_text=self.of_text)
+
+
+class RunningText(TextFiles):
+    """The sentences of files, with the document each belongs to.
+
+    Args:
+        paths: Files that `read_records` can read, or `tfds:...`.
+        sentences: "lines": each line is a sentence. "punctuation": a document is
+            running text (line breaks are spaces) and is split at punctuation.
+        documents: What ends a document: "blank_line" (`.txt` only), "file", "record",
+            or "auto", which is "blank_line" for `.txt` and "record" otherwise. A line
+            of whitespace counts as blank.
+        text_column: Column of the text in files with columns.
+    """
+
+    of_text = "blank_line"
+
+    def __init__(self, paths, sentences="lines", documents="auto", text_column="text"):
+        if sentences not in SENTENCES:
+            raise ValueError(
+                f"sentences must be one of {SENTENCES}. Received: {sentences!r}"
+            )
+        super().__init__(paths, documents, text_column)
+        self.sentences = sentences
+
     @property
     def options(self):
-        """What decides, beside the files, what the sentences are."""
+        """The options that affect the sentences."""
         return [self.sentences, self.documents, self.text_column]
-
-    def batches(self, *, progress):
-        """Yields (list of sentences, list of their documents' numbers)."""
-        return in_batches(self._numbered(), progress=progress)
 
     def _numbered(self):
         splitter = SentenceSplitter() if self.sentences == "punctuation" else None
@@ -71,7 +92,7 @@ class RunningText:
                     yield document, line
 
     def _lines(self, path):
-        """Lines that are not blank; None where a document ends."""
+        """Yields the lines that are not blank; None where a document ends."""
         ending = self._ending(path)
         if ending == "blank_line":
             for _, line in read_lines(path):
@@ -85,43 +106,40 @@ class RunningText:
                     yield None
         yield None
 
-    def _ending(self, path):
-        return document_ending(path, self.documents, of_text="blank_line")
-
 
 def document_ending(path, documents, *, of_text):
-    """Where the documents of a file end: "blank_line", "file" or "record".
+    """Resolves what ends the documents of a file: "blank_line", "file" or "record".
 
     Args:
         path: The file, or `tfds:...`.
         documents: One of `DOCUMENTS`.
-        of_text: What "auto" means for a `.txt` file; for others it means "record".
+        of_text: Meaning of "auto" for a `.txt` file; for others it is "record".
 
     Raises:
-        DataError: blank lines are to end the documents of a file of records.
+        DataError: "blank_line" is given for a file that is not `.txt`.
     """
     is_text = not is_data_set(path) and file_kind(path) == ".txt"
     if documents == "auto":
         return of_text if is_text else "record"
     if documents == "blank_line" and not is_text:
         raise DataError(
-            "Blank lines can end the documents of .txt files only.",
+            'documents="blank_line" is for .txt files only.',
             path=path,
-            fix='Let "record" or "file" end them.',
+            fix='Use documents="record" or documents="file".',
         )
     return documents
 
 
 def in_batches(numbered, *, progress):
-    """Yields (list of texts, list of their documents' numbers), of bounded size.
+    """Yields (list of texts, list of their document numbers), of bounded size.
 
     Args:
-        numbered: Iterable of (document's number, text).
-        progress: Whether to show a bar.
+        numbered: Iterable of (document number, text).
+        progress: Whether to show a progress bar.
     """
     texts, documents, characters = [], [], 0
     with tqdm(
-        desc="tokenising", unit="B", unit_scale=True, disable=not progress
+        desc="tokenizing", unit="B", unit_scale=True, disable=not progress
     ) as bar:
         for document, text in numbered:
             texts.append(text)
@@ -137,16 +155,16 @@ def in_batches(numbered, *, progress):
 
 
 def record_text(record, column):
-    """The text of a record: its column, or its only one where that is `text`."""
-    only = record.names == ("text",)  # of a .txt file, say
+    """Returns the text of a record; a lone column `text` needs no column name."""
+    only = record.names == ("text",)  # as in a .txt file
     text = record.value("text" if only else column)
     if not isinstance(text, str):
-        raise record.error(f"Column {column!r} must be text.")
+        raise record.error(f"Column {column!r} must be text. Received: {shown(text)}.")
     return text
 
 
 def content_hash(path):
-    """A hash of the file's bytes, or the full name of a TFDS data set."""
+    """SHA-256 of the file's bytes, or the full name of a TFDS dataset."""
     if is_data_set(path):
         from tfzoo.data.example_records import tfds_full_name
 

@@ -1,13 +1,13 @@
-"""Two segments of text per example, the second the next one or a random one.
+"""Pairs of segments for next-sentence prediction.
 
-The algorithm is that of BERT (Devlin et al. 2018, A.2) as Google's
-create_pretraining_data.py has it (https://github.com/google-research/bert): consecutive
-sentences are taken until they fill the target length and are divided in two at random;
-half the time the second part is replaced by text from another document, and the walk
-goes on where the first part ended; a pair that is too long loses tokens of its longer
-part, each at the front or at the back. Two differences: the target length is drawn for
-every pair instead of once per document, so that a long document is not short in all its
-pairs; and another document always is another one.
+The algorithm is BERT's (Devlin et al. 2018, A.2), as in Google's
+create_pretraining_data.py (https://github.com/google-research/bert): consecutive
+sentences are taken until they reach the target length, and split in two at random; half
+the time the second part is replaced by text from another document, and the next pair
+begins where the first part ended; a pair that is too long loses tokens from its longer
+part, each from the front or the back at random. There are two differences: the target
+length is drawn for every pair, not once per document, so that a long document does not
+have only short pairs; and the other document is never the same one.
 
 Nothing is copied: a pair is two ranges of the corpus's tokens.
 """
@@ -23,10 +23,10 @@ _DOCUMENTS_AT_ONCE = 4096
 
 
 class Pair(NamedTuple):
-    """Ranges of a corpus's tokens: [a_start, a_start + a_length), and b likewise.
+    """Two token ranges of a corpus: [a_start, a_start + a_length), and likewise b.
 
-    `is_random` is 1 where b is from another document, 0 where it is what comes next;
-    a single segment has b_length 0.
+    `is_random` is 1 if b is from another document, 0 if it follows a. A single segment
+    has b_length 0.
     """
 
     a_start: int
@@ -45,43 +45,45 @@ def sentence_pairs(
     seed=0,
     epoch=0,
 ):
-    """Yields the pairs of one pass over the corpus, in the corpus's order.
+    """Yields the pairs of one pass over the corpus, in order.
 
     A pure function of the corpus and the arguments; each document has its own random
     numbers.
 
     Args:
         corpus: A `Corpus`.
-        max_sequence_length: [CLS] a [SEP] b [SEP] has at most that many tokens.
-        short_sequence_fraction: Share of pairs that aim at a random smaller length.
+        max_sequence_length: Maximum number of tokens of [CLS] a [SEP] b [SEP].
+        short_sequence_fraction: Fraction of pairs with a random, smaller target length.
         next_sentence: Whether examples have two segments. If not, each is [CLS] a
-            [SEP]: a stretch of a document, and no token is used twice or left out.
-        seed: Whole number from 0.
-        epoch: Number of the pass, from 0.
+            [SEP], a contiguous part of a document; every token is used exactly once.
+        seed: Integer >= 0.
+        epoch: Number of the pass, starting at 0.
 
     Raises:
-        DataError: `next_sentence` with a corpus of one document.
+        DataError: `next_sentence` is True and the corpus has a single document.
     """
     special = 3 if next_sentence else 2
     if max_sequence_length < special + 2:
         raise ValueError(
-            f"max_sequence_length must be at least {special + 2}. "
-            f"Received: {max_sequence_length}"
+            f"max_sequence_length must be >= {special + 2}. "
+            f"Received: max_sequence_length={max_sequence_length}"
         )
     if not 0 <= short_sequence_fraction <= 1:
         raise ValueError(
             "short_sequence_fraction must be in [0, 1]. "
-            f"Received: {short_sequence_fraction}"
+            f"Received: short_sequence_fraction={short_sequence_fraction}"
         )
     if seed < 0 or epoch < 0:
-        raise ValueError(f"seed and epoch must be >= 0. Received: {seed}, {epoch}")
+        raise ValueError(
+            f"seed and epoch must be >= 0. Received: seed={seed}, epoch={epoch}"
+        )
     if next_sentence and corpus.num_documents < 2:
         raise DataError(
-            "Next-sentence prediction needs at least two documents, to take a random "
-            "next sentence from another one. Received: 1.",
+            "Next-sentence prediction requires at least two documents, so that a "
+            "random next sentence can come from another one. Received: 1.",
             path=corpus.directory,
-            fix="Separate documents with blank lines, give more files, or train "
-            "without next-sentence prediction.",
+            fix="Separate documents by blank lines, give more files, or train without "
+            "next-sentence prediction.",
         )
     target = _Target(max_sequence_length - special, short_sequence_fraction)
     make = _pairs_of if next_sentence else _stretches_of
@@ -128,7 +130,7 @@ def _pairs_of(corpus, document, first, last, target, numbers):
 
 
 def _elsewhere(corpus, document, wanted, numbers):
-    """(start, length) of sentences of another document, from a random one on."""
+    """(start, length) of sentences of another document, beginning at a random one."""
     other = _between(numbers, 0, corpus.num_documents - 2)
     other += other >= document
     first, last = corpus.document_starts(other, other + 1)
@@ -140,7 +142,7 @@ def _elsewhere(corpus, document, wanted, numbers):
 
 
 def _truncated(a_start, a_length, b_start, b_length, longest, numbers, is_random):
-    """Takes tokens from the longer segment (b, where they are equal) until both fit."""
+    """Removes tokens from the longer segment (b, if equal) until both fit."""
     excess = a_length + b_length - longest
     if excess > 0:
         from_a = min(excess, max(a_length - b_length, 0))
@@ -167,7 +169,7 @@ def _window(longest):
 
 
 def _between(numbers, low, high):
-    """A whole number of [low, high], the same in every version of Python."""
+    """A random integer in [low, high], the same in every version of Python."""
     return low + int(numbers.random() * (high - low + 1))
 
 

@@ -1,10 +1,10 @@
-"""Running text -> sentences, by punctuation alone, in a stream.
+"""Splits a stream of running text into sentences by punctuation.
 
-A sentence ends at `.`, `!`, `?` or an ellipsis (with the quotes and brackets that close
-behind it) where space follows and then something other than a small letter; and at the
-full-width marks of Chinese and Japanese, space or not. No end is a dot after a single
-capital letter ("J. Smith") or after one of the abbreviations below. Rules, not a model:
-good enough to cut text into pieces, wrong now and then.
+A sentence ends at `.`, `!`, `?` or an ellipsis (and any closing quotes and brackets) if
+whitespace follows, and after it anything but a lowercase letter; and at the full-width
+marks of Chinese and Japanese, with or without whitespace. A dot does not end a sentence
+after a single letter other than I ("J. Smith") or after one of the abbreviations below.
+These are rules, not a model: good enough to cut text into pieces, occasionally wrong.
 """
 
 import re
@@ -23,7 +23,7 @@ _LAST_WORD = re.compile(r"([^\W\d_]+)\.$")
 
 
 class SentenceSplitter:
-    """Takes text piece by piece and gives the sentences that are complete."""
+    """Takes text in pieces and returns complete sentences."""
 
     def __init__(self):
         self._text = ""
@@ -45,13 +45,13 @@ class SentenceSplitter:
         return [s for s in map(str.strip, sentences) if s]
 
     def finish(self):
-        """Returns what is left as the last sentence; the next text begins anew."""
+        """Returns the rest as the last sentence, and starts a new text."""
         rest, self._text = self._text.strip(), ""
         return [rest] if rest else []
 
 
 def split_sentences(text):
-    """The sentences of a text, without the space around them."""
+    """Splits a text into sentences, without surrounding whitespace."""
     splitter = SentenceSplitter()
     return splitter.feed(text) + splitter.finish()
 

@@ -1,4 +1,4 @@
-"""Random order without memory: a permutation that is computed, position by position.
+"""Shuffling without memory: a random permutation computed element by element.
 
 A Feistel network permutes [0, 2^b); values outside [0, count) are permuted again until
 they fall inside (cycle walking).
@@ -13,12 +13,12 @@ _STEP = 0x9E3779B97F4A7C15
 
 
 def shuffled(positions, count, *, seed):
-    """Where a random permutation of [0, count) sends `positions`.
+    """Applies a random permutation of [0, count) to `positions`.
 
     Args:
         positions: Integers in [0, count), any shape.
-        count: Number of things shuffled, below 2^62.
-        seed: Integers that name the permutation: one, or a sequence.
+        count: Number of elements, less than 2^62.
+        seed: An integer or a sequence of integers that determines the permutation.
 
     Returns:
         int64, the shape of `positions`.

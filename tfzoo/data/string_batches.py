@@ -1,6 +1,6 @@
-"""`tf.data` of raw strings -> batches of ids: TensorFlow operations only, determinate.
+"""`tf.data` of raw strings -> batches of ids, deterministic, in TensorFlow operations.
 
-Letters: B batch_size, S the longest of a batch.
+Letters: B batch_size, S length of the longest row in a batch.
 """
 
 import tensorflow as tf
@@ -11,17 +11,17 @@ _POOL_BATCHES = 32
 
 
 def padded_strings(dataset, encode, *, pad_id, multiple=1):
-    """Encodes every batch of a dataset as it comes and pads it to its longest.
+    """Encodes each batch of a dataset and pads it to its longest row.
 
     Args:
         dataset: Batches: x, (x, targets) or (x, targets, weights).
-        encode: x -> {"token_ids", "segment_ids"} of `tf.RaggedTensor` int32, such as
-            `tokenizer.graph.encode` with its `max_length`.
-        pad_id: Id that stands after the end of a row.
-        multiple: S is a multiple of this.
+        encode: Function of x that returns {"token_ids", "segment_ids"} as int32
+            `tf.RaggedTensor`, such as `tokenizer.graph.encode` with a `max_length`.
+        pad_id: Padding id.
+        multiple: S is rounded up to a multiple of this.
 
     Returns:
-        Dataset of the same structure with x {"token_ids", "segment_ids",
+        Dataset of the same structure, in which x is {"token_ids", "segment_ids",
         "padding_mask"}: int32 (B, S).
     """
 
@@ -35,23 +35,23 @@ def padded_strings(dataset, encode, *, pad_id, multiple=1):
 def bucketed_strings(
     dataset, encode, *, batch_size, pad_id, multiple=1, seed=0, shuffle=True
 ):
-    """Encodes examples and batches those of like length.
+    """Encodes examples and batches those of similar length.
 
-    Takes `_POOL_BATCHES` batches of examples at a time, sorts them by length, cuts them
-    into batches, and gives these in a random order that depends on the seed and the
-    pool alone. A pool's remainder is a smaller batch, the last pool's only.
+    Takes `_POOL_BATCHES` batches of examples at a time, sorts them by length, splits
+    them into batches, and yields these in a random order that depends only on the seed
+    and the pool. Only the last pool can have a smaller batch.
 
     Args:
         dataset: Single examples: x, (x, targets) or (x, targets, weights).
-        encode: As of `padded_strings`.
+        encode: As in `padded_strings`.
         batch_size: B.
-        pad_id: As of `padded_strings`.
-        multiple: As of `padded_strings`.
-        seed: Whole number.
-        shuffle: If not, the batches of a pool are in the order of their lengths.
+        pad_id: As in `padded_strings`.
+        multiple: As in `padded_strings`.
+        seed: Integer.
+        shuffle: If False, the batches of a pool are ordered by length.
 
     Returns:
-        As `padded_strings`.
+        As in `padded_strings`.
     """
 
     require_whole("batch_size", batch_size, 1)
@@ -83,7 +83,7 @@ def bucketed_strings(
 
 
 def _flat(batch):
-    """`enumerate` gives (i, x) or (i, (x, targets, ...))."""
+    """Unpacks what `enumerate` yields: (i, x) or (i, (x, targets, ...))."""
     return batch[0] if len(batch) == 1 and isinstance(batch[0], tuple) else batch
 
 
@@ -96,7 +96,7 @@ def _joined(x, rest):
 
 
 def dense_batch(encoded, pad_id, multiple=1):
-    """Ragged ids -> the same as `padded_strings` yields."""
+    """Pads ragged ids to the dense inputs that `padded_strings` yields."""
     ids = encoded["token_ids"]
     longest = tf.maximum(ids.bounding_shape(axis=1), 1)
     width = -(-longest // multiple) * multiple

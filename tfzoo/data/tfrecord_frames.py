@@ -1,10 +1,10 @@
-"""TFRecord files below the level of examples: recognition, whole records, damage.
+"""TFRecord files as sequences of byte strings: detection, reading, damage.
 
 A record is its length (8 bytes), the length's checksum (4), the data, the data's
 checksum (4). Source: https://www.tensorflow.org/tutorials/load_data/tfrecord
 
-TensorFlow checks the checksums, but takes a file that ends inside a header, or gzip
-data that ends early, for a whole one; the sizes are compared here.
+TensorFlow verifies the checksums, but takes a file that ends inside a header, or gzip
+data that ends early, for complete; the sizes are compared here.
 """
 
 import gzip
@@ -20,7 +20,7 @@ _POLYNOMIAL = 0x82F63B78  # CRC-32C (Castagnoli), reflected
 
 
 def begins_as_tfrecord(path):
-    """Whether the first record's length has the right checksum; gzip is looked into."""
+    """Whether the first record's length has a valid checksum, in gzip data as well."""
     readable_file(path, DataError)
     try:
         with (gzip.open if is_gzip(path) else open)(path, "rb") as file:
@@ -31,15 +31,15 @@ def begins_as_tfrecord(path):
 
 
 def compression(path):
-    """TensorFlow's name of the file's compression: "GZIP" or ""."""
+    """TensorFlow's name for the file's compression: "GZIP" or ""."""
     return "GZIP" if is_gzip(path) else ""
 
 
 def read_batches(path, batch_size):
-    """Yields (number of the first record, string tensor of up to `batch_size` records).
+    """Yields (index of the first record, string tensor of up to `batch_size` records).
 
     Raises:
-        DataError: the file is missing, empty or damaged; it names the record.
+        DataError: the file is missing, empty or damaged; the message gives the record.
     """
     import tensorflow as tf
 
@@ -77,10 +77,10 @@ def _whole_records(records):
 
 def _damaged(path, record):
     return DataError(
-        "The file is damaged or cut off here: a length or a checksum is wrong.",
+        "The file is damaged or truncated here: a length or checksum is wrong.",
         path=path,
         record=record,
-        fix="Make or copy the file again.",
+        fix="Create or copy the file again.",
     )
 
 

@@ -1,7 +1,7 @@
-"""Files or texts -> documents to the letter, in pieces of bounded size.
+"""Reads files or texts as verbatim documents, in pieces of bounded size.
 
-A language model learns line breaks and spaces too, so nothing is stripped, and a long
-document is cut only where no tokenizer's word can lie across the cut.
+A language model also learns line breaks and spaces, so nothing is stripped, and a long
+document is only cut where no tokenizer word can span the cut.
 """
 
 import hashlib
@@ -10,50 +10,35 @@ import json
 from tfzoo.data.lines import read_lines
 from tfzoo.data.readers import is_data_set, read_records
 from tfzoo.data.running_text import (
-    DOCUMENTS,
-    content_hash,
-    document_ending,
+    TextFiles,
     in_batches,
     record_text,
 )
 
-_PIECE = 1 << 13  # characters from which on a piece ends where it can
-_LONGEST = 1 << 24  # and where it must
+_PIECE = 1 << 13  # characters after which a piece ends at the next opportunity
+_LONGEST = 1 << 24  # characters after which it ends in any case
 
 
-class WholeText:
-    """The documents of some files, every character of them.
+class WholeText(TextFiles):
+    """The documents of files, verbatim.
 
     Args:
-        paths: Files that `read_records` reads; `tfds:...` as well.
-        documents: What ends a document: "file", "record" (of a `.txt`, a line), or
-            "blank_line" (`.txt` only; lines of white space are left out, and the line
-            break before them). "auto" is "file" for `.txt` and else "record".
+        paths: Files that `read_records` can read, or `tfds:...`.
+        documents: What ends a document: "file", "record" (in a `.txt`, a line), or
+            "blank_line" (`.txt` only; lines of whitespace are dropped, with the line
+            break before them). "auto" is "file" for `.txt` and "record" otherwise.
         text_column: Column of the text in files with columns.
     """
 
+    of_text = "file"
+
     def __init__(self, paths, documents="auto", text_column="text"):
-        if documents not in DOCUMENTS:
-            raise ValueError(f"documents must be in {DOCUMENTS}. Received: {documents}")
-        if isinstance(paths, str) or not paths:
-            raise ValueError(f"paths must be a list of files. Received: {paths!r}")
-        self.paths = list(paths)
-        self.documents, self.text_column = documents, text_column
-        for path in self.paths:
-            self._ending(path)
+        super().__init__(paths, documents, text_column)
 
     @property
     def options(self):
-        """What decides, beside the files, what the documents are."""
+        """The options that affect the documents."""
         return ["whole", self.documents, self.text_column]
-
-    def contents(self):
-        """A hash of each file."""
-        return [content_hash(path) for path in self.paths]
-
-    def batches(self, *, progress):
-        """Yields (list of pieces, list of their documents' numbers)."""
-        return in_batches(self._numbered(), progress=progress)
 
     def _numbered(self):
         documents = (d for path in self.paths for d in self._documents(path))
@@ -62,7 +47,7 @@ class WholeText:
                 yield number, piece
 
     def _documents(self, path):
-        """Documents as iterables of lines with their ends."""
+        """Yields documents as iterables of lines with their line breaks."""
         ending = self._ending(path)
         if ending == "blank_line":
             yield from _paragraphs(path)
@@ -79,15 +64,12 @@ class WholeText:
         else:
             yield (line for _, line in read_lines(path, keep_ends=True))
 
-    def _ending(self, path):
-        return document_ending(path, self.documents, of_text="file")
-
 
 class TextList:
-    """Texts in memory, each a document; in place of `WholeText`.
+    """In-memory texts, each a document, with the interface of `WholeText`.
 
     Args:
-        texts: str, or bytes that are read as UTF-8 with replacement.
+        texts: str, or bytes that are decoded as UTF-8 with replacement.
     """
 
     paths = ("the texts given",)
@@ -100,11 +82,11 @@ class TextList:
         ]
 
     def contents(self):
-        """A hash of all texts."""
+        """A list with one hash of all texts."""
         return [hashlib.sha256(json.dumps(self.texts).encode()).hexdigest()]
 
     def batches(self, *, progress):
-        """Yields (list of pieces, list of their documents' numbers)."""
+        """Yields (list of pieces, list of their document numbers)."""
         return in_batches(
             (
                 (number, piece)
@@ -116,14 +98,14 @@ class TextList:
 
 
 def pieces(lines):
-    """Joins lines into pieces that a tokenizer may be given one by one.
+    """Joins lines into pieces that can be tokenized separately.
 
-    A cut lies before a line break that follows a character which is not white space:
-    byte-level BPE ends a word there whatever follows, so the ids are those of the
-    whole. (Unless there is no such place within 16 million characters.)
+    Pieces are cut before a line break that follows a character other than whitespace:
+    byte-level BPE ends a word there whatever comes next, so the ids equal those of the
+    whole text. (Unless there is no such place within 16 million characters.)
 
     Args:
-        lines: Iterable of lines with their ends.
+        lines: Iterable of lines with their line breaks.
     """
     held, size = [], 0
     for line in lines:

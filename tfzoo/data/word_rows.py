@@ -1,6 +1,7 @@
-"""Sentences that are divided into words already, as rows of ids.
+"""Rows of ids for sentences that are already split into words.
 
-Letters: N sentences, W words of all of them, T tokens, S the longest of a batch.
+Letters: N sentences, W words in all of them, T tokens, S length of the longest row in a
+batch.
 """
 
 import itertools
@@ -12,15 +13,15 @@ NO_WORD = -1
 
 
 def encode_sentences(sentences, tokenizer, *, max_length):
-    """Lists of words -> rows of ids, by the tokenizer's engine in Rust.
+    """Lists of words -> rows of ids, with the tokenizer's Rust engine.
 
     Args:
         sentences: List of N lists of words.
-        tokenizer: With the special tokens of an encoder.
-        max_length: Most tokens of a row, special ones included.
+        tokenizer: A tokenizer with the special tokens of an encoder.
+        max_length: Maximum number of tokens in a row, including special tokens.
 
     Returns:
-        As `word_rows`.
+        As in `word_rows`.
     """
     lengths = [len(words) for words in sentences]
     words = itertools.chain.from_iterable(sentences)
@@ -35,23 +36,23 @@ def encode_sentences(sentences, tokenizer, *, max_length):
 
 
 def encode_ragged(words, tokenizer, *, max_length):
-    """The same of a ragged string tensor (N, None), in TensorFlow operations."""
+    """The same for a ragged string tensor (N, None), in TensorFlow operations."""
     ids = tokenizer.graph(tf.strings.join([" ", words.flat_values]))
     return word_rows(ids, words.row_splits, tokenizer, max_length=max_length)
 
 
 def word_rows(ids, row_splits, tokenizer, *, max_length):
-    """Joins the ids of words to rows with special tokens around them.
+    """Joins the ids of words to rows and adds special tokens.
 
     Args:
-        ids: Ragged int32 (W, None) of each word.
+        ids: Ragged int32 (W, None), the ids of each word.
         row_splits: int64 (N + 1,), the words at which sentences begin and end.
-        tokenizer: With the special tokens of an encoder.
-        max_length: Most tokens of a row; what is beyond is cut.
+        tokenizer: A tokenizer with the special tokens of an encoder.
+        max_length: Maximum number of tokens in a row; longer rows are truncated.
 
     Returns:
-        Ragged int32 tensors (N, None): the ids, and for the first token of every word
-        the word's number in its sentence, NO_WORD for all other tokens.
+        Two ragged int32 tensors (N, None): the ids; and, for the first token of every
+        word, the word's index in its sentence, NO_WORD for all other tokens.
     """
     layout = tokenizer.layout_ids
     room = max_length - layout.num_special(1)
@@ -81,16 +82,17 @@ def word_rows(ids, row_splits, tokenizer, *, max_length):
 
 
 def targets_of_tokens(labels, row_splits, first_words):
-    """Targets and weights of tokens out of those of words.
+    """Token targets and weights from word labels.
 
     Args:
-        labels: int32 (W,) of all sentences, negative where none is learned.
+        labels: int32 (W,), the labels of the words of all sentences; negative for words
+            to ignore.
         row_splits: int64 (N + 1,), the words at which sentences begin and end.
         first_words: Ragged int32 (N, None), the second result of `word_rows`.
 
     Returns:
-        Ragged (N, None): int32 labels, 0 where the weight is; float32 weights, 1 for
-        the first token of a word that is learned and 0 for any other.
+        Two ragged tensors (N, None): int32 labels, 0 where the weight is 0; float32
+        weights, 1 for the first token of each labeled word and 0 for all others.
     """
     number = tf.cast(first_words.flat_values, tf.int64)
     starts = tf.gather(row_splits, first_words.value_rowids())
@@ -103,7 +105,7 @@ def targets_of_tokens(labels, row_splits, first_words):
 
 
 def _as_a_word(word):
-    """With a space before it, as it stands in a text: byte-level BPE tells the two."""
+    """Puts a space before the word, as in running text: it matters for byte BPE."""
     if isinstance(word, bytes):
         word = word.decode("utf-8", "replace")
     return f" {word}"

@@ -1,4 +1,4 @@
-"""A few processes that share work, in order and within bounded memory."""
+"""A pool of processes with ordered results and bounded memory."""
 
 import collections
 import concurrent.futures
@@ -12,25 +12,25 @@ import time
 
 from tfzoo.errors import TfzooError
 
-_TASKS_AHEAD = 3  # per process: enough that none waits
+_TASKS_AHEAD = 3  # per process, enough to keep all of them busy
 _state = None
 
 
 class Workers:
-    """Calls `function(state, task)` for many tasks, here or in other processes.
+    """Calls `function(state, task)` for many tasks, here or in worker processes.
 
-    Processes are started afresh ("spawn"), because TensorFlow does not survive a fork;
-    a script that uses them therefore guards its start with `__name__ == "__main__"`.
-    They end when this process does, however that happens.
+    Processes are spawned, because TensorFlow does not survive a fork; a script that
+    uses them must therefore guard its entry point with `__name__ == "__main__"`. They
+    end with this process, however it ends.
 
     Args:
-        processes: How many; 1 works in this process.
+        processes: Number of processes; 1 works in this process.
         make_state: Picklable function without arguments, called once in each process.
     """
 
     def __init__(self, processes, make_state):
         if processes < 1:
-            raise ValueError(f"processes must be at least 1. Received: {processes}")
+            raise ValueError(f"processes must be >= 1. Received: {processes}")
         self.processes = processes
         self._make_state = make_state
         self._executor = None
@@ -54,7 +54,7 @@ class Workers:
             self._executor.shutdown(cancel_futures=True)
 
     def wait_until_started(self):
-        """Returns when every process has its state, so that work can be timed."""
+        """Waits until every process has its state, so that the work can be timed."""
         if self._executor is None:
             return
         with _broken_is_loud():
@@ -66,7 +66,7 @@ class Workers:
                         call.result()
 
     def map(self, function, tasks):
-        """Yields the results in the order of `tasks`, which is read as needed."""
+        """Yields the results in the order of `tasks`, an iterable read lazily."""
         if self._executor is None:
             for task in tasks:
                 yield function(self._state, task)
@@ -93,14 +93,14 @@ def _broken_is_loud():
         yield
     except concurrent.futures.process.BrokenProcessPool:
         raise TfzooError(
-            "A worker process ended without a result (killed, or out of memory).",
-            fix="Run the same command again, with fewer processes.",
+            "A worker process died (killed, or out of memory).",
+            fix="Run the same command again with fewer processes.",
         ) from None
 
 
 def _start(make_state, started):
     global _state
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent ends them
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent terminates the workers
     os.environ["TOKENIZERS_PARALLELISM"] = "false"
     os.environ["TF_NUM_INTRAOP_THREADS"] = os.environ["OMP_NUM_THREADS"] = "1"
     os.environ["CUDA_VISIBLE_DEVICES"] = "-1"

@@ -52,7 +52,6 @@ class Family:
             layer.
         heads: Dict of task -> its `Head`; the tasks that the backbone can carry.
         tied: Dict of a tensor that a file need not have -> that whose copy it must be.
-        ties_output: Whether the backbone's own output layer is its embedding.
         output_names: As `names`, of those that never have the prefix: an output layer
             of the backbone's own.
         tokenizers: Dict of the class of a tokenizer -> `Layout` of the texts that the
@@ -84,7 +83,6 @@ class Family:
     tokenizer_classes: Mapping[str, TokenizerClass] = dataclasses.field(
         default_factory=dict
     )
-    ties_output: bool = False
     output_names: Mapping[str, Stored] = dataclasses.field(default_factory=dict)
     constants: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     token_fields: Mapping[str, str] = dataclasses.field(default_factory=dict)

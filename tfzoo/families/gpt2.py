@@ -85,7 +85,6 @@ GPT2 = _Gpt2(
     },
     heads={"CausalLM": Head("GPT2LMHeadModel")},
     tied={"lm_head.weight": "wte.weight"},
-    ties_output=True,
     tokenizers={ByteBPETokenizer: Layout()},
     sizes={
         # Ours, for training on a CPU; the tokenizer says how large the vocabulary is

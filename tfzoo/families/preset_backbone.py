@@ -9,17 +9,17 @@ from tfzoo.checkpoints.hub import PushToHub
 from tfzoo.checkpoints.preset_files import model_card, write_preset
 from tfzoo.checkpoints.references import is_remote
 from tfzoo.checkpoints.renamed import Renamed, Source
-from tfzoo.checkpoints.sizes import refuse_larger_than
 from tfzoo.checkpoints.weights import (
     dtype_fields,
     load_weights,
+    refuse_larger_than,
     save_weights,
-    weight_variables,
 )
 from tfzoo.errors import CheckpointError, refuse_unknown
 from tfzoo.families.opening import open_checkpoint
 from tfzoo.layers.initializers import at_random, left_at_zero
 from tfzoo.layers.keywords import KnownKeywords, keywords_of
+from tfzoo.models.frozen import weight_variables
 
 logger = logging.getLogger("tfzoo")
 
@@ -92,11 +92,12 @@ class PresetBackbone(KnownKeywords, PushToHub):
         tell_changes(found.config, found.path, is_ours=found.has_checksums)
         sizes = cls.family.from_config(found.config, found.path)
         refuse_larger_than(found.tensors, sizes, cls.family.fields, found.path)
-        if cls.family.ties_output:
+        with left_at_zero():
+            backbone = cls(**{**sizes, **arguments})
+        if backbone.ties_output:
             copies = cls.family.copies(found.tensors.names)
             refuse_untied(found.config, found.path, copies)
-        with left_at_zero():
-            return cls(**{**sizes, **arguments})
+        return backbone
 
     def read(self, tensors, variables, names, *, heads=(), new=(), tied=False):
         """Assigns the weights of a checkpoint; logs those it may lack, left random.
@@ -113,7 +114,7 @@ class PresetBackbone(KnownKeywords, PushToHub):
             tied: Whether the embedding is the output layer of a task, too, so that a
                 tensor for that must be its copy.
         """
-        tied = tied or self.family.ties_output
+        tied = tied or self.ties_output
         copies = self.family.copies(tensors.names) if tied else {}
         alone = {n: copy for copy, n in copies.items() if n not in tensors.names}
         if alone:  # a file may hold either of two equal tensors
@@ -150,9 +151,9 @@ class PresetBackbone(KnownKeywords, PushToHub):
                 None keeps theirs.
             max_shard_size: Bytes of weights in one file; None writes a single one.
         """
-        family = self.family
+        family, weights = self.family, weight_variables(self)
         tokenizer = tokenizer and family.laid_out(tokenizer)
-        config = family.to_config(self.get_config(), extra=dtype_fields(self, dtype))
+        config = family.to_config(self.get_config(), extra=dtype_fields(weights, dtype))
         names = family.backbone_names(self.num_layers, present=())
         card = model_card(
             type(self).__name__,
@@ -163,7 +164,7 @@ class PresetBackbone(KnownKeywords, PushToHub):
 
         def write_rest(beside):
             save_weights(
-                beside, self, names, dtype=dtype, max_shard_size=max_shard_size
+                beside, weights, names, dtype=dtype, max_shard_size=max_shard_size
             )
             if tokenizer is not None:
                 tokenizer.save_to_preset(

@@ -1,4 +1,4 @@
-"""Search loops over a decoder's `step`, and the rules by which they choose."""
+"""Search loops over a decoder's `step`, and logits processors."""
 
 from tfzoo.generation.in_graph import decode
 

@@ -1,7 +1,7 @@
 """Beam search.
 
-Shapes: B prompts, N num_beams, R = B * N running rows, W places for tokens, V
-vocabulary_size, C candidates of each prompt.
+Shapes: B prompts, N num_beams, R = B * N running rows, W token slots, V
+vocabulary_size, C candidates per prompt.
 """
 
 import dataclasses
@@ -21,7 +21,7 @@ from tfzoo.generation.decoding import (
 from tfzoo.generation.history import History, appended
 from tfzoo.generation.processors import PENALTIES, processed
 
-# Score of a beam that does not exist; finite, as arithmetic is done with it
+# Score of a beam that does not exist; finite, because it is used in arithmetic
 NONE = -1e9
 
 
@@ -29,13 +29,13 @@ class Beams(typing.NamedTuple):
     """Running beams, and the best finished ones.
 
     Attributes:
-        history: A `History` of R rows, those of a prompt side by side.
-        cache: A `Cache` of R rows, of all tokens but the last.
-        scores: float32 (B, N) sums of log-probabilities, the best first.
-        finished_tokens: int32 (B, N, W), prompts included.
+        history: A `History` of R rows; the rows of a prompt are adjacent.
+        cache: A `Cache` of R rows, of all tokens except the last.
+        scores: float32 (B, N) sums of log-probabilities, best first.
+        finished_tokens: int32 (B, N, W), including the prompts.
         finished_lengths: int32 (B, N), likewise.
-        finished_scores: float32 (B, N), the best first.
-        is_finished: Boolean (B, N), whether there is one.
+        finished_scores: float32 (B, N), best first.
+        is_finished: Boolean (B, N), whether there is a finished beam.
         improvable: Boolean (B,), whether a running beam may still beat a finished one.
         done: Boolean (B,).
     """
@@ -53,13 +53,13 @@ class Beams(typing.NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class BeamSearch(Search):
-    """The texts whose log-probabilities, over their length, have the largest sum.
+    """Finds the texts with the largest length-normalized sum of log-probabilities.
 
     Args:
         num_beams: N.
-        early_stopping: True ends when N beams are finished; False when the best running
-            one would not be better than a finished one, were it finished now; `"never"`
-            when none can become better.
+        early_stopping: True stops when N beams are finished; False when the best
+            running beam, if it finished now, would not beat a finished one; `"never"`
+            when no running beam can ever beat a finished one.
     """
 
     num_beams: int
@@ -70,16 +70,17 @@ class BeamSearch(Search):
         return self.num_beams
 
     def begin(self, decoders, prompts, lengths, limits, rules, memory=()):
-        """Reads the prompts and chooses the first token of each beam.
+        """Reads the prompts and selects the first token of each beam.
 
         Args:
-            decoders: A list of one, see `tfzoo.generation.decoding`.
+            decoders: List of one decoder, see `tfzoo.generation.decoding`.
             prompts: int32 (B, P).
             lengths: int32 (B,), at least 1.
-            limits: int32 (B,) new tokens; 0 for a row that is done before it begins.
-            rules: As of `Sampling`, and `length_penalty`, a float32 scalar: scores are
-                divided by the number of new tokens raised to it.
-            memory: As of `Sampling`.
+            limits: int32 (B,), maximum number of new tokens; 0 for a row that is done
+                from the start.
+            rules: As in `Sampling`, and `length_penalty`, a float32 scalar: scores are
+                divided by the number of new tokens raised to this power.
+            memory: As in `Sampling`.
         """
         (decoder,), num_beams = decoders, self.num_beams
         last_hidden, cache = read_prompts(decoder, prompts, lengths, memory)
@@ -104,14 +105,14 @@ class BeamSearch(Search):
         return self._continued(beams, logits, limits, rules)[0]
 
     def grow(self, state, num_columns):
-        """As of `Search`; there is as much room for the tokens of finished beams."""
+        """As in `Search`; also makes room for the tokens of finished beams."""
         grown = super().grow(state, num_columns)
         more = size(grown.history.tokens, 1) - size(state.history.tokens, 1)
         tokens = tf.pad(state.finished_tokens, [[0, 0], [0, 0], [0, more]])
         return grown._replace(finished_tokens=tokens)
 
     def advance(self, decoders, state, limits, rules, *, num_steps, jit_compile=False):
-        """As of `Sampling`."""
+        """As in `Sampling`."""
         (decoder,) = decoders
 
         def step(beams):
@@ -129,7 +130,7 @@ class BeamSearch(Search):
         return self.run(step, state, num_steps)
 
     def results(self, state, width):
-        """`Results` of the finished beams, of each prompt the best first."""
+        """`Results` of the finished beams, best first for each prompt."""
         places = size(state.finished_tokens, 2)
         finished = state.history._replace(
             tokens=tf.reshape(state.finished_tokens, [-1, places]),
@@ -139,9 +140,9 @@ class BeamSearch(Search):
         return Results(tokens, counts, tf.reshape(state.finished_scores, [-1]))
 
     def _continued(self, beams, logits, limits, rules):
-        """The beams with one more token each, and the rows (R,) that they go on from.
+        """Extends the beams by a token; also returns the rows (R,) they continue.
 
-        The cache is left to the caller, who has to write to it first.
+        The caller updates the cache, as it must write to it first.
         """
         num_beams, vocabulary_size = self.num_beams, logits.shape[1]
         scores = tf.nn.log_softmax(logits)
@@ -153,7 +154,7 @@ class BeamSearch(Search):
         scores = tf.reshape(
             scores + beams.scores[:, :, None], [-1, num_beams * vocabulary_size]
         )
-        # Even if every end token comes first in each beam, N others are left.
+        # Even if all end tokens rank first in each beam, N other candidates are left.
         num_candidates = max(2, 1 + rules["end_ids"].shape[0]) * num_beams
         num_candidates = min(num_candidates, num_beams * vocabulary_size)
         scores, flat = tf.math.top_k(scores, num_candidates)  # (B, C)
@@ -174,7 +175,7 @@ class BeamSearch(Search):
         return self._judged(beams, num_new, ends, limits, rules), rows
 
     def _with_finished(self, beams, scores, rows, ids, ends, rules):
-        """The beams, the best finished ones taken from those and what ends now."""
+        """Updates the best finished beams with the candidates that end now."""
         num_beams, num_candidates = self.num_beams, scores.shape[1]
         candidates = tf.nest.map_structure(
             lambda x: tf.gather(x, tf.reshape(rows, [-1])),
@@ -185,7 +186,7 @@ class BeamSearch(Search):
         width = size(candidates.tokens, 1)
         num_new = tf.reshape(candidates.num_new, [-1, num_candidates])
         scores = scores / tf.cast(num_new, tf.float32) ** rules["length_penalty"]
-        # Those after the first N only stand by for the running beams.
+        # Candidates after the first N are only reserves for the running beams.
         finishes = ends & (tf.range(num_candidates) < num_beams)
         barred = ~finishes | (beams.done | ~beams.improvable)[:, None]
         if self.early_stopping is True:
@@ -212,10 +213,10 @@ class BeamSearch(Search):
         )
 
     def _judged(self, beams, num_new, ends, limits, rules):
-        """The beams with `improvable` and `done` as they are after this step."""
+        """Updates `improvable` and `done` after a step."""
         length_penalty = rules["length_penalty"]
         length = num_new
-        if self.early_stopping == "never":  # longer may be better then
+        if self.early_stopping == "never":  # a longer text may then be better
             length = tf.where(length_penalty > 0, limits[:, None], num_new)
         hoped = beams.scores[:, :1] / tf.cast(length, tf.float32) ** length_penalty
         worst = tf.reduce_min(beams.finished_scores, axis=1, keepdims=True)

@@ -1,4 +1,4 @@
-"""What a decoder knows of the tokens that it has read.
+"""The key-value cache of a decoder.
 
 Shapes: B rows, K columns, T new tokens.
 """
@@ -10,25 +10,26 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-BLOCK = 32  # columns, the least by which a cache grows
-COLUMNS = 2  # the axis of the columns in a decoder's state
-SHORT = 16  # tokens, to which shorter prompts are padded
+BLOCK = 32  # columns, the minimum by which a cache grows
+COLUMNS = 2  # axis of the columns in a decoder's state
+SHORT = 16  # tokens to which shorter prompts are padded
 _STEPS = BLOCK * 2 ** np.arange(20, dtype=np.int32)
 
 
 class Cache(typing.NamedTuple):
     """A cache of K columns, of which the first `filled` are in use.
 
-    All rows use the same column for what they read together; a column that a row does
-    not see holds padding of its prompt or a rejected token.
+    All rows use the same column for tokens they read in the same step; a column that a
+    row does not attend to holds padding of its prompt or a rejected token.
 
     Attributes:
-        state: The decoder's, a nest of tensors with B as first and K as third axis.
-        seen: Boolean (B, K).
+        state: The decoder's state, a nest of tensors with first axis B and third axis
+            K.
+        seen: Boolean (B, K), the columns each row attends to.
         filled: int32 scalar.
-        memory: What the decoder reads beside its own tokens, such as the keys and
-            values of an encoder's output: a nest of tensors with B as first axis, the
-            same at every step; () for none.
+        memory: What the decoder attends to besides its own tokens, such as the keys and
+            values of an encoder's output: a nest of tensors with first axis B, the same
+            at every step; () for none.
     """
 
     state: typing.Any
@@ -38,28 +39,27 @@ class Cache(typing.NamedTuple):
 
     @property
     def num_columns(self):
-        """K: a number where the shape has it, else an int32 scalar."""
+        """K: an int if the shape is static, otherwise an int32 scalar."""
         return size(self.seen, 1)
 
 
 def size(tensor, axis):
-    """The size of an axis: a number where the shape has it, else an int32 scalar."""
+    """The size of an axis: an int if it is static, otherwise an int32 scalar."""
     static = tensor.shape[axis]
     return tf.shape(tensor)[axis] if static is None else static
 
 
 def written(cache, new, seen, *, after, jit_compile):
-    """The cache with T more columns.
+    """Writes T new columns to the cache.
 
     Args:
         cache: A `Cache` with room for T columns.
-        new: The decoder's state of these columns alone.
+        new: The decoder's state of these columns only.
         seen: Boolean (B, T).
-        after: Integers not below 0, computed from everything that reads `cache`.
-            Without this bond between reading and writing, XLA cannot know that the
-            arrays are read before they are written, and copies all of them twice for
-            every token.
-        jit_compile: Whether XLA compiles this, which has an operation of its own.
+        after: Integers >= 0, computed from everything that reads `cache`. Without this
+            dependency of the write on the reads, XLA cannot know that the arrays are
+            read before they are written, and copies all of them twice per token.
+        jit_compile: Whether XLA compiles this; it has its own operation.
     """
     start = cache.filled + tf.minimum(tf.reduce_min(after), 0)
     write = _xla_writer(start) if jit_compile else _writer(start, seen.shape[1])
@@ -83,9 +83,9 @@ def _xla_writer(start):
 
 
 def _writer(start, num_new):
-    """In place as well, where nothing else holds the array; a scatter copies all."""
+    """Writes in place if nothing else holds the array; a scatter would copy it all."""
 
-    @functools.cache  # arrays of one rank share these operations
+    @functools.cache  # arrays of the same rank share these operations
     def bounds(rank):
         begin = tf.stack([start if i == COLUMNS else 0 for i in range(rank)])
         return begin, begin + num_new
@@ -108,7 +108,7 @@ def _writer(start, num_new):
 
 
 def grown(cache, num_columns):
-    """The same cache with K = `num_columns`, not fewer than it has."""
+    """The same cache with K = `num_columns`, which must not be less than now."""
     more = num_columns - cache.num_columns
 
     def pad(array):
@@ -122,7 +122,7 @@ def grown(cache, num_columns):
 
 
 def repeated(cache, copies):
-    """The cache with each row `copies` times, side by side."""
+    """The cache with each row repeated `copies` times, adjacent."""
     if copies == 1:
         return cache
     rows = tf.repeat(tf.range(tf.shape(cache.seen)[0]), copies)
@@ -131,11 +131,11 @@ def repeated(cache, copies):
 
 
 def of_rows(cache, rows):
-    """The cache of the rows (R,), integers, which may repeat.
+    """Gathers rows of a cache; each keeps the memory of the row it replaces.
 
     Args:
         cache: A `Cache` of R rows.
-        rows: Each has the memory of the row in whose place it comes.
+        rows: (R,) integers, which may repeat.
     """
     return cache._replace(
         state=tf.nest.map_structure(lambda x: tf.gather(x, rows), cache.state),
@@ -144,7 +144,7 @@ def of_rows(cache, rows):
 
 
 def compacted(cache):
-    """The cache with the columns that a row sees in front, and as few as may be."""
+    """Moves the columns that each row attends to to the front and drops the rest."""
     order = tf.argsort(tf.cast(~cache.seen, tf.int32), axis=1, stable=True)
 
     def ordered(array):
@@ -158,11 +158,11 @@ def compacted(cache):
 
 
 def num_columns_for(filled, last):
-    """Columns to grow to when `filled` are in use and never more than `last` will be.
+    """Number of columns to grow to, if `filled` are in use and `last` is the maximum.
 
-    Attention goes over all columns, so a block adds about half of what is filled;
-    and every size is compiled, so there are few: up to context 1024, seven. The numbers
-    may be tensors, and the result is one.
+    Attention covers all columns, so the cache grows by about half of what is filled;
+    and each size is compiled, so there are few sizes: seven for a context of 1024. The
+    arguments may be tensors; the result is a tensor.
     """
     wanted = tf.minimum(last, filled + tf.maximum(BLOCK, filled // 2))
     step = tf.reduce_max(tf.where(_STEPS * 8 < wanted, 2 * _STEPS, BLOCK))

@@ -1,4 +1,4 @@
-"""Which token comes next.
+"""Selection of the next token.
 
 Shapes: B rows, V vocabulary_size.
 """
@@ -10,14 +10,13 @@ from tfzoo.generation.randomness import uniform
 
 
 def next_ids(logits, history, rules):
-    """The ids (B,) chosen by the rules: the best, or drawn where there is a seed.
+    """Selects the next ids (B,): the most likely, or sampled if there are seeds.
 
     Args:
         logits: float32 (B, V).
         history: A `History`.
-        rules: Dict of the names of processors to their values. With `seeds` and
-            `counters`, int64 and int32 (B,), the rows are drawn whose `temperature`
-            (B,) is above 0.
+        rules: Dict of processor name -> value. With `seeds` and `counters`, int64 and
+            int32 (B,), rows whose `temperature` (B,) is positive are sampled.
     """
     logits = processed(logits, history, rules, PENALTIES)
     best = tf.argmax(logits, axis=-1, output_type=tf.int32)
@@ -33,7 +32,7 @@ def next_ids(logits, history, rules):
 
 
 def drawn_ids(logits, u):
-    """The ids (B,) at which the cumulative probabilities pass u, (B,) in [0, 1).
+    """Samples ids (B,) by inverting the cumulative distribution at u (B,) in [0, 1).
 
     A token of probability 0 is never drawn, however the sums are rounded.
     """

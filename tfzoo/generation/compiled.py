@@ -1,4 +1,4 @@
-"""Generation called from Python: one compiled function for each shape.
+"""Generation from Python: one compiled function per shape.
 
 Shapes: B prompts, R rows (B times `rows_per_prompt`), P length of the padded prompts.
 """
@@ -14,16 +14,16 @@ from tfzoo.generation.searches import search_for
 
 
 class CompiledGeneration:
-    """The search loops for one decoder, compiled.
+    """Compiled search loops for one decoder.
 
-    A function is traced once for each shape and each set of rules; the rules' values
-    are tensors. Prompts are padded to 16 or a multiple of 32 tokens and batches to a
-    power of two, so there are few shapes.
+    Functions are traced once per shape and set of rules; the values of rules are
+    tensors. Prompts are padded to 16 or a multiple of 32 tokens and batches to a power
+    of two, so there are few shapes.
 
     Args:
         decoder: See `tfzoo.generation.decoding`.
-        draft: A smaller one of the same vocabulary, for speculative decoding.
-        jit_compile: Whether XLA compiles.
+        draft: A smaller decoder with the same vocabulary, for speculative decoding.
+        jit_compile: Whether to compile with XLA.
 
     Attributes:
         num_traces: Number of functions traced so far.
@@ -32,8 +32,9 @@ class CompiledGeneration:
     def __init__(self, decoder, *, draft=None, jit_compile=True):
         if draft is not None and draft.vocabulary_size != decoder.vocabulary_size:
             raise ValueError(
-                "The draft model must have the vocabulary of the large one. Received: "
-                f"draft {draft.vocabulary_size}, large {decoder.vocabulary_size}"
+                "The draft model must have the same vocabulary size as the large one. "
+                f"Received: draft {draft.vocabulary_size}, large "
+                f"{decoder.vocabulary_size}"
             )
         self.decoder, self.draft = decoder, draft
         self.jit_compile = jit_compile
@@ -41,12 +42,13 @@ class CompiledGeneration:
         self._functions = {}
 
     def compiled(self, method, *shape):
-        """The `tf.function` of a method of a decoder or a search for a shape.
+        """The `tf.function` of a method of a decoder or search, for a shape.
 
-        One for each shape, because TensorFlow warns of a function that is traced often,
-        and each a `partial`, as it takes those of the same code for one.
+        There is one per shape, because TensorFlow warns about functions that are traced
+        often; and each is a `partial`, because functions with the same code count as
+        one.
         """
-        # Equal searches share their functions, though their methods are not equal.
+        # Equal searches share functions, although their bound methods are not equal.
         key = (method.__func__, method.__self__, *shape)
         if key not in self._functions:
             self._functions[key] = tf.function(
@@ -61,25 +63,25 @@ class CompiledGeneration:
         return method(*args, **kwargs)
 
     def laid_out(self, decoder, rows):
-        """A decoder with its weights, as they are now, laid out for a number of rows.
+        """A decoder with its current weights laid out for a number of rows.
 
         Args:
-            decoder: One of the two.
-            rows: Number of rows that a step multiplies with the kernels.
+            decoder: `self.decoder` or `self.draft`.
+            rows: Number of rows that a step multiplies by the kernels.
         """
         rows = min(rows, decoder.many_rows)
         if rows == decoder.many_rows and not self.jit_compile:
-            return decoder  # without XLA their form gains nothing
+            return decoder  # without XLA this layout gains nothing
         return decoder.laid_out(self.compiled(decoder.kernels_for, rows)(rows))
 
     def start(self, prompts, options, end_ids, memory=()):
-        """A `Generation` after the first token.
+        """Starts a `Generation`, up to the first token.
 
         Args:
             prompts: Lists of one or more ids.
             options: `GenerationOptions`.
             end_ids: Ids that end a text; may be empty.
-            memory: As of `tfzoo.generation.cache.Cache`, with a row for each prompt.
+            memory: As in `tfzoo.generation.cache.Cache`, with a row per prompt.
         """
         return Generation(self, prompts, options, end_ids, memory)
 
@@ -92,7 +94,7 @@ class Generation:
         prompts: Lists of one or more ids.
         options: `GenerationOptions`.
         end_ids: Ids that end a text.
-        memory: As of `CompiledGeneration.start`.
+        memory: As in `CompiledGeneration.start`.
     """
 
     def __init__(self, compiled, prompts, options, end_ids, memory=()):
@@ -134,7 +136,7 @@ class Generation:
 
     @functools.cached_property
     def _laid_out(self):
-        """`decoders` as a step takes them; the first step needs them."""
+        """`decoders` laid out for a step; computed for the first step."""
         rows = self.search.rows_of_step
         return [
             self.compiled.laid_out(decoder, self._num_padded * n)
@@ -142,10 +144,10 @@ class Generation:
         ]
 
     def advance(self, num_steps):
-        """Goes on by at most so many steps, or until the cache is full.
+        """Runs up to `num_steps` steps, or until the cache is full.
 
         Returns:
-            Whether something is left to do.
+            Whether any row is not done.
         """
         search = self.search
         if not search.has_room(self.state):
@@ -178,19 +180,19 @@ class Generation:
         return bool(self.state.done.numpy().all())
 
     def not_finite(self):
-        """Numbers of the prompts whose tokens were chosen by NaN or infinite logits."""
+        """Indices of the prompts for which NaN or infinite logits chose a token."""
         rows = self.search.rows_per_prompt
         finite = self.state.history.finite.numpy()[: self.num_prompts * rows]
         return np.flatnonzero(~finite.reshape(-1, rows).all(axis=1)).tolist()
 
     def stop(self, rows):
-        """Ends the rows of the numbers given."""
+        """Marks the given rows as done."""
         done = self.state.done.numpy()
         done[rows] = True
         self.state = self.state._replace(done=tf.constant(done))
 
     def tokens(self):
-        """For each row in progress a list of the ids after the prompt, so far."""
+        """List of the new ids so far, for each row in progress."""
         history = self.state.history
         tokens, starts, ends = (
             x.numpy() for x in (history.tokens, history.prompt_lengths, history.lengths)
@@ -199,7 +201,7 @@ class Generation:
         return [tokens[i, starts[i] : ends[i]].tolist() for i in rows]
 
     def results(self):
-        """For each prompt a list of (ids, score), `num_return_sequences` of them."""
+        """List of `num_return_sequences` pairs (ids, score), for each prompt."""
         width = self.state.history.tokens.shape[1]
         tokens, counts, scores = self.search.results(self.state, width)
         tokens, counts = tokens.numpy(), counts.numpy()
@@ -218,17 +220,17 @@ def _num_columns_for(filled, last):
 
 
 def padded_prompts(prompts, context):
-    """Lists of ids -> int32 (B, P) and their lengths (B,), for few different shapes.
+    """Pads lists of ids to int32 (B, P), with lengths (B,), using few shapes.
 
     Args:
         prompts: Lists of one or more ids.
-        context: The largest P, unless a prompt is longer.
+        context: Maximum of P, unless a prompt is longer.
 
     Returns:
-        Arrays of B rows, the next power of two. Rows beyond the prompts hold one id.
+        Arrays with B rows, the next power of two. Rows after the prompts have one id.
     """
     if not all(len(prompt) for prompt in prompts):
-        raise ValueError("A prompt must hold one or more ids. Received: []")
+        raise ValueError("A prompt must have at least one id. Received: []")
     rows = 1 << (len(prompts) - 1).bit_length()
     longest = max(map(len, prompts))
     step = BLOCK if longest > SHORT else SHORT
@@ -242,7 +244,7 @@ def padded_prompts(prompts, context):
 
 
 def padded_memory(memory, rows):
-    """A memory with a number of rows, those beyond its own all 0, and its shapes."""
+    """Pads a memory with rows of zeros to a number of rows; also returns its shapes."""
 
     def padded(x):
         return tf.pad(x, [[0, rows - len(x)], *[[0, 0]] * (len(x.shape) - 1)])

@@ -1,7 +1,7 @@
-"""Contrastive search: likely tokens that do not repeat what was said.
+"""Contrastive search: likely tokens that do not repeat the context.
 
-Shapes: B rows, P length of the padded prompts, K columns of the cache, G candidates, D
-hidden_dim, V vocabulary_size.
+Shapes: B rows, P length of the padded prompts, K columns of the cache, G candidates,
+D hidden_dim, V vocabulary_size.
 """
 
 import dataclasses
@@ -26,8 +26,9 @@ class Contrast(typing.NamedTuple):
 
     Attributes:
         history: A `History`.
-        cache: A `Cache` of all its tokens, the last one too.
-        directions: float32 (B, K, D): the hidden states behind the cache, of length 1.
+        cache: A `Cache` of all its tokens, including the last.
+        directions: float32 (B, K, D), the hidden states of the cached tokens, scaled to
+            unit length.
         logits: float32 (B, V) of the next token.
         done: Boolean (B,).
     """
@@ -41,11 +42,11 @@ class Contrast(typing.NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class ContrastiveSearch(Search):
-    """Of the G likeliest tokens takes the one that repeats least of what came before.
+    """Selects, among the G most likely tokens, one that repeats the context least.
 
-    The one whose probability times 1 - a, less a times its largest cosine to a token
-    before it, is largest. The candidates are read side by side in one step, each seeing
-    what came before and itself, and one of them is kept.
+    It maximizes (1 - a) times the probability minus a times the largest cosine
+    similarity to a previous token. The candidates are read together in one step, each
+    attending to the context and itself, and one of them is kept.
 
     Args:
         num_candidates: G.
@@ -61,7 +62,7 @@ class ContrastiveSearch(Search):
         return (self.num_candidates,)
 
     def begin(self, decoders, prompts, lengths, limits, rules, memory=()):
-        """Reads the prompts. Arguments as of `Sampling`."""
+        """Reads the prompts. Arguments as in `Sampling`."""
         (decoder,) = decoders
         hidden, cache = read_prompts(
             decoder, prompts, lengths, memory, every_position=True
@@ -73,13 +74,13 @@ class ContrastiveSearch(Search):
         )
 
     def grow(self, state, num_columns):
-        """As of `Search`; there are as many directions as columns."""
+        """As in `Search`; also grows the directions."""
         more = num_columns - state.cache.num_columns
         directions = tf.pad(state.directions, [[0, 0], [0, more], [0, 0]])
         return super().grow(state, num_columns)._replace(directions=directions)
 
     def advance(self, decoders, state, limits, rules, *, num_steps, jit_compile=False):
-        """As of `Sampling`; `rules` has `penalty_alpha`, a float32 scalar a."""
+        """As in `Sampling`; `rules` has `penalty_alpha`, the float32 scalar a."""
         (decoder,), num_candidates = decoders, self.num_candidates
         itself = tf.eye(num_candidates, dtype=tf.bool)[None]
 
@@ -115,7 +116,7 @@ class ContrastiveSearch(Search):
                 jit_compile=jit_compile,
             )
             here = (tf.range(cache.num_columns) == filled)[None, :, None]
-            logits = state.logits  # those that the candidates come from
+            logits = state.logits  # from which the candidates were taken
             state = state._replace(
                 cache=cache,
                 directions=tf.where(here, chosen(directions, 1), state.directions),
@@ -128,5 +129,5 @@ class ContrastiveSearch(Search):
 
 
 def _direction(hidden):
-    """Vectors of length 1, float32."""
+    """Scales vectors to unit length, in float32."""
     return tf.math.l2_normalize(tf.cast(hidden, tf.float32), axis=-1)

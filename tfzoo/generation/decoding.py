@@ -1,15 +1,15 @@
-"""Greedy decoding and sampling, with a cache that grows in blocks.
+"""The interface of searches; greedy decoding and sampling.
 
-A search has three parts, `begin`, `grow` and `advance`, and `results` to read its end
-state. Callers compile them one by one: `compiled` from Python, `in_graph` in a graph.
-`Sampling` is the plainest search; `beam_search`, `contrastive` and `speculative` have
-the others.
+A search has three methods, `begin`, `grow` and `advance`, and `results` to read its
+final state. Callers compile them separately: `compiled` from Python, `in_graph` in a
+graph. `Sampling` is the simplest search; the others are in `beam_search`, `contrastive`
+and `speculative`.
 
 A decoder is any object with the methods `state`, `step` and `logits` of
 `tfzoo.models.Decoder`, and its `vocabulary_size` and `max_sequence_length`.
 
-Shapes: B prompts, R rows (B times `rows_per_prompt`), P length of the padded prompts, D
-hidden_dim, K columns of the cache, V vocabulary_size.
+Shapes: B prompts, R rows (B times `rows_per_prompt`), P length of the padded prompts,
+D hidden_dim, K columns of the cache, V vocabulary_size.
 """
 
 import dataclasses
@@ -27,7 +27,7 @@ class State(typing.NamedTuple):
     """R sequences in progress.
 
     Attributes:
-        history: A `History`, whose last token each row has still to read.
+        history: A `History`, whose last token has not been read yet.
         cache: A `Cache` of the tokens before it.
         done: Boolean (R,).
     """
@@ -38,12 +38,12 @@ class State(typing.NamedTuple):
 
 
 class Results(typing.NamedTuple):
-    """What came after the prompts; the rows of a prompt stand together.
+    """The generated tokens; the rows of a prompt are adjacent.
 
     Attributes:
-        tokens: int32 (R, N), end tokens included; 0 after a row's last token.
-        counts: int32 (R,) tokens of each row.
-        scores: float32 (R,), of beams; None of other searches.
+        tokens: int32 (R, N), including end tokens; 0 after a row's last token.
+        counts: int32 (R,), number of tokens in each row.
+        scores: float32 (R,) for beam search; None for other searches.
     """
 
     tokens: tf.Tensor
@@ -52,15 +52,15 @@ class Results(typing.NamedTuple):
 
 
 class Search:
-    """Base of the searches: what most of them have in common.
+    """Base class of searches.
 
-    A search is immutable and holds the options that decide which operations run;
-    options that are tensors are `rules`.
+    A search is immutable and holds the options that determine which operations run;
+    options whose values are tensors are `rules`.
 
     Attributes:
-        rows_per_prompt: Sequences in progress for each prompt.
-        columns_per_step: Columns of the cache that one step needs at most.
-        rows_of_step: For each decoder, the rows of a prompt that a step multiplies.
+        rows_per_prompt: Number of sequences in progress per prompt.
+        columns_per_step: Maximum number of cache columns that a step needs.
+        rows_of_step: For each decoder, the number of rows per prompt in a step.
     """
 
     columns_per_step = 1
@@ -70,11 +70,11 @@ class Search:
         return (self.rows_per_prompt,)
 
     def grow(self, state, num_columns):
-        """The state with room for `num_columns` columns, as many tokens and one more.
+        """Makes room in the state for `num_columns` columns and one more token.
 
         Args:
-            state: Has `history` and `cache`.
-            num_columns: Not fewer than it has.
+            state: A state with `history` and `cache`.
+            num_columns: Number of columns, not less than now.
         """
         tokens = state.history.tokens
         more = num_columns + 1 - size(tokens, 1)
@@ -84,16 +84,16 @@ class Search:
         )
 
     def num_kept(self, state):
-        """Columns that `grow` keeps: all, unless it drops those that no row sees."""
+        """Number of columns that `grow` keeps: all, unless it drops unused ones."""
         return state.cache.num_columns
 
     def has_room(self, state):
-        """Whether the cache has room for one more step; a boolean scalar."""
+        """Boolean scalar, whether the cache has room for another step."""
         cache = state.cache
         return cache.filled + self.columns_per_step <= cache.num_columns
 
     def run(self, step, state, num_steps):
-        """Steps until all rows are done, the cache is full or steps are used up."""
+        """Runs `step` up to `num_steps` times, until all rows are done or no room."""
 
         def goes_on(number, state):
             open_rows = ~tf.reduce_all(state.done)
@@ -105,14 +105,14 @@ class Search:
         return tf.while_loop(goes_on, one_step, (tf.constant(0), state))[1]
 
     def results(self, state, width):
-        """`Results` of the state; `width` is N, at least the tokens of any row."""
+        """`Results` of the state; `width` is N, at least the length of any row."""
         tokens, counts = new_tokens(state.history, width)
         return Results(tokens, counts, None)
 
 
 @dataclasses.dataclass(frozen=True)
 class Sampling(Search):
-    """Draws each token, or takes the likeliest.
+    """Samples each token, or takes the most likely one.
 
     Args:
         rows_per_prompt: Number of rows that continue each prompt.
@@ -121,16 +121,17 @@ class Sampling(Search):
     rows_per_prompt: int = 1
 
     def begin(self, decoders, prompts, lengths, limits, rules, memory=()):
-        """Reads the prompts and chooses the first token of each row.
+        """Reads the prompts and selects the first token of each row.
 
         Args:
-            decoders: A list of one, see above.
+            decoders: List of one decoder, see above.
             prompts: int32 (B, P).
             lengths: int32 (B,), at least 1.
-            limits: int32 (B,) new tokens; 0 for rows that are done before they begin.
+            limits: int32 (B,), maximum number of new tokens; 0 for rows that are done
+                from the start.
             rules: See `next_ids`, for R rows; `end_ids`, int32 (E,), are the tokens
                 that end a row.
-            memory: As of `Cache`, of B rows.
+            memory: As in `Cache`, with B rows.
         """
         (decoder,), copies = decoders, self.rows_per_prompt
         last_hidden, cache = read_prompts(decoder, prompts, lengths, memory)
@@ -147,15 +148,15 @@ class Sampling(Search):
         return with_next_ids(state, logits, chosen, limits, rules)
 
     def advance(self, decoders, state, limits, rules, *, num_steps, jit_compile=False):
-        """Goes on until all rows are done, the cache is full or steps are used up.
+        """Runs up to `num_steps` steps, until all rows are done or the cache is full.
 
         Args:
-            decoders: A list of one, see above.
-            state: Of `begin` or `grow`.
-            limits: As of `begin`.
-            rules: As of `begin`.
-            num_steps: int32 scalar, a tensor.
-            jit_compile: Whether the call is compiled by XLA.
+            decoders: List of one decoder, see above.
+            state: Result of `begin` or `grow`.
+            limits: As in `begin`.
+            rules: As in `begin`.
+            num_steps: int32 scalar tensor.
+            jit_compile: Whether XLA compiles the call.
         """
         (decoder,), limits = decoders, self._of_rows(limits)
 
@@ -180,9 +181,9 @@ class Sampling(Search):
 
 
 def read_prompts(decoder, prompts, lengths, memory=(), *, every_position=False):
-    """The last hidden state (B, D) of each prompt, and the `Cache` of all of it.
+    """Reads prompts; returns their last hidden states (B, D) and their `Cache`.
 
-    With `every_position`, all its hidden states (B, P, D) instead.
+    With `every_position`, returns all hidden states (B, P, D) instead.
     """
     rows, width = tf.shape(prompts)[0], size(prompts, 1)
     positions = tf.range(width)
@@ -202,11 +203,11 @@ def read_prompts(decoder, prompts, lengths, memory=(), *, every_position=False):
 
 
 def read(decoder, cache, token_ids, positions, mask):
-    """Hidden states (B, T, D) of T tokens, and the decoder's state of them alone.
+    """Reads T tokens; returns their hidden states (B, T, D) and decoder state.
 
     Args:
         decoder: See above.
-        cache: A `Cache` of what comes before.
+        cache: A `Cache` of the earlier tokens.
         token_ids: int32 (B, T).
         positions: int32 (B, T).
         mask: Boolean, broadcasts to (B, 1, T, K + T), see `Decoder.step`.
@@ -216,11 +217,11 @@ def read(decoder, cache, token_ids, positions, mask):
 
 
 def read_last(decoder, state):
-    """Logits (R, V) after the last token of each row, and the decoder's state of it.
+    """Reads each row's last token; returns logits (R, V) and the decoder's new state.
 
     Args:
         decoder: See above.
-        state: A `State`, or another with its attributes `history` and `cache`.
+        state: A `State`, or another state with `history` and `cache`.
     """
     history, cache = state.history, state.cache
     ids = tf.gather(history.tokens, history.lengths - 1, batch_dims=1)
@@ -242,15 +243,15 @@ def history_of_new_prompts(decoder, prompts, lengths, rules):
 
 
 def with_next_ids(state, logits, ids, limits, rules):
-    """The state after one more token in each row that is not done.
+    """Appends a token to each row that is not done.
 
     Args:
-        state: A `State`, or another with its attributes `history` and `done`.
-        logits: float32 (R, V), of which only those chosen are looked at: where one is
-            NaN, at positions that were not read before, all are.
-        ids: int32 (R,), the tokens chosen.
-        limits: int32 (R,) new tokens of each row.
-        rules: As of `Sampling.begin`.
+        state: A `State`, or another state with `history` and `done`.
+        logits: float32 (R, V). Only those of the selected tokens are checked: at a new
+            position, if one logit is NaN, all are.
+        ids: int32 (R,), the selected tokens.
+        limits: int32 (R,), maximum number of new tokens in each row.
+        rules: As in `Sampling.begin`.
     """
     alive = ~state.done
     history = appended(state.history, ids, alive)
@@ -262,11 +263,11 @@ def with_next_ids(state, logits, ids, limits, rules):
 
 
 def new_tokens(history, width):
-    """The tokens after the prompts, int32 (R, width), 0 after the last; their number.
+    """The new tokens, int32 (R, width), padded with 0; and their numbers (R,).
 
     Args:
         history: A `History`.
-        width: At least as many as there are in any row.
+        width: Width, at least the maximum number of new tokens.
     """
     places = history.prompt_lengths[:, None] + tf.range(width)
     tokens = tf.gather(

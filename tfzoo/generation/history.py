@@ -1,6 +1,6 @@
-"""What a sequence holds so far, as the logits processors read it.
+"""The tokens of sequences in progress, for logits processors.
 
-Shapes: B rows, W places for tokens, V vocabulary_size.
+Shapes: B rows, W token slots, V vocabulary_size.
 """
 
 import typing
@@ -12,13 +12,13 @@ class History(typing.NamedTuple):
     """The tokens of B sequences.
 
     Attributes:
-        tokens: int32 (B, W); row b holds `lengths[b]` tokens, then what means nothing.
-        lengths: int32 (B,) tokens so far, the prompt's included.
+        tokens: int32 (B, W); row b has `lengths[b]` tokens, the rest is undefined.
+        lengths: int32 (B,), number of tokens so far, including the prompt.
         prompt_lengths: int32 (B,).
-        finite: Boolean (B,), whether all logits were that a token was chosen by.
+        finite: Boolean (B,), whether all tokens were selected by finite logits.
         counts: Empty, or `{"prompt": ..., "new": ...}`, int32 (B, V): how often each
-            token occurs in the prompt and after it. Kept because counting anew at every
-            step would be a scatter, which XLA on a CPU runs one element after another.
+            token occurs in the prompt and after it. Stored because recounting at every
+            step would be a scatter, which XLA on a CPU runs one element at a time.
     """
 
     tokens: tf.Tensor
@@ -29,11 +29,11 @@ class History(typing.NamedTuple):
 
     @property
     def num_new(self):
-        """int32 (B,): tokens after the prompt."""
+        """int32 (B,), number of tokens after the prompt."""
         return self.lengths - self.prompt_lengths
 
     def with_finite(self, logits):
-        """The same, `finite` where all logits (B, V) are."""
+        """Sets `finite` to whether all logits (B, V) of a row are finite."""
         return self._replace(finite=tf.reduce_all(tf.math.is_finite(logits), axis=1))
 
 
@@ -43,7 +43,7 @@ def history_of_prompts(prompts, lengths, vocabulary_size=None):
     Args:
         prompts: int32 (B, W).
         lengths: int32 (B,).
-        vocabulary_size: V to keep counts, None to keep none.
+        vocabulary_size: V to keep counts; None not to.
     """
     counts = {}
     if vocabulary_size is not None:
@@ -61,10 +61,10 @@ def history_of_prompts(prompts, lengths, vocabulary_size=None):
 
 
 def appended(history, ids, alive):
-    """The history after one more token in the rows that are `alive`.
+    """Appends a token to the rows that are `alive`.
 
     Args:
-        history: A `History` with room for it.
+        history: A `History` with room for another token.
         ids: int32 (B,).
         alive: Boolean (B,).
     """

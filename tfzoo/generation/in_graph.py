@@ -1,4 +1,4 @@
-"""Searches as one function of tensors, for a graph that runs without Python.
+"""Searches as a single function of tensors, for graphs that run without Python.
 
 Shapes: B prompts, R rows (B times the search's `rows_per_prompt`), P length of the
 padded prompts, E end tokens.
@@ -21,45 +21,40 @@ def decode(
     *,
     max_new_tokens,
     memory=(),
-    laid_out=None,
     jit_compile=False,
 ):
-    """Prompts to what comes after them, one function of tensors of any sizes.
+    """Generates text from prompts, in one function of tensors of any size.
 
-    It cannot be compiled by XLA as a whole, since the cache grows; but its parts can,
-    once for each size of prompts and cache.
+    XLA cannot compile it as a whole, since the cache grows; but it can compile its
+    parts, once per size of prompts and cache.
 
     Args:
-        search: A `Search` of one decoder, see `decoding`.
-        decoder: Likewise.
-        prompts: int32 (B, P); a row holds `lengths` tokens and then padding.
+        search: A `Search` with one decoder, see `decoding`.
+        decoder: The decoder, see `decoding`. Its kernels should already be laid out for
+            one row, since otherwise every call copies them.
+        prompts: int32 (B, P); a row has `lengths` tokens, followed by padding.
         lengths: int32 (B,), at least 1.
-        limits: int32 (B,) new tokens of each row, at most `max_new_tokens`; 0 for none.
-            The context must hold a row's tokens and these.
+        limits: int32 (B,), maximum number of new tokens in each row, at most
+            `max_new_tokens`; 0 for none. Prompt and new tokens must fit the context.
         rules: See `next_ids`, for R rows; `end_ids`, int32 (E,), are the tokens that
             end a row.
-        max_new_tokens: A number.
-        memory: As of `Cache`, of B rows.
-        laid_out: The decoder with kernels that were laid out for one row before; None
-            lays them out here, at every call.
-        jit_compile: Whether XLA compiles the parts.
+        max_new_tokens: Integer, the width of the result.
+        memory: As in `Cache`, with B rows.
+        jit_compile: Whether to compile the parts with XLA.
 
     Returns:
-        `Results` of R rows and `max_new_tokens` tokens.
+        `Results` with R rows and `max_new_tokens` tokens.
     """
     compiled = functools.partial(
         tf.function, autograph=False, jit_compile=jit_compile or None
     )
     begin, advance = compiled(search.begin), compiled(search.advance)
-    kernels_for = compiled(decoder.kernels_for)
-    (rows_of_step,) = search.rows_of_step
-    many_rows = decoder.many_rows
-    # Where XLA compiles, sizes do not depend on what is asked for: there are few.
+    # With XLA, sizes do not depend on the requested lengths, so that there are few.
     most = max_new_tokens if jit_compile else tf.reduce_max(limits)
     # The last token is never read.
     last = tf.shape(prompts)[1] + most + search.columns_per_step - 2
 
-    def decoded(inputs, rules, decoder):
+    def decoded(inputs, rules):
         prompts, lengths, limits, memory = inputs
         state = begin([decoder], prompts, lengths, limits, rules, memory)
 
@@ -89,32 +84,17 @@ def decode(
     inputs, num_prompts = (prompts, lengths, limits, memory), tf.shape(prompts)[0]
 
     def one():
-        few = laid_out or decoder
-        if rows_of_step < many_rows and not laid_out:
-            few = decoder.laid_out(kernels_for(rows_of_step))
-        elif rows_of_step >= many_rows and jit_compile:
-            few = decoder.laid_out(kernels_for(many_rows))
-        of_rules = _with_rows(rules, search.rows_per_prompt)
-        return decoded(_with_rows(inputs, 1), of_rules, few)
+        return decoded(_with_rows(inputs, 1), _with_rows(rules, search.rows_per_prompt))
 
-    def many():
-        if not jit_compile:
-            return decoded(inputs, rules, laid_out or decoder)
-        return tf.cond(
-            num_prompts * rows_of_step >= many_rows,
-            lambda: decoded(inputs, rules, decoder.laid_out(kernels_for(many_rows))),
-            lambda: decoded(inputs, rules, laid_out or decoder),
-        )
-
-    return tf.cond(num_prompts == 1, one, many)
+    return tf.cond(num_prompts == 1, one, lambda: decoded(inputs, rules))
 
 
 def _with_rows(tensors, number):
-    """The same, of which those with any number of rows have `number` in their shape.
+    """The same tensors, with `number` as static size of a dynamic first axis.
 
-    So the layers know while the graph is made that they multiply few rows. It is a
-    slice, for `reshape` and `ensure_shape` say something of the tensor itself, which
-    TensorFlow's optimizer then believes in the graph for many rows too.
+    So the layers know at tracing time that they multiply few rows. It is a slice:
+    `reshape` and `ensure_shape` make a statement about the tensor itself, which
+    TensorFlow's optimizer would then also apply in the branch for many rows.
     """
 
     def with_rows(tensor):
@@ -127,7 +107,7 @@ def _with_rows(tensors, number):
 
 
 def _shapes_of_any_width(search, state):
-    """The shapes of a state whose cache grows to sizes that the graph does not know."""
+    """The shapes of a state whose cache grows to sizes unknown at tracing time."""
     grow = tf.function(search.grow, autograph=False).get_concrete_function(
         tf.nest.map_structure(tf.TensorSpec.from_tensor, state),
         tf.TensorSpec([], tf.int32),

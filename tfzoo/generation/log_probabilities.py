@@ -1,11 +1,11 @@
-"""How likely given tokens are, without the logits of all of them at once.
+"""Log-probabilities of given tokens, without keeping the logits of all at once.
 
 Shapes: B texts, S tokens, D hidden_dim, P parts, R rows of a part, V vocabulary_size.
 """
 
 import tensorflow as tf
 
-MOST_LOGITS = 2**24  # of a part: 64 MB
+MOST_LOGITS = 2**24  # in a part, 64 MB
 
 
 def log_probabilities(decoder, hidden, ids):
@@ -14,7 +14,7 @@ def log_probabilities(decoder, hidden, ids):
     Args:
         decoder: An object with the method `logits` of `GPTDecoder`, and its
             `hidden_dim` and `vocabulary_size`.
-        hidden: (B, S, D), from which each token is predicted.
+        hidden: (B, S, D), the hidden states from which the tokens are predicted.
         ids: int32 (B, S), the tokens.
     """
     count = tf.size(ids)

@@ -1,27 +1,27 @@
-"""Options of `transformers` that have no counterpart here, at what changes nothing.
+"""Options of `transformers` that have no counterpart here, and their neutral values.
 
-Programs and `generation_config.json` files carry them at their defaults. There they are
-taken; at any other value they would change what comes, and are refused by name.
+Programs and `generation_config.json` files often contain them at their defaults, which
+are accepted; any other value would change the result, and is rejected by name.
 """
 
 from tfzoo.errors import shown
 from tfzoo.generation.rules import check_ids
 
-_SCORES = "score and perplexity give log-probabilities"
-_BEAMS = "num_beams searches with beams"
-_DRAWS = "top_p, min_p and typical_p cut the distribution"
-_WORDS = "bad_words_ids forbids tokens"
-_DRAFTS = "assistant_model makes greedy decoding faster"
-_CACHE = "the cache is tfzoo's own and always on"
+_SCORES = "use score and perplexity for log-probabilities"
+_BEAMS = "use num_beams for beam search"
+_DRAWS = "use top_p, min_p or typical_p to truncate the distribution"
+_WORDS = "use bad_words_ids to forbid tokens"
+_DRAFTS = "use assistant_model to speed up greedy decoding"
+_CACHE = "the cache is always used and cannot be configured"
 
-# name: (the value that changes nothing, what there is instead); None changes nothing
+# name: (neutral value, what to use instead); None is always neutral
 NEUTRAL = {
     "use_cache": (True, _CACHE),
     "cache_implementation": (None, _CACHE),
     "cache_config": (None, _CACHE),
     "max_cache_len": (None, _CACHE),
     "prefill_chunk_size": (None, _CACHE),
-    "low_memory": (False, "batch_size bounds memory"),
+    "low_memory": (False, "use batch_size to limit memory"),
     "num_beam_groups": (1, _BEAMS),
     "diversity_penalty": (0, _BEAMS),
     "constraints": ([], _BEAMS),
@@ -30,26 +30,29 @@ NEUTRAL = {
     "eta_cutoff": (0, _DRAWS),
     "top_h": (None, _DRAWS),
     "renormalize_logits": (False, _SCORES),
-    "remove_invalid_values": (False, "logits that are not finite are an error"),
+    "remove_invalid_values": (False, "non-finite logits are an error"),
     "suppress_tokens": ([], _WORDS),
     "begin_suppress_tokens": ([], _WORDS),
     "sequence_bias": ({}, _WORDS),
-    "forced_bos_token_id": (None, "write the token at the end of the prompt"),
-    "forced_eos_token_id": (None, "eos_token_id ends texts"),
-    "decoder_start_token_id": (None, "the prompt is what a decoder starts from"),
-    "encoder_repetition_penalty": (1, "repetition_penalty counts the prompt too"),
-    "encoder_no_repeat_ngram_size": (0, "no_repeat_ngram_size counts the prompt too"),
-    "exponential_decay_length_penalty": (None, "max_new_tokens bounds the length"),
-    "max_time": (None, "stream gives the text as it comes"),
-    "streamer": (None, "stream gives the text as it comes"),
-    "stopping_criteria": ([], "stop_strings and eos_token_id end texts"),
+    "forced_bos_token_id": (None, "put the token at the end of the prompt"),
+    "forced_eos_token_id": (None, "use eos_token_id to end texts"),
+    "decoder_start_token_id": (None, "a decoder starts from the prompt"),
+    "encoder_repetition_penalty": (1, "repetition_penalty includes the prompt"),
+    "encoder_no_repeat_ngram_size": (0, "no_repeat_ngram_size includes the prompt"),
+    "exponential_decay_length_penalty": (
+        None,
+        "use max_new_tokens to limit the length",
+    ),
+    "max_time": (None, "use stream for text as it is generated"),
+    "streamer": (None, "use stream for text as it is generated"),
+    "stopping_criteria": ([], "use stop_strings or eos_token_id to end texts"),
     "logits_processor": ([], _WORDS),
     "prefix_allowed_tokens_fn": (None, _WORDS),
-    "token_healing": (False, "the prompt is read as it is tokenized"),
-    "guidance_scale": (1, "the prompt alone guides"),
-    "negative_prompt_ids": (None, "the prompt alone guides"),
-    "watermarking_config": (None, "texts are not marked"),
-    "dola_layers": (None, "the last layer alone gives logits"),
+    "token_healing": (False, "the prompt's tokens are used as they are"),
+    "guidance_scale": (1, "there is no classifier-free guidance"),
+    "negative_prompt_ids": (None, "there is no classifier-free guidance"),
+    "watermarking_config": (None, "there is no watermarking"),
+    "dola_layers": (None, "only the last layer gives logits"),
     "output_scores": (False, _SCORES),
     "output_logits": (False, _SCORES),
     "output_attentions": (False, _SCORES),
@@ -65,26 +68,26 @@ NEUTRAL = {
     "max_matching_ngram_size": (None, _DRAFTS),
     "speculation_type": (None, _DRAFTS),
     "use_mtp": (False, _DRAFTS),
-    "compile_config": (None, "jit_compile says whether XLA compiles"),
-    "disable_compile": (False, "jit_compile says whether XLA compiles"),
+    "compile_config": (None, "use jit_compile to compile with XLA"),
+    "disable_compile": (False, "use jit_compile to compile with XLA"),
     "synced_gpus": (False, "a call runs on one device"),
-    "generation_config": (None, "options are given by name"),
+    "generation_config": (None, "pass options by name"),
     "attention_mask": (None, "prompts are texts"),
     "pad_token_id": (None, "padding is never read"),
-    "bos_token_id": (None, "the tokenizer says what a prompt begins with"),
+    "bos_token_id": (None, "the tokenizer sets the token before a prompt"),
 }
 
 
 def without_neutral(options, *, vocabulary_size, begin_id):
-    """The options that tfzoo has.
+    """Removes the options in `NEUTRAL` after checking that they have no effect.
 
     Args:
         options: Dict of the options of a call, none of them None.
-        vocabulary_size: `pad_token_id` may be any id below.
-        begin_id: What `bos_token_id` may be.
+        vocabulary_size: `pad_token_id` may be any id less than this.
+        begin_id: The only other value allowed for `bos_token_id`.
 
     Raises:
-        ValueError: one of `NEUTRAL` has a value that would change something.
+        ValueError: an option in `NEUTRAL` has a value that would have an effect.
     """
     kept = dict(options)
     for name in [name for name in options if name in NEUTRAL]:
@@ -103,7 +106,7 @@ def without_neutral(options, *, vocabulary_size, begin_id):
 
 
 def is_neutral(name, value):
-    """Whether the option of `NEUTRAL` has, at this value, no effect."""
+    """Whether an option in `NEUTRAL` has no effect at this value."""
     neutral = NEUTRAL[name][0]
     if value is None:
         return True

@@ -1,4 +1,4 @@
-"""What a caller of `generate` may ask for, checked.
+"""The options of `generate`, and their checks.
 
 Shapes: B prompts.
 """
@@ -11,15 +11,15 @@ import numpy as np
 from tfzoo.errors import shown
 
 DEFAULT_NEW_TOKENS = 64
-# name: the value that changes nothing
+# name: neutral value
 SAMPLING = {"temperature": 1, "top_k": 0, "top_p": 1, "min_p": 0, "typical_p": 1}
 BEAMS = {"length_penalty": 1, "early_stopping": False}
 PENALTIES = {"repetition_penalty": 1, "presence_penalty": 0, "frequency_penalty": 0}
-# Beyond them, either way, float32 overflows on the way from logits to probabilities.
+# Outside this range, float32 overflows between logits and probabilities.
 SMALLEST, LARGEST = 1e-30, 1e30
-MOST_TOKENS = 2**31  # beyond any context; larger numbers count as it
+MOST_TOKENS = 2**31  # beyond any context; larger numbers are clipped to it
 
-# name: (whole number, lowest, highest, whether the lowest itself is allowed)
+# name: (whether an integer, lowest, highest, whether the lowest itself is allowed)
 RANGES = {
     "max_new_tokens": (True, 1, None, True),
     "max_length": (True, 1, None, True),
@@ -44,43 +44,49 @@ RANGES = {
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class GenerationOptions:
-    """How to continue prompts. None is "not asked for".
+    """Options for continuing prompts. None means not set.
 
-    So is the value of an option that changes nothing, such as `top_p=1`.
+    An option at its neutral value, such as `top_p=1`, counts as not set.
 
     Args:
-        max_new_tokens: Most tokens after the prompt; without it and `max_length`, 64 or
-            what the context leaves.
-        max_length: Most tokens with the prompt, in its place.
-        min_new_tokens: No end token before that many.
-        min_length: The same, with the prompt.
+        max_new_tokens: Maximum number of tokens after the prompt. If neither this nor
+            `max_length` is set, 64 or what fits the context.
+        max_length: Maximum number of tokens including the prompt; instead of
+            `max_new_tokens`.
+        min_new_tokens: Minimum number of tokens before an end token.
+        min_length: The same, including the prompt.
         eos_token_id: Id or ids that end a text; an empty list for none.
-        num_return_sequences: Texts for each prompt.
-        do_sample: Whether tokens are drawn or the best is taken. None draws if the
-            temperature is given, or any of the next four at a value with an effect.
-        temperature: Logits are divided by it; 0 takes the best token.
-        top_k: Draws from the k likeliest tokens only; 0 from all.
-        top_p: Draws from the likeliest tokens only that reach this probability.
-        min_p: Draws from tokens at least so many times as likely as the likeliest.
-        typical_p: Draws from those closest to the expected surprise, to this mass.
-        seed: A whole number, or one for each prompt. What is drawn depends on it, the
-            prompt and the number of the text among those of its prompt, not on the
-            other prompts of the call; so like prompts draw like texts. None differs
-            from call to call.
-        repetition_penalty: Above 1 makes tokens rarer that occurred.
-        presence_penalty: Subtracted from tokens that occurred after the prompt.
-        frequency_penalty: Subtracted for each time that they did.
-        no_repeat_ngram_size: No sequence of so many tokens comes twice; 0: any may.
-        bad_words_ids: Lists of ids that must not come.
-        num_beams: Beams of a beam search; 1 is none.
-        length_penalty: Scores of beams are divided by their length raised to it; 1.
-        early_stopping: False, True or `"never"`, see `beam_search.begin`.
-        penalty_alpha: Contrastive search with this degeneration penalty, 0 to 1, among
-            `top_k` (4) candidates.
-        num_assistant_tokens: Tokens that a draft model proposes at a time; 4.
+        num_return_sequences: Number of texts per prompt.
+        do_sample: Whether to sample tokens or take the most likely. None samples if
+            `temperature` is set, or one of the next four to a value with an effect.
+        temperature: Divisor of the logits; 0 takes the most likely token.
+        top_k: Sample only from the k most likely tokens; 0 for all.
+        top_p: Sample only from the most likely tokens whose probabilities add up to
+            this.
+        min_p: Sample only from tokens with at least this fraction of the highest
+            probability.
+        typical_p: Sample only from the tokens closest to the expected information
+            content, up to this probability mass.
+        seed: Integer, or one per prompt. The samples depend on the seed, the prompt and
+            the index of the text among those of its prompt, not on other prompts of the
+            call; so equal prompts give equal texts. None differs from call to call.
+        repetition_penalty: A value above 1 makes tokens that have occurred less likely.
+        presence_penalty: Subtracted from the logits of tokens that have occurred after
+            the prompt.
+        frequency_penalty: The same, subtracted for each occurrence.
+        no_repeat_ngram_size: No n-gram of this size occurs twice; 0 for no limit.
+        bad_words_ids: Lists of ids that must not be generated.
+        num_beams: Number of beams; 1 for no beam search.
+        length_penalty: Beam scores are divided by their length raised to this power;
+            default 1.
+        early_stopping: False, True or `"never"`; see `BeamSearch`.
+        penalty_alpha: Use contrastive search with this degeneration penalty, 0 to 1,
+            among `top_k` (default 4) candidates.
+        num_assistant_tokens: Number of tokens that a draft model proposes at a time;
+            default 4.
 
     Raises:
-        ValueError: a value is outside its range, or two contradict one another.
+        ValueError: a value is out of range, or options contradict each other.
     """
 
     max_new_tokens: int | None = None
@@ -135,8 +141,8 @@ class GenerationOptions:
             good = isinstance(seed, numbers.Integral) and -(2**63) <= seed < 2**63
             if not good and self.seed is not None:
                 raise ValueError(
-                    "seed must be a whole number of 64 bits with sign, or a list of "
-                    f"them. Received: {shown(self.seed)}"
+                    "seed must be a signed 64-bit integer, or a list of them. "
+                    f"Received: {shown(self.seed)}"
                 )
 
     def _check_sampling(self):
@@ -145,37 +151,37 @@ class GenerationOptions:
             asked.pop("top_k", None)  # its candidates
             if self.num_beams > 1 or self.do_sample or asked:
                 raise ValueError(
-                    "Contrastive search, penalty_alpha, goes with top_k, but neither "
-                    "with beams nor with sampling. Received: "
+                    "penalty_alpha (contrastive search) can be combined with top_k, "
+                    "but not with beams or sampling. Received: "
                     f"num_beams={self.num_beams}, do_sample={self.do_sample}, "
                     f"{asked or 'no others'}"
                 )
         elif self.do_sample is False and asked and asked != {"temperature": 0}:
             raise ValueError(
-                "do_sample must not be False where sampling is asked for. "
+                "do_sample must not be False with sampling options. "
                 f"Received: do_sample=False, {asked}"
             )
         elif self.draws and self.num_beams > 1:
             raise ValueError(
-                "A beam search draws nothing: num_beams must be 1 with sampling. "
+                "num_beams must be 1 with sampling: beam search does not sample. "
                 f"Received: num_beams={self.num_beams}, {asked}"
             )
 
     def _check_beams(self):
         if self.num_beams == 1 and (asked := self.asked(BEAMS)):
             raise ValueError(
-                "num_beams must be above 1 for options of a beam search. "
+                "num_beams must be above 1 with options of beam search. "
                 f"Received: num_beams=1, {asked}"
             )
         if not self.draws and self.num_return_sequences > self.num_beams:
             raise ValueError(
-                "Unless tokens are drawn, num_return_sequences must be at most "
-                "num_beams. Received: num_return_sequences="
+                "Without sampling, num_return_sequences must be at most num_beams. "
+                "Received: num_return_sequences="
                 f"{self.num_return_sequences}, num_beams={self.num_beams}"
             )
 
     def asked(self, neutral):
-        """Those of the options in the dict `neutral` that have another value there."""
+        """The options in the dict `neutral` that are set to a non-neutral value."""
         values = {name: getattr(self, name) for name in neutral}
         return {
             name: value
@@ -185,7 +191,7 @@ class GenerationOptions:
 
     @property
     def draws(self):
-        """Whether tokens are drawn."""
+        """Whether tokens are sampled."""
         if self.temperature == 0 or self.penalty_alpha is not None:
             return False
         if self.do_sample is not None:
@@ -195,18 +201,19 @@ class GenerationOptions:
 
     @property
     def rows_per_prompt(self):
-        """Sequences that are on their way at once, for each prompt."""
+        """Number of sequences in progress per prompt."""
         return self.num_beams if self.num_beams > 1 else self.num_return_sequences
 
     def limits(self, lengths, context):
-        """New tokens of each prompt, int (B,).
+        """Maximum number of new tokens for each prompt, int (B,).
 
         Args:
-            lengths: (B,) tokens of the prompts.
-            context: Most tokens of prompt and text together.
+            lengths: (B,) lengths of the prompts in tokens.
+            context: Maximum number of tokens of prompt and text together.
 
         Raises:
-            ValueError: a prompt and what is to come do not fit, or nothing may come.
+            ValueError: a prompt and its new tokens do not fit the context, or
+                `max_length` leaves no new tokens.
         """
         lengths = np.asarray(lengths, np.int64)
         if self.max_length is not None:
@@ -223,9 +230,9 @@ class GenerationOptions:
         if (lengths + limits).max() > context:
             row = (lengths + limits).argmax()
             raise ValueError(
-                f"A prompt and what comes after it must fit into {context} tokens, the "
-                f"context. Received: a prompt of {lengths[row]} tokens, "
-                f"{self.max_new_tokens or limits[row]} new ones"
+                "A prompt and its new tokens must fit the context of "
+                f"{context} tokens. Received: a prompt of {lengths[row]} tokens, "
+                f"{self.max_new_tokens or limits[row]} new tokens"
             )
         self._check_minimum(limits, self.minimum(lengths))
         return limits
@@ -234,12 +241,12 @@ class GenerationOptions:
         if minimum is not None and (minimum > limits).any():
             row = int((minimum - limits).argmax())
             raise ValueError(
-                "min_new_tokens and min_length must not be above what may come. "
+                "min_new_tokens and min_length must not exceed the maximum length. "
                 f"Received: at least {minimum[row]}, at most {limits[row]} new tokens"
             )
 
     def minimum(self, lengths):
-        """Fewest new tokens of each prompt, int (B,), or None."""
+        """Minimum number of new tokens for each prompt, int (B,), or None."""
         if self.min_new_tokens is None and self.min_length is None:
             return None
         with_prompt = min(self.min_length or 0, MOST_TOKENS) - np.asarray(lengths)
@@ -257,12 +264,12 @@ def _check_range(name, value, whole, lowest, highest, lowest_allowed):
         good = SMALLEST <= abs(value) <= LARGEST
     if good:
         return
-    what = "a whole number" if whole else "a number"
+    what = "an integer" if whole else "a number"
     if lowest is not None:
         what += f" {'of at least' if lowest_allowed else 'above'} {lowest}"
     if highest is not None:
         what += f" and at most {highest}"
     elif not whole:
         zero = "0 or " if lowest is None or lowest_allowed else ""
-        what += f", in size {zero}{SMALLEST} to {LARGEST}"
+        what += f", of magnitude {zero}{SMALLEST} to {LARGEST}"
     raise ValueError(f"{name} must be {what}. Received: {shown(value)}")

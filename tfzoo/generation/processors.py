@@ -1,9 +1,9 @@
-"""Logits processors: each changes the scores of the next token by one rule.
+"""Logits processors: each modifies the scores of the next token by one rule.
 
-All are safe under XLA, have a value of their own for each row, and leave a row as it is
-whose value is neutral. `-inf` is the score of a token that cannot come.
+All are safe under XLA, take a separate value for each row, and leave rows with a
+neutral value unchanged. `-inf` is the score of a token that cannot be generated.
 
-Shapes: B rows, V vocabulary_size, W places for tokens, M candidates.
+Shapes: B rows, V vocabulary_size, W token slots, M candidates.
 """
 
 import tensorflow as tf
@@ -14,13 +14,15 @@ HIDDEN = float("-inf")
 
 
 def repetition_penalty(logits, history, penalty):
-    """Divides positive scores of tokens that occurred by `penalty`, multiplies others.
+    """Makes tokens that have occurred less likely.
+
+    Their positive scores are divided by `penalty`, negative ones multiplied by it.
 
     Args:
         logits: float32 (B, V).
-        history: A `History` with counts; the prompt's tokens count too.
-        penalty: float32 (B,), above 0; 1 changes nothing, and costs nothing where all
-            are 1, as they mostly are in a served model.
+        history: A `History` with counts; the prompt's tokens count, too.
+        penalty: float32 (B,), positive; 1 is neutral, and if all are 1, as is typical
+            for a served model, there is no cost.
 
     Source: Keskar et al. 2019, section 4.1, https://arxiv.org/abs/1909.05858
     """
@@ -34,22 +36,22 @@ def repetition_penalty(logits, history, penalty):
 
 
 def presence_penalty(logits, history, penalty):
-    """Subtracts `penalty` (B,) from every token that occurred after the prompt."""
+    """Subtracts `penalty` (B,) from tokens that have occurred after the prompt."""
     return logits - penalty[:, None] * tf.cast(history.counts["new"] > 0, tf.float32)
 
 
 def frequency_penalty(logits, history, penalty):
-    """Subtracts `penalty` (B,) for each time that a token occurred after the prompt."""
+    """Subtracts `penalty` (B,) for each occurrence of a token after the prompt."""
     return logits - penalty[:, None] * tf.cast(history.counts["new"], tf.float32)
 
 
 def no_repeat_ngram(logits, history, offsets):
-    """Forbids tokens that would complete an n-gram which occurred, prompt included.
+    """Forbids tokens that would repeat an n-gram, including those of the prompt.
 
     Args:
         logits: float32 (B, V).
         history: A `History`.
-        offsets: `tf.range(n)`: n is a shape, as XLA needs it.
+        offsets: `tf.range(n)`; n is its shape, because XLA needs it static.
 
     Source: Paulus et al. 2017, section 2.5, https://arxiv.org/abs/1705.04304
     """
@@ -65,7 +67,7 @@ def no_repeat_ngram(logits, history, offsets):
 
 
 def bad_words(logits, history, words):
-    """Forbids the last token of sequences whose beginning the history ends with.
+    """Forbids the last token of a bad word if the history ends with the rest of it.
 
     Args:
         logits: float32 (B, V).
@@ -84,18 +86,17 @@ def bad_words(logits, history, words):
 
 
 def bad_ids(logits, history, bad):
-    """Forbids the tokens where `bad`, boolean (V,), is true."""
+    """Forbids the tokens for which `bad`, boolean (V,), is true."""
     return tf.where(bad, HIDDEN, logits)
 
 
 def min_new_tokens(logits, history, end):
-    """Forbids end tokens before enough tokens came.
+    """Forbids end tokens before a minimum number of new tokens.
 
     Args:
         logits: float32 (B, V).
         history: A `History`.
-        end: A tuple of the smallest numbers of new tokens, int32 (B,), and the end
-            tokens, int32 (E,).
+        end: Tuple of the minimum numbers, int32 (B,), and the end tokens, int32 (E,).
     """
     minimum, end_ids = end
     is_end = tf.reduce_any(tf.range(tf.shape(logits)[1]) == end_ids[:, None], axis=0)
@@ -104,12 +105,12 @@ def min_new_tokens(logits, history, end):
 
 
 def temperature(logits, history, value):
-    """Divides by `value` (B,); where it is 0 nothing changes, as the best is taken."""
+    """Divides by `value` (B,); 0, for the most likely token, changes nothing."""
     return logits / tf.where(value > 0, value, 1.0)[:, None]
 
 
 def top_k(logits, history, k):
-    """Keeps the k highest, int32 (B,), and what ties with the last; 0 keeps all.
+    """Keeps the k highest scores, k int32 (B,), and ties with the last; 0 keeps all.
 
     Source: Fan et al. 2018, section 5.4, https://arxiv.org/abs/1805.04833
     """
@@ -121,9 +122,9 @@ def top_k(logits, history, k):
 
 
 def top_p(logits, history, p):
-    """Keeps the likeliest tokens whose probabilities reach `p` (B,); 1 keeps all.
+    """Keeps the most likely tokens whose probabilities reach `p` (B,); 1 keeps all.
 
-    Equally likely tokens stay or go together.
+    Equally likely tokens are kept or removed together.
 
     Source: Holtzman et al. 2019, section 3.1, https://arxiv.org/abs/1904.09751
     """
@@ -132,7 +133,7 @@ def top_p(logits, history, p):
 
 
 def min_p(logits, history, p):
-    """Keeps tokens at least `p` (B,) times as likely as the likeliest; 0 keeps all.
+    """Keeps tokens with at least `p` (B,) times the highest probability; 0 keeps all.
 
     Source: Nguyen et al. 2024, section 3, https://arxiv.org/abs/2407.01082
     """
@@ -142,7 +143,7 @@ def min_p(logits, history, p):
 
 
 def typical_p(logits, history, p):
-    """Keeps the tokens closest to the expected surprise, to a mass `p` (B,); 1: all.
+    """Keeps the tokens closest to the entropy, up to a mass `p` (B,); 1 keeps all.
 
     Source: Meister et al. 2022, section 3.2, https://arxiv.org/abs/2202.00666
     """
@@ -155,7 +156,7 @@ def typical_p(logits, history, p):
     return tf.where(closeness >= lowest[:, None], logits, HIDDEN)
 
 
-# In the order in which they apply, which is that of transformers.
+# In the order in which they are applied, as in transformers
 PENALTIES = {
     "repetition_penalty": repetition_penalty,
     "presence_penalty": presence_penalty,
@@ -176,12 +177,12 @@ COUNTING = {"repetition_penalty", "presence_penalty", "frequency_penalty"}
 
 
 def processed(logits, history, rules, processors):
-    """The logits after those `processors` that `rules` has a value for.
+    """Applies those `processors` for which `rules` has a value.
 
     Args:
         logits: float32 (B, V).
         history: A `History`.
-        rules: Dict of a processor's name to its value.
+        rules: Dict of processor name -> value.
         processors: `PENALTIES` or `WARPERS`.
     """
     for name, processor in processors.items():
@@ -191,10 +192,10 @@ def processed(logits, history, rules, processors):
 
 
 def forbidden(logits, candidates, where):
-    """Logits without the candidates, int32 (B, M), that are marked in `where` (B, M).
+    """Sets the logits of `candidates`, int32 (B, M), to -inf if `where` (B, M) is true.
 
-    As many rounds as the row with most different ones has, mostly none or one: a
-    scatter would take one round for each of the B * M.
+    Takes as many rounds as there are distinct tokens in one row, usually none or one: a
+    scatter would take a round for each of the B * M.
     """
     vocabulary = tf.range(tf.shape(logits)[1])
 

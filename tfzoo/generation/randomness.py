@@ -1,4 +1,4 @@
-"""Random numbers that are a function of where they are used, and of nothing else.
+"""Counter-based random numbers.
 
 Shapes: B rows.
 """
@@ -9,15 +9,15 @@ _WEYL = 0x9E3779B97F4A7C15  # 2**64 / golden ratio
 
 
 def uniform(seeds, counters, steps):
-    """One number for each row, 0 <= u < 1, from its own three integers.
+    """A uniform number in [0, 1) for each row, hashed from three integers.
 
-    A hash instead of a generator: it has no state that a server would share between
-    requests, gives the same bits in graph mode and under XLA, and a row's numbers do
-    not depend on the rows beside it.
+    Unlike a generator, a hash has no state that a server would share between requests,
+    gives the same bits in graph mode and under XLA, and makes a row's numbers
+    independent of other rows.
 
     Args:
         seeds: int64 (B,).
-        counters: Integers (B,), which tell rows of one seed apart.
+        counters: Integers (B,) that distinguish rows with the same seed.
         steps: Integers (B,).
 
     Returns:
@@ -34,7 +34,7 @@ def uniform(seeds, counters, steps):
 
 
 def _mixed(bits):
-    """A bijection of 64 bits in which each bit of the input flips half the output."""
+    """A 64-bit bijection; flipping any input bit flips half of the output bits."""
     bits = (bits ^ _shifted(bits, 30)) * tf.constant(0xBF58476D1CE4E5B9, tf.uint64)
     bits = (bits ^ _shifted(bits, 27)) * tf.constant(0x94D049BB133111EB, tf.uint64)
     return bits ^ _shifted(bits, 31)

@@ -1,4 +1,4 @@
-"""Options as the tensors that the search loops read.
+"""Converts options to tensors for the search loops.
 
 Shapes: B prompts, R rows (B times rows_per_prompt), V vocabulary_size.
 """
@@ -17,18 +17,18 @@ def rules_for(options, lengths, end_ids, vocabulary_size, num_prompts):
 
     Args:
         options: `GenerationOptions`.
-        lengths: (B,) tokens of the prompts, padding rows included.
+        lengths: (B,) lengths of the prompts in tokens, including padding rows.
         end_ids: Ids that end a text; may be empty.
-        vocabulary_size: V; ids beyond are refused.
-        num_prompts: Number of real prompts among the B, which come first.
+        vocabulary_size: V; larger ids are rejected.
+        num_prompts: Number of real prompts among the B; they come first.
     """
     copies = options.rows_per_prompt
     rows = len(lengths) * copies
     check_ids("eos_token_id", end_ids, vocabulary_size)
     if options.top_k is not None and options.top_k > vocabulary_size:
         raise ValueError(
-            f"top_k must be at most {vocabulary_size}, the vocabulary. "
-            f"Received: {options.top_k}"
+            f"top_k must be at most the vocabulary size, {vocabulary_size}. "
+            f"Received: top_k={options.top_k}"
         )
     rules = {"end_ids": tf.constant(end_ids or [-1], tf.int32)}
     for name, value in options.asked(PENALTIES).items():
@@ -51,12 +51,12 @@ def rules_for(options, lengths, end_ids, vocabulary_size, num_prompts):
 
 
 def _bad_words(words, vocabulary_size):
-    """Single tokens as a mask over the vocabulary, longer words as they are."""
+    """Rules for bad words: a mask for single tokens, padded ids for longer words."""
     for word in words:
         if not isinstance(word, list | tuple | np.ndarray) or not len(word):
             raise ValueError(
-                "bad_words_ids must be lists of one or more ids, a list for each word. "
-                f"Received: {shown(word)} among them"
+                "bad_words_ids must be a list of non-empty lists of ids, one per word. "
+                f"Received: a list with {shown(word)}"
             )
         check_ids("bad_words_ids", word, vocabulary_size)
     rules = {}
@@ -99,23 +99,23 @@ def _seeds(seed, num_prompts):
     seeds = [seed] * num_prompts if isinstance(seed, numbers.Integral) else list(seed)
     if len(seeds) != num_prompts:
         raise ValueError(
-            "seed must be a whole number or one for each prompt. "
+            "seed must be an integer or a list of one per prompt. "
             f"Received: {len(seeds)} seeds, {num_prompts} prompts"
         )
     return np.array(seeds, np.int64)
 
 
 def check_ids(name, ids, vocabulary_size):
-    """Raises ValueError if one of the ids is not in the vocabulary."""
+    """Raises `ValueError` if an id is not in the vocabulary."""
     for value in ids:
         if not is_id(value, vocabulary_size):
             raise ValueError(
-                f"{name} must hold ids from 0 to {vocabulary_size - 1}. "
+                f"{name} must contain ids from 0 to {vocabulary_size - 1}. "
                 f"Received: {shown(value)}"
             )
 
 
 def is_id(value, vocabulary_size):
-    """Whether a value is a whole number from 0 to `vocabulary_size` - 1."""
+    """Whether a value is an integer from 0 to `vocabulary_size` - 1."""
     whole = isinstance(value, numbers.Integral) and not isinstance(value, bool)
     return whole and 0 <= value < vocabulary_size

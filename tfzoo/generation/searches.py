@@ -1,19 +1,19 @@
-"""Which search the options ask for."""
+"""Selection of the search by the options."""
 
 from tfzoo.generation.beam_search import BeamSearch
 from tfzoo.generation.contrastive import ContrastiveSearch
 from tfzoo.generation.decoding import Sampling
 from tfzoo.generation.speculative import SpeculativeDecoding
 
-NUM_CANDIDATES, NUM_PROPOSALS = 4, 4  # unless top_k, num_assistant_tokens say so
+NUM_CANDIDATES, NUM_PROPOSALS = 4, 4  # defaults of top_k and num_assistant_tokens
 
 
 def search_for(options, vocabulary_size, *, speculative=False):
-    """The `Search` that `GenerationOptions` ask for.
+    """The `Search` for `GenerationOptions`.
 
     Args:
         options: `GenerationOptions`.
-        vocabulary_size: Most candidates that there can be.
+        vocabulary_size: Maximum number of candidates.
         speculative: Whether there is a draft model.
     """
     if speculative:

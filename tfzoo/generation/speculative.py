@@ -1,4 +1,4 @@
-"""Speculative decoding: a small model proposes, the large one reads several at once.
+"""Speculative decoding: a draft model proposes tokens, the large one verifies them.
 
 Shapes: B rows, K columns of both caches, G proposed tokens, V vocabulary_size.
 """
@@ -24,12 +24,12 @@ class Speculation(typing.NamedTuple):
     """B sequences in progress, in two models.
 
     Attributes:
-        history: A `History`, whose last token both models have still to read.
+        history: A `History`, whose last token neither model has read yet.
         cache: A `Cache` of the large model.
-        draft_cache: A `Cache` of the small one, with the same columns.
+        draft_cache: A `Cache` of the draft model, with the same columns.
         done: Boolean (B,).
-        num_proposed: int32 (B,): tokens proposed.
-        num_accepted: int32 (B,): those that the large model would have chosen.
+        num_proposed: int32 (B,), number of tokens proposed.
+        num_accepted: int32 (B,), number of those accepted by the large model.
     """
 
     history: History
@@ -42,10 +42,10 @@ class Speculation(typing.NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class SpeculativeDecoding(Search):
-    """A draft proposes G tokens, the large model reads them at once and judges them.
+    """A draft model proposes G tokens, which the large model verifies in one step.
 
-    As many of them come as it would have chosen itself, and then the one that it
-    chooses. So what comes is what it gives alone.
+    They are accepted up to the first one that the large model would not have selected,
+    followed by the token it does select. The result is the same as without a draft.
 
     Args:
         num_proposals: G.
@@ -65,10 +65,10 @@ class SpeculativeDecoding(Search):
         return (self.num_proposals + 1, 1)
 
     def begin(self, decoders, prompts, lengths, limits, rules, memory=((), ())):
-        """Both models read the prompts, the large one chooses the first tokens.
+        """Both models read the prompts; the large one selects the first tokens.
 
-        Arguments as of `Sampling`, but `decoders` is the large model and the draft, of
-        the same vocabulary, and `memory` that of each.
+        Arguments as in `Sampling`, except that `decoders` is the large model and the
+        draft, with the same vocabulary, and `memory` has one memory for each.
         """
         decoder, draft = decoders
         state = Sampling().begin([decoder], prompts, lengths, limits, rules, memory[0])
@@ -82,13 +82,13 @@ class SpeculativeDecoding(Search):
         return tf.reduce_max(tf.reduce_sum(tf.cast(state.cache.seen, tf.int32), axis=1))
 
     def grow(self, state, num_columns):
-        """As of `Search`, without the columns that no row sees."""
+        """As in `Search`; also drops columns that no row attends to."""
         draft_cache = grown(compacted(state.draft_cache), num_columns)
         state = state._replace(cache=compacted(state.cache), draft_cache=draft_cache)
         return super().grow(state, num_columns)
 
     def advance(self, decoders, state, limits, rules, *, num_steps, jit_compile=False):
-        """As of `Sampling`; `rules` have no seed."""
+        """As in `Sampling`; `rules` must have no seeds."""
         decoder, draft = decoders
         num_read = self.num_proposals + 1
 
@@ -131,7 +131,7 @@ class SpeculativeDecoding(Search):
 def _proposed(draft, state, num_proposals, jit_compile):
     """The last token and G proposals (B, G + 1), their positions, the draft's cache.
 
-    The draft reads the last proposal as well, in case all are accepted.
+    The draft also reads the last proposal, in case all are accepted.
     """
     cache, lengths = state.draft_cache, state.history.lengths
     ids = [tf.gather(state.history.tokens, lengths - 1, batch_dims=1)]
@@ -150,13 +150,13 @@ def _proposed(draft, state, num_proposals, jit_compile):
 
 
 def _accepted(state, ids, logits, limits, rules):
-    """The state with the tokens that come, and which of `ids` were right (B, G + 1)."""
+    """The state with the accepted tokens, and which of `ids` were right (B, G + 1)."""
     chain, right = [], ~state.done
     num_read = ids.shape[1]
     for i in range(num_read):
         chain.append(right)
         chosen = next_ids(logits[:, i], state.history, rules)
-        # with_next_ids leaves rows alone that are done; here, those not right
+        # with_next_ids skips rows that are done: here, also those that were wrong
         done = state.done
         state = state._replace(done=~right)
         state = with_next_ids(state, logits[:, i], chosen, limits, rules)

@@ -1,4 +1,4 @@
-"""Where to cut a distribution, without sorting it.
+"""Thresholds of a distribution, without sorting it.
 
 Shapes: B rows, V vocabulary_size.
 """
@@ -7,18 +7,18 @@ import tensorflow as tf
 
 
 def largest_with_mass(keys, weights, mass, active):
-    """The largest key whose equals and betters weigh at least `mass` together.
+    """The largest key such that keys at least as large have a total weight >= `mass`.
 
-    Bisects over the bits of float32, which are ordered as the numbers are: 32 passes,
-    where XLA on a CPU takes milliseconds to sort a vocabulary.
+    Bisects over the bits of float32, which are ordered like the numbers: 32 passes,
+    whereas XLA on a CPU takes milliseconds to sort a vocabulary.
 
     Args:
         keys: float32 (B, V), no NaN.
         weights: float32 (B, V), not negative.
         mass: float32 (B,).
-        active: Boolean (B,); for rows where it is false, and where all keys together
-            weigh less, the answer is at most the smallest key. No pass is done if no
-            row is active.
+        active: Boolean (B,). For inactive rows, and if the total weight is less than
+            `mass`, the result is at most the smallest key. If no row is active, there
+            are no passes.
 
     Returns:
         float32 (B,).
@@ -26,7 +26,7 @@ def largest_with_mass(keys, weights, mass, active):
 
     def halve(_, low, high):
         middle = (low & high) + tf.bitwise.right_shift(low ^ high, 1)  # no overflow
-        middle += (low ^ high) & 1  # rounded up, so that low = middle goes on
+        middle += (low ^ high) & 1  # rounded up, so that low = middle makes progress
         at_least = tf.where(ordered >= middle[:, None], weights, 0.0)
         enough = tf.reduce_sum(at_least, axis=1) >= mass
         low, high = tf.where(enough, middle, low), tf.where(enough, high, middle - 1)
@@ -43,5 +43,5 @@ def largest_with_mass(keys, weights, mass, active):
 
 
 def _in_order(bits):
-    """Bits of float32 <-> integers in the order of the numbers; its own inverse."""
+    """Maps bits of float32 to integers in the order of the numbers, and back."""
     return bits ^ (tf.bitwise.right_shift(bits, 31) & 0x7FFFFFFF)

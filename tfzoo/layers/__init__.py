@@ -1,4 +1,4 @@
-"""Layers: tensors in, tensors out, written with `keras.ops` alone."""
+"""Layers: tensors in, tensors out, written only with `keras.ops`."""
 
 from tfzoo.layers.attention import Attention
 from tfzoo.layers.causal_mask import CausalMask

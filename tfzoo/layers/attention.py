@@ -1,7 +1,7 @@
 """Multi-head attention.
 
-Shapes: B batch, T queries, S keys, P keys of earlier calls, D hidden_dim, N heads, G
-key-value heads, H head size.
+Shapes: B batch, T queries, S keys, P keys from earlier calls, D hidden_dim, N heads,
+G key-value heads, H head size.
 """
 
 import keras
@@ -18,39 +18,41 @@ from tfzoo.layers.initializers import truncated_normal
 from tfzoo.layers.keywords import LayerKeywords
 from tfzoo.layers.parts import copied, part_of, with_parts
 
-# Added to the score of a hidden key: exp() of it is exactly 0 in float32, and a row
-# whose keys are all hidden stays finite, which minus infinity would not.
+# Added to the score of a masked key: its exp() is exactly 0 in float32, and a row whose
+# keys are all masked stays finite, which it would not with minus infinity.
 HIDDEN = -1e9
 
 
 @keras.saving.register_keras_serializable("tfzoo")
 class Attention(LayerKeywords, keras.layers.Layer):
-    """Scaled dot-product attention of a sequence to itself, or to `context`.
+    """Scaled dot-product attention over a sequence itself, or over `context`.
 
-    Scores and softmax are float32 whatever the compute dtype is.
+    Scores and softmax are computed in float32 regardless of the compute dtype.
 
     Args:
         num_heads: Number of heads N.
-        dropout: Share of the attention weights zeroed while training, 0 to 1.
-        output_stddev: Standard deviation with which the output projection begins.
-        num_key_value_heads: G, must divide N: as many queries share a key and a value
-            (Ainslie et al. 2023, https://arxiv.org/abs/2305.13245). None: N.
-        head_dim: H; None: D / N, which N must divide.
-        use_bias: Whether the projections of queries, keys and values add a bias.
-        output_bias: Whether the output projection does; None: as `use_bias`.
-        scale: What scores are multiplied with; None: H^-1/2.
-        head_norm: A normalisation of which queries and keys of every head get one each
-            (Dehghani et al. 2023, section 2); None for none.
-        rotary: A `Rotary` that turns queries and keys; None for none.
-        window: How many positions back a key may lie, its own one included; None: any.
+        dropout: Fraction of the attention weights to drop during training, in [0, 1).
+        output_stddev: Standard deviation for initializing the output projection.
+        num_key_value_heads: Number of key-value heads G, which must divide N; N / G
+            query heads share one key-value head (grouped-query attention, Ainslie et
+            al. 2023, https://arxiv.org/abs/2305.13245). Defaults to N.
+        head_dim: Head size H. Defaults to D / N; N must then divide D.
+        use_bias: Whether the query, key and value projections have a bias.
+        output_bias: Whether the output projection has a bias. Defaults to `use_bias`.
+        scale: Factor for the scores. Defaults to H^-1/2.
+        head_norm: Normalization layer applied to the queries and keys of each head; it
+            is copied, once for each (Dehghani et al. 2023, section 2). None for none.
+        rotary: A `Rotary` applied to queries and keys. None for none.
+        window: Number of most recent positions a query attends to, its own included.
+            None for no limit.
 
     Call arguments:
         x: (B, T, D) queries.
-        context: (B, S, D) keys and values. None attends to `x`.
-        attention_mask: Boolean, broadcasts to (B, N, T, S); False hides a key. (Keras
-            gives an argument named `mask` a meaning of its own.)
-        positions: Integers (B, T) of the tokens of `x`, for `rotary` and `window`;
-            None counts from 0.
+        context: (B, S, D) keys and values. None for self-attention.
+        attention_mask: Boolean, broadcasts to (B, N, T, S); False masks a key. (Not
+            named `mask`, which Keras handles specially.)
+        positions: (B, T) integer positions of the tokens of `x`, for `rotary` and
+            `window`. None counts from 0.
 
     Returns:
         (B, T, D).
@@ -93,7 +95,7 @@ class Attention(LayerKeywords, keras.layers.Layer):
                 f"num_heads={num_heads}, num_key_value_heads={num_key_value_heads}"
             )
         if window is not None and window < 1:
-            raise ValueError(f"window must be 1 or more. Received: {window}")
+            raise ValueError(f"window must be >= 1. Received: window={window}")
         policy = self.dtype_policy
         self.dropout_layer = Dropout(dropout, dtype=policy, name="dropout")
         self.rotary = copied(rotary, "rotary", policy)
@@ -158,7 +160,7 @@ class Attention(LayerKeywords, keras.layers.Layer):
         return self.output_projection(self._join(y))
 
     def state(self, rows, columns=0):
-        """What `step` reads of P columns of B rows, all of it zero.
+        """A zero state for `step`, for B rows and P columns.
 
         A tuple of keys and values (B, G, P, H) and, with a window, positions (B, 1, P).
         """
@@ -169,21 +171,21 @@ class Attention(LayerKeywords, keras.layers.Layer):
         return (*state, ops.zeros((rows, 1, columns), "int32"))
 
     def step(self, x, past, mask, kernels=None, positions=None):
-        """Attends from a few positions to those before them and to one another.
+        """Attends from a few new positions to the earlier ones and to each other.
 
-        What `call` computes at these positions, without computing the others again.
-        The past is read where it lies: neither written nor copied.
+        Computes what `call` computes at these positions, without recomputing the
+        others. The past is read in place: neither written nor copied.
 
         Args:
             x: (B, T, D).
-            past: The state of the positions before, as of `state`.
+            past: State of the earlier positions, as returned by `state`.
             mask: Boolean, broadcasts to (B, N, T, P + T), past keys first; False
-                hides a key.
-            kernels: As `step_kernels` gives them, or None.
-            positions: Integers (B, T), needed with `rotary` or `window`.
+                masks a key.
+            kernels: The result of `step_kernels`, or None.
+            positions: (B, T) integers; required with `rotary` or `window`.
 
         Returns:
-            A tuple of the output (B, T, D) and the state of `x` alone.
+            A tuple of the output (B, T, D) and the state of `x` only.
         """
         past_keys, past_values, *past_positions = past
         layers = (self.query, self.key, self.value)
@@ -205,7 +207,7 @@ class Attention(LayerKeywords, keras.layers.Layer):
         return y, state
 
     def memory(self, context):
-        """What `recall` reads of a context (B, S, D): keys and values (B, G, S, H)."""
+        """Keys and values (B, G, S, H) of a context (B, S, D), for `recall`."""
         self._check_context()
         keys, values = self._split(self.key(context)), self._split(self.value(context))
         if self.key_norm is not None:
@@ -213,15 +215,15 @@ class Attention(LayerKeywords, keras.layers.Layer):
         return keys, values
 
     def recall(self, x, memory, mask=None, kernels=None):
-        """Attends from a few positions to a context whose keys were made before.
+        """Attends from a few positions to a context with precomputed keys and values.
 
-        What `call` computes there with `context`.
+        Computes what `call` does with `context`.
 
         Args:
             x: (B, T, D).
-            memory: As of `memory`.
-            mask: Boolean, broadcasts to (B, N, T, S); False hides a key.
-            kernels: As `recall_kernels` gives them, or None.
+            memory: The result of `memory`.
+            mask: Boolean, broadcasts to (B, N, T, S); False masks a key.
+            kernels: The result of `recall_kernels`, or None.
 
         Returns:
             (B, T, D).
@@ -236,12 +238,12 @@ class Attention(LayerKeywords, keras.layers.Layer):
         return few_rows(self.output_projection, y, kernels)
 
     def step_kernels(self, transposed):
-        """The kernels in the form in which `step` multiplies fastest on a CPU.
+        """The kernels in the layout that is fastest for `step` on a CPU.
 
-        Made once, outside of the loop.
+        Compute them once, outside the decoding loop.
 
         Args:
-            transposed: Whether for four rows (B times T) and more, or for fewer.
+            transposed: True for four or more rows (B times T), False for fewer.
         """
         return {
             **step_kernels([self.query, self.key, self.value], transposed),
@@ -249,7 +251,7 @@ class Attention(LayerKeywords, keras.layers.Layer):
         }
 
     def recall_kernels(self, transposed):
-        """As `step_kernels`, for `recall`."""
+        """Like `step_kernels`, for `recall`."""
         return {
             **step_kernels([self.query], transposed),
             **step_kernels([self.output_projection], transposed),
@@ -258,12 +260,12 @@ class Attention(LayerKeywords, keras.layers.Layer):
     def _check_context(self):
         if self.rotary or self.window:
             raise ValueError(
-                "rotary and window are of a sequence that attends to itself. "
-                "Received: context"
+                "context must be None with rotary or window, which are for "
+                "self-attention only. Received: a context"
             )
 
     def _placed(self, query, key, positions):
-        """Queries and keys as scores are made of them: normalised, turned, scaled."""
+        """Queries and keys ready for the dot product: normalized, rotated, scaled."""
         if self.query_norm is not None:
             query, key = self.query_norm(query), self.key_norm(key)
         if self.rotary is not None:
@@ -277,9 +279,9 @@ class Attention(LayerKeywords, keras.layers.Layer):
         return self.head_size**-0.5 if self.scale is None else self.scale
 
     def _scores_of_step(self, query, *keys):
-        """float32 scores (B, N, T, S) of a few queries and each of the keys.
+        """Float32 scores (B, N, T, S) of a few queries and each of the `keys`.
 
-        The keys are the left factor, as XLA copies a right one that it must transpose.
+        The keys are the left factor: XLA would copy a right one to transpose it.
         """
         query = ops.transpose(self._grouped(query), (0, 1, 3, 2))  # (B, G, H, T N / G)
         return [
@@ -290,21 +292,21 @@ class Attention(LayerKeywords, keras.layers.Layer):
         ]
 
     def _near(self, positions, seen):
-        """Which keys at positions (B, 1, S) are within the window, (B, 1, T, S)."""
+        """Mask (B, 1, T, S) of the keys, at positions (B, 1, S), within the window."""
         positions, seen = ops.cast(positions, "int32"), ops.cast(seen, "int32")
         distance = ops.expand_dims(positions, -1) - seen
         return ops.expand_dims(distance < self.window, 1)
 
     def _softmax(self, scores, mask):
-        """Weights of float32 scores (B, N, T, S), in the compute dtype."""
+        """Attention weights, in the compute dtype, of float32 scores (B, N, T, S)."""
         if mask is not None:
             scores = scores + (1.0 - ops.cast(mask, "float32")) * HIDDEN
-        if scores.shape[-1] == 1:  # Keras warns of a softmax over one key
+        if scores.shape[-1] == 1:  # Keras warns about a softmax over one key
             return ops.ones_like(scores, dtype=self.compute_dtype)
         return ops.cast(ops.softmax(scores), self.compute_dtype)
 
     def _grouped(self, x):
-        """(B, N, T, ...) -> (B, G, T N / G, ...): those that share a key together."""
+        """(B, N, T, ...) -> (B, G, T N / G, ...): heads that share a key, together."""
         if self.groups == self.num_heads:
             return x
         batch, _, length, width = ops.shape(x)
@@ -312,7 +314,7 @@ class Attention(LayerKeywords, keras.layers.Layer):
         return ops.reshape(x, (batch, self.groups, rows, width))
 
     def _by_head(self, x):
-        """The way back: (B, G, T N / G, ...) -> (B, N, T, ...)."""
+        """The inverse of `_grouped`: (B, G, T N / G, ...) -> (B, N, T, ...)."""
         if self.groups == self.num_heads:
             return x
         batch, _, rows, width = ops.shape(x)

@@ -1,4 +1,4 @@
-"""What a token of a window may look back on.
+"""Causal masks for windows of one or more documents.
 
 Shapes: B batch, S sequence.
 """
@@ -11,15 +11,15 @@ from tfzoo.layers.keywords import LayerKeywords
 
 @keras.saving.register_keras_serializable("tfzoo")
 class CausalMask(LayerKeywords, keras.layers.Layer):
-    """Lets each token see those of its own document, up to itself.
+    """Lets each token attend to the tokens of its own document, up to itself.
 
     Call arguments:
-        documents: (B, S) integers, the number of the document of each token. A mask
-            of 1 for a token and 0 for padding is one document with padding.
+        documents: (B, S) integers, the document number of each token. A padding mask
+            (1 for a token, 0 for padding) stands for one padded document.
 
     Returns:
-        Boolean (B, S, S), True where the token of the row sees that of the column.
-        Every token sees itself, padding too, so no row is empty.
+        Boolean (B, S, S), True where the row's token may attend to the column's.
+        Every token attends to itself, padding included, so no row is empty.
     """
 
     def call(self, documents):

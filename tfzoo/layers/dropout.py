@@ -1,6 +1,6 @@
-"""Zeroing at random while training, cheaply.
+"""Dropout with cheap random numbers.
 
-Shapes: any; R = all axes but the last together, C the last.
+Shapes: any; R all leading axes together, C the last axis.
 """
 
 import keras
@@ -11,16 +11,16 @@ from tfzoo.layers.keywords import LayerKeywords
 
 @keras.saving.register_keras_serializable("tfzoo")
 class Dropout(LayerKeywords, keras.layers.Layer):
-    """Zeroes a share of the elements while training and scales the others up.
+    """Zeroes a fraction of the elements during training and scales up the others.
 
-    Which ones is a hash of row, column, seed and number of the call, in whole numbers:
+    An integer hash of row, column, seed and call count picks the elements, so they are
     the same in graph mode, under XLA and on every backend. `keras.layers.Dropout` draws
     from a generator that costs several times as much in graph mode, and several hundred
     times as much when XLA compiles it for a CPU.
 
     Args:
-        rate: Share zeroed, 0 up to but not including 1.
-        seed: Whole number; None draws one.
+        rate: Fraction of the elements to drop, in [0, 1).
+        seed: Integer; None draws one.
 
     Call arguments:
         x: (..., C).
@@ -34,7 +34,7 @@ class Dropout(LayerKeywords, keras.layers.Layer):
     def __init__(self, rate, seed=None, **kwargs):
         super().__init__(**kwargs)
         if not 0 <= rate < 1:
-            raise ValueError(f"rate must be 0 or more and under 1. Received: {rate}")
+            raise ValueError(f"rate must be in [0, 1). Received: rate={rate}")
         self.rate = rate
         self.seed = seed
         if rate:
@@ -48,8 +48,8 @@ class Dropout(LayerKeywords, keras.layers.Layer):
         rows = 1
         for size in leading:
             rows = rows * size
-        # One factor per row and one per column: their product modulo 2**32 is as good
-        # as a random number where it counts, in its high bits, and costs one pass.
+        # One factor per row and one per column: the high bits of their product modulo
+        # 2**32, the ones that matter, are as good as random, at the cost of one pass.
         by_row = _hash(_count(rows), seed, call)
         by_column = _hash(_count(columns), call, seed)
         numbers = ops.reshape(by_row, (*leading, 1)) * by_column
@@ -61,11 +61,11 @@ class Dropout(LayerKeywords, keras.layers.Layer):
 
 
 def _hash(numbers, seed, call):
-    """uint32 -> odd uint32, where a change of any bit changes half of the bits.
+    """uint32 -> odd uint32; flipping any input bit flips half of the output bits.
 
-    An odd factor loses nothing of what it is multiplied by.
+    Odd, because multiplying by an odd factor modulo 2**32 loses no information.
     """
-    # The constant keeps 0, which `_mix` leaves alone, away from column 0 of seed 0.
+    # The constant keeps 0, which `_mix` maps to itself, away from column 0 of seed 0.
     mixed = _mix(_mix(numbers + seed + _uint32(0x9E3779B9)) + call)
     return ops.bitwise_or(mixed, _uint32(1))
 

@@ -1,4 +1,4 @@
-"""Ids to vectors.
+"""Token and position embeddings.
 
 Shapes: B batch, S sequence, V vocabulary_size, D hidden_dim, P max_sequence_length.
 """
@@ -13,11 +13,11 @@ from tfzoo.layers.keywords import LayerKeywords
 
 @keras.saving.register_keras_serializable("tfzoo")
 class TokenEmbedding(LayerKeywords, keras.layers.Layer):
-    """A vector for each id, and the way back that tied output layers use.
+    """Maps ids to vectors, and vectors back to logits for tied output layers.
 
     Args:
         vocabulary_size: Number of ids V.
-        hidden_dim: Width D of a vector.
+        hidden_dim: Size D of a vector.
 
     Call arguments:
         ids: (B, S) integers, 0 to V - 1.
@@ -25,7 +25,7 @@ class TokenEmbedding(LayerKeywords, keras.layers.Layer):
     Returns:
         (B, S, D).
 
-    Source: Press and Wolf 2017 for the tied way back, https://arxiv.org/abs/1608.05859
+    Source: Press and Wolf 2017 (tied output), https://arxiv.org/abs/1608.05859
     """
 
     def __init__(self, vocabulary_size, hidden_dim, **kwargs):
@@ -42,9 +42,9 @@ class TokenEmbedding(LayerKeywords, keras.layers.Layer):
         )
 
     def call(self, ids):
-        # The reshape changes nothing but makes TensorFlow sum the gradient into one
-        # dense tensor; the tied way back adds a dense gradient anyway, and merging it
-        # with a sparse one copies the table once more.
+        # The reshape is a no-op that makes TensorFlow sum the gradient into one dense
+        # tensor: the tied output adds a dense gradient anyway, and merging that with a
+        # sparse one would copy the table once more.
         table = ops.reshape(
             ops.convert_to_tensor(self.embeddings),
             (self.vocabulary_size, self.hidden_dim),
@@ -52,14 +52,14 @@ class TokenEmbedding(LayerKeywords, keras.layers.Layer):
         return ops.cast(ops.take(table, ids, axis=0), self.compute_dtype)
 
     def step(self, ids, kernels=None):
-        """What `call` computes; with `kernels` out of the table that `logits` reads.
+        """Computes what `call` does; with `kernels`, from the table `logits` reads.
 
-        So a served model has it once. A column of it is read in pieces: that is as fast
-        for few ids, and takes 20 microseconds more for each of many.
+        A served model then holds only one table. Its columns are not contiguous: for
+        few ids reading them is as fast, for many it takes 20 microseconds more per id.
 
         Args:
-            ids: Integers (B, T).
-            kernels: As `step_kernels` gives them, or None.
+            ids: (B, T) integers.
+            kernels: The result of `step_kernels`, or None.
         """
         transposed = (kernels or {}).get(self.embeddings.path)
         if transposed is None:
@@ -70,11 +70,11 @@ class TokenEmbedding(LayerKeywords, keras.layers.Layer):
         return ops.cast(ops.reshape(ops.transpose(columns), shape), self.compute_dtype)
 
     def logits(self, x, kernels=None):
-        """Scores of all ids, float32: (..., D) -> (..., V).
+        """Float32 logits over all ids: (..., D) -> (..., V).
 
         Args:
             x: (..., D).
-            kernels: As `step_kernels` gives them, or None.
+            kernels: The result of `step_kernels`, or None.
         """
         x = ops.cast(x, "float32")
         transposed = (kernels or {}).get(self.embeddings.path)
@@ -85,11 +85,11 @@ class TokenEmbedding(LayerKeywords, keras.layers.Layer):
         return ops.reshape(scores, inferred((*lead, self.vocabulary_size)))
 
     def step_kernels(self, transposed):
-        """The table (D, V), which `logits` multiplies faster with few vectors.
+        """The table transposed to (D, V), which makes `logits` faster for few vectors.
 
         Args:
-            transposed: As of the other layers; with four vectors and more the table is
-                multiplied as it is, and the dict is empty.
+            transposed: As for the other layers. For four or more vectors the table is
+                used as it is, and the dict is empty.
         """
         if transposed:
             return {}
@@ -101,14 +101,14 @@ class TokenEmbedding(LayerKeywords, keras.layers.Layer):
 
 @keras.saving.register_keras_serializable("tfzoo")
 class PositionEmbedding(LayerKeywords, keras.layers.Layer):
-    """A learned vector for each position.
+    """Learned position embeddings.
 
     Args:
         max_sequence_length: Number of positions P.
 
     Call arguments:
-        x: (B, S, D), S at most P; only its shape is read.
-        positions: (B, S) integers, 0 to P - 1; None counts from 0.
+        x: (B, S, D), S at most P; only its shape is used.
+        positions: (B, S) integers, 0 to P - 1. None counts from 0.
 
     Returns:
         (B, S, D); without `positions` (S, D), which broadcasts over the batch.
@@ -130,7 +130,7 @@ class PositionEmbedding(LayerKeywords, keras.layers.Layer):
     def call(self, x, positions=None):
         if x.shape[1] is not None and x.shape[1] > self.max_sequence_length:
             raise ValueError(
-                "A sequence must not be longer than max_sequence_length="
+                "The sequence length must be at most max_sequence_length="
                 f"{self.max_sequence_length}. Received: length {x.shape[1]}"
             )
         if positions is None:

@@ -1,4 +1,4 @@
-"""The position-wise networks of a Transformer block, plain and gated.
+"""Position-wise feed-forward networks, plain and gated, and their activations.
 
 Shapes: B batch, S sequence, D hidden_dim, F intermediate_dim.
 """
@@ -12,10 +12,10 @@ from tfzoo.layers.keywords import LayerKeywords
 
 
 def gelu(x):
-    """Gaussian error linear unit, `x * P(X <= x)` with the exact error function.
+    """Gaussian error linear unit, `x * P(X <= x)`, with the exact error function.
 
-    Written out, because `keras.ops.gelu` exports to ONNX as an invalid node; with its
-    gradient, because in graph mode each array that the way back needs is a pass over
+    Written out because `keras.ops.gelu` exports to an invalid ONNX node, and with its
+    gradient because in graph mode each array the backward pass needs is a pass over
     memory, and this needs one instead of five.
 
     Source: Hendrycks and Gimpel 2016, section 2, https://arxiv.org/abs/1606.08415
@@ -35,9 +35,9 @@ def _gelu_and_gradient(x):
 
 
 def gelu_tanh(x):
-    """The tanh approximation of `gelu` (same source), which GPT-2 was trained with.
+    """The tanh approximation of `gelu`, which GPT-2 was trained with.
 
-    With its gradient for the same reason.
+    Same source; written with its gradient for the same reason.
     """
     return ops.custom_gradient(_gelu_tanh_and_gradient)(x)
 
@@ -65,7 +65,7 @@ ACTIVATIONS = {
 
 
 def activation_named(name):
-    """The function of that name; ValueError lists the names there are."""
+    """Returns the activation of that name; the `ValueError` lists the valid names."""
     if name not in ACTIVATIONS:
         raise ValueError(
             f"activation must be one of {sorted(ACTIVATIONS)}. Received: {name!r}"
@@ -75,13 +75,13 @@ def activation_named(name):
 
 @keras.saving.register_keras_serializable("tfzoo")
 class FeedForward(LayerKeywords, keras.layers.Layer):
-    """Two linear maps with a nonlinearity between them, the same at every position.
+    """Two dense layers with an activation in between, applied at every position.
 
     Args:
-        intermediate_dim: Width F between the two.
+        intermediate_dim: Size F of the layer in between.
         activation: `"gelu"` (error function), `"gelu_tanh"`, `"relu"` or `"silu"`.
-        output_stddev: Standard deviation with which the second map begins.
-        use_bias: Whether the maps add a bias.
+        output_stddev: Standard deviation for initializing the second layer's kernel.
+        use_bias: Whether the layers have a bias.
 
     Call arguments:
         x: (B, S, D).
@@ -128,23 +128,23 @@ class FeedForward(LayerKeywords, keras.layers.Layer):
 
     @property
     def inner(self):
-        """The maps into F."""
+        """The layers that map D to F."""
         return [getattr(self, name) for name in self.inner_names]
 
     def call(self, x):
         return self.output_projection(self.combined(*(f(x) for f in self.inner)))
 
     def step(self, x, kernels=None):
-        """What `call` computes, for few positions; see `few_rows`."""
+        """Computes what `call` does, for few positions; see `few_rows`."""
         x = self.combined(*few_rows_of_several(self.inner, x, kernels))
         return few_rows(self.output_projection, x, kernels)
 
     def combined(self, intermediate):
-        """What the second map reads of the outputs of the first."""
+        """The input of the output projection, from the outputs of `inner`."""
         return self.activation_function(intermediate)
 
     def step_kernels(self, transposed):
-        """The kernels as `step` takes them; see `tfzoo.layers.few_rows`."""
+        """The kernels in the layout that `step` takes; see `tfzoo.layers.few_rows`."""
         return {
             **step_kernels(self.inner, transposed),
             **step_kernels([self.output_projection], transposed),
@@ -156,10 +156,10 @@ class FeedForward(LayerKeywords, keras.layers.Layer):
 
 @keras.saving.register_keras_serializable("tfzoo")
 class GatedFeedForward(FeedForward):
-    """Two linear maps into F, of which one, after a nonlinearity, gates the other.
+    """A feed-forward network with two layers into F; one, activated, gates the other.
 
-    Arguments and shapes as of `FeedForward`; Llama has `activation="silu"` and
-    `use_bias=False`, T5 v1.1 `"gelu_tanh"`.
+    Arguments and shapes are those of `FeedForward`. Llama uses `activation="silu"` and
+    `use_bias=False`; T5 v1.1 uses `"gelu_tanh"`.
 
     Source: Shazeer 2020, section 2, https://arxiv.org/abs/2002.05202
     """

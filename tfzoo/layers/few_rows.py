@@ -1,16 +1,17 @@
-"""Linear maps of the few rows that a step of decoding has.
+"""Dense layers for the few rows of a decoding step.
 
-Reading the kernel is all the work then, and on a CPU the form of the product decides
-how fast it is read. Measured with XLA:
+With few rows, nearly all the time goes into reading the kernel, and on a CPU the form
+of the product decides how fast that is. Measured with XLA:
 
-- A product with one row runs on one core. Cut in parts, of the row and of the kernel,
-  it is a batch of products that run on as many cores, and a sum: half the time and
-  less. TensorFlow without XLA gains too.
-- Two and three rows take less time one after the other: the kernel is cached by then.
-- From four rows on, a product with the transposed kernel on the left takes half the
-  time, as the library that computes it copies the left factor of XLA's order, here that
-  of the few rows.
-- A bias is subtracted, since XLA merges an addition with the product into one loop.
+- A product with one row runs on one core. Split along K, row and kernel alike, it is a
+  batch of products that run on as many cores, followed by a sum: at most half the time.
+  TensorFlow without XLA gains too.
+- Two or three rows are faster one after the other: the kernel is cached by then.
+- From four rows on, multiplying with the transposed kernel on the left takes half the
+  time: the underlying library copies the left factor in XLA's order, which is then the
+  one with few rows.
+- The bias is negated and subtracted: XLA would fuse an addition and the product into
+  one loop.
 
 Shapes: M rows, K width of the input, U units.
 """
@@ -19,17 +20,17 @@ import numpy as np
 from keras import ops
 
 MOST_ONE_BY_ONE = 3  # rows
-ROWS_FOR_TRANSPOSED_KERNELS = 4  # with fewer, transposing takes longer than it saves
-LEAST_WIDTH = 96  # of a part; smaller ones cost more than they gain
+ROWS_FOR_TRANSPOSED_KERNELS = 4  # with fewer, transposing costs more than it saves
+LEAST_WIDTH = 96  # of a part; smaller parts cost more than they save
 
 
 def few_rows(dense, x, kernels=None):
-    """What `dense` computes, in the form that runs fastest on a CPU for few rows.
+    """Computes `dense(x)` in the form that is fastest on a CPU for few rows.
 
     Args:
         dense: A built `keras.layers.Dense` without an activation.
         x: (..., K).
-        kernels: What `step_kernels` gave; a kernel that it lacks is taken as it is.
+        kernels: The result of `step_kernels`; kernels it lacks are used as they are.
 
     Returns:
         (..., U).
@@ -39,9 +40,9 @@ def few_rows(dense, x, kernels=None):
 
 
 def few_rows_of_several(layers, x, kernels=None):
-    """What each of several such layers computes of the same `x`: a list.
+    """Computes several such layers on the same `x`; returns a list.
 
-    Where `kernels` holds them together it is one product.
+    It is a single product if `kernels` holds the layers' kernels side by side.
     """
     *lead, width = ops.shape(x)
     rows = ops.reshape(x, (-1, width))  # (M, K)
@@ -68,7 +69,7 @@ def few_rows_of_several(layers, x, kernels=None):
 
 
 def _negative_bias(layers):
-    """The biases side by side; None where no layer has one."""
+    """The negated biases, concatenated; None if no layer has one."""
     if not any(dense.use_bias for dense in layers):
         return None
     biases = [
@@ -86,15 +87,15 @@ def _shifted(y, layers):
 
 
 def _parted(y, layers):
-    """The columns of each layer."""
+    """Splits the columns of `y` by layer."""
     units = [dense.units for dense in layers]
-    if len(set(units)) == 1:  # split by number: one operation, where ends take several
+    if len(set(units)) == 1:  # a count: one operation; ends take several
         return ops.split(y, len(layers), axis=-1) if len(layers) > 1 else [y]
     return ops.split(y, np.cumsum(units[:-1]).tolist(), axis=-1)
 
 
 def product(rows, kernel):
-    """(M, K) times (K, U); in parts and row by row, where M is known and below 4."""
+    """(M, K) times (K, U); in parts and row by row if M is static and below 4."""
     width, units = kernel.shape
     num_parts = max(
         (n for n in range(2, width // LEAST_WIDTH + 1) if width % n == 0), default=1
@@ -110,10 +111,10 @@ def product(rows, kernel):
 
 
 def inferred(shape):
-    """The shape for `reshape`: -1 for a size that is a tensor, if it is the only one.
+    """The shape for `reshape`: -1 in place of a dynamic size, if there is only one.
 
-    In a graph of any sizes that spares the operations that compute it, which a step of
-    decoding would run hundreds of times.
+    This saves the operations that compute the size in a graph with dynamic shapes,
+    which a decoding step would run hundreds of times.
     """
     tensors = [i for i, size in enumerate(shape) if not isinstance(size, int)]
     if len(tensors) != 1:
@@ -122,12 +123,12 @@ def inferred(shape):
 
 
 def step_kernels(layers, transposed):
-    """The kernels as `few_rows_of_several` multiplies them fastest: a dict.
+    """A dict of the kernels in the layout fastest for `few_rows_of_several`.
 
     Args:
-        layers: Built `Dense`, all of the same input.
-        transposed: Whether for four rows and more. For fewer only the kernels of
-            several layers are in it, side by side: one is multiplied as it is.
+        layers: Built `Dense` layers with the same input.
+        transposed: True for four or more rows. For fewer, the dict only holds the
+            concatenated kernels of several layers: a single one is used as it is.
     """
     path = layers[0].kernel.path
     kernels = [ops.cast(dense.kernel, dense.compute_dtype) for dense in layers]

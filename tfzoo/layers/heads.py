@@ -1,4 +1,4 @@
-"""What stands on a backbone: scores of masked words, of next ones, or of a text.
+"""Heads on a backbone: logits for masked tokens, next tokens, or a whole text.
 
 Shapes: B batch, S sequence, M masked positions, D hidden_dim, V vocabulary_size,
 C classes.
@@ -25,34 +25,34 @@ def gather_positions(x, positions):
 class _Shared(dict):
     """The config of a layer that a head shares with a model.
 
-    What is saved and loaded becomes a plain dict. One that never was is handed on by
-    `keras.models.clone_model`, layer by layer, which would untie the two.
+    Saving and loading turns it into a plain dict. `keras.models.clone_model` passes it
+    on as it is, layer by layer, which would untie the head from the model.
     """
 
 
 def _embedding(config):
     if isinstance(config["token_embedding"], _Shared):
         raise ValueError(
-            "A head that shares the token embedding cannot be cloned alone, nor "
-            "by keras.models.clone_model: copy = type(task).from_config("
-            "task.get_config()), then copy.set_weights(task.get_weights()). Received: "
-            f"{config['name']}"
+            "A head that shares the token embedding cannot be cloned by itself or "
+            "with keras.models.clone_model. Copy the whole task: copy = type(task)."
+            "from_config(task.get_config()), then copy.set_weights("
+            f"task.get_weights()). Received: {config['name']}"
         )
     return keras.saving.deserialize_keras_object(config["token_embedding"])
 
 
 @keras.saving.register_keras_serializable("tfzoo")
 class MaskedLMHead(LayerKeywords, keras.layers.Layer):
-    """Scores of all ids at the masked positions, tied to the token embedding.
+    """Logits over all ids at the masked positions, tied to the token embedding.
 
     Args:
         token_embedding: The `TokenEmbedding` whose table is the output layer.
-        activation: Of the transform; `"gelu"` in BERT.
+        activation: Activation of the transform; BERT uses `"gelu"`.
         layer_norm_epsilon: Added to the variance.
 
     Call arguments:
         x: (B, S, D) sequence output of the backbone.
-        mask_positions: (B, M) integers, 0 to S - 1.
+        mask_positions: (B, M) integers from 0 to S - 1.
 
     Returns:
         (B, M, V) float32 logits.
@@ -115,14 +115,16 @@ class MaskedLMHead(LayerKeywords, keras.layers.Layer):
 
 @keras.saving.register_keras_serializable("tfzoo")
 class ClassificationHead(LayerKeywords, keras.layers.Layer):
-    """Scores of the classes of a text, from one vector for the whole of it.
+    """Class logits of a text, from a single vector for the whole text.
 
     Args:
-        num_outputs: Number of scores C.
-        transform: None scores the vector itself, as BERT does, whose pooler is such a
-            transform; `"tanh"` (RoBERTa) or `"relu"` (DistilBERT) transforms it first.
-        dropout: Share zeroed while training of what is scored, 0 to 1.
-        input_dropout: Share zeroed before the transform.
+        num_outputs: Number of logits C.
+        transform: Activation of a dense layer before the output layer: `"tanh"`
+            (RoBERTa) or `"relu"` (DistilBERT). None for no such layer: BERT's pooler
+            already is one.
+        dropout: Fraction of the output layer's input to drop during training, in
+            [0, 1).
+        input_dropout: Fraction of the transform's input to drop, likewise.
 
     Call arguments:
         x: (B, D).
@@ -130,8 +132,8 @@ class ClassificationHead(LayerKeywords, keras.layers.Layer):
     Returns:
         (B, C) float32 logits.
 
-    Source: Devlin et al. 2018, section 4.1; with a transform, the heads with which
-        RoBERTa and DistilBERT are published for sentences
+    Source: Devlin et al. 2018, section 4.1; with a transform, the published
+        sequence-classification heads of RoBERTa and DistilBERT
     """
 
     def __init__(
@@ -177,7 +179,7 @@ class ClassificationHead(LayerKeywords, keras.layers.Layer):
 
 @keras.saving.register_keras_serializable("tfzoo")
 class NextTokenHead(LayerKeywords, keras.layers.Layer):
-    """Scores of all ids at every position, tied to the token embedding.
+    """Logits over all ids at every position, tied to the token embedding.
 
     Args:
         token_embedding: The `TokenEmbedding` whose table is the output layer.

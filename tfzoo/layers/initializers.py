@@ -1,4 +1,4 @@
-"""How weights begin."""
+"""Weight initializers."""
 
 import contextlib
 import contextvars
@@ -9,10 +9,10 @@ _zeros = contextvars.ContextVar("zeros", default=False)
 
 
 def truncated_normal(stddev=0.02):
-    """Normal of this standard deviation, cut at two of them.
+    """Normal distribution truncated at two standard deviations.
 
-    Source: google-research/bert modeling.py `create_initializer`; the published models
-    were trained from it.
+    Source: google-research/bert modeling.py `create_initializer`, with which the
+    published models were trained.
     """
     if _zeros.get():
         return keras.initializers.Zeros()
@@ -21,9 +21,9 @@ def truncated_normal(stddev=0.02):
 
 @contextlib.contextmanager
 def left_at_zero():
-    """Where `truncated_normal` gives zeros: for a model whose weights are read next.
+    """Makes `truncated_normal` return zeros, for a model whose weights are read next.
 
-    Random numbers are most of the time that it takes to build a large model.
+    Drawing random numbers is most of the time it takes to build a large model.
     """
     token = _zeros.set(True)
     try:
@@ -33,7 +33,7 @@ def left_at_zero():
 
 
 def at_random(variables):
-    """Assigns kernels what they would begin with, had they not been left at zero."""
+    """Randomly initializes the kernels that `left_at_zero` left at zero."""
     for variable in variables:
         if variable.path.endswith("/kernel"):
             variable.assign(truncated_normal()(variable.shape, variable.dtype))

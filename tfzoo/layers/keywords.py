@@ -1,4 +1,4 @@
-"""Which keywords the constructor of a layer or a model takes, and which its methods."""
+"""Rejects unknown keyword arguments of layers, models and their methods."""
 
 import functools
 import inspect
@@ -12,14 +12,14 @@ _NAMED = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONL
 
 
 class KnownKeywords:
-    """A mix-in before Keras's class: an unknown keyword is a `TypeError`.
+    """Mixin, placed before Keras's class, that makes unknown keywords a `TypeError`.
 
-    A functional `keras.Model` ignores what it does not know, and a layer's error does
-    not say what was meant. It is checked before the constructor runs, so that a
-    misspelt keyword is named, not the argument that it was meant to be.
+    A functional `keras.Model` ignores unknown keywords, and a layer's error suggests
+    no correction. The check comes before the constructor, so that the error names the
+    misspelled keyword, not the argument that is missing because of it.
 
-    A class defines, beside its own arguments:
-        keras_keywords: Names of those that its `**kwargs` hand to Keras.
+    Class attributes:
+        keras_keywords: Names of the keywords that `**kwargs` passes on to Keras.
     """
 
     keras_keywords = ("name", "trainable")
@@ -30,7 +30,7 @@ class KnownKeywords:
 
 
 class LayerKeywords(KnownKeywords):
-    """The same of a `keras.layers.Layer`; `trainable=False` reaches its own layers."""
+    """`KnownKeywords` for layers; also applies `trainable=False` to their sublayers."""
 
     keras_keywords = (
         *("name", "trainable", "dtype", "autocast", "activity_regularizer"),
@@ -40,16 +40,16 @@ class LayerKeywords(KnownKeywords):
     def _post_build(self):
         super()._post_build()
         if not self.trainable:
-            # Keras's constructor knew of no layers yet, and TensorFlow's `__setattr__`
-            # leaves out what is set to the value that it has.
+            # There were no sublayers yet in Keras's constructor, and TensorFlow's
+            # `__setattr__` skips setting an attribute to the value it already has.
             keras.layers.Layer.trainable.fset(self, False)  # noqa: FBT003
 
 
 def known_keywords(*of_keras):
-    """A decorator of methods: an unknown keyword is a `TypeError`, as of a constructor.
+    """Method decorator that makes unknown keywords a `TypeError`.
 
     Args:
-        *of_keras: Names of the keywords that the method hands to Keras.
+        *of_keras: Names of the keywords that the method passes on to Keras.
     """
 
     def decorate(method):
@@ -57,7 +57,7 @@ def known_keywords(*of_keras):
 
         @functools.wraps(method)
         def checked(self, *args, **kwargs):
-            named = [name for name in kwargs if name[0] != "_"]  # some are Keras's own
+            named = [name for name in kwargs if name[0] != "_"]  # Keras passes some
             refuse_unknown(f"{type(self).__name__}.{method.__name__}", named, known)
             return method(self, *args, **kwargs)
 
@@ -67,17 +67,17 @@ def known_keywords(*of_keras):
 
 
 def named_parameters(function):
-    """Names of the parameters that may be given as keywords, a list."""
+    """List of the parameter names that can be passed as keywords."""
     parameters = inspect.signature(function).parameters
     return [name for name, p in parameters.items() if p.kind in _NAMED]
 
 
 @functools.cache
 def keywords_of(cls):
-    """Names of the keywords that a class with `KnownKeywords` takes, a tuple.
+    """Tuple of the keywords that a subclass of `KnownKeywords` accepts.
 
-    Of a class of the user's they are those of its own constructors and of the class of
-    this package that it extends.
+    For a user-defined class: those of its own constructors and of the class of this
+    package that it extends.
     """
     names = {}
     for base in cls.__mro__:

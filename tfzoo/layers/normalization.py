@@ -1,4 +1,4 @@
-"""Normalisations: LayerNorm with its gradient written out, and RMSNorm.
+"""Normalization: LayerNorm with an explicit gradient, and RMSNorm.
 
 Shapes: ... any leading axes, R all of them together, D hidden_dim.
 """
@@ -11,15 +11,15 @@ from tfzoo.layers.keywords import LayerKeywords
 
 @keras.saving.register_keras_serializable("tfzoo")
 class LayerNorm(LayerKeywords, keras.layers.Layer):
-    """Every vector less its mean, over its standard deviation, scaled and shifted.
+    """Layer normalization over the last axis, with learned scale and offset.
 
-    Computed in float32 whatever the compute dtype is. The numbers are those of
+    Computed in float32 regardless of the compute dtype. Results are those of
     `keras.layers.LayerNormalization`, whose graph broadcasts every statistic to the
-    full shape and lets each broadcast have a gradient of its own: in graph mode twice
-    the passes over memory.
+    full shape and gives each broadcast its own gradient: in graph mode, twice as many
+    passes over memory.
 
     Args:
-        epsilon: Added to the variance; BERT has 1e-12, GPT-2 1e-5.
+        epsilon: Added to the variance; BERT uses 1e-12, GPT-2 1e-5.
 
     Call arguments:
         x: (..., D).
@@ -32,7 +32,7 @@ class LayerNorm(LayerKeywords, keras.layers.Layer):
 
     def __init__(self, epsilon=1e-12, **kwargs):
         super().__init__(**kwargs)
-        self.autocast = False  # of `x`, which may come in more than compute_dtype has
+        self.autocast = False  # `x` may be more precise than the compute dtype
         self.epsilon = epsilon
 
     def build(self, x_shape):
@@ -40,14 +40,14 @@ class LayerNorm(LayerKeywords, keras.layers.Layer):
             return self.add_weight(
                 shape=(x_shape[-1],),
                 initializer=initializer,
-                autocast=False,  # the numbers of the norm are float32
+                autocast=False,  # the norm is computed in float32
                 name=name,
             )
 
         self.gamma, self.beta = weight("gamma", "ones"), weight("beta", "zeros")
 
     def call(self, x):
-        # A tensor, not the variable: TensorFlow takes no variable in such a function.
+        # A tensor: TensorFlow accepts no variables in a function with custom gradient.
         gamma = ops.reshape(self.gamma, (-1,))
         scaled = ops.custom_gradient(self._scaled_and_gradient)
         y = scaled(ops.cast(x, "float32"), gamma) + self.beta
@@ -62,8 +62,8 @@ class LayerNorm(LayerKeywords, keras.layers.Layer):
         def gradient(*args, upstream=None):
             upstream = args[0] if upstream is None else upstream
             along = upstream * normal
-            # The mean over D of `scaled` and of `scaled * normal` is what the mean and
-            # the variance take from the way back.
+            # The gradient through the mean is the mean of `scaled` over D; through the
+            # variance, it is the mean of `scaled * normal`.
             scaled = upstream * gamma
             drift = ops.mean(scaled, axis=-1, keepdims=True)
             stretch = ops.matmul(along, ops.expand_dims(gamma, -1)) / x.shape[-1]
@@ -78,9 +78,9 @@ class LayerNorm(LayerKeywords, keras.layers.Layer):
 
 @keras.saving.register_keras_serializable("tfzoo")
 class RMSNorm(LayerKeywords, keras.layers.Layer):
-    """Every vector over the root of its mean square, scaled.
+    """Root mean square normalization over the last axis, with a learned scale.
 
-    Computed in float32 whatever the compute dtype is.
+    Computed in float32 regardless of the compute dtype.
 
     Args:
         epsilon: Added to the mean square.
@@ -96,14 +96,14 @@ class RMSNorm(LayerKeywords, keras.layers.Layer):
 
     def __init__(self, epsilon=1e-6, **kwargs):
         super().__init__(**kwargs)
-        self.autocast = False  # of `x`, which may come in more than compute_dtype has
+        self.autocast = False  # `x` may be more precise than the compute dtype
         self.epsilon = epsilon
 
     def build(self, x_shape):
         self.gamma = self.add_weight(
             shape=(x_shape[-1],),
             initializer="ones",
-            autocast=False,  # the numbers of the norm are float32
+            autocast=False,  # the norm is computed in float32
             name="gamma",
         )
 

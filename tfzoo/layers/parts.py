@@ -1,30 +1,30 @@
-"""Layers that are given to a layer, as what its own are made of."""
+"""Layers passed to another layer's constructor as templates for its sublayers."""
 
 import keras
 
 
 def copied(part, name, policy):
-    """A new layer like `part`, which is not built, under another name; None of None.
+    """An unbuilt copy of `part` under another name; None for None.
 
     Args:
-        part: The layer that was given.
-        name: Of the new one, which is part of the paths of its weights.
-        policy: Its dtype policy.
+        part: The layer to copy.
+        name: Name of the copy, which becomes part of its weights' paths.
+        policy: Dtype policy of the copy.
     """
     if part is None:
         return None
-    # By its name, as Keras writes no config of a layer that was given an object.
+    # The policy's name: Keras writes no config for a layer that was given an object.
     config = {**part.get_config(), "name": name, "dtype": policy.name}
     return type(part).from_config(config)
 
 
 def part_of(layer):
-    """A layer as a value of `get_config`."""
+    """Serializes a layer as a value of `get_config`."""
     return None if layer is None else keras.saving.serialize_keras_object(layer)
 
 
 def with_parts(layer_class, config):
-    """The layer of a `get_config` that holds what `part_of` gave."""
+    """Builds a layer from a config whose parts were serialized by `part_of`."""
     return layer_class(
         **{
             name: keras.saving.deserialize_keras_object(value)

@@ -1,4 +1,4 @@
-"""One vector for a whole text.
+"""Pooling of token vectors into one vector per text.
 
 Shapes: B batch, S sequence, D hidden_dim.
 """
@@ -13,19 +13,19 @@ POOLINGS = ("mean", "cls")
 
 @keras.saving.register_keras_serializable("tfzoo")
 class SentencePooling(LayerKeywords, keras.layers.Layer):
-    """The vectors of the tokens of a text -> one vector, in float32.
+    """Pools the token vectors of each text into one vector, in float32.
 
     Args:
-        pooling: `"mean"` of the real tokens, [CLS] and [SEP] among them; or `"cls"`,
+        pooling: `"mean"` over the real tokens, including [CLS] and [SEP]; or `"cls"`,
             the vector of the first token.
-        normalize: Whether the result has length 1.
+        normalize: Whether to scale the result to unit length.
 
     Call arguments:
         x: (B, S, D) sequence output of the backbone.
         padding_mask: (B, S), 1 for a token and 0 for padding.
 
     Returns:
-        (B, D) float32; zero for a row that is all padding, if it is a mean.
+        (B, D) float32. With `"mean"`, a row of padding only gives zeros.
 
     Source: Reimers & Gurevych 2019, section 3, https://arxiv.org/abs/1908.10084
     """

@@ -1,4 +1,4 @@
-"""Positions as rotations of queries and keys.
+"""Rotary position embeddings.
 
 Shapes: B batch, N heads, T positions, H head size, even.
 """
@@ -13,24 +13,24 @@ from tfzoo.layers.keywords import LayerKeywords
 
 @keras.saving.register_keras_serializable("tfzoo")
 class Rotary(LayerKeywords, keras.layers.Layer):
-    """Turns each pair of numbers (i, i + H / 2) by an angle that grows with position.
+    """Rotates feature pairs (i, i + H / 2) by an angle that grows with position.
 
-    So that the product of a query and a key depends on the distance between them.
-    Computed in float32 whatever the compute dtype is.
+    The dot product of a query and a key then depends only on their distance. Computed
+    in float32 regardless of the compute dtype.
 
     Args:
-        theta: Base of the wavelengths; the slowest pair turns by theta^(2 / H - 1) of a
-            radian from one position to the next.
+        theta: Base of the wavelengths; the slowest pair rotates by theta^(2 / H - 1)
+            radians per position.
 
     Call arguments:
         x: (B, N, T, H).
-        positions: Integers (B, T), or (T,) for all rows.
+        positions: (B, T) integers, or (T,) for all rows.
 
     Returns:
         As `x`.
 
-    Source: Su et al. 2021, section 3.2, https://arxiv.org/abs/2104.09864; which numbers
-        are a pair: Touvron et al. 2023 as `transformers` has it (`rotate_half`)
+    Source: Su et al. 2021, section 3.2, https://arxiv.org/abs/2104.09864; the pairing:
+        Touvron et al. 2023, as in `transformers` (`rotate_half`)
     """
 
     def __init__(self, theta=10000.0, **kwargs):
@@ -40,9 +40,7 @@ class Rotary(LayerKeywords, keras.layers.Layer):
     def call(self, x, positions):
         half, odd = divmod(x.shape[-1], 2)
         if odd:
-            raise ValueError(
-                f"The size of a head must be even. Received: {x.shape[-1]}"
-            )
+            raise ValueError(f"The head size must be even. Received: {x.shape[-1]}")
         powers = ops.arange(half, dtype="float32") / half
         frequencies = ops.exp(-powers * math.log(self.theta))
         angles = ops.expand_dims(ops.cast(positions, "float32"), -1) * frequencies

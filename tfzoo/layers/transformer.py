@@ -17,9 +17,9 @@ from tfzoo.layers.parts import copied, part_of, with_parts
 
 @keras.saving.register_keras_serializable("tfzoo")
 class TransformerLayer(LayerKeywords, keras.layers.Layer):
-    """Attention and feed-forward, each with dropout, a residual and a normalisation.
+    """Attention and feed-forward, each with dropout, residual and normalization.
 
-    In short `TransformerLayer(num_heads, intermediate_dim)`; of other parts
+    The short form is `TransformerLayer(num_heads, intermediate_dim)`; with other parts:
 
         TransformerLayer(
             Attention(8, num_key_value_heads=2, rotary=Rotary(), use_bias=False),
@@ -29,29 +29,32 @@ class TransformerLayer(LayerKeywords, keras.layers.Layer):
         )
 
     Args:
-        num_heads: Number of attention heads, which must divide D; or an `Attention`.
-        intermediate_dim: Width of the feed-forward network; or a `FeedForward`. What is
-            given is copied. It has its own `dropout`, `activation`, `output_stddev`,
-            and those of this layer must be left out beside it.
-        norm: A normalisation, copied for every place; None is a `LayerNorm` of
-            `layer_norm_epsilon`.
-        dropout: Share zeroed of each sublayer's output while training, 0 to 1.
-        attention_dropout: Share zeroed of the attention weights; None: as `dropout`.
-        activation: `"gelu"` (error function, BERT), `"gelu_tanh"` (GPT-2), `"relu"`.
-        norm_first: Normalise the input of each sublayer (pre-norm, GPT-2) instead of
+        num_heads: Number of attention heads, which must divide D; or an `Attention`,
+            which is copied and has its own dropout: leave out `attention_dropout`.
+        intermediate_dim: Size of the feed-forward network's inner layer; or a
+            `FeedForward`, which is copied and has its own activation: leave out
+            `activation`. With both, leave out `output_stddev`, too.
+        norm: Normalization layer, copied for each place; then leave out
+            `layer_norm_epsilon`. None for a `LayerNorm`.
+        dropout: Fraction of each sublayer's output to drop during training, in [0, 1).
+        attention_dropout: Fraction of the attention weights to drop. Defaults to
+            `dropout`.
+        activation: `"gelu"` (error function, BERT), `"gelu_tanh"` (GPT-2), `"relu"` or
+            `"silu"`.
+        norm_first: Normalize the input of each sublayer (pre-norm, GPT-2) instead of
             the sum after it (post-norm, BERT).
-        causal: Hide from every position those after it.
+        causal: Mask all later positions.
         cross_attention: Attend to `context` between the two sublayers.
-        layer_norm_epsilon: Added to the variance; BERT has 1e-12, GPT-2 1e-5.
-        output_stddev: Standard deviation with which the two projections into the
-            residual begin; GPT-2 has 0.02 / sqrt(2 num_layers).
+        layer_norm_epsilon: Added to the variance; BERT uses 1e-12, GPT-2 1e-5.
+        output_stddev: Standard deviation for initializing the two projections into the
+            residual stream; GPT-2 uses 0.02 / sqrt(2 num_layers).
 
     Call arguments:
         x: (B, T, D).
-        attention_mask: Boolean or integer, (B, T) or (B, T, T); 0 hides a key.
-        context: (B, S, D), needed with `cross_attention`.
-        context_mask: (B, S) or (B, T, S); 0 hides a key of the context.
-        positions: Integers (B, T), as of `Attention`.
+        attention_mask: Boolean or integer, (B, T) or (B, T, T); 0 masks a key.
+        context: (B, S, D); required with `cross_attention`.
+        context_mask: (B, S) or (B, T, S); 0 masks a key of the context.
+        positions: (B, T) integers, as for `Attention`.
 
     Returns:
         (B, T, D).
@@ -100,12 +103,13 @@ class TransformerLayer(LayerKeywords, keras.layers.Layer):
         ):
             if part in self.given and value != default:
                 raise ValueError(
-                    f"{name} must be left out beside a layer for {part}, which has its "
+                    f"{name} must be left out when {part} is a layer, which has its "
                     f"own. Received: {name}={value!r}"
                 )
         if {"num_heads", "intermediate_dim"} <= {*self.given} and output_stddev != 0.02:
             raise ValueError(
-                "output_stddev must be left out beside layers, which have their own. "
+                "output_stddev must be left out when num_heads and intermediate_dim "
+                "are layers, which have their own. "
                 f"Received: output_stddev={output_stddev!r}"
             )
 
@@ -187,21 +191,21 @@ class TransformerLayer(LayerKeywords, keras.layers.Layer):
         return self._sublayer(x, self.feed_forward, self.feed_forward_norm, training)
 
     def state(self, rows, columns=0):
-        """What `step` needs to know of the columns before, none of them read yet.
+        """An empty state for `step`.
 
         Args:
-            rows: B.
-            columns: P.
+            rows: Batch size B.
+            columns: Number of earlier positions P.
 
         Returns:
-            A nest of tensors with B as first and P as third axis.
+            A nest of zero tensors whose first axis is B and third axis P.
         """
         return self.self_attention.state(rows, columns)
 
     def memory(self, context):
-        """What `step` reads of a context (B, S, D); with `cross_attention` alone.
+        """Precomputes a context (B, S, D) for `step`; only with `cross_attention`.
 
-        A nest of tensors with B as first axis, made once for all steps.
+        A nest of tensors whose first axis is B, computed once for all steps.
         """
         return self.context_attention.memory(context)
 
@@ -215,30 +219,31 @@ class TransformerLayer(LayerKeywords, keras.layers.Layer):
         memory=None,
         memory_mask=None,
     ):
-        """The layer at a few positions, given keys and values of those before them.
+        """Runs the layer at a few new positions, given the state of the earlier ones.
 
-        What `call` computes there when it does not train.
+        Computes what `call` does at inference.
 
         Args:
             x: (B, T, D).
-            past: The state of the positions before, as of `state`.
+            past: State of the earlier positions, as returned by `state`.
             mask: Boolean, broadcasts to (B, N, T, P + T), past keys first; False
-                hides a key. It alone says what is seen, `causal` does not.
-            kernels: As `step_kernels` gives them, or None.
-            positions: Integers (B, T), as of `Attention.step`.
-            memory: As of `memory`; needed with `cross_attention`.
-            memory_mask: (B, S) or (B, T, S); 0 hides a key of the context.
+                masks a key. `causal` is not applied on top of it.
+            kernels: The result of `step_kernels`, or None.
+            positions: (B, T) integers, as for `Attention.step`.
+            memory: The result of `memory`; required with `cross_attention`.
+            memory_mask: (B, S) or (B, T, S); 0 masks a key of the context.
 
         Returns:
-            A tuple of the output (B, T, D) and the state of the T positions alone; the
-            past is not written.
+            A tuple of the output (B, T, D) and the state of the T new positions only;
+            the past is not modified.
 
         Raises:
-            ValueError: there is a memory without cross-attention, or none with it.
+            ValueError: there is cross-attention without a memory, or a memory without
+                cross-attention.
         """
         if self.cross_attention != (memory is not None):
             raise ValueError(
-                "memory must be given with cross_attention=True and only then. "
+                "memory must be given if and only if cross_attention=True. "
                 f"Received: cross_attention={self.cross_attention}, "
                 f"memory={'None' if memory is None else 'a memory'}"
             )
@@ -263,12 +268,12 @@ class TransformerLayer(LayerKeywords, keras.layers.Layer):
         return x, *new
 
     def step_kernels(self, transposed):
-        """The kernels in the form in which `step` multiplies fastest on a CPU.
+        """The kernels in the layout that is fastest for `step` on a CPU.
 
-        Made once, outside of the loop.
+        Compute them once, outside the decoding loop.
 
         Args:
-            transposed: Whether for four rows (B times T) and more, or for fewer.
+            transposed: True for four or more rows (B times T), False for fewer.
         """
         kernels = {
             **self.self_attention.step_kernels(transposed),

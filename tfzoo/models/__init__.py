@@ -1,4 +1,4 @@
-"""Models: sizes in, `keras.Model` out."""
+"""Encoders and decoders: sizes in, `keras.Model` out."""
 
 from tfzoo.models.decoder import Decoder, LaidOut
 from tfzoo.models.encoder import Encoder

@@ -1,29 +1,33 @@
-"""What encoders and decoders share: their arguments, which are all of their config."""
+"""Base class of encoders and decoders: the config is the constructor's arguments."""
 
 import keras
 
 from tfzoo.models.frozen import frozen_config, with_frozen
 
+COMPUTE_DTYPES = ("float32", "bfloat16", "float16")
+
 
 class Backbone(keras.Model):
-    """A functional model that is rebuilt of its constructor's arguments."""
+    """A functional model that can be rebuilt from its constructor's arguments."""
+
+    ties_output = False  # whether it has an output layer that shares its embedding
 
     def describe(self, arguments, policy):
-        """Notes what the model is, once it is built.
+        """Records the arguments and dtype policy of the built model.
 
         Args:
-            arguments: Dict of the constructor arguments of the class, which become its
-                attributes and its config.
-            policy: Its dtype policy, which Keras's functional models leave out.
+            arguments: Dict of the constructor arguments of the class, which become
+                attributes and config.
+            policy: Dtype policy, which Keras's functional models do not record.
         """
-        self.trainable = self.trainable  # of the layers, too, tracked only now
+        self.trainable = self.trainable  # also of the layers, which are tracked by now
         self.dtype_policy, self.dtype_name = policy, policy.name
         self.argument_names = tuple(arguments)
         for name, value in arguments.items():
             setattr(self, name, value)
 
     def call(self, inputs, training=None, mask=None):
-        # Keras's own takes any other keyword, and drops it.
+        # Keras's own `call` accepts any other keyword and ignores it.
         return super().call(inputs, training=training, mask=mask)
 
     def get_config(self):
@@ -38,3 +42,31 @@ class Backbone(keras.Model):
     @classmethod
     def from_config(cls, config):
         return with_frozen(cls, config)
+
+
+def policy_with_float32_weights(dtype):
+    """Returns the Keras dtype policy, which must have float32 variables.
+
+    Norms, softmax, logits and losses use the weights in float32.
+
+    Args:
+        dtype: A policy or its name. None for the global one of `keras.config`.
+
+    Raises:
+        ValueError: it is not a policy, or not a supported one.
+    """
+    dtype = keras.config.dtype_policy() if dtype is None else dtype
+    try:
+        policy = keras.dtype_policies.get(dtype)
+        known = policy.variable_dtype == "float32"
+        known = known and policy.compute_dtype in COMPUTE_DTYPES
+        known = known and policy.quantization_mode is None
+    except (ValueError, TypeError, AttributeError):  # no policy, or a map of several
+        known = False
+    if not known:
+        raise ValueError(
+            "dtype must be 'float32', 'mixed_bfloat16' or 'mixed_float16': weights "
+            "must be float32; only computation may use lower precision. "
+            f"Received: {getattr(dtype, 'name', dtype)!r}"
+        )
+    return policy

@@ -1,4 +1,4 @@
-"""Decoders: embed, causal layers, norm; and what decoding calls, step by step.
+"""Decoders: embeddings, causal layers, norm; and the steps of incremental decoding.
 
 Shapes: B batch, S sequence, T new positions, P earlier positions, D hidden_dim,
 N num_heads, H = D / N head size, V vocabulary_size.
@@ -12,17 +12,16 @@ from keras import ops
 from tfzoo.layers import CausalMask, Dropout, PositionEmbedding, TokenEmbedding
 from tfzoo.layers.few_rows import ROWS_FOR_TRANSPOSED_KERNELS
 from tfzoo.layers.parts import copied
-from tfzoo.models.backbone import Backbone
-from tfzoo.models.precision import policy_with_float32_weights
+from tfzoo.models.backbone import Backbone, policy_with_float32_weights
 
 
 class LaidOut(typing.NamedTuple):
-    """A decoder with its kernels laid out for a number of rows.
+    """A decoder with its kernels laid out for a given number of rows.
 
     Attributes:
         decoder: The `Decoder`.
-        kernels: What its `kernels_for` gave.
-        alone: Whether the weights that they are made of are not to be read.
+        kernels: The result of its `kernels_for`.
+        alone: Whether to read only the kernels, never the weights they are made from.
     """
 
     decoder: keras.Model
@@ -50,23 +49,23 @@ class LaidOut(typing.NamedTuple):
 
 
 class Decoder(Backbone):
-    """Base of the decoders: embeddings, causal layers, a norm.
+    """Base class of decoders: embeddings, causal layers, final norm.
 
     Args:
-        arguments: Dict of the constructor arguments of the class, which become its
-            attributes and its config. Among them are `vocabulary_size`, `num_layers`,
+        arguments: Dict of the constructor arguments of the class, which become
+            attributes and config. They include `vocabulary_size`, `num_layers`,
             `hidden_dim` and `max_sequence_length`.
-        block: Function of `name` and `dtype` that makes a layer, as
-            `TransformerLayer` is one.
-        final_norm: A normalisation, which is copied.
-        learned_positions: Whether positions have learned vectors, which are added to
-            those of the tokens; they are given to the layers otherwise.
-        embeddings_dropout: Share zeroed of the embeddings.
-        ties_output: Whether the output layer is the embedding of the tokens.
+        block: Function of `name` and `dtype` that makes a layer with the interface of
+            `TransformerLayer`.
+        final_norm: Normalization layer; it is copied.
+        learned_positions: Whether to add learned position embeddings to the token
+            embeddings. Otherwise the positions are passed to the layers.
+        embeddings_dropout: Fraction of the embeddings to drop during training.
+        ties_output: Whether the output layer shares the token embeddings.
         dtype: Keras dtype policy.
     """
 
-    many_rows = ROWS_FOR_TRANSPOSED_KERNELS  # from which on the kernels' form is one
+    many_rows = ROWS_FOR_TRANSPOSED_KERNELS  # one layout for this many rows or more
 
     def __init__(
         self,
@@ -82,7 +81,7 @@ class Decoder(Backbone):
     ):
         size = arguments.__getitem__
         policy = policy_with_float32_weights(dtype)
-        dtype = policy.name  # of which Keras writes a layer's config by itself
+        dtype = policy.name  # a name, so that Keras can write the layers' configs
 
         # Layers
         def table(name):
@@ -110,7 +109,7 @@ class Decoder(Backbone):
             name: keras.Input((None,), dtype="int32", name=name)
             for name in ("token_ids", "padding_mask")
         }
-        # Once for all layers, instead of once in each
+        # Computed once for all layers
         seen = CausalMask(name="causal_mask")(inputs["padding_mask"])
         positions = ops.sum(ops.cast(seen, "int32"), axis=-1) - 1
         x = token_embedding(inputs["token_ids"])
@@ -126,53 +125,56 @@ class Decoder(Backbone):
         self.position_embedding = position_embedding
         self.transformer_layers = transformer_layers
         self.final_norm = final_norm
+        self.ties_output = ties_output
         self.output_embedding = token_embedding
         if not ties_output:
             self.output_embedding = table("output_embedding")
             self.output_embedding.build((None, None))
 
     def logits(self, hidden, kernels=None):
-        """Scores of the next token, float32: (..., D) -> (..., V).
+        """Float32 logits of the next token: (..., D) -> (..., V).
 
-        For tensors; in a functional graph, `NextTokenHead` is the layer that does it.
+        For tensors; in a functional model, use the layer `NextTokenHead`.
 
         Args:
             hidden: (..., D).
-            kernels: As `kernels_for` gives them, or None.
+            kernels: The result of `kernels_for`, or None.
         """
         return self.output_embedding.logits(hidden, kernels)
 
     def state(self, rows, columns=0):
-        """What `step` needs to know of the columns before, none of them read yet.
+        """An empty state for `step`.
 
         Args:
-            rows: B.
-            columns: P.
+            rows: Batch size B.
+            columns: Number of earlier positions P.
 
         Returns:
-            A nest of tensors that none but the layers look into; B is the first axis
-            of all of them, and P the third.
+            A nest of zero tensors that only the layers interpret. The first axis of
+            each is B, the third P.
         """
         return [layer.state(rows, columns) for layer in self.transformer_layers]
 
     def step(self, token_ids, positions, state, mask, kernels=None, *, alone=False):
-        """The decoder at a few positions, given the state of those before them.
+        """Runs the decoder at a few new positions, given the state of the earlier ones.
 
-        What the model computes there when it does not train. With P = 0 it reads a
-        whole prompt, and what it returns is the state of the next step.
+        Computes what the model does at inference. With P = 0 it reads a whole prompt,
+        and the state it returns is that of the next step.
 
         Args:
             token_ids: (B, T) integers.
             positions: (B, T) integers, 0 to `max_sequence_length` - 1.
-            state: Of P positions, as of `state`.
+            state: State of P positions, as returned by `state`.
             mask: Boolean, broadcasts to (B, N, T, P + T), past keys first; False
-                hides a key. It alone says what is seen, also among the T new ones.
-            kernels: As `kernels_for` gives them, or None.
-            alone: Whether the weights that these are made of are not to be read.
+                masks a key. No causal mask is applied on top, not even among the T
+                new positions.
+            kernels: The result of `kernels_for`, or None.
+            alone: Whether to read only the kernels, never the weights they are made
+                from.
 
         Returns:
-            A tuple of the hidden states (B, T, D) and the state of the T positions
-            alone. The past is not written.
+            A tuple of the hidden states (B, T, D) and the state of the T new positions
+            only. The past is not modified.
         """
         x = self.token_embedding.step(token_ids, kernels if alone else None)
         if self.position_embedding is not None:
@@ -184,21 +186,21 @@ class Decoder(Backbone):
         return self.final_norm(x), new
 
     def laid_out(self, kernels, *, alone=False):
-        """This decoder with the `kernels_for` a number of rows, a `LaidOut`."""
+        """Combines this decoder with the result of `kernels_for` in a `LaidOut`."""
         return LaidOut(self, kernels, alone)
 
     def kernels_for(self, rows):
-        """The weights in the form in which `step` and `logits` multiply fastest.
+        """The weights in the layout that is fastest for `step` and `logits` on a CPU.
 
-        On a CPU, see `tfzoo.layers.few_rows`. They are copies: for few rows of the
-        output table and a quarter of the layers' kernels; for `many_rows` and more,
-        where they gain under XLA alone, of all kernels. Made once, outside of the loop.
+        See `tfzoo.layers.few_rows`. They are copies: for few rows, of the output table
+        and a quarter of the layers' kernels; for `many_rows` or more, which only gains
+        under XLA, of all kernels. Compute them once, outside the decoding loop.
 
         Args:
-            rows: Of a step, B times T.
+            rows: Number of rows of a step, B times T.
 
         Returns:
-            A dict.
+            A dict of path -> kernel.
         """
         transposed = rows >= self.many_rows
         layers = (self.output_embedding, *self.transformer_layers)

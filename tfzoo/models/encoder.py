@@ -1,4 +1,4 @@
-"""What BERT and its kin share: embeddings, post-norm layers, perhaps a pooler.
+"""Bidirectional encoders: embeddings, post-norm layers, an optional pooler.
 
 Shapes: B batch, S sequence, D hidden_dim.
 """
@@ -8,33 +8,31 @@ from keras import ops
 
 from tfzoo.layers import Dropout, LayerNorm, TokenEmbedding, TransformerLayer
 from tfzoo.layers.initializers import truncated_normal
-from tfzoo.models.backbone import Backbone
-from tfzoo.models.precision import policy_with_float32_weights
+from tfzoo.models.backbone import Backbone, policy_with_float32_weights
 
 
 def id_inputs(*names):
-    """Inputs of a functional model: a dict of int32 (B, S)."""
+    """Inputs of a functional model: a dict of int32 (B, S) tensors."""
     return {name: keras.Input((None,), dtype="int32", name=name) for name in names}
 
 
 class Encoder(Backbone):
-    """Base of the bidirectional encoders, each of which has its own embeddings.
+    """Base class of bidirectional encoders, each of which has its own embeddings.
 
-    A class defines:
-        sentence_transform: What its classifiers do with the vector of the first token
-            before they score it, as of `ClassificationHead`; None scores
-            `pooled_output`.
-        word_transform: Activation of its masked-word head; None is that of its layers.
+    Class attributes:
+        sentence_transform: Transform that classifiers apply to the first token's vector
+            (`transform` of `ClassificationHead`). None: they use `pooled_output`.
+        word_transform: Activation of the masked-word head. None: that of the layers.
 
     Args:
-        arguments: Dict of the constructor arguments of the class, which become its
-            attributes and its config. Among them are `vocabulary_size`, `num_layers`,
-            `num_heads`, `hidden_dim`, `intermediate_dim`, `dropout`, `activation`,
-            `attention_dropout` and, where they are options, `layer_norm_epsilon` and
-            `pooler`; BERT's epsilon and no pooler otherwise.
+        arguments: Dict of the constructor arguments of the class, which become
+            attributes and config. They include `vocabulary_size`, `num_layers`,
+            `num_heads`, `hidden_dim`, `intermediate_dim`, `dropout`, `activation` and
+            `attention_dropout`. `layer_norm_epsilon` and `pooler` may be missing;
+            the class attributes apply then.
         inputs: Dict of the inputs.
-        embed: Function of the vectors (B, S, D) of the tokens: adds those of their
-            positions, and of what else the class knows of them.
+        embed: Function that adds to the token embeddings (B, S, D) those of the
+            positions and whatever else the class embeds.
         dtype: Keras dtype policy.
     """
 
@@ -45,7 +43,7 @@ class Encoder(Backbone):
 
     def __init__(self, arguments, inputs, embed, *, dtype=None, **kwargs):
         policy = policy_with_float32_weights(dtype)
-        dtype = policy.name  # of which Keras writes a layer's config by itself
+        dtype = policy.name  # a name, so that Keras can write the layers' configs
         size = arguments.__getitem__
         epsilon = arguments.get("layer_norm_epsilon", self.layer_norm_epsilon)
         dropout = size("dropout")

@@ -1,28 +1,32 @@
-"""Which weights of a model are frozen, by the names of its layers.
+"""The weights of a model, and which of them are frozen, recorded by layer name.
 
-A weight is frozen where its `trainable` is False, as `layer.trainable = False` makes
-it. Keras writes that down neither for the layers of a functional model nor for theirs.
+A weight is frozen if its `trainable` is False, for example after
+`layer.trainable = False`. Keras saves this neither for the layers of a functional model
+nor for their sublayers.
 """
 
 import keras
 
-from tfzoo.checkpoints.weights import weight_variables
+FIELD = "frozen"  # in `get_config`, and in the "tfzoo" object of config.json
 
-FIELD = "frozen"  # of a `get_config`, and of our block of a config.json
+
+def weight_variables(model):
+    """The variables that belong in a checkpoint: all except seed-generator states."""
+    return [v for v in model.variables if "seed_generator" not in v.path]
 
 
 def frozen_config(model):
-    """The field that says what is frozen, a dict; empty where nothing is."""
+    """The config entry that lists what is frozen; an empty dict if nothing is."""
     names = frozen_names(weight_variables(model))
     return {FIELD: names} if names else {}
 
 
 def with_frozen(model_class, config):
-    """The model of a `get_config` with `frozen_config`.
+    """Builds a model from a config that may contain `frozen_config`.
 
     Args:
-        model_class: The class; its constructor takes the other fields.
-        config: The fields.
+        model_class: The class; its constructor takes the other entries.
+        config: The config.
     """
     config = dict(config)
     names = config.pop(FIELD, [])
@@ -32,14 +36,14 @@ def with_frozen(model_class, config):
 
 
 def frozen_names(variables):
-    """The names of the layers, or of single weights, that are frozen as a whole.
+    """The outermost layers, or single weights, that are entirely frozen.
 
     Args:
-        variables: The weights of a model, without the state of random seeds.
+        variables: The weights of a model, without seed-generator states.
 
     Returns:
-        List of paths such as `transformer_layer_0` or `classifier/output/bias`; none
-        lies below another.
+        List of paths such as `transformer_layer_0` or `classifier/output/bias`, none of
+        which contains another.
     """
     trained = {above for v in variables if v.trainable for above in _above(v.path)}
     names = {}
@@ -51,14 +55,14 @@ def frozen_names(variables):
 
 
 def freeze(model, names):
-    """Freezes the weights that `frozen_names` gave, and their layers.
+    """Freezes the weights listed by `frozen_names`, and their layers.
 
     Args:
         model: The model that holds them.
         names: The paths.
 
     Returns:
-        Set of those names that are of no weight.
+        Set of the names that match no weight.
     """
     names, models, known = {*names}, [model], set()
     for layer in _layers(model):
@@ -77,13 +81,13 @@ def freeze(model, names):
 
 
 def _above(path):
-    """The path and those of the layers above it, the outermost first."""
+    """The paths of the layers that contain `path`, outermost first, and `path`."""
     parts = path.split("/")
     return ["/".join(parts[: i + 1]) for i in range(len(parts))]
 
 
 def _layers(layer, seen=None):
-    """All layers below a layer."""
+    """All layers inside a layer, at any depth."""
     seen = {} if seen is None else seen
     for value in vars(layer).values():
         for child in value if isinstance(value, list | tuple) else [value]:

@@ -1,4 +1,4 @@
-"""Models that answer raw strings in TF Serving, C++ and plain TensorFlow."""
+"""Export of models that take raw strings in TF Serving, C++ and plain TensorFlow."""
 
 from tfzoo.serving.export import export_saved_model, export_version
 from tfzoo.serving.signatures import ServedModel

@@ -1,4 +1,4 @@
-"""The two files beside the versions that TF Serving is started with."""
+"""The configuration files for TF Serving, next to the versions of a model."""
 
 import json
 
@@ -8,10 +8,10 @@ MODELS_CONFIG = "models.config"
 BATCHING_PARAMETERS = "batching_parameters.txt"
 
 _BATCHING = """\
-# Requests that arrive within the timeout share one run of the model. Larger requests
-# are split. Inputs are not padded by the server: it would repeat the first value of a
-# row, padding mask included. Clients of the `token_ids` signature send rows of one
-# length, clients of text need not care.
+# Requests that arrive within the timeout are batched; larger requests are split. The
+# server does not pad inputs: it would repeat the first value of a row, also in the
+# padding mask. Clients of the `token_ids` signature must send rows of equal length;
+# this does not concern clients that send text.
 max_batch_size { value: 32 }
 batch_timeout_micros { value: 1000 }
 max_enqueued_batches { value: 1000 }
@@ -22,12 +22,12 @@ pad_variable_length_inputs: false
 
 
 def write_configuration(base):
-    """Writes `models.config` and `batching_parameters.txt` into `base`.
+    """Writes `models.config` and `batching_parameters.txt` to `base`.
 
-    A file that stands there is left as it is: an operator may have changed it.
+    Existing files are kept, since an operator may have edited them.
 
     Args:
-        base: Folder of the versions; its name is the model's name. The server is
+        base: Directory of the versions; its name is the model's name. The server is
             expected to see it as /models/NAME.
     """
     name = base.resolve().name

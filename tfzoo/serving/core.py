@@ -1,4 +1,4 @@
-"""The numeric part of a served model: few static shapes, optionally compiled by XLA.
+"""The numeric core of a served model: few static shapes, optional XLA compilation.
 
 Shapes: B rows, S tokens, L tokens after padding, M masked words, C outputs.
 """
@@ -10,26 +10,26 @@ from tfzoo.text.in_parts import in_parts
 
 LENGTH_MULTIPLE, XLA_LENGTH_MULTIPLE = 8, 32
 XLA_BATCH_SIZES = (1, 2, 4, 8, 16, 32)
-PART = 1024  # tokens, padding included, that are computed at once
-TOKENS_OF_MASK = 4  # whose memory is about that of the logits of a masked word
+PART = 1024  # tokens, including padding, that are computed at once
+TOKENS_OF_MASK = 4  # tokens that take as much memory as a masked word's logits
 
 
 def length_buckets(max_sequence_length):
-    """The lengths L that XLA ever sees, ascending: 32, 64, ... and the maximum."""
+    """All lengths L that XLA compiles, ascending: 32, 64, ... and the maximum."""
     whole = range(XLA_LENGTH_MULTIPLE, max_sequence_length, XLA_LENGTH_MULTIPLE)
     return (*whole, max_sequence_length)
 
 
 def few_lengths(max_length):
-    """Fewer lengths, for a decoder, whose compilation is slow.
+    """A shorter list of lengths for a decoder, which takes long to compile.
 
-    16, 32, each about half more, the maximum. From 32 on they are those that its cache
-    grows through.
+    16, 32, then about half more each, and the maximum. From 32 on they are the sizes
+    through which its cache grows.
     """
     if max_length <= SHORT:
         return (max_length,)
     lengths = [min(XLA_LENGTH_MULTIPLE, max_length)]
-    with tf.init_scope():  # numbers, also where a graph is being traced
+    with tf.init_scope():  # computes numbers even while a graph is traced
         while lengths[-1] < max_length:
             longer = int(num_columns_for(lengths[-1], max_length))
             lengths.append(min(longer, max_length))
@@ -37,10 +37,9 @@ def few_lengths(max_length):
 
 
 def num_columns(length, max_length, *, jit_compile):
-    """Columns that a decoder's texts of `length` tokens are padded to.
+    """Number of columns to which a decoder's texts of `length` tokens are padded.
 
-    16 or a multiple of 8, and where XLA compiles, one of `few_lengths`; at most
-    `max_length`.
+    16 or a multiple of 8; with XLA, one of `few_lengths`. At most `max_length`.
     """
     if jit_compile:
         lengths = tf.constant(few_lengths(max_length))
@@ -50,9 +49,9 @@ def num_columns(length, max_length, *, jit_compile):
 
 
 def bucket(length, max_length, *, jit_compile=False):
-    """What `length` tokens, which may be none, are padded to.
+    """Length to which `length` tokens (possibly none) are padded.
 
-    A multiple of 8, and where XLA compiles, of 32; at most `max_length`.
+    A multiple of 8, or of 32 with XLA; at most `max_length`.
     """
     multiple = XLA_LENGTH_MULTIPLE if jit_compile else LENGTH_MULTIPLE
     multiples = (length + multiple - 1) // multiple
@@ -60,10 +59,10 @@ def bucket(length, max_length, *, jit_compile=False):
 
 
 def num_rows(count, *, jit_compile):
-    """Rows that a part of `count` rows is padded to: one at least.
+    """Number of rows, at least one, to which a part of `count` rows is padded.
 
-    Where XLA compiles, which it does for every new shape, a power of two up to 32 and a
-    multiple of 32 above.
+    With XLA, which compiles for every new shape, a power of two up to 32 and a multiple
+    of 32 above.
     """
     if not jit_compile:
         return tf.maximum(count, 1)
@@ -75,9 +74,9 @@ def num_rows(count, *, jit_compile):
 
 
 def rows_of_part(cost, most, *, jit_compile):
-    """How many rows of `cost` each are computed at once: `most` in all, one at least.
+    """Number of rows of `cost` each to compute at once: `most` in total, at least one.
 
-    Where XLA compiles, one of `XLA_BATCH_SIZES`, so that no larger one ever is.
+    With XLA, one of `XLA_BATCH_SIZES`, so that no larger batch is ever compiled.
     """
     rows = tf.maximum(most // tf.maximum(cost, 1), 1)
     if not jit_compile:
@@ -87,14 +86,14 @@ def rows_of_part(cost, most, *, jit_compile):
 
 
 def longest_first(function, costs, num_rows_of):
-    """What a function says of rows in parts of like cost, in the order of the rows.
+    """Applies a function to rows in parts of similar cost; keeps the order of rows.
 
     Args:
-        function: Of the numbers of some rows (R,), the most expensive first; returns a
-            dictionary of tensors with R as first axis.
-        costs: int32 (B,).
-        num_rows_of: Function of the cost of the first row of a part; how many rows the
-            part may have.
+        function: Function of row indices (R,), the most expensive first, that returns a
+            dict of tensors with first axis R.
+        costs: int32 (B,), the cost of each row.
+        num_rows_of: Function of the cost of a part's first row that returns the maximum
+            number of rows in the part.
     """
     count = tf.size(costs)
     order = tf.argsort(costs, direction="DESCENDING", stable=True)
@@ -109,23 +108,25 @@ def longest_first(function, costs, num_rows_of):
 
 
 class PaddedCore:
-    """Calls a core on rows padded to a length bucket and cuts its answer back.
+    """Calls a core on rows padded to a length bucket and trims its output.
 
-    Rows are taken in parts of at most `PART` tokens, those of like length together, so
-    that a batch of any size needs the memory of a part. Padding has `padding_mask` 0
-    and so changes nothing. A batch without rows is answered by the padding alone, so
-    that no core needs to know of it.
+    Rows are computed in parts of at most `PART` tokens, grouped by length, so that a
+    batch of any size needs the memory of a part. Padding has `padding_mask` 0 and
+    changes nothing. An empty batch is computed on padding, so that cores need no
+    special case.
 
     Args:
-        core: Takes a dictionary of int32 tensors `token_ids`, `segment_ids` where
-            `segment_ids` is true, `padding_mask` (B, L), and `mask_positions` (B, M)
-            where `mask_positions` is true; returns floating point logits with B as
-            first axis.
-        max_sequence_length: Largest S.
-        pad_id: Token id that stands in the padding.
-        segment_ids: Whether the core takes `segment_ids`.
+        core: Function of a dict of int32 tensors `token_ids`, `segment_ids` (if it has
+            segments), `padding_mask` (B, L) and, if `mask_positions` is True,
+            `mask_positions` (B, M); returns floating-point logits with first axis B, in
+            inference mode.
+        max_sequence_length: Maximum of S.
+        pad_id: Padding id.
+        vocabulary_size: Upper bound of the ids, exclusive; None without a signature of
+            ids.
+        num_segments: Number of segments; None if the core takes no `segment_ids`.
         mask_positions: Whether the core takes `mask_positions`.
-        jit_compile: Whether XLA compiles the core. Then B, and M, are padded as well.
+        jit_compile: Whether to compile the core with XLA. B and M are then padded, too.
     """
 
     def __init__(
@@ -134,15 +135,17 @@ class PaddedCore:
         *,
         max_sequence_length,
         pad_id,
-        segment_ids=True,
+        vocabulary_size=None,
+        num_segments=2,
         mask_positions=False,
         jit_compile=False,
     ):
         self.max_sequence_length = max_sequence_length
+        self.vocabulary_size, self.num_segments = vocabulary_size, num_segments
         self.mask_positions = mask_positions
         self.jit_compile = jit_compile
         self._fill = {"token_ids": pad_id, "padding_mask": 0}
-        if segment_ids:
+        if num_segments:
             self._fill["segment_ids"] = 0
         if mask_positions:
             self._fill["mask_positions"] = 0
@@ -155,20 +158,29 @@ class PaddedCore:
             jit_compile=jit_compile or None,
         )
 
+    def require_labels(self, labels):
+        """Raises `ValueError` unless there is a label for each of the C outputs."""
+        count = self._compute.get_concrete_function().output_shapes[-1]
+        if count not in (None, len(labels)):
+            raise ValueError(
+                "labels must name each output of the core. Received: "
+                f"{len(labels)} labels and {count} outputs"
+            )
+
     def __call__(self, inputs, answer, lengths=None, masks=None):
-        """What is said of the logits of int32 inputs of any B >= 0 and S <= max.
+        """Computes the answers for int32 inputs of any B >= 0 and S <= max.
 
         Args:
-            inputs: What the core takes.
-            answer: Function of the logits float32 of some rows and of the numbers of
-                these rows (R,); returns a dictionary of tensors with R as first axis.
-                The axis S or M of its logits is as long as the part needs.
-            lengths: int32 (B,), the tokens of each row, which stand in front; None for
-                S.
-            masks: int32 (B,), likewise its masked words; None for M.
+            inputs: The inputs of the core.
+            answer: Function of the float32 logits of some rows and of their indices
+                (R,) that returns a dict of tensors with first axis R. The axis S or M
+                of the logits is as long as the part needs.
+            lengths: int32 (B,), number of tokens in each row, which come first; None
+                for S.
+            masks: int32 (B,), likewise the number of masked words; None for M.
 
         Returns:
-            The dictionary, with B as first axis.
+            The dict, with first axis B.
         """
         with tf.device("/CPU:0"):
             rows, length = tf.unstack(tf.shape(inputs["token_ids"]))
@@ -217,24 +229,24 @@ class PaddedCore:
 
 
 def of_width(x, width):
-    """A tensor (R, W, ...) cut, or filled with zeros, to another W."""
+    """Truncates a tensor (R, W, ...), or pads it with zeros, to another W."""
     x = x[:, :width]
     rest = [[0, 0]] * (x.shape.rank - 2)
     return tf.pad(x, [[0, 0], [0, width - tf.shape(x)[1]], *rest])
 
 
 def padded(x, rows, columns, fill):
-    """A matrix with so many rows and columns, those that are added full of `fill`."""
+    """Pads a matrix with `fill` to a number of rows and columns."""
     shape = tf.shape(x)
     below = [[0, rows - shape[0]], [0, columns - shape[1]]]
     return tf.pad(x, below, constant_values=fill)
 
 
 def checked_ids(inputs, *, vocabulary_size, num_segments, max_sequence_length):
-    """The same int32 inputs, after checks that raise InvalidArgument with the reason.
+    """Returns the int32 inputs after checks that raise InvalidArgument with a reason.
 
-    Without them an id outside the vocabulary is an index error of some inner op on the
-    CPU, and silently another token under XLA.
+    Without them, an id outside the vocabulary would be an index error in some inner op
+    on the CPU, and silently another token under XLA.
     """
     shape = tf.shape(inputs["token_ids"])
     rows, length = shape[0], shape[1]

@@ -1,4 +1,4 @@
-"""One SavedModel of strings in, answers out, that plain TensorFlow loads."""
+"""Export of a single SavedModel, strings in and answers out, for plain TensorFlow."""
 
 import logging
 import pathlib
@@ -13,23 +13,22 @@ from tfzoo.serving.warmup import write_warmup
 
 
 def export_version(base, served):
-    """Writes the next version of a model below `base`, whole or not at all.
+    """Writes the next version of a model to `base`, atomically.
 
-    Beside the versions stand `models.config` and `batching_parameters.txt`, written
-    once and never replaced.
+    Next to the versions, `models.config` and `batching_parameters.txt` are written once
+    and never replaced.
 
     Args:
-        base: Folder of the versions, such as saved_models/NAME; NAME becomes the
-            model's name in TF Serving. Made where it is missing.
-        served: `ServedModel`, of one of the functions `..._signatures`.
+        base: Directory of the versions, such as saved_models/NAME; NAME becomes the
+            model's name in TF Serving. Created if missing.
+        served: `ServedModel`, from one of the functions `..._signatures`.
 
     Returns:
-        Path of the new version, base/N+1 for the highest version N there, or base/1.
+        Path of the new version: base/N+1 for the highest existing version N, or base/1.
 
     Raises:
-        OutputError: `base` cannot be written or holds something else.
-        ExportError: a label cannot stand in a line of `labels.txt`, or a variable is
-            not finite.
+        OutputError: `base` cannot be written or contains something else.
+        ExportError: a label is not a single line, or a variable is not finite.
     """
     base = pathlib.Path(base)
     _label_lines(served.labels)
@@ -43,16 +42,15 @@ def export_version(base, served):
 
 
 def export_saved_model(path, served):
-    """Writes a model as one SavedModel, whole or not at all.
+    """Writes a model as a single SavedModel, atomically.
 
     Args:
-        path: Folder that it becomes; missing or empty.
-        served: As of `export_version`.
+        path: Directory of the SavedModel; must be missing or empty.
+        served: As in `export_version`.
 
     Raises:
-        OutputError: something stands at `path`, or it cannot be written.
-        ExportError: a label cannot stand in a line of `labels.txt`, or a variable is
-            not finite.
+        OutputError: `path` already exists or cannot be written.
+        ExportError: a label is not a single line, or a variable is not finite.
     """
     _refuse_non_finite(served)
     with written_beside(path, directory=True) as directory:
@@ -60,10 +58,10 @@ def export_saved_model(path, served):
 
 
 def _write(directory, served):
-    """The SavedModel and what stands beside it, into an empty folder.
+    """Writes the SavedModel and its extra assets to an empty directory.
 
-    Every variable that a signature reads is stored once, whatever object owned it, and
-    nothing else is: the result needs neither Keras nor this package.
+    Only the variables that signatures read are stored, each once, whichever object owns
+    them: the result depends on neither Keras nor this package.
     """
     root = tf.Module()
     root.weights = _variables(served)
@@ -75,7 +73,7 @@ def _write(directory, served):
         _name_methods(directory, served.methods)
     except tf.errors.OpError as e:
         reason = e.message.splitlines()[0]
-        raise OutputError(f"Cannot be written: {reason}.", path=directory) from e
+        raise OutputError(f"Cannot write the output: {reason}.", path=directory) from e
     finally:
         logger.setLevel(level)
     extra = directory / "assets.extra"
@@ -86,7 +84,7 @@ def _write(directory, served):
 
 
 def _variables(served):
-    """Every variable that a signature reads, once, by name."""
+    """The variables that signatures read, each once, sorted by name."""
     variables = {
         id(variable): variable
         for function in served.functions.values()
@@ -105,13 +103,13 @@ def _refuse_non_finite(served):
             place = [int(i) for i in tf.where(wrong)[0]]
             value = float(tf.boolean_mask(variable, wrong)[0])
             raise ExportError(
-                f"The weights must be finite. Received: {name}{place} = {value}.",
+                f"All weights must be finite. Received: {name}{place} = {value}.",
                 fix="Export an earlier checkpoint, or train again.",
             )
 
 
 def _name_methods(directory, methods):
-    """Says which of TF Serving's APIs a signature is for; TensorFlow says predict."""
+    """Sets the TF Serving API of each signature; TensorFlow's default is predict."""
     updater = tf.compat.v1.saved_model.signature_def_utils.MethodNameUpdater(
         str(directory)
     )
@@ -124,7 +122,8 @@ def _label_lines(labels):
     for label in labels or ():
         if "\n" in label or "\r" in label:
             raise ExportError(
-                f"A label must be one line of labels.txt. Received: {label!r}.",
+                "A label must be a single line, to be written to labels.txt. "
+                f"Received: {label!r}.",
                 fix="Rename it in the training data.",
             )
     return "".join(f"{label}\n" for label in labels or ()).encode()

@@ -1,7 +1,7 @@
-"""Requests to a model that generates, brought into the sizes and limits it has.
+"""Requests for text generation, adapted to the model's sizes and limits.
 
-The server puts rows of strangers into one batch, so no row may fail: what is out of
-range is moved to the nearest value within.
+The server batches rows from different clients, so no row may fail: values out of range
+are clipped to the nearest allowed value.
 
 Shapes: B rows, R rows after padding, W columns.
 """
@@ -10,20 +10,19 @@ import tensorflow as tf
 
 from tfzoo.serving.core import num_columns, num_rows, padded
 
-# Wider than any use; far beyond them float32 overflows somewhere.
+# Wider than any use; far outside of them float32 overflows somewhere.
 TEMPERATURES = 1e-4, 1e4
 REPETITION_PENALTIES = 1e-2, 1e2
 
 
 def limited(options, *, max_new_tokens, vocabulary_size):
-    """Options of a row each, (B,), within what the model can do.
+    """Clips the options of each row, (B,), to what the model supports.
 
     Args:
         options: Dict of `max_new_tokens`, `top_k` int32, `seed` int64, `temperature`,
-            `top_p`, `repetition_penalty` float32. A float that is not a number counts
-            as 1, which changes nothing.
-        max_new_tokens: The most there may be.
-        vocabulary_size: The most for `top_k`.
+            `top_p`, `repetition_penalty` float32. NaN counts as 1, which is neutral.
+        max_new_tokens: Maximum number of new tokens.
+        vocabulary_size: Maximum of `top_k`.
     """
     temperature = _within(options["temperature"], 0.0, TEMPERATURES[1])
     return {
@@ -46,7 +45,7 @@ def _within(values, lowest, highest):
 
 
 def of_one_size(inputs):
-    """The same vectors, after a check that raises InvalidArgument with their sizes."""
+    """Returns the vectors after checking that their sizes are equal."""
     with tf.device("/CPU:0"):
         sizes = tf.stack([tf.size(value) for value in inputs.values()])
         check = tf.debugging.Assert(
@@ -59,17 +58,17 @@ def of_one_size(inputs):
 
 
 def last_ids(ids, most, fill, first=None):
-    """The end of each row of ids, `fill` where there is none.
+    """The last ids of each row; a single `fill` for an empty row.
 
     Args:
         ids: Ragged int32 (B, None).
-        most: int32 (B,) or a number: the most ids of a row.
-        fill: The id that is all of an empty row.
-        first: None, or an id that stands before the end of each row and counts.
+        most: int32 (B,) or an integer, the maximum number of ids in a row.
+        fill: Id for empty rows.
+        first: None, or an id to put before those of each row, counted in `most`.
 
     Returns:
-        int32 (B, W) with padding on the right, W at least 1, and the numbers of ids
-        int32 (B,), at least 1.
+        int32 (B, W), padded on the right, W at least 1; and the numbers of ids, int32
+        (B,), at least 1.
     """
     if first is not None:
         most = most - 1
@@ -82,14 +81,14 @@ def last_ids(ids, most, fill, first=None):
 
 
 def first_ids(ids, most, fill):
-    """As `last_ids`, but the beginning; and the numbers of ids may be 0."""
+    """Like `last_ids`, but the first ids; the numbers of ids may be 0."""
     kept = tf.minimum(tf.cast(ids.row_lengths(), tf.int32), most)
     starts = tf.cast(ids.row_splits[:-1], tf.int32)
     return _gathered(ids, starts, kept, fill)[0], kept
 
 
 def _gathered(ids, starts, counts, fill):
-    width = tf.maximum(tf.reduce_max(counts), 1)  # of no rows the lowest integer
+    width = tf.maximum(tf.reduce_max(counts), 1)  # lowest integer if there are no rows
     columns = tf.range(width)
     values = tf.concat([ids.flat_values, [fill]], axis=0)
     places = tf.where(
@@ -99,18 +98,18 @@ def _gathered(ids, starts, counts, fill):
 
 
 def padded_rows(values, rows, fill):
-    """A vector with so many values, those that are added are `fill`."""
+    """Pads a vector with `fill` to a number of values."""
     return tf.pad(values, [[0, rows - tf.shape(values)[0]]], constant_values=fill)
 
 
 def padded_ids(ids, fill, most, jit_compile):
-    """Ids (B, S) with as many rows and columns as one of the few sizes has.
+    """Pads ids (B, S) to one of the few sizes of rows and columns.
 
     Args:
         ids: int32.
-        fill: The id of all that is added.
-        most: The largest S.
-        jit_compile: Whether XLA compiles what reads them.
+        fill: Padding id.
+        most: Maximum of S.
+        jit_compile: Whether XLA compiles the consumer.
     """
     rows, columns = tf.unstack(tf.shape(ids))
     rows = num_rows(rows, jit_compile=jit_compile)

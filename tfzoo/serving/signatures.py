@@ -1,4 +1,4 @@
-"""What the signatures of all served models have in common.
+"""Building blocks for the signatures of served models.
 
 Shapes: B rows, S tokens.
 """
@@ -19,13 +19,13 @@ IDS = tf.TensorSpec([None, None], tf.int32)
 
 @dataclasses.dataclass(frozen=True)
 class ServedModel:
-    """What one SavedModel answers, ready to be written.
+    """The signatures of a SavedModel, ready to be written.
 
     Args:
         functions: Signature name -> concrete function of named tensors that returns a
-            dictionary.
+            dict.
         methods: Signature name -> TF Serving API: "predict", "classify", "regress".
-        warmup: Requests (`tfzoo.serving.warmup.Request`) a server sends itself first.
+        warmup: Warm-up requests (`tfzoo.serving.warmup.Request`).
         labels: The classes in order, or None.
     """
 
@@ -35,116 +35,91 @@ class ServedModel:
     labels: tuple[str, ...] | None = None
 
 
-def padded_core(
-    core,
-    tokenizer,
-    max_sequence_length,
-    num_segments,
-    *,
-    mask_positions=False,
-    jit_compile=False,
-):
+def padded_core(core, tokenizer, *, vocabulary_size=None, **options):
     """The `PaddedCore` of a model and its tokenizer.
 
     Args:
-        core: A dictionary of int32 `token_ids`, `segment_ids` (where it has segments),
-            `padding_mask` (B, S) and, with `mask_positions`, these (B, M) -> logits
-            with B as first axis, in inference mode.
-        tokenizer: With the special tokens of an encoder.
-        max_sequence_length: Tokens, special ones included; longer text is truncated.
-        num_segments: Segments the core knows; None where it takes no `segment_ids`.
-        mask_positions: Whether it takes `mask_positions`.
-        jit_compile: Whether XLA compiles the core in the served model.
+        core: As in `PaddedCore`.
+        tokenizer: A tokenizer with the special tokens of an encoder.
+        vocabulary_size: Upper bound of the ids, exclusive. None for the tokenizer's
+            vocabulary.
+        **options: As in `PaddedCore`.
 
     Raises:
-        TokenizerError: the vocabulary lacks a special token that is needed.
+        TokenizerError: the vocabulary lacks a required special token.
     """
     return PaddedCore(
         core,
-        max_sequence_length=max_sequence_length,
         pad_id=tokenizer.required_id("pad"),
-        segment_ids=bool(num_segments),
-        mask_positions=mask_positions,
-        jit_compile=jit_compile,
+        vocabulary_size=vocabulary_size or tokenizer.vocabulary_size,
+        **options,
     )
 
 
 def strings_and_ids(
     serving_default,
     name,
-    padded,
+    core,
     tokenizer,
     *,
-    vocabulary_size,
-    num_segments,
     by_token=False,
     labels=None,
 ):
-    """The `ServedModel` of a signature of strings, and one of ids for the same core.
+    """The `ServedModel` with a signature of strings, and one of ids for the same core.
 
     Args:
         serving_default: The concrete function of strings.
-        name: As of `signature_of_ids`, as are the three below the tokenizer.
-        padded: The `PaddedCore`.
+        name: As in `signature_of_ids`.
+        core: The `PaddedCore`.
         tokenizer: The tokenizer.
-        vocabulary_size: The tokenizer's vocabulary if None.
-        num_segments: None where the core takes no `segment_ids`.
-        by_token: Whether the core computes something for each token.
+        by_token: As in `signature_of_ids`.
         labels: The classes in order, or None.
     """
     functions = {
         "serving_default": serving_default,
-        "token_ids": signature_of_ids(
-            padded,
-            name,
-            vocabulary_size=vocabulary_size or tokenizer.vocabulary_size,
-            num_segments=num_segments,
-            by_token=by_token,
-        ),
+        "token_ids": signature_of_ids(core, name, by_token=by_token),
     }
     methods = dict.fromkeys(functions, "predict")
     return ServedModel(
         functions=functions,
         methods=methods,
-        warmup=warmup_requests(functions, methods, tokenizer, padded),
+        warmup=warmup_requests(functions, methods, tokenizer, core),
         labels=labels,
     )
 
 
-def signature_of_ids(padded, name, *, vocabulary_size, num_segments, by_token=False):
-    """The signature `token_ids` of a core: checked ids in, what it computes out.
+def signature_of_ids(core, name, *, by_token=False):
+    """The signature `token_ids` of a core: checked ids in, the core's output out.
 
     Args:
-        padded: The `PaddedCore`.
-        name: What the signature calls that.
-        vocabulary_size: Ids the core knows.
-        num_segments: Segments the core knows; None where it takes no `segment_ids`.
-        by_token: Whether the core computes something for each of the S tokens.
+        core: The `PaddedCore`.
+        name: Name of the output in the signature.
+        by_token: Whether the core has an output for each of the S tokens.
     """
-    segments = ("segment_ids",) if num_segments else ()
-    positions = ("mask_positions",) if padded.mask_positions else ()
+    segments = ("segment_ids",) if core.num_segments else ()
+    positions = ("mask_positions",) if core.mask_positions else ()
     names = ("token_ids", *segments, "padding_mask", *positions)
 
     @traced(**dict.fromkeys(names, IDS))
     def token_ids(**inputs):
         checked = checked_ids(
             inputs,
-            vocabulary_size=vocabulary_size,
-            num_segments=num_segments,
-            max_sequence_length=padded.max_sequence_length,
+            vocabulary_size=core.vocabulary_size,
+            num_segments=core.num_segments,
+            max_sequence_length=core.max_sequence_length,
         )
         width = tf.shape(checked["token_ids"])[1]
 
         def answer(logits, rows):
             return {name: of_width(logits, width) if by_token else logits}
 
-        return padded(checked, answer)
+        return core(checked, answer)
 
     return token_ids
 
 
 def traced(**specs):
-    """Decorator: the graph of a function of these named tensors."""
+    """Decorator that traces a function of these named tensors to a graph."""
 
     def decorate(function):
         named = {
@@ -156,21 +131,21 @@ def traced(**specs):
     return decorate
 
 
-def logits_of(padded, inputs):
-    """What a `PaddedCore` computes of the inputs that `encoded` gives."""
+def logits_of(core, inputs):
+    """The output of a `PaddedCore` for inputs from `encoded`."""
     lengths = tf.reduce_sum(inputs["padding_mask"], axis=1)
-    answer = padded(inputs, lambda logits, rows: {"logits": logits}, lengths)
+    answer = core(inputs, lambda logits, rows: {"logits": logits}, lengths)
     return answer["logits"]
 
 
 def encoded(tokenizer, texts, max_sequence_length, *, mask_token=False):
-    """Token ids of texts as int32 inputs (B, S), S the longest of them.
+    """Tokenizes texts to int32 inputs (B, S), S the longest of them.
 
     Args:
-        tokenizer: With the special tokens of an encoder.
-        texts: `text` string (B,), and `text_pair` for pairs.
-        max_sequence_length: Largest S; longer text is truncated.
-        mask_token: Whether the mask token, written in a text, is that token.
+        tokenizer: A tokenizer with the special tokens of an encoder.
+        texts: Dict of `text`, string (B,), and `text_pair` for pairs.
+        max_sequence_length: Maximum of S; longer text is truncated.
+        mask_token: Whether the mask token is recognized in the text.
     """
 
     def tokenize(texts):
@@ -190,7 +165,7 @@ def encoded(tokenizer, texts, max_sequence_length, *, mask_token=False):
 
 
 def dense_inputs(ids, pad_id):
-    """Ragged `token_ids` and `segment_ids` (B, None) as int32 inputs (B, S)."""
+    """Pads ragged `token_ids` and `segment_ids` (B, None) to int32 inputs (B, S)."""
     token_ids = ids["token_ids"].to_tensor(pad_id)
     lengths = ids["token_ids"].row_lengths()
     return {
@@ -201,7 +176,7 @@ def dense_inputs(ids, pad_id):
 
 
 def parsed(serialised, names):
-    """The string features `names` (B,) of serialised `tf.train.Example` (B,)."""
+    """Parses the string features `names` (B,) of serialized `tf.train.Example` (B,)."""
     with tf.device("/CPU:0"):
         features = {name: tf.io.FixedLenFeature([], tf.string) for name in names}
         return tf.io.parse_example(serialised, features)

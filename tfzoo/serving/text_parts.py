@@ -1,4 +1,4 @@
-"""Texts read in parts, so that memory does not grow with what is sent.
+"""Tokenizes texts in parts, so that memory does not grow with the request.
 
 Shapes: B rows.
 """
@@ -7,16 +7,16 @@ import tensorflow as tf
 
 from tfzoo.text.in_parts import in_parts
 
-TEXT_PART = 1 << 16  # bytes of text that are tokenised at once
-_ROW = 16  # bytes that a row counts for beside its text
+TEXT_PART = 1 << 16  # bytes of text that are tokenized at once
+_ROW = 16  # bytes that a row counts in addition to its text
 
 
 def text_in_parts(function, texts):
-    """As `in_parts`, of texts in parts of at most `TEXT_PART` bytes, or of one row.
+    """Like `in_parts`, with texts in parts of at most `TEXT_PART` bytes, or one row.
 
     Args:
-        function: Of a dictionary of some rows of `texts`.
-        texts: Dictionary of strings (B,).
+        function: Function of a dict with some rows of `texts`.
+        texts: Dict of strings (B,).
     """
     texts = {name: _vector(value, name) for name, value in texts.items()}
     sizes = sum(tf.cast(tf.strings.length(x), tf.int64) for x in texts.values()) + _ROW
@@ -35,7 +35,7 @@ def text_in_parts(function, texts):
 
 
 def _vector(texts, name):
-    """The same, after a check of what loaders outside Python leave unchecked."""
+    """Returns the texts after a check that loaders outside Python do not make."""
     is_vector = tf.equal(tf.raw_ops.Rank(input=texts), 1)
     message = [f"{name} must be a vector. Received the shape:", tf.shape(texts)]
     check = tf.debugging.Assert(is_vector, message)
@@ -44,13 +44,13 @@ def _vector(texts, name):
 
 
 def flat_rows(ragged, lengths="lengths"):
-    """Ragged tensors (B, None) of the same rows as vectors, with `lengths` (B,)."""
+    """Ragged tensors (B, None) with equal rows, as vectors and `lengths` (B,)."""
     flat = {name: value.flat_values for name, value in ragged.items()}
     return {**flat, lengths: next(iter(ragged.values())).row_lengths()}
 
 
 def ragged_rows(flat, names, lengths="lengths"):
-    """The ragged tensors of some names of what `flat_rows` gave."""
+    """Rebuilds the ragged tensors `names` from the result of `flat_rows`."""
     return {
         name: tf.RaggedTensor.from_row_lengths(
             flat[name], flat[lengths], validate=False

@@ -1,4 +1,4 @@
-"""Numbered versions of a model in one folder, each of them whole."""
+"""Numbered versions of a model in a directory, each written atomically."""
 
 import os
 import pathlib
@@ -14,42 +14,43 @@ LARGEST_VERSION = 2**63 - 1
 
 
 def version_numbers(base):
-    """The numbers that TF Serving takes for versions of the model in `base`.
+    """The version numbers that TF Serving recognizes in `base`.
 
     Raises:
-        OutputError: `base` is not a folder, or holds something that is neither a
-            version nor a file that an export writes. Hidden entries are passed over.
+        OutputError: `base` is not a directory, or contains something that is neither a
+            version nor written by an export. Hidden entries are ignored.
     """
     if not base.exists():
         return []
     if not base.is_dir():
-        raise OutputError("A folder is expected here. Received: a file.", path=base)
+        raise OutputError("The path must be a directory. Received: a file.", path=base)
     numbers = []
     for entry in sorted(os.listdir(base)):
         if re.fullmatch(r"\s*[+-]?[0-9]+\s*", entry) and int(entry) <= LARGEST_VERSION:
             numbers.append(int(entry))
         elif entry not in (MODELS_CONFIG, BATCHING_PARAMETERS) and entry[0] != ".":
             raise OutputError(
-                f"The folder must hold versions of one model only. Received: {entry}.",
+                "The directory must contain only versions of one model. "
+                f"Received: {entry}.",
                 path=base,
-                fix="Name another output, such as saved_models/NAME.",
+                fix="Choose another output, such as saved_models/NAME.",
             )
     return numbers
 
 
 def add_version(base, write):
-    """Adds the next version of a model: all of it, or nothing.
+    """Adds the next version of a model atomically.
 
     Args:
-        base: Folder of the versions, made where it is missing.
-        write: Called with the path of an empty folder that it fills.
+        base: Directory of the versions, created if missing.
+        write: Function that fills the empty directory whose path it is given.
 
     Returns:
-        Path of the new version: one above the highest number in `base`, 1 if there is
-        none. Of exporters that run at once each gets a number of its own.
+        Path of the new version: one above the highest number in `base`, or 1. Exporters
+        that run at the same time get different numbers.
 
     Raises:
-        OutputError: `base` cannot be written or holds something else.
+        OutputError: `base` cannot be written or contains something else.
     """
     base = pathlib.Path(base)
     version_numbers(base)
@@ -57,7 +58,9 @@ def add_version(base, write):
         base.mkdir(parents=True, exist_ok=True)
         beside = pathlib.Path(tempfile.mkdtemp(prefix=".export.", dir=base))
     except OSError as e:
-        raise OutputError(f"Cannot be written: {e.strerror}.", path=base) from None
+        raise OutputError(
+            f"Cannot write the output: {e.strerror}.", path=base
+        ) from None
     try:
         content = beside / "version"
         content.mkdir()
@@ -65,7 +68,9 @@ def add_version(base, write):
         flush(content)
         return _renamed(content, base)
     except OSError as e:
-        raise OutputError(f"Cannot be written: {e.strerror or e}.", path=base) from e
+        raise OutputError(
+            f"Cannot write the output: {e.strerror or e}.", path=base
+        ) from e
     finally:
         shutil.rmtree(beside, ignore_errors=True)
 
@@ -74,7 +79,11 @@ def _renamed(content, base):
     while True:
         number = max([0, *version_numbers(base)]) + 1
         if number > LARGEST_VERSION:
-            raise OutputError("No version number is left.", path=base)
+            raise OutputError(
+                f"The next version number must be at most {LARGEST_VERSION}. "
+                f"Received: {number}.",
+                path=base,
+            )
         version = base / str(number)
         try:
             os.rename(content, version)

@@ -1,7 +1,7 @@
-"""Requests that TF Serving sends a model before it takes traffic.
+"""Warm-up requests that TF Serving sends a model before it accepts traffic.
 
-Without them the first client of every length pays for tracing and memory, and where the
-core is compiled by XLA, for the compilation.
+Without them, the first client of every length waits for tracing and memory allocation
+and, with XLA, for compilation.
 
 Source: https://www.tensorflow.org/tfx/serving/saved_model_warmup
 """
@@ -16,7 +16,7 @@ from tfzoo.serving.core import XLA_BATCH_SIZES, few_lengths, length_buckets
 
 @dataclasses.dataclass(frozen=True)
 class Request:
-    """One request: the signature, TF Serving's API, and the inputs as arrays."""
+    """A request: signature, TF Serving API, and inputs as arrays."""
 
     signature: str
     method: str
@@ -24,23 +24,23 @@ class Request:
 
 
 def warmup_requests(functions, methods, tokenizer, padded):
-    """One request for each signature, length bucket and compiled batch size.
+    """A request for each signature, length bucket and compiled batch size.
 
     Args:
         functions: Signature name -> concrete function of named inputs.
         methods: Signature name -> "predict", "classify" or "regress".
         tokenizer: The tokenizer of the text inputs.
-        padded: The `PaddedCore` that all signatures share.
+        padded: The `PaddedCore` shared by all signatures.
 
     Returns:
-        Tuple of Request. The text is full stops, after one mask token where the core
+        Tuple of `Request`. The text is full stops, preceded by a mask token if the core
         takes `mask_positions`.
     """
     rows = XLA_BATCH_SIZES if padded.jit_compile else (1,)
     pair = len(_inputs(functions["serving_default"])) == 2
     special = _num_special_tokens(tokenizer, pair) + padded.mask_positions
     gap = tokenizer.mask_token if padded.mask_positions else ""
-    per_word = len(tokenizer.tokenize(" ."))  # which never merges with the next
+    per_word = len(tokenizer.tokenize(" ."))  # never merges with the next word
     requests = []
     for length in length_buckets(padded.max_sequence_length):
         text = (gap + " ." * ((length - special) // per_word)).encode()
@@ -58,22 +58,22 @@ def warmup_requests(functions, methods, tokenizer, padded):
 def generation_requests(
     tokenizer, *, context, max_sequence_length, max_new_tokens, jit_compile
 ):
-    """Requests to the signatures of a model that generates.
+    """Requests for the signatures of a text-generation model.
 
-    One for each signature, and where XLA compiles, one to `generate` and one to `score`
-    for each length and batch size; `serving_default` needs no more than `generate`.
+    One per signature; with XLA, one to `generate` and one to `score` for each length
+    and batch size. `serving_default` needs nothing beyond `generate`.
 
     Args:
         tokenizer: A `ByteBPETokenizer`.
-        context: The most tokens of a prompt and its text.
-        max_sequence_length: The most tokens of a text that is scored.
-        max_new_tokens: The most that can be asked for.
+        context: Maximum number of tokens of a prompt and its continuation.
+        max_sequence_length: Maximum number of tokens of a text to score.
+        max_new_tokens: Maximum number of new tokens in a request.
         jit_compile: Whether XLA compiles.
 
     Returns:
-        Tuple of Request.
+        Tuple of `Request`.
     """
-    per_word = len(tokenizer.tokenize(" ."))  # which never merges with the next
+    per_word = len(tokenizer.tokenize(" ."))  # never merges with the next word
     special = 0 if tokenizer.layout.first is None else 1
 
     def texts(length, rows, special=0):
@@ -95,9 +95,9 @@ def generation_requests(
 
 
 def _options(rows, max_new_tokens):
-    """Of `generate`: a temperature at which an end token is as rare as any other.
+    """Options of `generate`, with a temperature that makes end tokens unlikely.
 
-    What comes after it would not be compiled.
+    Steps after an end token would not be compiled.
     """
     return {
         "max_new_tokens": np.full(rows, max_new_tokens, np.int32),
@@ -135,7 +135,7 @@ def _value(name, spec, values, rows, length, pair):
 
 
 def example(features):
-    """A serialised `tf.train.Example` of feature name -> bytes."""
+    """A serialized `tf.train.Example` of feature name -> bytes."""
     return tf.train.Example(
         features=tf.train.Features(
             feature={

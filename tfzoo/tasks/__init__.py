@@ -1,4 +1,4 @@
-"""Tasks: what one trains, saves and serves."""
+"""Tasks: models to train, save and serve."""
 
 from tfzoo.checkpoints.references import local_directory
 from tfzoo.checkpoints.sentence_transformers import MODULES
@@ -40,15 +40,15 @@ _TASKS = {
 
 
 def from_preset(preset, **arguments):
-    """The task that a checkpoint holds, whichever it is.
+    """Opens the task of a checkpoint.
 
     Args:
-        preset: A directory that a task's `save_to_preset` or `transformers` wrote, or
-            `hf://ORG/NAME[@REVISION]`.
+        preset: A directory written by a task's `save_to_preset` or by `transformers`,
+            or `hf://ORG/NAME[@REVISION]`.
         **arguments: As in the task's `from_preset`.
 
     Raises:
-        CheckpointError: the directory holds no task, or breaks a rule of the format.
+        CheckpointError: the directory contains no task, or is invalid.
     """
     directory = local_directory(preset)
     found = open_checkpoint(directory)
@@ -62,13 +62,13 @@ def from_preset(preset, **arguments):
             f"Received: {found.config.get('architectures')!r:.200}.",
             path=found.path,
             tensor="architectures",
-            fix="Open a backbone through the task that you want to train.",
+            fix="To open a backbone, use the from_preset of the task to train.",
         )
     return task.from_preset(directory, **arguments)
 
 
 def class_of(config):
-    """The class of the task that a `config.json` names; None if it names none."""
+    """The class of the task named in a `config.json`, or None."""
     named = config.get("architectures") or []
     block = config.get("tfzoo") if isinstance(config.get("tfzoo"), dict) else {}
     for task in _TASKS.values():
@@ -79,11 +79,11 @@ def class_of(config):
 
 
 def class_named(name):
-    """The class of the task of a name.
+    """The class of a task, by its name.
 
     Raises:
         ValueError: no task has that name.
     """
     if name not in _TASKS:
-        raise ValueError(f"A task is one of {', '.join(_TASKS)}. Received: {name!r}")
+        raise ValueError(f"task must be one of {', '.join(_TASKS)}. Received: {name!r}")
     return _TASKS[name]

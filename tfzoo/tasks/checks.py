@@ -1,13 +1,12 @@
-"""Numbers on their way into `fit`, `evaluate` and `predict`, checked once.
+"""Checks the numbers that enter `fit`, `evaluate` and `predict`.
 
-Python checks whole arrays and, inside `tf.data`, batch by batch: one rule, one message,
-before any graph or XLA sees a number. (A CPU raises at a bad id, XLA takes another one
-in silence, and a NaN in a target makes every weight NaN.)
+Python checks whole arrays and, inside `tf.data`, batch by batch, with the same rules
+and messages, before any graph or XLA sees a number. (For an invalid id, a CPU raises an
+error, but XLA silently uses another id, and a NaN in a target makes all weights NaN.)
 
 Shapes: B batch, S sequence, M masked positions.
 """
 
-import contextlib
 from collections.abc import Mapping
 
 import numpy as np
@@ -19,90 +18,27 @@ from tfzoo.tasks.inputs import array_of, refuse_unordered
 from tfzoo.tasks.numeric import checked_weights, example_weights, numbers_of
 
 
-class Refusals:
-    """Python inside `tf.data`, whose errors come out as they were raised.
-
-    TensorFlow would wrap a function's error in one of its own, of many lines.
-    """
-
-    def __init__(self):
-        self._first = None
-
-    def call(self, check, tensors, specs):
-        """What a function of NumPy arrays returns, as tensors.
-
-        Args:
-            check: Takes the arrays of `tensors`, returns those of `specs`.
-            tensors: List of tensors; a ragged one arrives as a list of rows.
-            specs: List of `tf.TensorSpec`.
-        """
-        ragged = [isinstance(tensor, tf.RaggedTensor) for tensor in tensors]
-
-        def guarded(*arrays):
-            arrays = iter(arrays)
-            parts = [
-                _rows(next(arrays), next(arrays)) if is_ragged else next(arrays)
-                for is_ragged in ragged
-            ]
-            try:
-                return check(*parts)
-            except Exception as e:
-                self.keep(e)
-                raise
-
-        parts = [
-            part
-            for tensor, is_ragged in zip(tensors, ragged, strict=True)
-            for part in (
-                (tensor.flat_values, tensor.row_splits) if is_ragged else (tensor,)
-            )
-        ]
-        found = tf.numpy_function(guarded, parts, [spec.dtype for spec in specs])
-        for tensor, spec in zip(found, specs, strict=True):
-            tensor.set_shape(spec.shape)
-        return found
-
-    def keep(self, error):
-        """Remembers the first error, for `told`."""
-        self._first = self._first or error
-
-    @contextlib.contextmanager
-    def told(self):
-        """Raises what a check raised in place of what TensorFlow made of it."""
-        self._first = None
-        try:
-            yield
-        except tf.errors.OpError:
-            if self._first is None:
-                raise
-            raise self._first from None
-
-
-def _rows(values, splits):
-    bounds = zip(splits[:-1], splits[1:], strict=True)
-    return [values[start:stop] for start, stop in bounds]
-
-
 def check_dataset(task, dataset, *, learns=True):
-    """A dataset of prepared batches, the same with every batch checked.
+    """Adds checks of every batch to a dataset of prepared batches.
 
     Args:
         task: The `Task`.
-        dataset: Of inputs, (inputs,), (inputs, targets) or (inputs, targets, weights).
-        learns: Whether targets are needed; if not, inputs alone are kept.
+        dataset: Yields inputs, (inputs,), (inputs, targets) or
+            (inputs, targets, weights).
+        learns: Whether targets are needed; if not, only inputs are kept.
     """
     spec = dataset.element_spec
     spec = spec if isinstance(spec, tuple) else (spec,)
     if learns and len(spec) < 2:
         raise ValueError(
-            "Batches of prepared ids are trained on with targets: (inputs, targets) or "
-            f"(inputs, targets, weights). Received: {shown(spec)}"
+            "Training on batches of prepared ids requires targets: (inputs, targets) "
+            f"or (inputs, targets, weights). Received: {shown(spec)}"
         )
     inputs = _known_inputs(task, spec[0])
     for name in inputs:
         shape = spec[0][name].shape
         if name.endswith("token_ids") and shape.rank == 2:
-            _check_tokens(name, shape)  # no graph is traced of it
+            _check_tokens(name, shape)  # such a graph cannot be traced
     specs = [{n: tf.TensorSpec(spec[0][n].shape, tf.int32) for n in inputs}]
     if learns:
         targets, weights = task.target_specs(spec[1], spec[0])
@@ -110,12 +46,9 @@ def check_dataset(task, dataset, *, learns=True):
             weights = weights or _weight_specs(spec[2], targets)
         specs += [targets] if weights is None else [targets, weights]
 
-    def check(number, *parts):
+    def check(*parts):
         parts = tf.nest.pack_sequence_as(spec[: 3 if learns else 1], parts)
-        try:
-            found = checked(task, *parts)
-        except ValueError as e:
-            raise ValueError(f"{e}, batch {number}") from None
+        found = checked(task, *parts)
         return [
             np.asarray(value, s.dtype.as_numpy_dtype)
             for value, s in zip(
@@ -127,7 +60,7 @@ def check_dataset(task, dataset, *, learns=True):
         # `enumerate` gives (i, x) or (i, (x, targets, ...)).
         batch = batch[0] if isinstance(batch[0], tuple) else batch
         parts = tf.nest.flatten(({n: batch[0][n] for n in inputs}, *batch[1:]))
-        found = task.refusals.call(check, [number, *parts], tf.nest.flatten(specs))
+        found = task.refusals.call(check, number, parts, tf.nest.flatten(specs))
         found = tf.nest.pack_sequence_as(specs, found)
         return tuple(found) if learns else found[0]
 
@@ -136,7 +69,7 @@ def check_dataset(task, dataset, *, learns=True):
 
 
 def checked(task, x, y=None, weights=None):
-    """Prepared inputs, targets and weights as NumPy arrays, checked.
+    """Checks prepared inputs, targets and weights and converts them to NumPy arrays.
 
     Returns:
         [inputs], [inputs, targets] or [inputs, targets, weights].
@@ -155,11 +88,11 @@ def checked(task, x, y=None, weights=None):
 
 
 def checked_inputs(task, x):
-    """Prepared ids as a dict of int32 arrays.
+    """Checks prepared ids and converts them to a dict of int32 arrays.
 
     Raises:
-        ValueError: an input is missing or unknown, has another shape or type, or holds
-            a number that the backbone does not have.
+        ValueError: an input is missing or unknown, has a wrong shape or type, or
+            contains a number out of the backbone's range.
     """
     arrays = {name: _whole_numbers(name, x[name]) for name in _known_inputs(task, x)}
     for prefix in ("", SECOND):
@@ -178,17 +111,17 @@ def checked_inputs(task, x):
 
 
 def _known_inputs(task, x):
-    """Names of the inputs of a task in `x`, in order."""
+    """Names of the inputs of the task in `x`, in order."""
     needed, optional = task.known_inputs()
     names = list(x) if isinstance(x, Mapping) else []
     missing = set(needed) - set(names)
-    if any(name in optional for name in names):  # second texts, with all of theirs
+    if any(name in optional for name in names):  # second texts need all their inputs
         missing |= set(optional) - set(names)
-    # Tokenizers give `segment_ids` to all, and not every backbone has segments.
+    # Tokenizers always return `segment_ids`, but not every backbone has segments.
     if missing or set(names) - {*needed, *optional, "segment_ids"}:
         raise ValueError(
-            f"A {type(task).__name__} takes raw text, or prepared ids as a dict of "
-            f"{', '.join(needed)}. Received: "
+            f"The input of a {type(task).__name__} must be raw text, or prepared ids "
+            f"as a dict of {', '.join(needed)}. Received: "
             + (", ".join(map(str, names)) or f"{type(x).__name__} {shown(x)}")
         )
     return [name for name in names if name in (*needed, *optional)]
@@ -204,7 +137,7 @@ def _whole_numbers(name, values):
     if array.dtype.kind not in "iu" and not (
         array.dtype.kind == "b" and name.endswith("padding_mask")
     ):
-        raise ValueError(f"{name} must be whole numbers. Received: {array.dtype}")
+        raise ValueError(f"{name} must be integers. Received: {array.dtype}")
     return array
 
 
@@ -220,7 +153,7 @@ def _check_shapes(rows, prefix, longest):
     _check_tokens(f"{prefix}token_ids", shape)
     if shape[1] > longest:
         raise ValueError(
-            f"Inputs must not be longer than {longest}, the backbone's positions. "
+            f"Inputs must have at most {longest} tokens, the backbone's positions. "
             f"Received: {prefix}token_ids of shape {shape}"
         )
 
@@ -237,22 +170,19 @@ def _check_range(name, values, limit):
     if wrong.any():
         row, column = np.argwhere(wrong)[0]
         raise ValueError(
-            f"{name} must be 0 to {limit - 1}. Received: {values[row, column]} in "
+            f"{name} must be in [0, {limit - 1}]. Received: {values[row, column]} in "
             f"column {column} of row {row}"
         )
 
 
 def weights_in_graph(weights, number, refusals):
-    """Weights (B,) of a batch within `tf.data`, checked; a list, empty if none came."""
+    """Checked weights (B,) of a batch inside `tf.data`; an empty list without any."""
 
-    def check(number, weights):
-        try:
-            return [example_weights(weights, len(weights))]
-        except ValueError as e:
-            raise ValueError(f"{e}, batch {number}") from None
+    def check(weights):
+        return [example_weights(weights, len(weights))]
 
     return [
-        refusals.call(check, [number, w], [tf.TensorSpec(w.shape[:1], tf.float32)])[0]
+        refusals.call(check, number, [w], [tf.TensorSpec(w.shape[:1], tf.float32)])[0]
         for w in weights
     ]
 
@@ -262,14 +192,14 @@ def _like(weights, targets):
 
 
 def of_each_output(function, *values):
-    """What a function makes of values, or of each of a dict of them by output."""
+    """Applies a function to values, or to each output's values if they are dicts."""
     if isinstance(values[0], Mapping):
         return {name: function(*(v[name] for v in values)) for name in values[0]}
     return function(*values)
 
 
 def _fitting(weights, targets):
-    """The weights, checked, if they are those of the targets, or of their rows."""
+    """The checked weights; their shape must be that of the targets or of their rows."""
     weights = checked_weights(numbers_of(weights, "sample_weight"))
     if weights.ndim == 2 and weights.shape[1] == 1 and targets.ndim == 1:
         weights = weights[:, 0]

@@ -1,4 +1,4 @@
-"""What `compile()` of a task does when nothing is said."""
+"""`compile` with defaults for every argument."""
 
 import logging
 import math
@@ -17,7 +17,7 @@ from tfzoo.training.schedules import PlannedSchedule, WarmupLinearDecay
 
 logger = logging.getLogger("tfzoo")
 
-# The defaults of what the automatic optimizer takes: google-research/bert
+# Default arguments of the automatic optimizer: google-research/bert
 OF_OPTIMIZER = {
     "learning_rate": 5e-5,
     "total_steps": None,
@@ -25,7 +25,7 @@ OF_OPTIMIZER = {
     "weight_decay": 0.01,
     "clip_norm": 1.0,
 }
-# What goes on to Keras, and to `FiniteUpdates`
+# Arguments for Keras, and for `FiniteUpdates`
 OF_KERAS = (
     *("loss_weights", "run_eagerly", "steps_per_execution", "auto_scale_loss"),
     "on_non_finite",
@@ -33,18 +33,18 @@ OF_KERAS = (
 
 
 class AutoCompile:
-    """A mix-in: AdamW with warm-up and linear decay, and the task's own loss.
+    """Mixin: AdamW with warmup and linear decay, and the task's own loss.
 
     A task defines `default_loss(label_smoothing)`, `default_metrics()` and `learns`:
-    "classes", "multi_label", "numbers" or None, what Keras's names of losses and
-    metrics are read for.
+    "classes", "multi_label", "numbers" or None, the kind of targets for which Keras's
+    names of losses and metrics are resolved.
     """
 
     learns = None
-    weighs_positions = False  # whether weights of 0 leave out padding and the like
-    other_losses = ()  # classes that take the targets of the task's own loss
+    weighs_positions = False  # whether weights of 0 mask padding and the like
+    other_losses = ()  # classes with the same targets as the task's own loss
     jit_compiled = False  # whether XLA compiles the training step
-    has_own_loss = False  # whether the loss is none of the task's kind
+    has_own_loss = False  # whether the user's loss has other targets than the task's
     _schedule = None  # of the automatic optimizer, planned by each `fit`
 
     @known_keywords(*OF_KERAS)
@@ -64,32 +64,35 @@ class AutoCompile:
         jit_compile=False,
         **kwargs,
     ):
-        """Prepares training; every argument has the default of BERT.
+        """Configures training. All arguments default to the values of BERT.
 
         Args:
-            optimizer: `"auto"` is AdamW as five of the next arguments say, without
-                decay on biases and normalisations; or any Keras optimizer, which brings
-                its own, so that none of the five goes with it.
-            loss: `"auto"` is the task's own, normalised over all replicas; Keras's
-                name of a loss is the form of it that takes logits.
-            metrics: As in Keras; names are those of forms that take logits. Where
-                weights leave out padding or unlearned words, they count here too.
-            weighted_metrics: `"auto"` is the task's own, otherwise as `metrics`.
-            learning_rate: Its peak; 5e-5.
-            total_steps: Steps until the learning rate is 0. None, the default, derives
-                it in each `fit` from epochs and data.
-            warmup_fraction: Share of the steps in which the rate rises, 0 to 1; 0.1.
-            weight_decay: Decoupled decay per step, times the learning rate; 0.01.
-            clip_norm: Largest global norm of the gradients; None never clips; 1.0.
-            label_smoothing: Share of the target spread over all classes, 0 to 1; of the
-                task's own loss.
+            optimizer: `"auto"` for AdamW with `learning_rate`, `total_steps`,
+                `warmup_fraction`, `weight_decay` and `clip_norm`, and no decay of
+                biases and normalization weights; or any Keras optimizer, with which
+                these five are not allowed.
+            loss: `"auto"` for the task's own loss, normalized over all replicas; or as
+                in Keras, where names mean the form of a loss that takes logits.
+            metrics: As in Keras, where names mean the forms of metrics that take
+                logits. Weights that mask padding or ignored words apply here, too.
+            weighted_metrics: `"auto"` for the task's own metrics; or as in `metrics`.
+            learning_rate: Peak learning rate. Defaults to 5e-5.
+            total_steps: Number of steps until the learning rate is 0. Defaults to None,
+                which derives it in each `fit` from the epochs and the data.
+            warmup_fraction: Fraction of the steps in which the learning rate rises, in
+                [0, 1]. Defaults to 0.1.
+            weight_decay: Decoupled decay per step, times the learning rate. Defaults to
+                0.01.
+            clip_norm: Maximum global norm of the gradients, or None. Defaults to 1.0.
+            label_smoothing: Fraction of the target that is spread over all classes, in
+                [0, 1); only for the task's own loss.
             jit_compile: Whether XLA compiles the training step, once per shape.
             **kwargs: As in `keras.Model.compile`.
 
         Raises:
-            ValueError: an argument is outside its range or has no effect beside
-                another, or a loss or metric takes probabilities.
-            TypeError: an argument is none that `compile` takes.
+            ValueError: an argument is out of range or has no effect with another, or a
+                loss or metric takes probabilities.
+            TypeError: an argument is unknown.
         """
         given = {
             "learning_rate": learning_rate,
@@ -103,14 +106,14 @@ class AutoCompile:
         own_loss = not (isinstance(loss, str) and loss == "auto")
         if given and not auto:
             raise ValueError(
-                f"An optimizer brings its own {' and '.join(given)}: give them to it, "
-                f"or leave optimizer='auto'. Received: optimizer={optimizer!r}, "
+                f"{' and '.join(given)} must be set on the optimizer itself unless "
+                f"optimizer='auto'. Received: optimizer={optimizer!r}, "
                 + ", ".join(f"{name}={value!r}" for name, value in given.items())
             )
         if label_smoothing and own_loss:
             raise ValueError(
-                "label_smoothing belongs to the task's own loss; give it to the loss. "
-                f"Received: loss={loss!r}, label_smoothing={label_smoothing}"
+                "label_smoothing applies only to the task's own loss; set it on the "
+                f"loss. Received: loss={loss!r}, label_smoothing={label_smoothing}"
             )
         _check_ranges(given)
         if jit_compile not in (True, False, "auto"):
@@ -122,7 +125,8 @@ class AutoCompile:
             del kwargs["steps_per_execution"]
         loss = loss_of_logits(loss, self) if own_loss else None
         own_targets = own_loss and self._has_own_targets(loss)
-        metrics = metric_of_logits(metrics, self, own_targets=own_targets)
+        if metrics is not None:
+            metrics = metric_of_logits(metrics, self, own_targets=own_targets)
         own_metrics = not (
             isinstance(weighted_metrics, str) and weighted_metrics == "auto"
         )
@@ -130,7 +134,7 @@ class AutoCompile:
             weighted_metrics = metric_of_logits(
                 weighted_metrics, self, own_targets=own_targets
             )
-        self.jit_compiled = bool(jit_compile)  # which the defaults depend on
+        self.jit_compiled = bool(jit_compile)  # the defaults depend on it
         if not own_metrics:
             weighted_metrics = self.default_metrics()
         if metrics and self.weighs_positions:
@@ -154,16 +158,16 @@ class AutoCompile:
             )
 
     def _compile_keras(self, **arguments):
-        """Keras's `compile`, with losses, metrics and an optimizer as it knows them."""
+        """Keras's `compile`, with Keras's losses, metrics and optimizer."""
         require_supported(
             optimizer=arguments["optimizer"],
             jit_compile=arguments["jit_compile"],
             steps_per_execution=arguments.get("steps_per_execution", 1),
         )
-        # Keras keeps the losses and metrics of an earlier call where none comes.
+        # Keras would keep the losses and metrics of an earlier call if there are none.
         self._compile_loss = self._compile_metrics = None
         super().compile(**arguments)
-        # Not tracked by Keras, which would report its metrics for ever.
+        # Hidden from Keras, which would report the metrics in it forever.
         object.__setattr__(self, "_compile_arguments", arguments)
         self.jit_compiled = bool(arguments["jit_compile"])
         inner = getattr(self.optimizer, "inner_optimizer", self.optimizer)
@@ -172,30 +176,32 @@ class AutoCompile:
         self.has_own_loss = self._has_own_targets(arguments["loss"])
 
     def _has_own_targets(self, loss):
-        """Whether a loss takes other targets than the task's own."""
+        """Whether a loss has other targets than the task's own."""
         known = {type(part) for part in keras.tree.flatten(self.default_loss(0.0))}
         losses = {type(part) for part in keras.tree.flatten(loss)}
         return not losses <= {*known, *self.other_losses}
 
     def _joined(self, first, second):
-        """Two of what Keras takes as metrics, as one: a list, or a dict by output."""
+        """Joins two `metrics` arguments to a list, or a dict of output -> list."""
         if not isinstance(self.output, dict) or len(self.output) == 1:
             return _metrics_of(first) + _metrics_of(second)
         names, joined = [*self.output], {}
         for metrics in (first or {}, second or {}):
             if not isinstance(metrics, dict) or not {*metrics} <= {*names}:
                 raise ValueError(
-                    f"Metrics of a {type(self).__name__} must be a dict of a list for "
-                    f"each output: {' and '.join(names)}. Received: {shown(metrics)}"
+                    f"Metrics of a {type(self).__name__} must be a dict with a list "
+                    f"for each output: {' and '.join(names)}. Received: "
+                    f"{shown(metrics)}"
                 )
             for name, part in metrics.items():
                 joined[name] = joined.get(name, []) + _metrics_of(part)
         return joined
 
     def get_metrics_result(self):
-        """As in Keras, but a metric's own name goes before a figure of several.
+        """As in Keras, but metrics with a single value take precedence over others.
 
-        Of two metrics with several figures, the first's win: those of `metrics`.
+        Of two metrics with several values, the first takes precedence, that of
+        `metrics`.
         """
         results = super().get_metrics_result()
         several = [x for x in results.values() if isinstance(x, dict)]
@@ -217,24 +223,25 @@ class AutoCompile:
         )
 
     def plan_steps(self, steps_per_epoch, epochs, initial_epoch=0):
-        """Gives an automatic optimizer the schedule of this `fit`.
+        """Sets the schedule of the automatic optimizer for this `fit`.
 
-        Nothing is traced anew: the schedule is state. The optimizer's moments go on.
+        The schedule is state, so nothing is retraced. The optimizer's moments are kept.
 
         Args:
-            steps_per_epoch: Batches of an epoch; None: they cannot be counted.
+            steps_per_epoch: Number of batches per epoch, or None if unknown.
             epochs: Number of the last epoch.
-            initial_epoch: Number of epochs that the schedule has behind it.
+            initial_epoch: Number of epochs that the schedule has completed.
 
         Raises:
-            ValueError: the batches cannot be counted.
+            ValueError: the number of batches is unknown.
         """
         if self._schedule is None:
             return
         if steps_per_epoch is None:
             raise ValueError(
-                "The number of batches of this data is unknown, and the learning rate "
-                "needs it: compile(total_steps=...) or fit(steps_per_epoch=...). "
+                "The learning rate schedule requires the number of batches, which is "
+                "unknown for this data: use compile(total_steps=...) or "
+                "fit(steps_per_epoch=...). "
                 "Received: total_steps=None, steps_per_epoch=None"
             )
         optimizer = getattr(self.optimizer, "inner_optimizer", self.optimizer)
@@ -242,19 +249,20 @@ class AutoCompile:
         total = steps_per_epoch * epochs
         if done and not initial_epoch:
             logger.warning(
-                "The optimizer's moments go on from step %d, the learning rate begins "
-                "a new schedule of %d steps; initial_epoch continues one.",
+                "The optimizer's moments continue from step %d, and the learning rate "
+                "starts a new schedule of %d steps. To continue the previous schedule, "
+                "set initial_epoch.",
                 done,
                 total,
             )
         self._schedule.plan(total, begin=done - steps_per_epoch * initial_epoch)
 
     def require_planned(self, method):
-        """Raises `ValueError` where the schedule of the learning rate is not known."""
+        """Raises `ValueError` if the learning rate schedule is not planned."""
         if self._schedule is not None and not self._schedule.is_planned:
             raise ValueError(
-                f"{method} needs to know when the learning rate reaches 0: "
-                "compile(total_steps=...). Received: total_steps=None"
+                f"{method} requires compile(total_steps=...), the step at which the "
+                "learning rate reaches 0. Received: total_steps=None"
             )
 
     def get_compile_config(self):
@@ -266,6 +274,7 @@ class AutoCompile:
         self._compile_keras(**keras.saving.deserialize_keras_object(config))
         if self.built:
             self.optimizer.build(self.trainable_variables)
+            self.note_trained()
 
 
 def _metrics_of(metrics):
@@ -273,14 +282,14 @@ def _metrics_of(metrics):
 
 
 def _keras_optimizer(optimizer):
-    """Keras's optimizer of that name, or the optimizer itself."""
+    """The Keras optimizer with that name, or the optimizer itself."""
     try:
         found = keras.optimizers.get(optimizer)
     except ValueError:
         found = None
     if found is None:
         raise ValueError(
-            "optimizer must be 'auto', Keras's name of an optimizer or an optimizer. "
+            "optimizer must be 'auto', the name of a Keras optimizer or an optimizer. "
             f"Received: {shown(optimizer)}"
         )
     return found
@@ -288,14 +297,14 @@ def _keras_optimizer(optimizer):
 
 def _check_ranges(given):
     rules = {
-        "learning_rate": (lambda x: x > 0, "a finite number over 0"),
+        "learning_rate": (lambda x: x > 0, "a finite number > 0"),
         "total_steps": (
             lambda x: x >= 1 and isinstance(x, numbers.Integral),
-            "a whole number from 1, or None",
+            "an integer >= 1, or None",
         ),
-        "warmup_fraction": (lambda x: 0 <= x <= 1, "0 to 1"),
-        "weight_decay": (lambda x: x >= 0, "a finite number from 0"),
-        "clip_norm": (lambda x: x > 0, "a finite number over 0, or None"),
+        "warmup_fraction": (lambda x: 0 <= x <= 1, "in [0, 1]"),
+        "weight_decay": (lambda x: x >= 0, "a finite number >= 0"),
+        "clip_norm": (lambda x: x > 0, "a finite number > 0, or None"),
     }
     for name, value in given.items():
         accepts, rule = rules[name]

@@ -1,44 +1,48 @@
-"""What tasks on a bidirectional encoder share: which encoders, and serving."""
+"""Base class of the tasks on a bidirectional encoder."""
 
 from tfzoo.errors import refuse_unknown
 from tfzoo.layers.keywords import named_parameters
 from tfzoo.serving import export_version
+from tfzoo.serving.signatures import padded_core
 from tfzoo.tasks.task import Task
-
-_OF_TASK = ("max_sequence_length", "vocabulary_size", "num_segments")
 
 
 class EncoderTask(Task):
-    """A task on any of the encoders, served as a SavedModel of raw strings.
+    """A task on any of the encoders, served as a SavedModel that takes raw strings.
 
-    A task defines, beside what `Task` asks for:
-        signatures: Function of `tfzoo.serving` that makes its signatures.
-        served_arguments(): What this function takes of the task alone, a dict.
+    A subclass defines, besides what `Task` requires:
+        signatures: Function of a `PaddedCore`, the tokenizer and options that returns
+            the signatures.
+        served_arguments(): Dict of the options that only the task may set.
     """
 
     def served_arguments(self):
         return {}
 
-    def export_version(self, base, **options):
+    def export_version(self, base, *, jit_compile=False, **options):
         """Writes the next version of a SavedModel that takes raw strings.
 
         Args:
             base: Directory of the versions, such as `saved_models/NAME`.
-            **options: `jit_compile`, whether XLA compiles the numeric core when it is
-                served, and what else the task's `signatures` take.
+            jit_compile: Whether XLA compiles the numeric core for serving.
+            **options: Other options of the task's `signatures`.
 
         Returns:
             `pathlib.Path` of the new version.
         """
-        known = [n for n in named_parameters(self.signatures)[2:] if n not in _OF_TASK]
+        arguments = self.served_arguments()
+        known = [n for n in named_parameters(self.signatures)[2:] if n not in arguments]
+        known += ["jit_compile"]
         refuse_unknown(f"{type(self).__name__}.export_version", options, known)
         model = self.in_float32()
-        served = self.signatures(
+        core = padded_core(
             lambda inputs: model(inputs, training=False),
             self.tokenizer,
             max_sequence_length=self.max_sequence_length,
             vocabulary_size=self.backbone.vocabulary_size,
             num_segments=self.num_segments,
-            **{**self.served_arguments(), **options},
+            mask_positions="mask_positions" in self.input,
+            jit_compile=jit_compile,
         )
+        served = self.signatures(core, self.tokenizer, **arguments, **options)
         return export_version(base, served)

@@ -1,76 +1,75 @@
-"""What `fit`, `evaluate` and `predict` of a task are given -> checked batches.
+"""Converts the arguments of `fit`, `evaluate` and `predict` to checked batches.
 
 Shapes: N examples, B batch, S sequence, C classes.
 """
 
-import numbers
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import NamedTuple
 
 import tensorflow as tf
 
 from tfzoo.data.pipelines import without_waiting
 from tfzoo.errors import shown
-from tfzoo.tasks.batch_examples import examples_of_steps, row_numbers
+from tfzoo.tasks.batch_examples import row_numbers
 from tfzoo.tasks.batches import array_batches, dataset_of_batches, is_batches
 from tfzoo.tasks.checks import check_dataset, checked, of_each_output
+from tfzoo.tasks.class_weights import weighed
 from tfzoo.tasks.inputs import (
-    batched,
-    is_raw_dataset,
     num_rows,
-    part_of,
     raw_texts,
     target_column,
     targets_of_table,
 )
-from tfzoo.tasks.numeric import example_weights, finite_numbers
-from tfzoo.tasks.plan import BATCH_SIZE
+from tfzoo.tasks.numeric import finite_numbers
+from tfzoo.tasks.plan import BATCH_SIZE, Plan
+from tfzoo.tasks.raw_datasets import batched, is_raw_dataset
+from tfzoo.training.faults import examples_of_steps
 
 
 class Feeding:
-    """A mix-in: every road on which text, ids, targets and weights enter a task.
+    """Mixin: all ways in which text, ids, targets and weights enter a task.
 
-    Raw text in memory goes through the task's `training_data`, a dataset of it through
-    `map_strings`, and prepared ids through `checks`; a generator or `PyDataset` becomes
-    a dataset first. A task defines, beside what `Task` says:
-        targets_of_raw(x, y): Targets of raw input, checked; where that holds its own,
-            `own_targets` says so instead.
-        targets_of_ids(y, inputs): Targets of prepared ids, checked, and the weights
-            that they imply or None.
-        target_specs_of_ids(y, x): Their `tf.TensorSpec`s, from those of y and x.
+    Raw text in memory goes through the task's `training_data`, a dataset of raw text
+    through `map_strings`, and prepared ids through `checks`; a generator or `PyDataset`
+    is converted to a dataset first. A task defines, besides what `Task` requires:
+        targets_of_raw(x, y): Checked targets of raw input; not needed if raw input
+            contains its own targets, which `own_targets` then states.
+        targets_of_ids(y, inputs): Checked targets of prepared ids, and the weights that
+            they imply or None.
+        target_specs_of_ids(y, x): Their `tf.TensorSpec`s, given those of y and x.
     """
 
-    own_targets = None  # a sentence: why there is no `y` beside raw input
+    own_targets = None  # a sentence that says why raw input has no `y`
 
     def targets_of_raw(self, x, y):
-        """Targets of raw input, checked, as `training_data` learns them.
+        """Checked targets of raw input, as used by `training_data`.
 
         Args:
-            x: What `raw_input` returns.
-            y: What `fit` was given, or what the table held.
+            x: The result of `raw_input`.
+            y: The argument of `fit`, or the targets in the table.
 
         Raises:
-            ValueError: a target is none of the task's, or there are not as many; the
-                row is named.
+            ValueError: a target is invalid, or their number is wrong; the message
+                gives the row.
         """
         if y is not None:
             raise ValueError(f"{self.own_targets}. Received: y")
 
     def given_targets(self, x, y):
-        """`y`, or the targets that `x` holds if it is a table."""
+        """`y`, or the targets in `x` if it is a table."""
         if y is not None:
             return y
         name = target_column(x)
         if name is not None and self.own_targets is not None:
             raise ValueError(
-                f"{self.own_targets}; leave such columns out. Received: a table with "
+                f"{self.own_targets}; remove such columns. Received: a table with "
                 f"the column {name!r}"
             )
         return targets_of_table(x)
 
     @staticmethod
     def raw_input(x):
-        """`x` in a form that `training_data` takes, None if it is not raw."""
+        """`x` in a form for `training_data`, None if it is not raw."""
         return raw_texts(x)
 
     @staticmethod
@@ -80,22 +79,22 @@ class Feeding:
 
     @staticmethod
     def gathered(x):
-        """`x`, or the raw input of a dataset where the task needs all of it at once."""
+        """`x`, or the raw input of a dataset if the task needs all of it at once."""
         return x
 
     def map_strings(self, dataset, *, seed=0):
-        """Refuses raw batches; most tasks encode them instead, see `Task`."""
+        """Rejects raw batches; most tasks encode them instead, see `Task`."""
         raise ValueError(
-            f"A {type(self).__name__} reads raw input from memory: give it a list, or "
-            f"prepared ids. Received: batches of {shown(dataset.element_spec)}"
+            f"The raw input of a {type(self).__name__} must be in memory: pass a list, "
+            f"or prepared ids. Received: batches of {shown(dataset.element_spec)}"
         )
 
     def known_inputs(self):
-        """Names of the prepared inputs that are needed, and of those that may be."""
+        """Names of the required and of the optional prepared inputs."""
         return self._input_names, ()
 
     def input_limits(self, length):
-        """Dict of the name of an input of rows (B, length) -> its numbers lie below."""
+        """Dict of input name -> upper limit of its numbers, for rows (B, length)."""
         return {
             "token_ids": self.backbone.vocabulary_size,
             "segment_ids": self.num_segments,
@@ -104,35 +103,34 @@ class Feeding:
         }
 
     def targets_of_batch(self, y, *, is_raw):
-        """Targets of a batch of a generator, in a form that all its batches have.
+        """Targets of a batch of a generator, in the same form for all batches.
 
         Args:
-            y: As the user gave them.
-            is_raw: Whether the batch holds raw text.
+            y: The user's targets.
+            is_raw: Whether the batch contains raw text.
         """
         del is_raw
         return y
 
     def checked_targets(self, y, inputs):
-        """Targets of prepared ids, checked.
+        """Checked targets of prepared ids.
 
         Args:
-            y: What `fit` was given.
+            y: The argument of `fit`.
             inputs: Dict of the checked inputs.
 
         Returns:
             (a nest of arrays, weights that they imply or None).
 
         Raises:
-            ValueError: a target is none of the task's; with a loss of the user's, it is
-                not finite.
+            ValueError: a target is invalid; with a custom loss, it is not finite.
         """
         if not self.has_own_loss:
             return self.targets_of_ids(y, inputs)
         return of_each_output(lambda x: finite_numbers(x, "y"), y), None
 
     def target_specs(self, y, x):
-        """The specs of what `checked_targets` returns, from the specs of y and x."""
+        """The specs of the result of `checked_targets`, given the specs of y and x."""
         if not self.has_own_loss:
             return self.target_specs_of_ids(y, x)
         return y, None
@@ -143,91 +141,78 @@ class Feeding:
         y,
         sample_weight,
         class_weight,
+        plan,
         *,
-        batch_size,
         first_epoch,
-        epochs,
         steps_per_epoch,
-        shuffle,
-        seed,
     ):
-        """The `Batches` of a `fit`."""
+        """The `Batches` of a `fit`.
+
+        Args:
+            x: As in `fit`.
+            y: As in `fit`.
+            sample_weight: As in `fit`.
+            class_weight: As in `fit`.
+            plan: The `Plan`; its `batch_size` may be None, and its `epochs` include
+                completed ones.
+            first_epoch: Number of completed epochs.
+            steps_per_epoch: As in `fit`.
+        """
         x = self.gathered(_unwrapped(x))
         factors = None if class_weight is None else self.class_factors(class_weight)
         if (raw := self.raw_input(x)) is None:
-            return self._epoch_batches(
-                x,
-                y,
-                sample_weight,
-                batch_size,
-                factors,
-                each=self._whole_executions(steps_per_epoch, epochs - first_epoch),
-                shuffle=shuffle,
-                seed=seed,
-            )
+            each = self._whole_executions(steps_per_epoch, plan.epochs - first_epoch)
+            return self._epoch_batches(x, y, sample_weight, plan, factors, each=each)
         y = self.given_targets(x, y)
-        options = dict(
-            batch_size=batch_size or BATCH_SIZE,
-            epochs=max(epochs, 1),
-            shuffle=shuffle,
-            seed=seed,
-        )
-        data = self.training_data(raw, y, sample_weight, **options)
-        per_epoch = int(data.cardinality()) // max(epochs, 1)
+        plan = _of_examples(plan)
+        data = self.batches_of(raw, y, sample_weight, plan)
+        per_epoch = int(data.cardinality()) // plan.epochs
         if not per_epoch:
             raise ValueError("There must be at least one example. Received: none")
         steps = steps_per_epoch or per_epoch
-        if steps * epochs > per_epoch * max(epochs, 1):
+        if steps > per_epoch:
             data = data.repeat()
-        data = without_waiting(_weighed(data.skip(first_epoch * steps), factors))
+        data = data.skip(first_epoch * steps)
+        if factors is not None:
+            data = weighed(data, factors)
+        data = without_waiting(data)
 
         def rows(step):
-            start = first_epoch * steps + step
-            return row_numbers(self.training_data, raw, y, start_step=start, **options)
+            return row_numbers(self, raw, y, plan, first_epoch * steps + step)
 
-        examples = examples_of_steps(self, data, rows)
+        examples = examples_of_steps(data.skip, self.tokenizer, rows)
         return Batches(data, per_epoch, is_continuous=True, examples=examples)
 
     def _whole_executions(self, steps, epochs=1):
-        """Batches that Keras takes for so many steps; None where they are not told."""
+        """Number of batches that Keras takes for this many steps, None if unknown."""
         if steps is None:
             return None
         at_once = self.steps_per_execution
         return -(-steps // at_once) * at_once * max(epochs, 1)
 
-    def _epoch_batches(
-        self,
-        x,
-        y,
-        sample_weight,
-        batch_size,
-        factors=None,
-        *,
-        each=None,
-        shuffle=False,
-        seed=0,
-    ):
-        """The `Batches` of one epoch of what is no raw text in memory."""
+    def _epoch_batches(self, x, y, sample_weight, plan, factors=None, *, each=None):
+        """The `Batches` of one epoch of data other than raw text in memory."""
         if is_batches(x) or isinstance(x, tf.data.Dataset):
-            _refuse_beside_batches(x, y, sample_weight, batch_size)
+            refuse_beside_batches(x, y, sample_weight, plan.batch_size)
             if not isinstance(x, tf.data.Dataset):
-                x = dataset_of_batches(x, self, each=each, shuffle=shuffle, seed=seed)
-            data = self._checked_batches(x, seed)
+                options = dict(shuffle=plan.shuffle, seed=plan.seed)
+                x = dataset_of_batches(x, self, each=each, **options)
+            data = self._checked_batches(x, plan.seed)
         else:
             parts = checked(self, x, y, sample_weight)
             if len(parts) == 1:
                 raise ValueError(
-                    "Prepared ids are trained on with targets. Received: y=None"
+                    "Training on prepared ids requires targets. Received: y=None"
                 )
-            data = array_batches(
-                parts, batch_size or BATCH_SIZE, shuffle=shuffle, seed=seed
-            )
-        data = without_waiting(_weighed(data, factors))
+            data = array_batches(parts, _of_examples(plan))
+        if factors is not None:
+            data = weighed(data, factors)
+        data = without_waiting(data)
         count = int(data.cardinality())
         return Batches(data, count if count >= 0 else None, is_continuous=False)
 
     def _checked_batches(self, dataset, seed):
-        """A dataset of the user's as (inputs, targets, ...)."""
+        """The user's dataset as (inputs, targets, ...)."""
         if getattr(dataset, "made_by_a_task", False):
             return dataset
         if (raw := self.raw_batches(dataset)) is None:
@@ -235,58 +220,20 @@ class Feeding:
         data = self.map_strings(raw, seed=seed)
         if not isinstance(data.element_spec, tuple):
             raise ValueError(
-                "Batches of raw text are trained on with targets: (text, targets). "
+                "Training on batches of raw text requires targets: (text, targets). "
                 f"Received: {dataset.element_spec}"
             )
         return data
 
     def class_factors(self, class_weight):
-        """The weights of the classes, float32 (C,); refused where there are none."""
+        """The weights of the classes, float32 (C,); an error without classes."""
         raise ValueError(
-            "class_weight goes with a classifier of one label a text. Received: "
+            "class_weight requires a classifier with one label per text. Received: "
             f"class_weight={shown(class_weight)} for a {type(self).__name__}"
         )
 
-    def split(self, x, y, sample_weight, share):
-        """((x, y, weights) to train on, (x, y, weights) to validate on), the last ones.
-
-        Of raw text and prepared arrays, as Keras splits arrays. Both are checked before
-        that, so that errors name rows of the whole.
-        """
-        if isinstance(x, tf.data.Dataset) or is_batches(x):
-            raise ValueError(
-                "validation_split needs all examples in memory; give batches "
-                f"validation_data. Received: {type(x).__name__}"
-            )
-        raw = self.raw_input(x)
-        y, sample_weight = (
-            list(values) if isinstance(values, Iterator) else values
-            for values in (y, sample_weight)
-        )
-        if raw is None:
-            checked(self, x, y, sample_weight)
-        else:
-            y = self.given_targets(x, y)
-            self.targets_of_raw(raw, y)
-            if sample_weight is not None:
-                sample_weight = example_weights(sample_weight, num_rows(raw))
-        if y is not None and not hasattr(y, "__getitem__"):
-            y = list(y)  # dict.values()
-        data = (x if raw is None else raw, y, sample_weight)
-        count = num_rows(data[0])
-        first = int(count * (1 - share))
-        if not 0 < first < count:
-            raise ValueError(
-                "validation_split must leave examples on both sides. Received: "
-                f"{share} of {count}"
-            )
-        return (
-            tuple(part_of(part, slice(0, first)) for part in data),
-            tuple(part_of(part, slice(first, None)) for part in data),
-        )
-
     def batches_to_validate(self, data, batch_size, steps):
-        """Batches of `validation_data`, of which each validation takes so many."""
+        """Batches of `validation_data`; each validation takes `steps` of them."""
         parts = data if isinstance(data, tuple) else (data,)
         if not 0 < len(parts) <= 3:
             raise ValueError(
@@ -302,66 +249,42 @@ class Feeding:
     def batches_to_evaluate(
         self, x, y=None, sample_weight=None, *, batch_size=None, each=None
     ):
-        """Batches of what `evaluate` is given."""
-        x = self.gathered(_unwrapped(x))
+        """Batches for `evaluate`."""
+        x, plan = self.gathered(_unwrapped(x)), Plan(batch_size, shuffle=False)
         if (raw := self.raw_input(x)) is None:
-            return self._epoch_batches(
-                x, y, sample_weight, batch_size, each=each
-            ).batches
+            return self._epoch_batches(x, y, sample_weight, plan, each=each).batches
         y = self.given_targets(x, y)
-        data = self.evaluation_data(
-            raw, y, sample_weight, batch_size=batch_size or BATCH_SIZE
-        )
+        data = self.batches_of(raw, y, sample_weight, _of_examples(plan))
         if not int(data.cardinality()):
             raise ValueError("There must be at least one example. Received: none")
         return without_waiting(data)
 
-    def input_batches(self, x, batch_size):
-        """Batches of inputs for `predict`, of all but raw text in memory."""
-        if is_batches(x) or isinstance(x, tf.data.Dataset):
-            _refuse_beside_batches(x, None, None, batch_size)
-            if not isinstance(x, tf.data.Dataset):
-                x = dataset_of_batches(x, self, learns=False)
-            raw = self.raw_batches(x)
-            x = x if raw is None else raw
-            if isinstance(x.element_spec, tuple):
-                x = x.map(lambda inputs, *_: inputs)
-            if raw is None:
-                data = check_dataset(self, x, learns=False)
-            else:
-                data = self.map_to_predict(x)
-        else:
-            data = array_batches(checked(self, x), batch_size or BATCH_SIZE)
-        return without_waiting(data)
-
-    def map_to_predict(self, dataset):
-        """Raw batches without targets -> batches of inputs."""
-        return self.map_strings(dataset)
-
     def one_batch(self, x, y, sample_weight, class_weight=None):
-        """All of what `train_on_batch` is given: (inputs, targets, ...)."""
+        """The arguments of `train_on_batch` as one batch: (inputs, targets, ...)."""
         require_in_memory(x)
         factors = None if class_weight is None else self.class_factors(class_weight)
         raw = self.raw_input(x)
         if raw is None:
             rows = num_rows(checked(self, x)[0])
-            data = self._epoch_batches(x, y, sample_weight, max(1, rows)).batches
+            plan = Plan(max(1, rows), shuffle=False)
+            data = self._epoch_batches(x, y, sample_weight, plan).batches
         else:
             y = self.given_targets(x, y)
             data = self.batches_to_evaluate(
                 raw, y, sample_weight, batch_size=max(1, num_rows(raw))
             )
-        return next(iter(_weighed(data, factors)))
+        return next(iter(data if factors is None else weighed(data, factors)))
 
 
 class Batches(NamedTuple):
-    """What a `fit` trains on.
+    """The training data of a `fit`.
 
     Attributes:
         batches: `tf.data.Dataset` of (inputs, targets, weights).
-        steps_per_epoch: Batches of an epoch; None: unknown.
-        is_continuous: Whether `batches` holds all epochs in a row.
-        examples: (step, from 1) -> text that names its examples; None: not known.
+        steps_per_epoch: Number of batches per epoch, or None if unknown.
+        is_continuous: Whether `batches` contains all epochs, one after another.
+        examples: Function of a step, from 1, that returns a text that names its
+            examples; None if unknown.
     """
 
     batches: tf.data.Dataset
@@ -370,26 +293,21 @@ class Batches(NamedTuple):
     examples: Callable | None = None
 
 
+def _of_examples(plan):
+    """The plan for examples in memory: with a batch size and at least one epoch."""
+    return plan._replace(
+        batch_size=plan.batch_size or BATCH_SIZE, epochs=max(plan.epochs, 1)
+    )
+
+
 def made_by_a_task(dataset):
-    """The dataset, whose targets need no check since they were encoded by the task."""
+    """Marks a dataset whose targets need no check because the task encoded them."""
     dataset.made_by_a_task = True
     return dataset
 
 
-def require_share(share):
-    """Raises `ValueError` unless a `validation_split` is None, 0 or a share."""
-    if share is None:
-        return
-    number = isinstance(share, numbers.Real) and not isinstance(share, bool)
-    if not number or not 0 <= share < 1:
-        raise ValueError(
-            "validation_split must be a number from 0 and under 1. "
-            f"Received: {shown(share)}"
-        )
-
-
 def _unwrapped(x):
-    """`x`, of a dataset of (inputs,) one of inputs."""
+    """`x`; a dataset of (inputs,) becomes a dataset of inputs."""
     if not isinstance(x, tf.data.Dataset):
         return x
     spec = x.element_spec
@@ -397,47 +315,29 @@ def _unwrapped(x):
     return x.map(lambda inputs: inputs) if is_wrapped else x
 
 
-def refuse_steps(options):
-    """Raises `ValueError` if a `predict` of raw input is to end before it is done."""
-    if (steps := options.get("steps")) is not None:
-        raise ValueError(
-            "Raw input in memory is answered whole; steps goes with prepared ids and "
-            f"batches. Received: steps={shown(steps)}"
-        )
-
-
 def require_in_memory(x):
-    """Raises `ValueError` if what should be one batch gives batches."""
+    """Raises `ValueError` if `x`, which must be one batch, yields batches."""
     if is_batches(x) or isinstance(x, tf.data.Dataset):
         raise ValueError(
-            "One batch is raw text or prepared ids in memory. "
+            "One batch must be raw text or prepared ids in memory. "
             f"Received: {type(x).__name__}"
         )
 
 
-def _weighed(dataset, factors):
-    """(inputs, targets, weights) with the weights of classes (C,) multiplied in."""
-    if factors is None:
-        return dataset
-    targets = dataset.element_spec[1]
-    if not (isinstance(targets, tf.TensorSpec) and targets.dtype == tf.int32):
-        raise ValueError(
-            "class_weight goes with targets that are classes. Received: targets "
-            f"{shown(targets)} of a loss of your own"
-        )
-    factors = tf.constant(factors)
-
-    def weigh(inputs, targets, weights=1.0):
-        return inputs, targets, weights * tf.gather(factors, targets)
-
-    return dataset.map(weigh)
-
-
-def _refuse_beside_batches(x, y, sample_weight, batch_size):
+def refuse_beside_batches(x, y, sample_weight, batch_size):
+    """Raises `ValueError` if anything is passed in addition to batches."""
     given = {"y": y, "sample_weight": sample_weight, "batch_size": batch_size}
     given = {name: value for name, value in given.items() if value is not None}
     if given:
         raise ValueError(
-            f"A {type(x).__name__} gives whole batches, with targets and weights. "
-            f"Received beside it: {', '.join(given)}"
+            f"A {type(x).__name__} must contain whole batches, with targets and "
+            f"weights. Received in addition: {', '.join(given)}"
+        )
+
+
+def require_end(batches, steps, name):
+    """Raises `ValueError` if batches never end and `steps` is not set."""
+    if steps is None and int(batches.cardinality()) == tf.data.INFINITE_CARDINALITY:
+        raise ValueError(
+            f"{name} must be set, because the batches never end. Received: None"
         )

@@ -1,8 +1,8 @@
-"""Raw text in whatever container a user has it, as plain lists.
+"""Converts raw text in any container to plain lists.
 
 A column is a list, a tuple, an array, a column of a data frame, a string tensor or an
-iterator. A table is a list of dicts (rows), or an object that has columns: a data frame
-or a Hugging Face dataset.
+iterator. A table is a list of dicts (rows), or an object with columns: a data frame or
+a Hugging Face dataset.
 """
 
 import math
@@ -14,7 +14,7 @@ import tensorflow as tf
 
 from tfzoo.errors import shown
 
-TARGETS = ("label", "labels")  # columns of a table that hold the targets
+TARGETS = ("label", "labels")  # columns of a table that contain the targets
 
 
 class Texts(NamedTuple):
@@ -25,15 +25,15 @@ class Texts(NamedTuple):
 
 
 def values_of(x, what):
-    """The values of a column, a list.
+    """The values of a column as a list.
 
     Args:
         x: A list, tuple, array or tensor (N,) or (N, 1), a column of a data frame, or
             an iterator.
-        what: Its name, for the errors.
+        what: Its name, for error messages.
 
     Raises:
-        ValueError: it has no order, or has more axes.
+        ValueError: it is unordered, or has more axes.
     """
     if isinstance(x, list | tuple):
         return list(x)
@@ -55,7 +55,7 @@ def values_of(x, what):
 
 
 def refuse_unordered(x, what):
-    """Raises `ValueError` if `x` has no order of rows: a dict, a set or one value."""
+    """Raises `ValueError` if `x` has no ordered rows: a dict, a set or one value."""
     if isinstance(x, str | bytes | Mapping | Set) or not isinstance(x, Iterable):
         raise ValueError(
             f"{what} must be a list, an array or a column. Received: "
@@ -67,16 +67,16 @@ def texts_of(x, what="texts"):
     """A column of texts as a list of str or bytes.
 
     Args:
-        x: As of `values_of`.
-        what: Its name, for the errors.
+        x: As in `values_of`.
+        what: Its name, for error messages.
 
     Raises:
-        ValueError: as `values_of`; or a text is missing or no text.
+        ValueError: as in `values_of`; or a text is missing or not a string.
     """
     texts = values_of(x, what)
     for row, text in enumerate(texts):
         if not isinstance(text, str | bytes):
-            missing = "; leave such rows out" if is_missing(text) else ""
+            missing = "; remove such rows" if is_missing(text) else ""
             raise ValueError(
                 f"Every text must be a string. Received: {shown(text)} in row {row} "
                 f"of {what}{missing}"
@@ -88,8 +88,8 @@ def texts_or_one(x, what="texts"):
     """A column of texts as a list, and whether it was a single text instead.
 
     Args:
-        x: A text, str or bytes, or a string tensor without axes; or as of `texts_of`.
-        what: Its name, for the errors.
+        x: A text, str or bytes, or a scalar string tensor; or as in `texts_of`.
+        what: Its name, for error messages.
     """
     if isinstance(x, np.ndarray | tf.Tensor) and x.ndim == 0:
         x = np.asarray(x).item()
@@ -99,12 +99,12 @@ def texts_or_one(x, what="texts"):
 
 
 def text_of(text):
-    """The str of what may be bytes; invalid UTF-8 becomes U+FFFD."""
+    """A str or bytes as a str; invalid UTF-8 becomes U+FFFD."""
     return text.decode("utf-8", "replace") if isinstance(text, bytes) else text
 
 
 def is_missing(value):
-    """Whether a value stands for none: None, NaN, or pandas' NA and NaT."""
+    """Whether a value is missing: None, NaN, or pandas' NA and NaT."""
     if value is None or type(value).__name__ in ("NAType", "NaTType"):
         return True
     return isinstance(value, float | np.floating) and math.isnan(value)
@@ -115,11 +115,11 @@ def raw_texts(x):
 
     Args:
         x: Raw text is a column of strings; a list of pairs of strings, or an array
-            (N, 2) of them; a tuple of two columns; a dict with `"text"` and perhaps
-            `"text_pair"`; a table with these columns. Anything else is not.
+            (N, 2) of them; a tuple of two columns; a dict with `"text"` and optionally
+            `"text_pair"`; or a table with these columns. Anything else is not.
 
     Raises:
-        ValueError: it is raw text, but a text is missing or a column has another
+        ValueError: it is raw text, but a text is missing or the columns differ in
             length.
     """
     if isinstance(x, Texts):
@@ -137,36 +137,22 @@ def raw_texts(x):
 
 
 def single_texts(x):
-    """Raw text as a list of texts; ValueError if it is pairs."""
+    """Raw text as a list of texts; raises `ValueError` for pairs."""
     texts = raw_texts(x)
     if texts.text_pairs is not None:
-        raise ValueError("A text stands alone here. Received: pairs of texts")
+        raise ValueError("Inputs must be single texts. Received: pairs of texts")
     return texts.texts
 
 
-def refuse_targets(dataset, reason, *, single=False):
-    """Raises `ValueError` if raw batches hold more than texts.
-
-    Args:
-        dataset: As `batched` gives it.
-        reason: Why there are no targets.
-        single: Whether pairs of texts are refused, too.
-    """
-    if isinstance(dataset.element_spec, tuple | dict if single else tuple):
-        raise ValueError(
-            f"{reason}: batches of texts alone. Received: {shown(dataset.element_spec)}"
-        )
-
-
 def is_table(x):
-    """Whether `x` is a table that has a column `text`."""
+    """Whether `x` is a table with a column `text`."""
     if isinstance(x, list | tuple):
         return bool(x) and all(isinstance(row, Mapping) and "text" in row for row in x)
     return "text" in column_names(x)
 
 
 def columns_of(table):
-    """The columns of a table, a dict of name -> column."""
+    """The columns of a table as a dict of name -> column."""
     if isinstance(table, list | tuple):
         names = [n for n in table[0] if all(n in row for row in table)]
         return {name: [row[name] for row in table] for name in names}
@@ -174,16 +160,16 @@ def columns_of(table):
 
 
 def targets_of_table(x):
-    """The targets that a table holds; None if `x` is no table or holds none."""
+    """The targets in a table; None if `x` is not a table or has none."""
     name = target_column(x)
     return None if name is None else columns_of(x)[name]
 
 
 def target_column(x):
-    """Name of the column of a table that holds the targets, or None.
+    """Name of the column of a table that contains the targets, or None.
 
     Raises:
-        ValueError: it is missing in some rows of a list of dicts.
+        ValueError: some rows of a list of dicts lack it.
     """
     if isinstance(x, Mapping) or not is_table(x):
         return None
@@ -193,8 +179,8 @@ def target_column(x):
             if any(has) and not all(has):
                 row = has.index(False)
                 raise ValueError(
-                    f"Every row of a table must have the same columns, {name!r} among "
-                    f"them. Received: {', '.join(map(str, x[row]))} in row {row}"
+                    f"All rows of a table must have the same columns, including "
+                    f"{name!r}. Received: {', '.join(map(str, x[row]))} in row {row}"
                 )
     names = columns_of(x)
     return next((name for name in TARGETS if name in names), None)
@@ -217,7 +203,7 @@ def _of_mapping(columns, others="refused"):
     unknown = sorted(map(str, set(columns) - {"text", "text_pair"}))
     if unknown and others == "refused":
         raise ValueError(
-            f"Raw text has the keys 'text' and 'text_pair'. Received: {unknown}"
+            f"The keys of raw text must be 'text' and 'text_pair'. Received: {unknown}"
         )
     return _same_length(columns["text"], columns.get("text_pair"))
 
@@ -229,14 +215,14 @@ def _same_length(texts, text_pairs):
     text_pairs = texts_of(text_pairs, "text_pair")
     if len(texts) != len(text_pairs):
         raise ValueError(
-            "text and text_pair must be of one length. "
+            "text and text_pair must have the same length. "
             f"Received: {len(texts)} and {len(text_pairs)}"
         )
     return Texts(texts, text_pairs)
 
 
 def _is_column(x):
-    """Whether `x` is a column that holds text, perhaps beside missing values."""
+    """Whether `x` is a column of text, possibly with missing values."""
     if isinstance(x, list | tuple):
         return any(isinstance(t, str | bytes) for t in x) or all(map(is_missing, x))
     if isinstance(x, tf.Tensor) and x.dtype == tf.string:
@@ -270,9 +256,9 @@ def _pairs(x):
 
 
 def array_of(x):
-    """What NumPy makes of a container that knows how; None of any other.
+    """A container as a NumPy array, or None if it cannot be converted.
 
-    Nor of lists and tuples, whose values are to be looked at one by one.
+    None also for lists and tuples, whose values must be checked one by one.
     """
     if isinstance(x, list | tuple):
         return None
@@ -289,74 +275,15 @@ def array_of(x):
     return None
 
 
-def is_raw_dataset(x):
-    """Whether `x` is a `tf.data.Dataset` whose first component is text, or two."""
-    if not isinstance(x, tf.data.Dataset):
-        return False
-    first = _first(x.element_spec)
-    if isinstance(first, dict):
-        first = first.get("text")
-    columns = first if isinstance(first, tuple) and len(first) == 2 else (first,)
-    return all(isinstance(c, tf.TensorSpec) and c.dtype == tf.string for c in columns)
-
-
-def _first(element):
-    return element[0] if isinstance(element, tuple) else element
-
-
-def batched(dataset):
-    """A raw dataset as batches of (text, ...) or ({"text", "text_pair"}, ...).
-
-    Pairs of texts may be tuples. A table's row, a dict that holds `label` beside
-    `text`, becomes (text, label).
-
-    Raises:
-        ValueError: its elements are not batches.
-    """
-    first = _first(dataset.element_spec)
-    if isinstance(first, tuple):
-        dataset = dataset.map(_named_pair)
-        first = _first(dataset.element_spec)
-    spec = first["text"] if isinstance(first, dict) else first
-    pairs = spec.shape.rank == 2 and spec.shape[1] == 2
-    if not (spec.shape.rank == 1 or pairs or spec.shape[1:] == [1]):
-        raise ValueError(
-            "A tf.data.Dataset of text must be batched: elements of shape (B,). "
-            f"Received: shape {spec.shape}"
-        )
-    whole = spec.shape.rank == 1 and not isinstance(first, dict)
-    return dataset if whole else dataset.map(_columns)
-
-
-def _named_pair(pair, *rest):
-    return joined({"text": pair[0], "text_pair": pair[1]}, rest)
-
-
-def _columns(x, *rest):
-    if not isinstance(x, dict):
-        if x.shape[1] == 1:
-            return joined(x[:, 0], rest)
-        return joined({"text": x[:, 0], "text_pair": x[:, 1]}, rest)
-    targets = [x[name] for name in TARGETS if name in x][:1]
-    columns = {name: x[name] for name in ("text", "text_pair") if name in x}
-    columns = {n: v[:, 0] if v.shape.rank == 2 else v for n, v in columns.items()}
-    text = columns if "text_pair" in columns else columns["text"]
-    return joined(text, rest or targets)
-
-
-def joined(x, rest):
-    return (x, *rest) if rest else x
-
-
 def num_rows(x):
-    """How many examples raw input or a dict of prepared ids holds."""
+    """Number of examples in raw input or in a dict of prepared ids."""
     if isinstance(x, Mapping):
         x = next(iter(x.values()))
     return len(x[0] if hasattr(x, "_fields") else x)
 
 
 def part_of(x, rows):
-    """The examples of a slice, of what `num_rows` takes, of targets or of None."""
+    """A slice of the examples of raw input, prepared ids, targets or None."""
     if x is None:
         return None
     if isinstance(x, Mapping):

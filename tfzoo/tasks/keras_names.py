@@ -1,13 +1,14 @@
-"""Keras's names of losses and metrics, as forms that take a task's logits.
+"""Resolves Keras's names of losses and metrics to forms that take logits.
 
-Keras reads `"binary_crossentropy"` as the loss of probabilities. Given logits it
-learns nothing, or the wrong thing, without a word.
+In Keras, `"binary_crossentropy"` is the loss of probabilities. With logits, it silently
+learns nothing, or the wrong thing.
 """
 
 import inspect
 
 import keras
 
+from tfzoo.errors import shown
 from tfzoo.training import metrics
 
 _CLASSES = {
@@ -54,15 +55,15 @@ _LOSSES_OF_NUMBERS = (
 )
 
 
-# What reads probabilities, or classes, whatever its arguments: Keras's names of classes
-# and of functions.
+# Names of Keras classes and functions that take probabilities, or class indices, with
+# any arguments.
 _OF_PROBABILITIES = {
     *("KLDivergence", "kl_divergence", "Poisson", "poisson"),
     *("Dice", "dice", "Tversky", "tversky", "Accuracy"),
     *("PrecisionAtRecall", "RecallAtPrecision"),
     *("SensitivityAtSpecificity", "SpecificityAtSensitivity"),
 }
-# Metrics that do not read class numbers as targets, and what to give instead.
+# Metrics that do not take class indices as targets, and what to use instead.
 _OF_HOT_TARGETS = {
     **dict.fromkeys(
         (
@@ -73,7 +74,7 @@ _OF_HOT_TARGETS = {
             *("CategoricalHinge", "categorical_hinge", "OneHotIoU", "OneHotMeanIoU"),
             *("Hinge", "hinge", "SquaredHinge", "squared_hinge"),
         ),
-        "the task's own figures",
+        "the task's own metrics",
     ),
     **dict.fromkeys(
         ("CategoricalAccuracy", "categorical_accuracy"), "SparseCategoricalAccuracy()"
@@ -90,12 +91,12 @@ _OF_HOT_TARGETS = {
 
 
 def loss_of_logits(loss, task):
-    """What `compile` is given as a loss, in the form that takes logits.
+    """Converts the argument `loss` of `compile` to a form that takes logits.
 
     Args:
-        loss: A name, a loss, its class or a function, or a dict or list of such by
+        loss: A name, a loss, its class or a function, or a dict or list of these by
             output.
-        task: The task; its `learns` says what its logits are.
+        task: The task; its `learns` is the kind of its targets.
 
     Raises:
         ValueError: there is no such form, or a loss takes probabilities.
@@ -118,20 +119,21 @@ def loss_of_logits(loss, task):
     known += _LOSSES_OF_NUMBERS if task.learns == "numbers" else ()
     raise ValueError(
         f"The outputs of a {type(task).__name__} are logits, not probabilities. A loss "
-        f"is 'auto', {_listed(known)}or an object that takes logits. Received: {name!r}"
+        f"must be 'auto', {_listed(known)}or an object that takes logits. "
+        f"Received: {name!r}"
     )
 
 
 def metric_of_logits(metric, task, *, own_targets=False):
-    """What `compile` is given as metrics, in forms that take logits.
+    """Converts the argument `metrics` of `compile` to forms that take logits.
 
     Args:
-        metric: None, a name, a metric or its class, or a list or dict of such.
-        task: As of `loss_of_logits`.
-        own_targets: Whether the targets are those of a loss of the user's.
+        metric: None, a name, a metric or its class, or a list or dict of these.
+        task: As in `loss_of_logits`.
+        own_targets: Whether the targets are those of a custom loss.
 
     Raises:
-        ValueError: as `loss_of_logits`.
+        ValueError: as in `loss_of_logits`.
     """
     if metric is None:
         return None
@@ -149,20 +151,21 @@ def metric_of_logits(metric, task, *, own_targets=False):
     if name is None:
         if task.learns == "classes" and not own_targets:
             _refuse_hot_targets(metric, task)
+        _refuse_other_labels(metric, task)
         _refuse_probabilities(metric, task)
         return metric
     known = _METRICS.get(task.learns, {})
     if name.lower() not in known:
         raise ValueError(
             f"The outputs of a {type(task).__name__} are logits, not probabilities. A "
-            f"metric is 'auto', {_listed(known)}or an object that takes logits. "
+            f"metric must be 'auto', {_listed(known)}or an object that takes logits. "
             f"Received: {name!r}"
         )
     return known[name.lower()](name)
 
 
 def _keras_name(value, module):
-    """The name that a user gave, or that of one of Keras's functions; or None."""
+    """A name given as such or by a Keras function; otherwise None."""
     if isinstance(value, str):
         return value
     name = getattr(value, "__name__", None)
@@ -172,15 +175,15 @@ def _keras_name(value, module):
 
 
 def _instance(value):
-    """What Keras makes of a class, and anything else as it is."""
+    """Instantiates a Keras class; returns anything else unchanged."""
     kinds = keras.losses.Loss | keras.metrics.Metric
     return value() if isinstance(value, type) and issubclass(value, kinds) else value
 
 
 def _known(value):
-    """(Keras's name of a loss or metric, its arguments); (None, {}): none of its own.
+    """(Keras's name of a loss or metric, its arguments); (None, {}) if not Keras's.
 
-    A subclass of the user's may turn logits into what it reads, and has no name.
+    A user's subclass may convert logits to what it needs, so it has no name.
     """
     if not isinstance(value, keras.losses.Loss | keras.metrics.Metric):
         return None, {}
@@ -202,23 +205,23 @@ def _refuse_probabilities(value, task):
     name, config = _known(value)
     if config.get("from_logits") is False:
         raise ValueError(
-            "The outputs of a task are logits: from_logits=True. Received: "
-            f"{name or type(value).__name__}(from_logits=False)"
+            "from_logits must be True, because the outputs of a task are logits. "
+            f"Received: {name or type(value).__name__}(from_logits=False)"
         )
     if name is None or config.get("from_logits"):
         return
     if name in ("F1Score", "FBetaScore"):
         if config["threshold"] is None and task.learns != "multi_label":
-            return  # the likeliest class
+            return  # the most likely class
         raise ValueError(
-            f"The outputs of a task are logits, and {name} reads probabilities: give "
-            "the task's own figures, which have f1, or a subclass that takes logits. "
-            f"Received: {name}(threshold={config['threshold']})"
+            f"The outputs of a task are logits, but {name} takes probabilities: use "
+            "the task's own metrics, which include f1, or a subclass that takes "
+            f"logits. Received: {name}(threshold={config['threshold']})"
         )
     if name in _OF_PROBABILITIES or config.get("sparse_y_pred"):
         raise ValueError(
-            f"The outputs of a task are logits, which {name} does not read: give "
-            "'auto', or a function or subclass that turns them into what it reads. "
+            f"The outputs of a task are logits, which {name} does not take: use "
+            "'auto', or a function or subclass that converts logits to what it takes. "
             f"Received: {name}"
         )
     for key in ("threshold", "thresholds"):
@@ -227,7 +230,8 @@ def _refuse_probabilities(value, task):
         given = 0.5 if config[key] is None else config[key]
         if any(0 < x <= 1 for x in keras.tree.flatten(given)):
             raise ValueError(
-                f"The outputs of a task are logits: {key}=0.0 is a probability of 0.5. "
+                f"{key} must be a logit, such as 0.0 for a probability of 0.5, because "
+                "the outputs of a task are logits. "
                 f"Received: {name}({key}={given})"
             )
 
@@ -236,9 +240,23 @@ def _refuse_hot_targets(metric, task):
     name, _ = _known(metric)
     if name in _OF_HOT_TARGETS:
         raise ValueError(
-            f"The targets of a {type(task).__name__} are class numbers, which {name} "
-            f"does not read: give {_OF_HOT_TARGETS[name]}. Received: {name}"
+            f"The targets of a {type(task).__name__} are class indices, which {name} "
+            f"does not take: use {_OF_HOT_TARGETS[name]}. Received: {name}"
         )
+
+
+def _refuse_other_labels(metric, task):
+    """Raises `ValueError` if a metric is for other classes than the task's."""
+    if task.labels is None or not isinstance(metric, metrics.Figures):
+        return
+    count = len(task.labels)
+    ours = {"num_classes": count, "num_labels": count, "labels": [*task.labels]}
+    for name, value in ours.items():
+        if (given := getattr(metric, name, value)) != value:
+            raise ValueError(
+                f"{type(metric).__name__} must have the labels of the task, "
+                f"{name}={shown(value)}. Received: {name}={shown(given)}"
+            )
 
 
 def _of_numbers(function, name):

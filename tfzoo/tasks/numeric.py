@@ -1,4 +1,4 @@
-"""Numbers in whatever container a user has them, checked, as arrays.
+"""Checks numbers in any container and converts them to arrays.
 
 Shapes: N examples.
 """
@@ -12,20 +12,20 @@ from tfzoo.tasks.inputs import array_of, refuse_unordered
 
 
 def one_column(x):
-    """An array (N,) of one that may be (N, 1)."""
+    """Converts (N,) or (N, 1) to an array (N,)."""
     array = array_of(x)
     array = np.asarray(x) if array is None else array
     return array[:, 0] if array.ndim == 2 and array.shape[1] == 1 else array
 
 
 def example_weights(sample_weight, count):
-    """Weights of so many examples, float32 (N,), 1 where none are given."""
+    """Weights of `count` examples, float32 (N,). Defaults to 1."""
     if sample_weight is None:
         return np.ones(count, np.float32)
     weights = one_column(numbers_of(sample_weight, "sample_weight"))
     if weights.shape != (count,):
         raise ValueError(
-            "sample_weight must be a number for each example. Received: shape "
+            "sample_weight must have one number per example. Received: shape "
             f"{weights.shape} for {count} examples"
         )
     return checked_weights(weights)
@@ -37,17 +37,17 @@ def checked_weights(weights, what="sample_weight"):
     if wrong.any():
         row = np.argwhere(wrong)[0]
         raise ValueError(
-            f"{what} must be finite and 0 or more. Received: "
+            f"{what} must be finite and >= 0. Received: "
             f"{weights[tuple(row)]} in row {row[0]}"
         )
     return weights
 
 
 def numbers_of(x, what):
-    """Numbers in any container, float32 of any shape.
+    """Numbers in any container as float32 of any shape.
 
     Raises:
-        ValueError: it has no order, or one is no number.
+        ValueError: the container is unordered, or a value is not a number.
     """
     refuse_unordered(x, what)
     array = array_of(x)
@@ -58,13 +58,11 @@ def numbers_of(x, what):
         for row, value in enumerate(array.ravel()):
             if not isinstance(value, int | float | np.number | np.bool_):
                 raise ValueError(
-                    f"{what} must hold numbers. Received: {shown(value)} in row {row}"
+                    f"{what} must be numbers. Received: {shown(value)} in row {row}"
                 )
     elif array.dtype.kind not in "biuf":
-        raise ValueError(
-            f"{what} must hold numbers. Received: {shown(array.ravel()[0])}"
-        )
-    with np.errstate(over="ignore"):  # what is too large is infinite, and refused
+        raise ValueError(f"{what} must be numbers. Received: {shown(array.ravel()[0])}")
+    with np.errstate(over="ignore"):  # too large ones become infinite
         return array.astype(np.float32)
 
 
@@ -75,10 +73,10 @@ def _is_flat(x):
 
 
 def whole_targets(y, limit, shape, what="y"):
-    """Targets that are whole numbers from 0 to `limit` - 1, int32 of that shape.
+    """Checked targets that are integers in [0, `limit` - 1], int32 of that shape.
 
     Raises:
-        ValueError: the shape is another, or a target is no such number; it is named.
+        ValueError: the shape is wrong, or a target is out of range.
     """
     array = array_of(y)
     array = np.asarray(y) if array is None else array
@@ -87,23 +85,23 @@ def whole_targets(y, limit, shape, what="y"):
             f"{what} must have the shape {tuple(shape)}. Received: {array.shape}"
         )
     if array.dtype.kind not in "iu":
-        raise ValueError(f"{what} must be whole numbers. Received: {array.dtype}")
+        raise ValueError(f"{what} must be integers. Received: {array.dtype}")
     wrong = (array < 0) | (array >= limit)
     if wrong.any():
         place = tuple(np.argwhere(wrong)[0])
         raise ValueError(
-            f"{what} must be 0 to {limit - 1}. Received: {array[place]} in row "
+            f"{what} must be in [0, {limit - 1}]. Received: {array[place]} in row "
             f"{place[0]}"
         )
     return array.astype(np.int32, copy=False)
 
 
 def finite_numbers(x, what):
-    """Numbers of any type and shape, an array; ValueError if one is not finite."""
+    """Numbers of any type and shape as an array; ValueError if one is not finite."""
     array = array_of(x)
     array = np.asarray(x) if array is None else array
     if array.dtype.kind not in "biuf":
-        raise ValueError(f"{what} must hold numbers. Received: {array.dtype}")
+        raise ValueError(f"{what} must be numbers. Received: {array.dtype}")
     wrong = ~np.isfinite(array)
     if wrong.any():
         place = tuple(np.argwhere(wrong)[0])

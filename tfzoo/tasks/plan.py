@@ -1,4 +1,4 @@
-"""In which batches examples come: one plan for all tasks."""
+"""`Plan`: how examples are batched, for all tasks."""
 
 import typing
 
@@ -6,16 +6,16 @@ BATCH_SIZE = 32
 
 
 class Plan(typing.NamedTuple):
-    """How often and in which order all examples come.
+    """Number of epochs and order of the examples.
 
-    The batches are a pure function of the examples and this.
+    The batches are a pure function of the examples and the plan.
 
     Attributes:
         batch_size: Examples per batch.
-        epochs: How often all of them come.
+        epochs: Number of epochs.
         shuffle: Whether the order changes from epoch to epoch.
-        seed: Names the order and all that is random.
-        start_step: Number of batches that are left out at the beginning, exactly.
+        seed: Seed of the order and all other randomness.
+        start_step: Exact number of batches to skip at the start.
     """
 
     batch_size: int = BATCH_SIZE

@@ -1,4 +1,4 @@
-"""The trained head of a checkpoint: whose it is, and whether it fits a task."""
+"""The trained head of a checkpoint: its task, and whether it fits another."""
 
 import logging
 from typing import NamedTuple
@@ -6,22 +6,22 @@ from typing import NamedTuple
 from tfzoo.checkpoints.head_rows import RowsInOrder
 from tfzoo.errors import CheckpointError
 from tfzoo.families import BACKBONES
-from tfzoo.tasks.classifier_config import LABEL_FIELDS, are_placeholders
+from tfzoo.tasks.labels import FIELDS, are_placeholders
 
 logger = logging.getLogger("tfzoo")
 
 
 class StoredHead(NamedTuple):
-    """The head of a checkpoint, as a class of tasks sees it.
+    """The head of a checkpoint, from the perspective of a class of tasks.
 
     Args:
-        config: The fields of `config.json`. They name the task's class where the head
-            is its own, and no task where it is not.
-        names: The tensors of the head, a tuple; empty where there are none.
-        outputs: Those of them with a row for each class.
-        rows: How many rows they have; 0 where the head is not this task's.
-        is_ours: Whether the head is one of this class of tasks.
-        is_named: Whether the configuration says so.
+        config: The fields of `config.json`. They name the task's class if the head is
+            its own, otherwise no task.
+        names: Names of the tensors of the head, a tuple; empty without a head.
+        outputs: Names of those tensors with a row for each class.
+        rows: Number of these rows; 0 if the head is not of this task.
+        is_ours: Whether the head belongs to this class of tasks.
+        is_named: Whether the configuration names this class of tasks.
     """
 
     config: dict
@@ -35,15 +35,15 @@ class StoredHead(NamedTuple):
 def stored_head(task_class, found):
     """The `StoredHead` of a checkpoint for a task with labels.
 
-    Whose it is stands in `architectures`, which `transformers` keeps true when it
-    writes our directories anew; else in our block; else the tensors tell.
+    The task of the head is named in `architectures`, which `transformers` updates when
+    it rewrites our directories; otherwise in our block; otherwise the tensors decide.
 
     Args:
         task_class: The class of the task.
         found: The `Checkpoint`.
 
     Raises:
-        CheckpointError: the head is this task's, and a part of it is missing.
+        CheckpointError: the head is of this task, but some tensors are missing.
     """
     config, tensors = dict(found.config), found.tensors
     backbone_class = BACKBONES[config["model_type"]]
@@ -55,7 +55,7 @@ def stored_head(task_class, found):
     is_named = named == task_class.capability
     if is_named and names and not whole:
         raise CheckpointError(
-            f"A head must be whole. Received: {', '.join(names)} without "
+            f"A head must be complete. Received: {', '.join(names)} without "
             f"{', '.join(sorted(needed - tensors.names))}.",
             path=tensors.path,
         )
@@ -64,7 +64,7 @@ def stored_head(task_class, found):
     config["architectures"] = []
     if is_ours or is_named:
         config["architectures"] = [heads[task_class.capability].class_name]
-    if is_ours and all(config.get(name) is None for name in LABEL_FIELDS):
+    if is_ours and all(config.get(name) is None for name in FIELDS):
         config["num_labels"] = rows
     if not is_named:
         config.pop("tfzoo", None)
@@ -72,7 +72,7 @@ def stored_head(task_class, found):
 
 
 def _head_tensors(task_class, backbone_class, tensors):
-    """Names of the tensors of a head, of those and what it reads, of its outputs."""
+    """Names of the tensors of a head, of those plus its inputs, and of its outputs."""
     family, head = backbone_class.family, task_class.heads[0]
     stored = family.heads[task_class.capability].names
     places = {path: tensor.name for path, tensor in stored.items()}
@@ -85,7 +85,7 @@ def _head_tensors(task_class, backbone_class, tensors):
 
 
 def _named_class(config, heads):
-    """Name of the class of tasks that a configuration names, None if it names none."""
+    """Name of the class of tasks in a configuration, or None."""
     classes = {head.class_name: task for task, head in heads.items()}
     for name in config.get("architectures") or []:
         if name in classes:
@@ -96,21 +96,21 @@ def _named_class(config, heads):
 
 
 def fitted(head, found, task, stored, asked):
-    """The tensors of a checkpoint for a task, and whether its head is read.
+    """The tensors of a checkpoint for a task, and whether to read its head.
 
-    Where the task has the labels of the directory in another order, the rows of the
-    head follow their names. Labels without names of their own (LABEL_0, or none) take
-    those that were asked for.
+    If the task has the labels of the directory in another order, the rows of the head
+    are reordered by name. Unnamed labels (LABEL_0, or none) are given the requested
+    names.
 
     Args:
         head: The `StoredHead`.
         found: The `Checkpoint`.
-        task: The task, built.
-        stored: Its arguments as the directory has them.
-        asked: Those that the user gave.
+        task: The task, already built.
+        stored: Its arguments in the directory.
+        asked: The user's arguments.
 
     Raises:
-        CheckpointError: a trained head does not fit, and nobody asked for another.
+        CheckpointError: a trained head does not fit, and no other was requested.
     """
     there, wanted = stored.get("labels"), task.labels
     count = 1 if wanted is None else len(wanted)
@@ -118,10 +118,10 @@ def fitted(head, found, task, stored, asked):
     if not head.is_ours:
         if head.is_named and not asks:
             raise CheckpointError(
-                "config.json names this task, and the weights have no head of it.",
+                "config.json names this task, but the weights lack its head.",
                 path=found.path,
                 tensor="architectures",
-                fix="Give labels=[...], and a new head begins at random.",
+                fix="Pass labels=[...] for a new head with random weights.",
             )
         if head.names:
             _warn(found, head, stored, task, "belongs to another task")
@@ -137,11 +137,11 @@ def fitted(head, found, task, stored, asked):
             return RowsInOrder(found.tensors, head.outputs, order), True
     if not asks:
         raise CheckpointError(
-            f"The head must have a row for each label. Received: {head.rows} rows, and "
+            f"The head must have a row for each label. Received: {head.rows} rows, but "
             f"{count} in config.json{'' if there is None else f', {_short(there)}'}.",
             path=found.path,
             tensor="id2label" if there else "problem_type",
-            fix="Correct the file, or give labels=[...] in the order of the rows.",
+            fix="Correct the file, or pass labels=[...] in the order of the rows.",
         )
     _warn(found, head, stored, task, "does not fit")
     return found.tensors, False
@@ -156,8 +156,8 @@ def _says_task(config):
 
 def _warn(found, head, stored, task, why):
     logger.warning(
-        "%s: the trained head (%s) %s and is left out; the new one is random. "
-        "In the file: %s. Asked for: %s.",
+        "%s: the trained head (%s) %s and is not used; the new one is random. "
+        "In the file: %s. Requested: %s.",
         found.tensors.path,
         ", ".join(head.names),
         why,

@@ -10,7 +10,7 @@ from tfzoo.layers.initializers import truncated_normal
 
 
 def token_outputs(backbone, num_outputs, dropout, *, name):
-    """A dense layer of a name on every token of a backbone: (B, S, C) float32."""
+    """Applies a named dense layer to every token of a backbone: (B, S, C) float32."""
     x = backbone.output["sequence_output"]
     x = Dropout(dropout, dtype=backbone.dtype_name, name=f"{name}_dropout")(x)
     return keras.layers.Dense(

@@ -1,4 +1,4 @@
-"""What `compile()` and `fit()` take, and the runs that hold a training together."""
+"""Losses, metrics, optimizers and callbacks for `fit`; runs that can be resumed."""
 
 from tfzoo.lazy import exports
 

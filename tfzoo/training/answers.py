@@ -1,7 +1,7 @@
-"""Answers that are spans of a context: their loss and their figures.
+"""Loss and metrics of extractive question answering.
 
-Shapes: B windows, S tokens. Logits (B, S, 2) hold, for every token, how likely the
-answer starts and ends there; targets (B, 2) the tokens where it does.
+Shapes: B windows, S tokens. Logits (B, S, 2) score every token as the start and as the
+end of the answer; targets (B, 2) are the start and end tokens.
 
 Source: Devlin et al. 2018, section 4.2; Rajpurkar et al. 2016, section 6.1,
 https://arxiv.org/abs/1606.05250, and its evaluate-v1.1.py
@@ -23,12 +23,12 @@ _ARTICLES = re.compile(r"\b(a|an|the)\b")
 
 @keras.saving.register_keras_serializable("tfzoo")
 class AnswerSpanLoss(WeightedMean):
-    """Mean of the cross-entropies of the start and of the end.
+    """Mean of the cross-entropies of the start and the end.
 
     Call arguments:
         y_true: (B, 2) integers, 0 to S - 1.
         y_pred: (B, S, 2) logits.
-        sample_weight: (B,). None weighs all alike.
+        sample_weight: (B,), or None for equal weights.
     """
 
     def __init__(self, name="answer_span"):
@@ -45,21 +45,21 @@ class AnswerSpanLoss(WeightedMean):
 
 @keras.saving.register_keras_serializable("tfzoo")
 class AnswerSpanMetrics(Figures):
-    """Shares of windows whose likeliest start, end, and both of them, are right.
+    """Accuracy of the most likely start, of the most likely end, and of both together.
 
     Args:
-        prefix: Opens the name of each figure.
+        prefix: Prefix of the result names.
         name: Name of the metric.
 
     Call arguments:
         y_true: (B, 2) integers.
         y_pred: (B, S, 2) logits.
-        sample_weight: (B,). 0 leaves a window out.
+        sample_weight: (B,); 0 ignores a window.
     """
 
     def __init__(self, prefix="", name="answer_span"):
         super().__init__(name, prefix)
-        # Weight of right starts, right ends, both, and of all windows.
+        # Weights of correct starts, of correct ends, of both, and of all windows
         self.counts = self.add_variable((4,), "zeros", dtype="float32", name="counts")
 
     def update_state(self, y_true, y_pred, sample_weight=None):
@@ -82,15 +82,16 @@ class AnswerSpanMetrics(Figures):
 
 
 def exact_match_and_f1(answer, accepted):
-    """SQuAD's two figures of an answer, each 0 to 1.
+    """SQuAD's exact match and F1 of an answer, each from 0 to 1.
+
+    Case, punctuation and articles are ignored.
 
     Args:
-        answer: A text, empty for none.
-        accepted: List of right answers; empty if there is none.
+        answer: A text; empty for no answer.
+        accepted: List of correct answers; empty if there is none.
 
     Returns:
-        (whether it equals one of them, the largest share of words in common), case,
-        punctuation and articles left aside.
+        (exact match, F1 over words), each the maximum over the correct answers.
     """
     words = _words(answer)
     scores = [_compare(words, _words(text)) for text in accepted or [""]]

@@ -1,6 +1,6 @@
-"""What happens between the steps of a training.
+"""Callbacks for recording, progress and keeping the best weights.
 
-A `Record` is shared: `Recording` writes it, the others read it.
+They share a `Record`: `Recording` writes it, the others read it.
 """
 
 import math
@@ -13,14 +13,14 @@ from tfzoo.training.snapshots import Snapshots, named
 
 
 class Recording(keras.callbacks.Callback):
-    """Counts the steps, and records losses and epochs.
+    """Counts steps and records losses and epochs.
 
     Args:
         record: The `Record` to write.
-        total_steps: Steps of the whole training.
-        steps_per_epoch: Steps of an epoch; the last may be shorter.
-        steps_per_point: Steps between two points of the loss curve. An epoch's end is
-            one as well.
+        total_steps: Number of steps of the whole training.
+        steps_per_epoch: Number of steps per epoch; the last epoch may be shorter.
+        steps_per_point: Number of steps between points of the loss curve. The end of an
+            epoch is always a point.
     """
 
     def __init__(self, record, *, total_steps, steps_per_epoch, steps_per_point):
@@ -51,27 +51,27 @@ class Recording(keras.callbacks.Callback):
         expected = min((epoch + 1) * self.steps_per_epoch, self.total_steps)
         if self.record.step != expected:
             if self.model.stop_training:
-                return  # of its own will: the epoch has no end
+                return  # stopped by a callback in mid-epoch
             raise ValueError(
-                "make_dataset(start_step) must give every batch from start_step to the "
-                f"training's end. Received: no batch at step {self.record.step} of "
-                f"{self.total_steps}"
+                "make_dataset(start_step) must yield all batches from start_step to "
+                f"the end of the training. Received: no batch at step "
+                f"{self.record.step} of {self.total_steps}"
             )
         self.record.end_epoch(epoch + 1, logs)
 
 
 class Progress(keras.callbacks.Callback):
-    """A bar over all steps with the loss of the last interval; a line per epoch.
+    """Progress bar over all steps with the latest loss; prints a line per epoch.
 
     Args:
         record: The `Record` to show.
-        total_steps: Steps of the whole training.
+        total_steps: Number of steps of the whole training.
     """
 
     def __init__(self, record, total_steps):
         super().__init__()
         self.record = record
-        # Without a terminal the lines alone are shown.
+        # Without a terminal, only the lines are shown.
         self.bar = tqdm(
             total=total_steps, initial=record.step, unit="step", disable=None
         )
@@ -86,19 +86,19 @@ class Progress(keras.callbacks.Callback):
         tqdm.write(f"epoch {epoch + 1}, step {self.record.step}: {figures}")
 
     def close(self):
-        """Ends the bar."""
+        """Closes the progress bar."""
         self.bar.close()
 
 
 class KeepBest(keras.callbacks.Callback):
-    """Keeps the weights of the best epoch on the disk; a resumed training goes on.
+    """Keeps the weights of the best epoch on disk, also over a resumed training.
 
     Weights that are not finite are never kept.
 
     Args:
-        directory: Where to keep them, a run's `checkpoints` say.
-        monitor: Name of the log that decides, such as "val_accuracy".
-        mode: "max" or "min": which way is better. The first of equals is kept.
+        directory: Where to keep them, for example a run's `checkpoints`.
+        monitor: Name of the log to compare, such as "val_accuracy".
+        mode: "max" or "min", whichever is better. Of equal epochs the first is kept.
     """
 
     def __init__(self, directory, *, monitor, mode):
@@ -128,7 +128,7 @@ class KeepBest(keras.callbacks.Callback):
             self.snapshots.save(epoch + 1, weights, {self.monitor: value})
 
     def restore(self, model):
-        """Assigns the best epoch's weights; returns the epoch (from 1) and its value.
+        """Restores the best epoch's weights; returns its number (from 1) and value.
 
         Raises:
             TfzooError: no epoch was kept.
@@ -136,7 +136,8 @@ class KeepBest(keras.callbacks.Callback):
         found = self.snapshots.newest()
         if found is None:
             raise TfzooError(
-                f"No epoch had a {self.monitor} that is a number.",
+                f"{self.monitor} must be a number in at least one epoch. "
+                "Received: NaN in all.",
                 path=self.snapshots.directory,
             )
         epoch, state = found

@@ -1,4 +1,4 @@
-"""Learning curves: a picture, and event logs for TensorBoard."""
+"""Learning curves: a PNG file, and event logs for TensorBoard."""
 
 import pathlib
 import shutil
@@ -9,11 +9,11 @@ from tfzoo.files import written_beside
 
 
 def save_curves(record, path):
-    """Draws the loss by step and the other figures by epoch to a PNG file.
+    """Plots the loss by step and the metrics by epoch to a PNG file.
 
     Args:
         record: A `Record`.
-        path: The file; an older one is replaced.
+        path: The file; an existing one is replaced.
     """
     from matplotlib.figure import Figure  # without pyplot, so without a display
 
@@ -40,13 +40,13 @@ def save_curves(record, path):
 
 
 def _shown(history):
-    """The figures of the second panel: accuracies if there are any, else all."""
+    """The metrics of the second panel: accuracies if there are any, else all."""
     figures = [n for n in history if n not in ("epoch", "step") and "loss" not in n]
     return [n for n in figures if "accuracy" in n] or figures
 
 
 def _by_epoch(panel, history, names, first_colour=0):
-    """One colour per figure: training dashed, validation with marks."""
+    """Plots with one colour per metric: training dashed, validation with markers."""
     figures = list(dict.fromkeys(name.removeprefix("val_") for name in names))
     for name in names:
         points = [
@@ -66,14 +66,16 @@ def _by_epoch(panel, history, names, first_colour=0):
 
 
 class EventLogs(keras.callbacks.Callback):
-    """Event logs that TensorBoard shows, as if the training had never been interrupted.
+    """Event logs for TensorBoard, as if the training had never been interrupted.
 
-    The directory is written anew from the record when a training begins or goes on, so
-    no step appears twice. Needs no TensorBoard, which TensorFlow no longer installs.
+    The directory is rewritten from the record whenever a training starts or resumes, so
+    no step appears twice. Does not need TensorBoard, which TensorFlow no longer
+    installs.
 
     Args:
         record: The `Record` to log.
-        directory: Gets the sub-directories `training` and `validation`.
+        directory: Output directory; gets the subdirectories `training` and
+            `validation`.
     """
 
     def __init__(self, record, directory):
@@ -100,7 +102,7 @@ class EventLogs(keras.callbacks.Callback):
         self.validation.flush()
 
     def close(self):
-        """Ends the logs."""
+        """Closes the logs."""
         self.training.close()
         self.validation.close()
 
@@ -120,7 +122,7 @@ class EventLogs(keras.callbacks.Callback):
 
 
 def _write(writer, step, name, value):
-    """Writes a scalar; `tf.summary.scalar` would need TensorBoard."""
+    """Writes a scalar; `tf.summary.scalar` would require TensorBoard."""
     import tensorflow as tf
 
     value = tf.compat.v1.Summary.Value(tag=name, simple_value=value)

@@ -1,4 +1,4 @@
-"""Training on several devices of one machine, with the numbers of one device."""
+"""Training on several devices of one machine, with the results of a single device."""
 
 import keras
 
@@ -6,12 +6,12 @@ STRATEGIES = ("none", "mirrored")
 
 
 def strategy(name):
-    """A `tf.distribute` strategy; build and compile the model in its `scope()`.
+    """Returns a `tf.distribute` strategy; build and compile the model in its `scope()`.
 
     Args:
-        name: "none": one device. "mirrored": a copy on every GPU, or on every logical
-            CPU device where there is no GPU; the global batch is split among them.
-            Several machines are not offered: Keras 3 fails there (keras#20585).
+        name: "none": a single device. "mirrored": a replica on every GPU, or on every
+            logical CPU device if there is no GPU; the global batch is split among them.
+            Several machines are not supported: Keras 3 fails there (keras#20585).
     """
     import tensorflow as tf
 
@@ -25,7 +25,7 @@ def strategy(name):
 
 
 def num_replicas():
-    """Replicas of the strategy whose scope is open, 1 where there is none."""
+    """Number of replicas of the current strategy; 1 if there is none."""
     if keras.backend.backend() != "tensorflow":
         return 1
     import tensorflow as tf
@@ -34,14 +34,14 @@ def num_replicas():
 
 
 def require_supported(*, optimizer, jit_compile=False, steps_per_execution=1):
-    """Refuses what Keras cannot do, or does wrongly, with several replicas.
+    """Raises `ValueError` for options that do not work with several replicas in Keras.
 
-    Call it in the strategy's scope with what `compile` is given.
+    Call it in the strategy's scope with the arguments of `compile`.
     """
     replicas = num_replicas()
     if replicas == 1:
         return
-    # Keras's loss scaling looks for overflow in the first replica's gradients alone.
+    # Keras's loss scaling only checks the first replica's gradients for overflow.
     inner = getattr(optimizer, "inner_optimizer", optimizer)
     refused = {
         "jit_compile": bool(jit_compile) and jit_compile != "auto",
@@ -52,6 +52,7 @@ def require_supported(*, optimizer, jit_compile=False, steps_per_execution=1):
     for option, asked in refused.items():
         if asked:
             raise ValueError(
-                f"{option} does not work with several replicas in Keras 3; leave it "
-                f"out or train on one device. Received: {replicas} replicas"
+                f"{option} must not be used with several replicas, where it does not "
+                "work in Keras 3; leave it out or train on one device. "
+                f"Received: {replicas} replicas"
             )

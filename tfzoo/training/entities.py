@@ -1,15 +1,15 @@
-"""Entities out of the labels of words: how they are read, and how they are scored.
+"""Decoding of entities from word labels, and their metrics.
 
 A label is `O` (no entity) or a tag and a type, such as `B-PER`. The tags are those of
-IOB1, IOB2, BIOES and BILOU: B begins an entity, I goes on with one, E or L ends one, S
-or U is one. Sequences that no scheme allows are read as well: a word goes on with the
-entity before it if it is tagged I, E or L, the word before it B or I, and both have one
-type; every other word but an O begins one. A label without a tag counts as tagged I,
-and a tag without a type has the type `_`.
+IOB1, IOB2, BIOES and BILOU: B begins an entity, I continues one, E or L ends one, S or
+U is a single-word entity. Sequences that are invalid in every scheme are decoded, too:
+a word continues the entity before it if it is tagged I, E or L, the previous word is
+tagged B or I, and both have the same type; any other word except O begins an entity. A
+label without a tag counts as tagged I, and a tag without a type has the type `_`.
 
-So read conlleval and `seqeval`, which is also what the strict mode of `seqeval` gives
-for sequences that their scheme allows. L and U, which conlleval does not know, are read
-as E and S.
+This is how conlleval and `seqeval` decode labels; for sequences that are valid in their
+scheme, the strict mode of `seqeval` gives the same. L and U, which conlleval does not
+know, are treated like E and S.
 
 Shapes: B batch, S sequence, C labels.
 
@@ -30,10 +30,10 @@ OUTSIDE = "O"
 
 
 def entity_spans(labels):
-    """Entities of a sentence: list of (type, index of its first word, of its last).
+    """Entities of a sentence: list of (type, index of first word, index of last word).
 
     Args:
-        labels: Names of the labels of the words, in order.
+        labels: Label names of the words, in order.
     """
     spans, before = [], _OUTSIDE
     for i, word in enumerate(map(_read, labels)):
@@ -47,7 +47,7 @@ def entity_spans(labels):
 
 
 class _Tagged(typing.NamedTuple):
-    """What a label says: a type or None, and whether an entity begins or ends there."""
+    """A parsed label: its type or None, and whether an entity begins or ends there."""
 
     type: str | None
     begins: bool = False
@@ -72,19 +72,19 @@ def _read(label):
 class EntityMetrics(Figures):
     """Accuracy over words; precision, recall and F1 over whole entities.
 
-    An entity is right if its type, its first and its last word are. A quotient with
-    nothing in its denominator is 0.
+    An entity is correct if its type, first word and last word are. A ratio with a zero
+    denominator is 0.
 
     Args:
-        labels: Names of the C labels in order.
-        prefix: Opens the name of each figure.
+        labels: Names of the C labels, in order.
+        prefix: Prefix of the result names.
         name: Name of the metric.
 
     Call arguments:
-        y_true: (B, S) label numbers.
+        y_true: (B, S) label indices.
         y_pred: (B, S, C) logits.
-        sample_weight: (B, S); positions of weight 0 are no words, all others count
-            alike. None: every position is a word.
+        sample_weight: (B, S); positions of weight 0 are not words, all others count
+            equally. None: every position is a word.
     """
 
     def __init__(self, labels, prefix="", name="entities"):
@@ -96,7 +96,7 @@ class EntityMetrics(Figures):
         self._types = np.array([numbers[word.type] for word in words], np.int32)
         self._begins = np.array([word.begins for word in words])
         self._ends = np.array([word.ends for word in words])
-        # Right words, all words; entities that are right, true, found.
+        # Correct words, all words; correct, true and predicted entities
         self.counts = self.add_variable((5,), "zeros", dtype="float32", name="counts")
 
     def update_state(self, y_true, y_pred, sample_weight=None):
@@ -116,7 +116,7 @@ class EntityMetrics(Figures):
         )
 
     def _read(self, labels, is_word):
-        """Type of every position, 0 for none, and whether an entity begins there."""
+        """Entity type of every position, 0 for none; whether an entity begins there."""
         types = ops.take(ops.convert_to_tensor(self._types), labels, axis=0)
         types = types * ops.cast(is_word, "int32")
         begins, ends = (
@@ -144,7 +144,7 @@ class EntityMetrics(Figures):
 
 
 def _words_first(true, found, is_word):
-    """The same rows with the words moved to the front, in their order."""
+    """The same rows with the words moved to the front, in order."""
     length = ops.shape(true)[1]
     keys = ops.arange(length, dtype="int32")
     keys = keys + length * ops.cast(ops.logical_not(is_word), "int32")
@@ -153,7 +153,7 @@ def _words_first(true, found, is_word):
 
 
 def _count_entities(true, true_begins, found, found_begins):
-    """Which entities are right (N,), where true ones begin, where found ones do."""
+    """Correct entities (N,); where true entities begin, and where predicted ones do."""
     differ = ops.logical_or(
         ops.not_equal(true, found), ops.not_equal(true_begins, found_begins)
     )
@@ -166,12 +166,12 @@ def _count_entities(true, true_begins, found, found_begins):
     mistakes = ops.segment_sum(
         ops.cast(ops.reshape(wrong, (-1,)), "int32"), number, num_segments=size
     )
-    places = ops.arange(size, dtype="int32")  # place 0: what is before all entities
+    places = ops.arange(size, dtype="int32")  # place 0: anything before all entities
     exists = ops.logical_and(places > 0, places <= ops.max(number, initial=0))
     return ops.logical_and(mistakes == 0, exists), true_begins, found_begins
 
 
 def _goes_on(types, begins):
-    """Where an entity has a next word."""
+    """Where an entity continues with the next word."""
     goes_on = ops.logical_and(types > 0, ops.logical_not(begins))
     return ops.pad(goes_on, [[0, 0], [0, 1]])[:, 1:]

@@ -1,4 +1,4 @@
-"""What follows from a step that is not finite: stop, skip or rewind."""
+"""What to do after a non-finite step: stop, skip or rewind."""
 
 import math
 import sys
@@ -9,20 +9,20 @@ import numpy as np
 from tfzoo.errors import TfzooError
 
 POLICIES = ("stop", "skip", "rewind")
-MAX_IN_A_ROW = 10  # faults; by then it is the training that diverged, or all data
-NAMED = 3  # gradients, weights and examples of a message
+MAX_IN_A_ROW = 10  # faults; by then the training has diverged, or all data is bad
+NAMED = 3  # gradients, weights and examples in a message
 SHOWN = 60  # characters of an example
 FIX = (
-    "Nothing of it was kept. Lower the learning rate, mend these examples, or leave "
-    'such updates out: on_non_finite="skip" (--on-non-finite skip).'
+    "The update was discarded. Lower the learning rate, fix these examples, or skip "
+    'such updates: on_non_finite="skip" (--on-non-finite skip).'
 )
 
 
 class Rewind(Exception):
-    """A training must go back and leave an update out.
+    """Training must go back to a checkpoint and skip an update.
 
     Args:
-        step: The update, counted from 1.
+        step: The update to skip, starting at 1.
         reason: What happened there.
     """
 
@@ -32,39 +32,40 @@ class Rewind(Exception):
 
 
 def require_policy(name, allowed=POLICIES):
-    """The policy, if it is one of those allowed."""
+    """Returns the policy if it is one of those allowed; raises `ValueError` if not."""
     if name not in allowed:
         raise ValueError(
             f"on_non_finite must be one of {allowed}. Received: {name!r}"
-            + (", which only a Run can do" if name == "rewind" else "")
+            + (", which only a Run supports" if name == "rewind" else "")
         )
     return name
 
 
 def not_finite(variables):
-    """Paths of the variables that hold a NaN or an infinity."""
+    """Paths of the variables that contain NaN or infinity."""
     return [v.path for v in variables if not is_finite(v.numpy())]
 
 
 def is_finite(array):
-    """Whether an array holds neither NaN nor infinity; True for whole numbers."""
+    """Whether an array contains neither NaN nor infinity; True for integer arrays."""
     if array.dtype.kind in "biu":
         return True
     return bool(np.isfinite(array).all())
 
 
 class Watching(keras.callbacks.Callback):
-    """Sees after each batch whether it was finite, and does as the policy says.
+    """Checks after each batch whether it was finite, and follows the policy if not.
 
-    Stands before all other callbacks, so that none of them works with what is not
-    finite. It asks the `guard` of the model; where there is none, the logged loss.
+    It comes before all other callbacks, so that none of them sees non-finite values. It
+    asks the model's `guard`, or checks the logged loss if there is none.
 
     Args:
         policy: One of `POLICIES`.
-        record: The `Record` of a run: its steps are named, and what is left out is
-            noted there. None: a plain `fit`.
-        total_steps: Steps of the whole run.
-        examples: (step, from 1) -> text that names the examples of that step, or None.
+        record: The `Record` of a run, whose steps are reported and which lists skipped
+            updates. None for a plain `fit`.
+        total_steps: Number of steps of the whole run.
+        examples: Function of a step (from 1) that returns a description of its
+            examples; or None.
         others: The other callbacks.
     """
 
@@ -94,7 +95,7 @@ class Watching(keras.callbacks.Callback):
 
     def on_train_batch_end(self, batch, logs=None):
         before, self.counts = self.counts, self._counts()
-        if self.counts[0] == before[0]:  # a training step of the model's own
+        if self.counts[0] == before[0]:  # the model has its own training step
             self._check_loss(logs)
         elif self.counts[1] > before[1]:
             self._fault(before[1] == 0, logs)
@@ -107,9 +108,9 @@ class Watching(keras.callbacks.Callback):
         if not (math.isfinite(loss) or self.ends_gently):
             step = 0 if self.record is None else self.record.step + 1
             raise TfzooError(
-                f"The loss must be finite. It is {loss} at {self._place(step)}."
+                f"The loss must be finite. Received: {loss} at {self._place(step)}."
                 f"{self._shown(step)}",
-                fix="Lower the learning rate or mend these examples.",
+                fix="Lower the learning rate or fix these examples.",
             )
 
     def _fault(self, is_first, logs):
@@ -133,7 +134,7 @@ class Watching(keras.callbacks.Callback):
             self.record.left_out.append(step)
         if is_first:
             print(
-                f"warning: {rule} That update is left out, and so are others like it.",
+                f"warning: {rule} This update is skipped, as are others like it.",
                 file=sys.stderr,
             )
 
@@ -141,27 +142,27 @@ class Watching(keras.callbacks.Callback):
         self.check_weights()
         seen, faults = self.counts[0], self.counts[1]
         if 0 < seen - self.before_epoch[0] == faults - self.before_epoch[1]:
-            logs["loss"] = math.nan  # Keras has 0.0, of no batch at all
+            logs["loss"] = math.nan  # Keras reports 0.0, the mean over no batches
 
     def on_train_end(self, logs=None):
         seen, faults = self.counts[0], self.counts[1]
         if self.policy == "skip" and self.record is None and faults:
             print(
-                f"warning: {faults} of {seen} updates were left out, because they were "
+                f"warning: {faults} of {seen} updates were skipped because they were "
                 "not finite.",
                 file=sys.stderr,
             )
 
     def check_weights(self):
-        """Raises where weights or optimizer are not finite."""
+        """Raises an error if weights or optimizer state are not finite."""
         optimizer = self.model.optimizer.variables
         if bad := not_finite([*self.model.weights, *optimizer]):
             self._lost(bad, self.counts[0] if self.record is None else self.record.step)
 
     def _lost(self, names, step):
-        """Every gradient was finite, and an update took the weights too far."""
+        """Handles weights that overflowed although every gradient was finite."""
         rule = (
-            f"Every weight must be finite. After {self._place(step)} {_named(names)} "
+            f"Every weight must be finite. After {self._place(step)}, {_named(names)} "
             "not, although every gradient was."
         )
         if self.policy == "rewind":
@@ -182,9 +183,9 @@ class Watching(keras.callbacks.Callback):
 
     def _give_up(self, step, in_a_row):
         raise TfzooError(
-            f"{in_a_row} updates in a row were not finite, the last at "
-            f"{self._place(step)}.{self._shown(step)}",
-            fix="Lower the learning rate or mend the data.",
+            f"Updates must be finite. Received: {in_a_row} in a row that were not, the "
+            f"last at {self._place(step)}.{self._shown(step)}",
+            fix="Lower the learning rate or fix the data.",
         )
 
     def _place(self, step):
@@ -201,20 +202,20 @@ class Watching(keras.callbacks.Callback):
 
 
 def broken_rule(guard):
-    """What must be finite and was not, at a guard's first fault."""
+    """Describes what was not finite at a guard's first fault."""
     loss, rate, gradients = guard.figures()
     if not math.isfinite(rate):
-        return f"The learning rate must be finite. It is {rate}"
+        return f"The learning rate must be finite. Received: {rate}"
     if not math.isfinite(loss):
-        return f"The loss must be finite. It is {loss}"
+        return f"The loss must be finite. Received: {loss}"
     return (
-        f"Every gradient must be finite. {_named(gradients)} not, beside a loss of "
+        f"Every gradient must be finite. {_named(gradients)} not, with a loss of "
         f"{loss:.4g},"
     )
 
 
 def _named(names):
-    """The first of some names, and how many there are."""
+    """The first few names and the number of others, followed by "is" or "are"."""
     shown = ", ".join(names[:NAMED])
     if len(names) > NAMED:
         return f"{shown} and {len(names) - NAMED} more are"
@@ -222,12 +223,12 @@ def _named(names):
 
 
 def shown_examples(batch, tokenizer, rows=None):
-    """A text that shows what a batch holds.
+    """Describes the examples of a batch.
 
     Args:
-        batch: What a dataset yields: inputs, or a tuple that they open.
-        tokenizer: What made their `token_ids`; None where nothing did.
-        rows: Where the examples stand in the user's data, from 0, if known.
+        batch: An element of a dataset: inputs, or a tuple that begins with them.
+        tokenizer: The tokenizer of their `token_ids`, or None.
+        rows: Indices of the examples in the user's data, if known.
 
     Returns:
         "Its examples are rows 3, 7, ...: 'text', 'text', 'text'", as far as known.
@@ -247,3 +248,22 @@ def shown_examples(batch, tokenizer, rows=None):
         place = "rows " + ", ".join(map(str, rows[:32])) + (", ..." * (len(rows) > 32))
     begin = ", ".join(texts) + (", ..." if texts else "")
     return "Its examples are " + ": ".join(part for part in (place, begin) if part)
+
+
+def examples_of_steps(batches_from, tokenizer=None, rows=None):
+    """A function of a step, from 1, that describes the examples of its batch.
+
+    Args:
+        batches_from: Function of a step, from 0, that returns a `tf.data.Dataset` of
+            the batches from that step on.
+        tokenizer: As in `shown_examples`.
+        rows: Function of a step, from 0, that returns the positions of its examples in
+            the user's data. None if they are not known.
+    """
+
+    def examples(step):
+        batch = next(iter(batches_from(step - 1).take(1)), None)
+        numbers = None if rows is None else rows(step - 1)
+        return batch and shown_examples(batch, tokenizer, numbers)
+
+    return examples

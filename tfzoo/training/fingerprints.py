@@ -1,4 +1,4 @@
-"""What identifies the data of a run."""
+"""Fingerprints of a run's data."""
 
 import hashlib
 import os
@@ -8,21 +8,21 @@ import re
 from tfzoo.errors import DataError
 from tfzoo.files import readable_file
 
-ADDED = "added:"  # begins what a run need not have known of when it began
+ADDED = "added:"  # prefix for files that may be added after a run has begun
 
 
 def fingerprint(paths):
-    """A digest of each file, all of it; of a directory, of each file below it.
+    """Digests of files, and of all files in directories.
 
-    Into a model's directory in the cache of the Hugging Face hub, files come as they
-    are asked for: those that its download put there are marked by `ADDED`.
+    A model's directory in the Hugging Face cache grows as files are requested: the
+    files downloaded there are marked with `ADDED`.
 
     Args:
         paths: Files and directories.
 
     Returns:
-        Dict of path -> "SIZE:SHA-256", "added:SIZE:SHA-256", or "commit:HASH" of a
-        directory in the hub's cache.
+        Dict of path -> "SIZE:SHA-256" or "added:SIZE:SHA-256"; "commit:HASH" for a
+        directory in the Hugging Face cache.
 
     Raises:
         DataError: a file is missing or cannot be read.
@@ -51,7 +51,7 @@ def _digest(path):
 
 
 def _is_hub_snapshot(path):
-    """Whether it is `models--ORG--NAME/snapshots/COMMIT`, its files in `blobs`."""
+    """Whether it is `models--ORG--NAME/snapshots/COMMIT`, with files in `blobs`."""
     model = path.parent.parent
     return (
         path.is_dir()
@@ -63,6 +63,6 @@ def _is_hub_snapshot(path):
 
 
 def _is_downloaded(file, snapshot):
-    """Whether a file of a snapshot is a link to one of the blobs."""
+    """Whether a file in a snapshot is a link to one of the blobs."""
     blobs = (snapshot.parent.parent / "blobs").resolve()
     return file.is_symlink() and file.resolve().parent == blobs

@@ -1,9 +1,9 @@
-"""Training steps that change nothing where they are not finite.
+"""Training steps that change nothing if they are not finite.
 
-A NaN that reaches a weight spreads over all of them and into every later checkpoint. So
-each step asks, between gradients and update, whether loss, gradients and learning rate
-are finite, and leaves weights, optimizer and metrics as they are where one is not. The
-host reads after the batch what happened; `faults` decides what follows from it.
+A NaN in one weight spreads to all of them and into every later checkpoint. So each step
+checks, between gradients and update, that loss, gradients and learning rate are finite,
+and leaves weights, optimizer and metrics unchanged if they are not. The host reads the
+outcome after the batch, and `faults` decides what to do.
 """
 
 import contextlib
@@ -17,11 +17,11 @@ from tfzoo.errors import TfzooError
 from tfzoo.training.faults import FIX, Watching, broken_rule, require_policy
 from tfzoo.training.optimizers import AdamW, half_square, norm_of
 
-MIN_LOSS_SCALE = 1e-4  # fairseq's: below it no gradient of float16 is ever finite
+MIN_LOSS_SCALE = 1e-4  # fairseq's; below it, float16 gradients will never be finite
 
 
 class Guard:
-    """What a guarded training step knows and remembers, on the device.
+    """The state of a guarded training step, kept on the device.
 
     Its variables belong to no model, so that they are in no checkpoint.
 
@@ -33,7 +33,7 @@ class Guard:
         self.weights = list(model.weights)
         self._places = {id(w): i for i, w in enumerate(self.weights)}
         with model.distribute_strategy.scope():
-            if not model.optimizer.built:  # no variable can be made in a branch
+            if not model.optimizer.built:  # variables cannot be created in a branch
                 model.optimizer.build(model.trainable_variables)
             self._counts = _variable([0, 0, 0, 0], "int64")
             self._figures = _variable([0.0] * (2 + len(self.weights)), "float32")
@@ -41,10 +41,10 @@ class Guard:
             self._withheld = _variable(value=False, dtype="bool")
 
     def reset(self, *, stops):
-        """Forgets everything.
+        """Resets counts and figures.
 
         Args:
-            stops: Whether the first fault ends all updates until the next reset.
+            stops: Whether the first fault blocks all updates until the next reset.
         """
         self._counts.assign([0, 0, 0, 0])
         self._figures.assign([0.0] * (2 + len(self.weights)))
@@ -52,31 +52,31 @@ class Guard:
         self.withhold(withheld=False)
 
     def withhold(self, *, withheld):
-        """Whether the updates from now on are left out without being faults."""
+        """Sets whether updates are skipped from now on, without counting as faults."""
         self._withheld.assign(withheld)
 
     def counts(self):
-        """(batches seen, faults among them, number of the first, the last in a row)."""
+        """(batches seen, faults, number of the first fault, latest faults in a row)."""
         return tuple(int(n) for n in self._counts.numpy())
 
     def figures(self):
-        """What the first fault was.
+        """Describes the first fault.
 
         Returns:
-            (loss, learning rate, paths of the weights whose gradient was not finite).
+            (loss, learning rate, paths of the weights with a non-finite gradient).
         """
         loss, rate, *squares = self._figures.numpy().tolist()
         pairs = zip(self.weights, squares, strict=True)
         return loss, rate, [w.path for w, s in pairs if s - s != 0]
 
     def accepts(self, loss, half_squares, variables, optimizer):
-        """Whether a step may update; counts and remembers it if not.
+        """Decides whether a step may update; counts and records it if not.
 
         Args:
             loss: Scalar.
-            half_squares: What `half_square` says of the gradient of each variable.
+            half_squares: The `half_square` of each variable's gradient.
             variables: The model's trainable weights.
-            optimizer: The model's.
+            optimizer: The model's optimizer.
 
         Returns:
             Boolean scalar, the same in every replica.
@@ -94,7 +94,7 @@ class Guard:
         rate = tf.cast(optimizer.learning_rate, "float32")
         finite = tf.math.is_finite(tf.reduce_sum(squares))
         if isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
-            # Its gradients may overflow: then it lowers the scale and updates nothing.
+            # Gradients may overflow here; it then lowers the scale and does not update.
             finite |= tf.convert_to_tensor(optimizer.dynamic_scale) > MIN_LOSS_SCALE
         finite &= tf.math.is_finite(loss) & tf.math.is_finite(rate)
         counts = tf.convert_to_tensor(self._counts)
@@ -120,15 +120,15 @@ class Guard:
 
 
 def guarded_step(model, guard, data):
-    """Keras's training step, which changes nothing where it is not finite.
+    """Keras's training step, except that it changes nothing if it is not finite.
 
     Args:
         model: A compiled `keras.Model` with a built optimizer.
         guard: Its `Guard`.
-        data: A batch, as `keras.Model.train_step` takes it.
+        data: A batch, as in `keras.Model.train_step`.
 
     Returns:
-        Dict of the logs. They count the batches that were not left out.
+        Dict of the logs, which do not include skipped batches.
     """
     import tensorflow as tf
 
@@ -145,7 +145,7 @@ def guarded_step(model, guard, data):
         scaled = model.optimizer.scale_loss(loss)
     variables = model.trainable_weights
     gradients = tape.gradient(scaled, variables)
-    if isinstance(model.optimizer, AdamW):  # as it adds repeated rows of sparse ones
+    if isinstance(model.optimizer, AdamW):  # which sums repeated rows of sparse ones
         gradients = [None if g is None else tf.convert_to_tensor(g) for g in gradients]
     half_squares = [_half_square(gradient) for gradient in gradients]
     accepted = guard.accepts(loss, half_squares, variables, model.optimizer)
@@ -163,16 +163,16 @@ def guarded_step(model, guard, data):
 
 
 def can_be_guarded(model):
-    """Whether a model has a training step that `guarded` knows."""
+    """Whether `guarded` knows the model's training step."""
     own = (FiniteUpdates.train_step, keras.Model.train_step)
     return type(model).train_step in own
 
 
 @contextlib.contextmanager
 def guarded(model):
-    """Guards the training steps of a model while the block runs, if it can.
+    """Guards a model's training steps within the block, if possible.
 
-    `model.guard` is its `Guard` then; a model with a training step of its own has none.
+    `model.guard` is then its `Guard`; a model with its own training step has none.
     """
     if isinstance(model, FiniteUpdates) or not can_be_guarded(model):
         yield
@@ -192,7 +192,7 @@ def guarded(model):
 
 
 def _apply(optimizer, gradients, variables, accepted, norm):
-    """Updates, or leaves everything as it is."""
+    """Applies the gradients, or leaves everything unchanged."""
     import tensorflow as tf
 
     if not tf.distribute.has_strategy():
@@ -204,7 +204,7 @@ def _apply(optimizer, gradients, variables, accepted, norm):
 
         tf.cond(accepted, update, lambda: False)
         return
-    # A branch cannot hold an update of replicas, which meet in it.
+    # Replicas synchronize in an update, which cannot be in a branch.
     if isinstance(optimizer, AdamW) and optimizer.fuses(variables):
         optimizer.apply_where(accepted, gradients, variables)
         return
@@ -226,7 +226,7 @@ def _apply(optimizer, gradients, variables, accepted, norm):
 
 
 def _half_square(gradient):
-    """Of the rows of a sparse gradient as they come; 0 without a gradient."""
+    """`half_square` of a gradient, or of a sparse one's rows; 0 if there is none."""
     import tensorflow as tf
 
     if gradient is None:
@@ -237,7 +237,7 @@ def _half_square(gradient):
 
 
 def _training(method):
-    """`training=True` for what takes it."""
+    """`training=True` as keyword arguments, if the method accepts it."""
     parameters = inspect.signature(method).parameters.values()
     takes = any(p.name == "training" or p.kind == p.VAR_KEYWORD for p in parameters)
     return {"training": True} if takes else {}
@@ -250,39 +250,45 @@ def _variable(value, dtype):
 
 
 class FiniteUpdates:
-    """A mix-in before `keras.Model`: its training changes nothing that is not finite.
+    """Mixin, placed before `keras.Model`, that never applies a non-finite update.
 
     Attributes:
-        on_non_finite: What `fit` does then, see `compile`.
-        guard: The `Guard` of the traced training step, None before there is one.
+        on_non_finite: What `fit` does instead; see `compile`.
+        guard: The `Guard` of the traced training step; None before there is one.
     """
 
     on_non_finite = "stop"
     guard = None
+    _trained = None  # ids of the weights that the optimizer is built for
 
     def compile(self, *arguments, on_non_finite="stop", **options):
         """As in Keras.
 
         Args:
             *arguments: As in Keras.
-            on_non_finite: What happens where a loss or a gradient is not finite, and
-                nothing is updated: "stop" raises a `TfzooError` that names step and
-                examples; "skip" leaves the update out, with a line for the first and a
-                total; "rewind", of a `Run` alone, goes back to the last checkpoint and
-                leaves it out then.
+            on_non_finite: What to do if a loss or a gradient is not finite; nothing is
+                updated then. "stop" raises a `TfzooError` that names the step and its
+                examples; "skip" skips the update, with a warning for the first one and
+                a total at the end; "rewind", only in a `Run`, goes back to the last
+                checkpoint and skips the update from there.
             **options: As in Keras.
         """
         self.on_non_finite = require_policy(on_non_finite)
+        vars(self)["_trained"] = None
         super().compile(*arguments, **options)
 
+    def note_trained(self):
+        """Stores which weights the optimizer is built for, until `compile`."""
+        vars(self)["_trained"] = [id(v) for v in self.trainable_variables]
+
     def make_train_function(self, force=False):
-        optimizer = getattr(self.optimizer, "inner_optimizer", self.optimizer)
-        before, now = optimizer._trainable_variables, self.trainable_variables
-        if optimizer.built and {id(v) for v in before} != {id(v) for v in now}:
+        before, now = self._trained, [id(v) for v in self.trainable_variables]
+        if before not in (None, now):
             raise ValueError(
-                "Call compile again after changing what is trainable. Received: "
-                f"{len(now)} trainable weights, before {len(before)}"
+                "compile must be called again after trainable is changed. Received: "
+                f"{len(now)} trainable weights, compiled with {len(before)}"
             )
+        self.note_trained()
         if self.train_function is None or force:
             vars(self)["guard"] = Guard(self)
         return super().make_train_function(force)
@@ -296,8 +302,8 @@ class FiniteUpdates:
         Args:
             *arguments: As in Keras.
             callbacks: As in Keras.
-            examples: (step of this `fit`, from 1) -> text that names the examples of
-                that batch. None: they cannot be known.
+            examples: Function of a step of this `fit` (from 1) that returns a
+                description of its examples. None if they are not known.
             **options: As in Keras.
         """
         if isinstance(callbacks, keras.callbacks.CallbackList):
@@ -309,7 +315,7 @@ class FiniteUpdates:
         return super().fit(*arguments, callbacks=callbacks, **options)
 
     def train_on_batch(self, *arguments, **options):
-        """As in Keras; raises a `TfzooError` or warns where it changes nothing."""
+        """As in Keras; raises a `TfzooError` or warns if the update is not finite."""
         policy = require_policy(self.on_non_finite, ("stop", "skip"))
         self.make_train_function()
         self.guard.reset(stops=False)
@@ -318,5 +324,5 @@ class FiniteUpdates:
             rule = f"{broken_rule(self.guard)} in this batch."
             if policy == "stop":
                 raise TfzooError(rule, fix=FIX)
-            print(f"warning: {rule} That update is left out.", file=sys.stderr)
+            print(f"warning: {rule} This update is skipped.", file=sys.stderr)
         return logs

@@ -1,4 +1,4 @@
-"""Memory of the host that a training step frees and the next one asks for again."""
+"""Keeps host memory that a training step frees for the next one."""
 
 import ctypes
 import functools
@@ -12,12 +12,12 @@ _TOP_PAD_BYTES = 256 << 20
 
 @functools.cache
 def keep_freed_memory():
-    """Lets this process keep the memory it frees, and says whether it could.
+    """Makes this process keep the memory it frees; returns whether it succeeded.
 
-    TensorFlow gives every large array back to `malloc`, and glibc gives it back to the
+    TensorFlow returns every large array to `malloc`, and glibc returns it to the
     system, which hands it out again page by page, filled with zeros: a tenth of the
-    time of a training step on a CPU. What is kept never exceeds the largest amount in
-    use at one time. Other C libraries than glibc are left alone.
+    time of a training step on a CPU. The memory kept never exceeds the peak in use. Has
+    no effect with C libraries other than glibc.
     """
     if not sys.platform.startswith("linux"):
         return False

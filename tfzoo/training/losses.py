@@ -1,4 +1,4 @@
-"""Losses from logits, averaged over the weights of the whole global batch.
+"""Losses from logits, averaged with the weights of the global batch.
 
 Shapes: B batch, C classes; "..." any positions between them, (M,) for masked words.
 """
@@ -8,14 +8,12 @@ import numbers
 import keras
 from keras import ops
 
-from tfzoo.training.cross_entropy import cross_entropy
-
 
 class WeightedMean(keras.losses.Loss):
-    """Sum of weight times loss over the sum of the weights, of all replicas together.
+    """Weighted mean over all replicas: sum of weight * loss over sum of weights.
 
-    An entry of weight 0 counts for nothing, also not in the divisor (Keras's default
-    divides by the number of entries). A batch whose weights are all 0 has loss 0.
+    Entries of weight 0 do not count in the denominator either (Keras's default divides
+    by the number of entries). If all weights are 0, the loss is 0.
     """
 
     def __init__(self, name=None):
@@ -38,9 +36,9 @@ class WeightedMean(keras.losses.Loss):
 def _global_mean(weighted_sum, weight_sum):
     """The mean over all replicas; its gradient is that of this replica's share.
 
-    Gradients are added over the replicas, so the share is `weighted_sum` over the
+    Gradients are summed over replicas, so the share is `weighted_sum` divided by the
     *global* weight. Keras logs replicas * loss, averaged over the replicas, so the
-    value is the global mean over the number of replicas, the same on each.
+    value is the global mean divided by the number of replicas, the same on each.
     """
     replica = _replica_context()
     if replica is None:
@@ -53,13 +51,13 @@ def _global_mean(weighted_sum, weight_sum):
 
 
 def _replica_context():
-    """TensorFlow's context of this replica; None where there is but one."""
+    """TensorFlow's replica context; None if there is only one replica."""
     if keras.backend.backend() != "tensorflow":
         return None
     import tensorflow as tf
 
     replica = tf.distribute.get_replica_context()
-    # Outside any replica Keras traces for shapes alone.
+    # Outside any replica, Keras only traces shapes.
     if replica is None or replica.num_replicas_in_sync == 1:
         return None
     return replica
@@ -67,17 +65,18 @@ def _replica_context():
 
 @keras.saving.register_keras_serializable("tfzoo")
 class SparseCategoricalCrossentropy(WeightedMean):
-    """Cross-entropy of class numbers; for classes and for masked words.
+    """Sparse categorical cross-entropy; for classes and for masked words.
 
     Args:
-        label_smoothing: Share of the target spread evenly over all classes, 0 to 1.
-        one_pass: As of `cross_entropy`: whether XLA compiles the training step.
+        label_smoothing: Fraction of the target spread evenly over all classes, in
+            [0, 1).
+        one_pass: As in `cross_entropy`: whether XLA compiles the training step.
         name: Name of the loss.
 
     Call arguments:
         y_true: (B, ...) integers, 0 to C - 1.
         y_pred: (B, ..., C) logits.
-        sample_weight: (B,) or (B, ...). None weighs all alike.
+        sample_weight: (B,) or (B, ...), or None for equal weights.
     """
 
     def __init__(
@@ -108,16 +107,16 @@ class SparseCategoricalCrossentropy(WeightedMean):
 
 @keras.saving.register_keras_serializable("tfzoo")
 class BinaryCrossentropy(WeightedMean):
-    """Mean over labels of the cross-entropy of yes and no; for multi-label tasks.
+    """Binary cross-entropy, averaged over labels; for multi-label tasks.
 
     Args:
-        label_smoothing: Share of each target replaced by one half, 0 to 1.
+        label_smoothing: Fraction of each target replaced by one half, in [0, 1).
         name: Name of the loss.
 
     Call arguments:
         y_true: (B, C) of 0 and 1.
         y_pred: (B, C) logits.
-        sample_weight: (B,). None weighs all alike.
+        sample_weight: (B,), or None for equal weights.
     """
 
     def __init__(self, label_smoothing=0.0, name="binary_crossentropy"):
@@ -136,12 +135,12 @@ class BinaryCrossentropy(WeightedMean):
 
 @keras.saving.register_keras_serializable("tfzoo")
 class MeanSquaredError(WeightedMean):
-    """Squared difference, averaged over the last axis; for regression.
+    """Squared error, averaged over the last axis; for regression.
 
     Call arguments:
         y_true: (B,) or (B, C).
-        y_pred: (B, C); C is 1 where `y_true` has no such axis.
-        sample_weight: (B,). None weighs all alike.
+        y_pred: (B, C); C is 1 if `y_true` has no such axis.
+        sample_weight: (B,), or None for equal weights.
     """
 
     def __init__(self, name="mean_squared_error"):
@@ -152,10 +151,47 @@ class MeanSquaredError(WeightedMean):
         return ops.mean(ops.square(y_pred - y_true), axis=-1)
 
 
+def cross_entropy(y_true, y_pred, *, one_pass):
+    """Negative log-probability of the correct class, in nats.
+
+    In graph mode one kernel computes loss and gradient together. XLA has no such kernel
+    and differentiates the operations one by one; with `one_pass` the gradient is given
+    explicitly and fuses into a single loop over the logits. With the matrix products of
+    a vocabulary of 8192 that took 299 instead of 358 ms on a CPU.
+
+    Args:
+        y_true: (...) integers, 0 to C - 1.
+        y_pred: (..., C) float32 logits.
+        one_pass: Whether to use the form for XLA.
+
+    Returns:
+        (...) float32.
+    """
+    if not one_pass:
+        return ops.sparse_categorical_crossentropy(y_true, y_pred, from_logits=True)
+    y_true = ops.expand_dims(ops.cast(y_true, "int32"), -1)
+
+    def forward(logits):
+        largest = ops.max(logits, axis=-1, keepdims=True)
+        total = ops.sum(ops.exp(logits - largest), axis=-1, keepdims=True)
+        log_total = ops.log(total) + largest
+        right = ops.take_along_axis(logits, y_true, axis=-1)
+
+        def gradient(*args, upstream=None):
+            upstream = ops.expand_dims(args[0] if upstream is None else upstream, -1)
+            classes = ops.arange(logits.shape[-1], dtype="int32")
+            is_right = ops.cast(ops.equal(y_true, classes), logits.dtype)
+            return (ops.exp(logits - log_total) - is_right) * upstream
+
+        return ops.squeeze(log_total - right, -1), gradient
+
+    return ops.custom_gradient(forward)(y_pred)
+
+
 def _share(label_smoothing):
     if not isinstance(label_smoothing, numbers.Real) or not 0 <= label_smoothing < 1:
         raise ValueError(
-            "label_smoothing must be 0 or more and under 1. "
+            "label_smoothing must be in [0, 1). "
             f"Received: label_smoothing={label_smoothing!r}"
         )
     return label_smoothing

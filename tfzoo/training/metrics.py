@@ -1,7 +1,7 @@
-"""Metrics of classification, multi-label classification and regression.
+"""Metrics for classification, multi-label classification and regression.
 
-Each metric gives several figures from one pass; `fit` logs each under its own name.
-Give them to `compile(weighted_metrics=...)`: only there does Keras pass the weights on.
+Each metric computes several results in one pass; `fit` logs each under its own name.
+Pass them to `compile(weighted_metrics=...)`: only there does Keras pass sample weights.
 
 Shapes: B batch, C classes or labels.
 """
@@ -10,14 +10,12 @@ import keras
 import numpy as np
 from keras import ops
 
-from tfzoo.training.cross_entropy import is_right
-
 
 class Figures(keras.metrics.Metric):
-    """A metric whose result is a dictionary; `prefix` opens each of its names.
+    """Base class for metrics whose result is a dict, with a prefix for its names.
 
-    Keras flattens the dictionary and drops the output's name on the way, so models of
-    several outputs need a prefix for each.
+    Keras flattens the dict without the output's name, so models with several outputs
+    need a prefix for each.
     """
 
     def __init__(self, name, prefix):
@@ -33,14 +31,15 @@ class Figures(keras.metrics.Metric):
 
 @keras.saving.register_keras_serializable("tfzoo")
 class Accuracy(keras.metrics.MeanMetricWrapper):
-    """Share of positions whose likeliest class is right; for whole vocabularies.
+    """Fraction of positions whose most likely class is correct; for vocabularies.
 
-    `keras.metrics.SparseCategoricalAccuracy`, whose `argmax` on TensorFlow makes eight
-    passes over all logits to tell 0.0 from -0.0, and is a slow loop under XLA.
+    Replaces `keras.metrics.SparseCategoricalAccuracy`, whose `argmax` on TensorFlow
+    makes eight passes over all logits to tell 0.0 from -0.0, and is a slow loop under
+    XLA.
 
     Call arguments:
-        y_true: (B, ...) class numbers.
-        y_pred: (B, ..., C) logits; of equal ones none counts.
+        y_true: (B, ...) class indices.
+        y_pred: (B, ..., C) logits; a tie for the largest counts as wrong.
         sample_weight: (B,) or (B, ...).
     """
 
@@ -51,34 +50,52 @@ class Accuracy(keras.metrics.MeanMetricWrapper):
         return {"name": self.name}
 
 
+def is_right(y_true, y_pred):
+    """1.0 where every other class has a smaller logit than the correct one, else 0.0.
+
+    A model whose logits are all equal, or NaN, is therefore never right.
+
+    Args:
+        y_true: (...) integers.
+        y_pred: (..., C) logits.
+
+    Returns:
+        (...) float32.
+    """
+    y_true = ops.expand_dims(ops.cast(y_true, "int32"), -1)
+    right = ops.take_along_axis(y_pred, y_true, axis=-1)
+    as_large = ops.sum(ops.cast(y_pred >= right, "int32"), axis=-1)
+    return ops.cast(ops.equal(as_large, 1), "float32")
+
+
 def _is_right(y_true, y_pred):
     return is_right(ops.reshape(y_true, ops.shape(y_pred)[:-1]), y_pred)
 
 
 @keras.saving.register_keras_serializable("tfzoo")
 class ClassificationMetrics(Figures):
-    """Accuracy, precision, recall, F1 and Matthews' correlation from class logits.
+    """Accuracy, precision, recall, F1 and Matthews correlation from class logits.
 
-    Precision, recall and F1 are those of class 1 where there are two classes, and else
-    the unweighted mean over the classes that occur, as truth or as prediction. A
-    quotient with nothing in its denominator is 0. (scikit-learn's conventions.)
+    With two classes, precision, recall and F1 are those of class 1; otherwise they are
+    macro averages over the classes that occur in the targets or predictions. A ratio
+    with a zero denominator is 0. (scikit-learn's conventions.)
 
     Args:
-        num_classes: Number of classes C, 2 or more.
-        prefix: Opens the name of each figure.
+        num_classes: Number of classes C, at least 2.
+        prefix: Prefix of the result names.
         name: Name of the metric.
 
     Call arguments:
-        y_true: (B,) class numbers.
+        y_true: (B,) class indices.
         y_pred: (B, C) logits.
-        sample_weight: (B,). 0 leaves an example out.
+        sample_weight: (B,); 0 ignores an example.
     """
 
     def __init__(self, num_classes, prefix="", name="classification"):
         super().__init__(name, prefix)
         if num_classes < 2:
             raise ValueError(
-                f"num_classes must be 2 or more. Received: num_classes={num_classes}"
+                f"num_classes must be >= 2. Received: num_classes={num_classes}"
             )
         self.num_classes = num_classes
         self.confusion = self.add_variable(
@@ -126,7 +143,7 @@ def _precision_recall_f1(correct, true, predicted):
 
 
 def _matthews(correct, true, predicted, total):
-    """Gorodkin 2004, of C classes; in shares of the total, for float32's sake."""
+    """Multi-class form (Gorodkin 2004), with normalized counts for float32 accuracy."""
     correct, true, predicted = (
         ops.divide_no_nan(count, total) for count in (correct, true, predicted)
     )
@@ -137,30 +154,30 @@ def _matthews(correct, true, predicted, total):
 
 @keras.saving.register_keras_serializable("tfzoo")
 class MultiLabelMetrics(Figures):
-    """Accuracy, precision, recall and F1 of several yes-or-no labels from logits.
+    """Accuracy, precision, recall and F1 of multi-label classification from logits.
 
-    A label counts as given where its logit is over 0. Accuracy is the share of examples
-    whose labels are all right; precision, recall and F1 are means over the labels.
+    A label is predicted if its logit is positive. Accuracy is the fraction of examples
+    whose labels are all correct; precision, recall and F1 are means over the labels.
 
     Args:
         num_labels: Number of labels C.
-        prefix: Opens the name of each figure.
+        prefix: Prefix of the result names.
         name: Name of the metric.
 
     Call arguments:
         y_true: (B, C) of 0 and 1.
         y_pred: (B, C) logits.
-        sample_weight: (B,). 0 leaves an example out.
+        sample_weight: (B,); 0 ignores an example.
     """
 
     def __init__(self, num_labels, prefix="", name="multi_label"):
         super().__init__(name, prefix)
         self.num_labels = num_labels
-        # Rows: right, true, predicted.
+        # Rows: correct, true, predicted
         self.counts = self.add_variable(
             (3, num_labels), "zeros", dtype="float32", name="counts"
         )
-        # Weight of the examples that are all right, and of all examples.
+        # Weight of the examples that are entirely correct, and of all examples
         self.examples = self.add_variable(
             (2,), "zeros", dtype="float32", name="examples"
         )
@@ -193,23 +210,23 @@ class MultiLabelMetrics(Figures):
 
 @keras.saving.register_keras_serializable("tfzoo")
 class RegressionMetrics(Figures):
-    """Mean squared error and Pearson's correlation of one number per example.
+    """Mean squared error and Pearson correlation of one number per example.
 
-    Spearman's needs all examples at once: see `spearman`.
+    Spearman correlation needs all examples at once: see `spearman`.
 
     Args:
-        prefix: Opens the name of each figure.
+        prefix: Prefix of the result names.
         name: Name of the metric.
 
     Call arguments:
         y_true: (B,) or (B, 1).
         y_pred: (B, 1).
-        sample_weight: (B,). 0 leaves an example out.
+        sample_weight: (B,); 0 ignores an example.
     """
 
     def __init__(self, prefix="", name="regression"):
         super().__init__(name, prefix)
-        # Weighted sums of 1, x, y, xx, yy, xy; float64, as their differences cancel.
+        # Weighted sums of 1, x, y, xx, yy, xy; float64, since differences cancel
         self.sums = self.add_variable((6,), "zeros", dtype="float64", name="sums")
 
     def update_state(self, y_true, y_pred, sample_weight=None):
@@ -233,7 +250,7 @@ class RegressionMetrics(Figures):
 
 
 def pearson(x, y):
-    """Pearson's correlation of two arrays (N,); NaN where one does not vary."""
+    """Pearson correlation of two arrays (N,); NaN if one is constant."""
     x, y = _pair(x, y)
     x, y = x - x.mean(), y - y.mean()
     spread = np.sqrt((x @ x) * (y @ y))
@@ -241,7 +258,7 @@ def pearson(x, y):
 
 
 def spearman(x, y):
-    """Spearman's rank correlation of two arrays (N,); equal values share a rank."""
+    """Spearman rank correlation of two arrays (N,); ties share their mean rank."""
     x, y = _pair(x, y)
     return pearson(_ranks(x), _ranks(y))
 
@@ -250,7 +267,7 @@ def _pair(x, y):
     x, y = np.ravel(np.asarray(x, "float64")), np.ravel(np.asarray(y, "float64"))
     if x.size != y.size or x.size < 2:
         raise ValueError(
-            "x and y must have the same size, 2 or more. "
+            "x and y must have the same size, at least 2. "
             f"Received: sizes {x.size} and {y.size}"
         )
     return x, y

@@ -1,7 +1,7 @@
-"""AdamW that touches memory once per step.
+"""AdamW with a single pass over memory per step.
 
-Keras's update is a chain of array operations, each a pass over memory with a buffer of
-its own; TensorFlow has the whole chain as one operation.
+Keras's update is a chain of array operations, each a pass over memory with its own
+buffer; TensorFlow has a single operation for the whole chain.
 """
 
 import functools
@@ -11,35 +11,36 @@ import warnings
 
 import keras
 
-LARGE = 1 << 20  # elements from which on compiling the decay of a weight pays
+LARGE = 1 << 20  # number of elements above which compiling the decay pays off
 BIASES_AND_NORMS = r"norm|(^|[/_])(bias|gamma|beta|scale)$"
 
 
 @keras.saving.register_keras_serializable("tfzoo")
 class AdamW(keras.optimizers.AdamW):
-    """Adam with decoupled weight decay: Keras's numbers to rounding, in less time.
+    """Adam with decoupled weight decay: Keras's results up to rounding, but faster.
 
-    Where it differs from `keras.optimizers.AdamW`:
+    It differs from `keras.optimizers.AdamW` as follows:
 
-    - Biases and normalisation parameters do not decay, also after a reload: which they
-      are is read from the variables' paths whenever the optimizer is built.
-    - `global_clipnorm` clips the sum of all replicas' gradients, as one device would
-      see it. Keras clips every replica's share by itself.
-    - A sparse gradient counts as the dense one it stands for. Keras squares repeated
-      rows (a token that occurs twice) before it adds them up.
+    - Biases and normalization parameters do not decay, not even after a reload: they
+      are identified by the variables' paths whenever the optimizer is built.
+    - `global_clipnorm` clips the sum of all replicas' gradients, as on a single device.
+      Keras clips each replica's share separately.
+    - A sparse gradient is equivalent to the dense one. Keras squares repeated rows (a
+      token that occurs twice) before summing them.
 
     On the TensorFlow backend the update is one fused operation per variable. Other
     backends, `amsgrad`, `use_ema`, `clipnorm`, `clipvalue`, `loss_scale_factor`,
     `gradient_accumulation_steps`, constraints, and variables that are overwritten by
-    their gradient (float8) take Keras's own path; under a strategy of several replicas
-    that path is refused.
+    their gradient (float8) use Keras's own update, which is rejected under a strategy
+    with several replicas.
 
     Args:
         learning_rate: A float or a `LearningRateSchedule`.
-        weight_decay: Share of a weight taken away per step, in units of the learning
-            rate.
-        undecayed: Regular expression; a variable whose path it finds does not decay.
-        **options: Those of `keras.optimizers.AdamW`.
+        weight_decay: Weight decay coefficient, multiplied by the learning rate: a
+            weight loses this fraction per unit of learning rate.
+        undecayed: Regular expression; variables do not decay if it is found in their
+            path.
+        **options: Other arguments of `keras.optimizers.AdamW`.
 
     Source: Loshchilov & Hutter 2017, https://arxiv.org/abs/1711.05101; which variables
     decay: Devlin et al. 2018, https://github.com/google-research/bert.
@@ -65,10 +66,10 @@ class AdamW(keras.optimizers.AdamW):
         return {**super().get_config(), "undecayed": self.undecayed}
 
     def exclude_from_weight_decay(self, var_list=None, var_names=None):
-        """Refused, because Keras forgets it on reload: give `undecayed`."""
+        """Not supported, because Keras loses it on reload; use `undecayed`."""
         raise ValueError(
-            "Which variables do not decay is the argument undecayed of AdamW. "
-            f"Received: var_list={var_list}, var_names={var_names}"
+            "Variables without weight decay must be given as the argument undecayed "
+            f"of AdamW. Received: var_list={var_list}, var_names={var_names}"
         )
 
     def build(self, variables):
@@ -83,13 +84,13 @@ class AdamW(keras.optimizers.AdamW):
         return re.search(self.undecayed, path) is None
 
     def apply(self, grads, trainable_variables=None, global_norm=None):
-        """Updates the variables; called in every replica, as Keras's is.
+        """Updates the variables; called in every replica, like Keras's.
 
         Args:
             grads: A gradient, or None, for each variable.
-            trainable_variables: By default those that it was built with.
-            global_norm: Norm of all gradients together, where the caller, who has one
-                replica, knows it already.
+            trainable_variables: Defaults to those it was built with.
+            global_norm: Global norm of the gradients, if already known; only with a
+                single replica.
         """
         if keras.backend.backend() != "tensorflow":
             return super().apply(grads, trainable_variables)
@@ -104,28 +105,28 @@ class AdamW(keras.optimizers.AdamW):
         replicas = tf.distribute.get_strategy().num_replicas_in_sync
         if replicas > 1:
             raise ValueError(
-                f"{reason} must not be set under a strategy of several replicas, where "
-                f"Keras applies it to each replica by itself. Received: {replicas} "
-                "replicas"
+                f"{reason} must not be set under a strategy with several replicas, "
+                "where Keras applies it to each replica separately. "
+                f"Received: {replicas} replicas"
             )
         return super().apply(grads, variables)
 
     def apply_where(self, accepted, grads, variables):
-        """Updates where a scalar boolean says so, and changes no bit otherwise.
+        """Updates if `accepted` is true, and otherwise leaves every bit unchanged.
 
         Args:
             accepted: Scalar boolean, the same in every replica.
-            grads: Gradients; where they are not accepted they may be anything.
-            variables: Trainable variables that it `fuses`.
+            grads: Gradients; may be anything if not accepted.
+            variables: Trainable variables for which `fuses` is True.
         """
         self._apply_fused(list(grads), variables, accepted)
 
     def fuses(self, variables):
-        """Whether the update of these variables is the fused one."""
+        """Whether these variables are updated by the fused operation."""
         return self._unfused(variables) is None
 
     def _unfused(self, variables):
-        """The first option that the fused update lacks, or None."""
+        """The first option in use that the fused update lacks, or None."""
         options = (
             "amsgrad",
             "use_ema",
@@ -148,7 +149,7 @@ class AdamW(keras.optimizers.AdamW):
         if not self.built:
             self.build(variables)
         gradients, variables = _with_gradient(gradients, variables)
-        gradients = [tf.convert_to_tensor(g) for g in gradients]  # adds repeated rows
+        gradients = [tf.convert_to_tensor(g) for g in gradients]  # sums repeated rows
         if accepted is not None:
             gradients = [tf.where(accepted, g, tf.zeros_like(g)) for g in gradients]
         replica = tf.distribute.get_replica_context()
@@ -170,7 +171,7 @@ class AdamW(keras.optimizers.AdamW):
             still = {"learning_rate": 0.0, "beta_1": 1.0, "beta_2": 1.0}
             for name, rate in still.items():
                 rates[name] = tf.where(accepted, rates[name], rate)
-        # Every copy of a variable is updated on its own device, from outside the
+        # Each copy of a variable is updated on its own device, from outside the
         # replicas: the reduced gradients are the same on all of them.
         replica.merge_call(self._update_all, args=(gradients, variables, rates))
         one = 1 if accepted is None else tf.cast(accepted, self.iterations.dtype)
@@ -194,7 +195,7 @@ class AdamW(keras.optimizers.AdamW):
         dtype = variable.dtype
         rates = {name: tf.cast(rate, dtype) for name, rate in rates.items()}
         if decay:
-            # Not variable * (1 - lost): so close to 1, float32 would round `lost`.
+            # Not variable * (1 - lost): this close to 1, float32 would round `lost`.
             lost = rates["learning_rate"] * tf.cast(decay, dtype)
             if _decays_compiled(variable):
                 variable.assign(_compiled_decay()(variable, lost))
@@ -215,7 +216,7 @@ class AdamW(keras.optimizers.AdamW):
 
 
 def _decays_compiled(variable):
-    """Whether its decay is compiled by XLA: one pass over memory, without a buffer."""
+    """Whether XLA compiles its decay: one pass over memory, without a buffer."""
     import tensorflow as tf
 
     is_large = variable.shape.num_elements() >= LARGE
@@ -230,7 +231,7 @@ def _compiled_decay():
 
 
 def _require_finite(optimizer, learning_rate):
-    """Refuses numbers that would make every weight NaN or infinite."""
+    """Raises `ValueError` for numbers that would make every weight NaN or infinite."""
     numbers = {"learning_rate": learning_rate, "epsilon": optimizer.epsilon}
     numbers |= {n: getattr(optimizer, n) for n in ("weight_decay", "beta_1", "beta_2")}
     clips = {
@@ -240,7 +241,7 @@ def _require_finite(optimizer, learning_rate):
     for name, value in numbers.items():
         if isinstance(value, int | float) and not 0 <= value < math.inf:
             raise ValueError(
-                f"{name} must be finite and not negative. Received: {name}={value}"
+                f"{name} must be finite and >= 0. Received: {name}={value}"
             )
 
 
@@ -249,8 +250,8 @@ def _with_gradient(gradients, variables):
     present = [(g, v) for g, v in pairs if g is not None]
     if not present:
         raise ValueError(
-            "At least one variable must have a gradient. Received: no gradient for any "
-            f"of {len(variables)} variables"
+            "At least one variable must have a gradient. Received: no gradients for "
+            f"{len(variables)} variables"
         )
     if len(present) < len(variables):
         missing = [
@@ -263,7 +264,7 @@ def _with_gradient(gradients, variables):
 
 
 def half_square(gradient):
-    """Half the sum of squares: not finite where one is not, or would overflow."""
+    """Half the sum of squares; not finite if an element is not, or on overflow."""
     import tensorflow as tf
 
     if gradient.dtype.size < 4:
@@ -272,20 +273,20 @@ def half_square(gradient):
 
 
 def norm_of(half_squares):
-    """The norm of gradients together, of the `half_square` of each."""
+    """The global norm of gradients, from the `half_square` of each."""
     import tensorflow as tf
 
     return tf.sqrt(2.0 * tf.reduce_sum(half_squares))
 
 
 def _clipped(gradients, limit, norm):
-    """The gradients, scaled so that their common norm is at most `limit`."""
+    """The gradients, scaled so that their global norm is at most `limit`."""
     import tensorflow as tf
 
     def clipped():
-        # An infinite or NaN norm makes every gradient NaN, so that it is seen.
+        # An infinite or NaN norm makes every gradient NaN, so that it is noticed.
         scale = limit / norm + (norm - norm)
         return [g * tf.cast(scale, g.dtype) for g in gradients]
 
-    # Most of a long training needs no clipping, nor a pass over all gradients for it.
+    # Most steps of a long training need no clipping: this saves a pass over gradients.
     return tf.cond(norm <= limit, lambda: list(gradients), clipped)

@@ -1,6 +1,6 @@
-"""Losses of the vectors of two texts: how alike they ought to be.
+"""Losses on the vectors of text pairs, for learning text similarity.
 
-Shapes: B batch of pairs, D width of a vector.
+Shapes: B batch of pairs, D size of a vector.
 """
 
 import keras
@@ -11,21 +11,21 @@ from tfzoo.training.losses import WeightedMean
 
 @keras.saving.register_keras_serializable("tfzoo")
 class InBatchNegatives(WeightedMean):
-    """Of all second texts of the batch, each first text's own must be the likeliest.
+    """Each first text must be closest to its own second text, among all in the batch.
 
     The cross-entropy of cosine similarities times `scale`: the second texts of the
-    other pairs are the wrong answers, B - 1 for each, at no cost. Where one of the two
-    texts of another pair is the same as in this pair, its second text is no wrong
-    answer and is left out. Of replicas each has the negatives of its own share.
+    other pairs are negatives, B - 1 for each, at no extra cost. If another pair has the
+    same first or the same second text as this pair, its second text is not a negative
+    and is left out. With several replicas, each uses the negatives of its own share.
 
     Args:
-        scale: What the cosines, -1 to 1, are multiplied with.
+        scale: Factor for the cosines, which are in [-1, 1].
         name: Name of the loss.
 
     Call arguments:
-        y_true: (B, 2) integers that name the texts: equal for equal texts.
+        y_true: (B, 2) integers that identify the texts: equal for equal texts.
         y_pred: (B, 2, D) vectors of any length.
-        sample_weight: (B,). None weighs all alike.
+        sample_weight: (B,), or None for equal weights.
 
     Source: Henderson et al. 2017, section 4, https://arxiv.org/abs/1705.00652; with
         cosines and scale as `MultipleNegativesRankingLoss` of sentence-transformers
@@ -38,9 +38,9 @@ class InBatchNegatives(WeightedMean):
     def call(self, y_true, y_pred):
         if "int" not in keras.backend.standardize_dtype(y_true.dtype):
             raise ValueError(
-                "InBatchNegatives learns from pairs alone; for pairs with a number, "
-                "compile(loss=tfzoo.training.CosineError()). Received: targets of "
-                f"type {keras.backend.standardize_dtype(y_true.dtype)}"
+                "InBatchNegatives is for pairs without scores; for pairs with scores, "
+                "use compile(loss=tfzoo.training.CosineError()). Received: targets of "
+                f"dtype {keras.backend.standardize_dtype(y_true.dtype)}"
             )
         first, second = _unit_pairs(y_pred)
         scores = self.scale * ops.matmul(first, ops.transpose(second))
@@ -56,12 +56,12 @@ class InBatchNegatives(WeightedMean):
 
 @keras.saving.register_keras_serializable("tfzoo")
 class CosineError(WeightedMean):
-    """Squared difference of the cosine similarity of two texts and what it ought to be.
+    """Squared error of the cosine similarity of two texts.
 
     Call arguments:
-        y_true: (B,) numbers, -1 to 1.
+        y_true: (B,) target similarities, in [-1, 1].
         y_pred: (B, 2, D) vectors of any length.
-        sample_weight: (B,). None weighs all alike.
+        sample_weight: (B,), or None for equal weights.
 
     Source: Reimers & Gurevych 2019, section 3 ("regression objective function"),
         https://arxiv.org/abs/1908.10084
@@ -73,8 +73,7 @@ class CosineError(WeightedMean):
     def call(self, y_true, y_pred):
         if "int" in keras.backend.standardize_dtype(y_true.dtype):
             raise ValueError(
-                "CosineError learns how alike the texts of each pair are, from y. "
-                "Received: y=None"
+                "CosineError requires y, the similarity of each pair. Received: y=None"
             )
         first, second = _unit_pairs(y_pred)
         cosines = ops.sum(first * second, axis=-1)
@@ -83,5 +82,5 @@ class CosineError(WeightedMean):
 
 
 def _unit_pairs(pairs):
-    """The first and the second vectors (B, D) of pairs (B, 2, D), of length 1."""
+    """The first and second vectors (B, D) of pairs (B, 2, D), scaled to unit length."""
     return ops.unstack(ops.normalize(pairs, axis=-1, epsilon=1e-12), axis=1)

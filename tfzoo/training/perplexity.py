@@ -6,31 +6,32 @@ Shapes: B batch, S sequence, V vocabulary_size.
 import keras
 from keras import ops
 
-from tfzoo.training.cross_entropy import cross_entropy, is_right
+from tfzoo.training.losses import cross_entropy
+from tfzoo.training.metrics import is_right
 
 
 @keras.saving.register_keras_serializable("tfzoo")
 class NextTokenMetrics(keras.metrics.Metric):
-    """Accuracy and perplexity, e to the mean cross-entropy in nats, per token.
+    """Accuracy and perplexity (e to the mean cross-entropy in nats) per token.
 
-    Give it to `compile(weighted_metrics=...)`: only there does Keras pass the weights.
-    The cross-entropy is the loss's own array where that is
-    `SparseCategoricalCrossentropy`: graphs compute what stands twice once.
+    Pass it to `compile(weighted_metrics=...)`: only there does Keras pass sample
+    weights. If the loss is `SparseCategoricalCrossentropy`, the cross-entropy is not
+    computed again: TensorFlow merges identical operations in a graph.
 
     Args:
-        one_pass: As of the loss.
+        one_pass: As in the loss.
         name: Name of the metric.
 
     Call arguments:
         y_true: (B, S) ids.
         y_pred: (B, S, V) logits.
-        sample_weight: (B, S). 0 leaves a token out.
+        sample_weight: (B, S); 0 ignores a token.
     """
 
     def __init__(self, one_pass=False, name="next_token"):
         super().__init__(name=name)
         self.one_pass = one_pass
-        # Sums over many millions of tokens, which float32 would round away.
+        # Sums over many millions of tokens, too large for the precision of float32
         self.sums = self.add_variable((3,), "zeros", dtype="float64", name="sums")
 
     def update_state(self, y_true, y_pred, sample_weight=None):

@@ -1,4 +1,4 @@
-"""The number formats that one trains in."""
+"""Dtype policies for training."""
 
 import keras
 
@@ -6,10 +6,10 @@ POLICIES = ("float32", "mixed_bfloat16", "mixed_float16")
 
 
 def policy(name):
-    """Keras's policy of that name; variables, softmax, losses stay in float32.
+    """Returns Keras's policy of that name; variables, softmax and losses are float32.
 
     Raises:
-        ValueError: the name is none of `POLICIES`.
+        ValueError: the name is not one of `POLICIES`.
     """
     if name not in POLICIES:
         raise ValueError(f"dtype must be one of {POLICIES}. Received: {name!r}")
@@ -17,7 +17,7 @@ def policy(name):
 
 
 def scaled(optimizer, dtype):
-    """The optimizer, wrapped where the policy needs its loss scaled (float16)."""
+    """Wraps the optimizer for loss scaling if the policy needs it (float16)."""
     has_scale = isinstance(optimizer, keras.optimizers.LossScaleOptimizer)
     if policy(dtype).name != "mixed_float16" or has_scale:
         return optimizer

@@ -1,4 +1,4 @@
-"""What a training remembers of its course: losses by step, figures by epoch."""
+"""The record of a training: losses by step, metrics by epoch."""
 
 import dataclasses
 import math
@@ -6,17 +6,17 @@ import math
 
 @dataclasses.dataclass
 class Record:
-    """The course of a training, from its first step, over all interruptions.
+    """The history of a training since its first step, across interruptions.
 
     Attributes:
         step: Number of updates made.
-        points: [step, loss, learning rate]; the loss is the mean since the point
-            before, the learning rate that of the next update.
-        epochs: For each finished epoch a dict of `epoch` (from 1), `step` (updates made
-            by its end) and the logs of `fit`.
-        counted: Sum and weight of the losses of this epoch at the last point, as
-            Keras's loss tracker holds them.
-        left_out: Steps, from 1, whose update was left out because it was not finite.
+        points: List of [step, loss, learning rate]; the loss is the mean since the
+            previous point, the learning rate that of the next update.
+        epochs: For each finished epoch, a dict of `epoch` (from 1), `step` (updates
+            made by its end) and the logs of `fit`.
+        counted: Sum and weight of this epoch's losses at the last point, as in Keras's
+            loss tracker.
+        left_out: Steps (from 1) whose update was skipped because it was not finite.
     """
 
     step: int = 0
@@ -28,7 +28,7 @@ class Record:
     def add_point(self, total, weight, learning_rate):
         """Adds a point from the loss tracker's sum and weight in this epoch.
 
-        Its loss is NaN where every update since the point before was left out.
+        Its loss is NaN if every update since the previous point was skipped.
         """
         new = weight - self.counted[1]
         loss = (total - self.counted[0]) / new if new else math.nan
@@ -42,12 +42,12 @@ class Record:
 
     @property
     def history(self):
-        """Dict of a log's name -> its values by epoch; None where an epoch lacks it."""
+        """Dict of log name -> values by epoch; None if an epoch lacks the log."""
         names = dict.fromkeys(name for epoch in self.epochs for name in epoch)
         return {name: [e.get(name) for e in self.epochs] for name in names}
 
     def as_json(self):
-        """The course for readers of `metrics.json`: NaN, which JSON lacks, is null."""
+        """The history for `metrics.json`; NaN, which JSON lacks, becomes null."""
         steps, losses, rates = (
             zip(*self.points, strict=True) if self.points else [()] * 3
         )
@@ -66,7 +66,7 @@ class Record:
 
 
 def finite(value):
-    """The value; None instead of a NaN or an infinity."""
+    """The value, or None in place of NaN or infinity."""
     if isinstance(value, float) and not math.isfinite(value):
         return None
     return value

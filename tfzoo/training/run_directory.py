@@ -1,9 +1,12 @@
-"""Whose an output directory is: one run's, and one process's at a time."""
+"""Ownership of an output directory: one run, and one process at a time."""
 
 import fcntl
 import hashlib
 import json
 import os
+import pathlib
+import shutil
+import tempfile
 
 from tfzoo.errors import OutputError
 from tfzoo.files import read_json
@@ -11,13 +14,13 @@ from tfzoo.training.fingerprints import ADDED
 
 
 def locked(directory):
-    """A handle of the directory, which no other process has while it is open."""
+    """Opens the directory with an exclusive lock; returns the file descriptor."""
     try:
         directory.mkdir(parents=True, exist_ok=True)
         lock = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
     except OSError as e:
         raise OutputError(
-            f"The output must be a directory that can be written: {e.strerror}.",
+            f"The output must be a writable directory: {e.strerror}.",
             path=directory,
         ) from None
     try:
@@ -25,15 +28,16 @@ def locked(directory):
     except BlockingIOError:
         os.close(lock)
         raise OutputError(
-            "Another process works in this directory.",
+            "Only one process may use this directory at a time. Received: a directory "
+            "in use by another process.",
             path=directory,
-            fix="Wait for its end or name another output.",
+            fix="Wait for it to end or choose another output.",
         ) from None
     return lock
 
 
 def plain(value):
-    """What JSON makes of a value; paths are strings."""
+    """The value as JSON would store it; paths become strings."""
     return json.loads(json.dumps(value, default=os.fspath))
 
 
@@ -41,20 +45,20 @@ PARTS = {"arguments": "argument", "versions": "version of", "data": "data"}
 
 
 def read_description(path):
-    """The `run.json` that an earlier process wrote."""
+    """Reads the `run.json` written by an earlier process."""
     description = read_json(path, OutputError)
     for part in PARTS:
         if not isinstance(description.get(part), dict):
-            raise OutputError("Not the description of a run.", path=path, tensor=part)
+            raise OutputError("Must be an object.", path=path, tensor=part)
     if not isinstance(description.get("finished"), bool):
         raise OutputError("Must be true or false.", path=path, tensor="finished")
     return description
 
 
 def changed_results(directory):
-    """Names of the files that a finished run wrote and that are no longer the same.
+    """Names of the files of a finished run that have changed since.
 
-    A run of tfzoo's first versions knows none.
+    Empty for a run of tfzoo's first versions, which recorded no checksums.
     """
     results = read_json(directory / "run.json", OutputError).get("results", {})
     return [
@@ -65,13 +69,13 @@ def changed_results(directory):
 
 
 def sha256(path):
-    """The SHA-256 of a file, in hexadecimal."""
+    """SHA-256 of a file, in hexadecimal."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def require_same(path, former, now):
-    """Raises `OutputError` where two descriptions differ."""
+    """Raises `OutputError` if two descriptions differ."""
     for part, one in PARTS.items():
         before, here = former[part], now[part]
         for name in sorted({*before, *here}):
@@ -82,5 +86,33 @@ def require_same(path, former, now):
                     f"A run must continue with the same {part}. The {one} {name} was "
                     f"{before.get(name)!r} and is now {here.get(name)!r}.",
                     path=path,
-                    fix="Name another output or repeat the former command.",
+                    fix="Choose another output or repeat the original command.",
                 )
+
+
+def saved_in(directory, save):
+    """Saves a result in the directory of a run, replacing that of an earlier process.
+
+    The entries are moved one by one; a run killed meanwhile starts over.
+
+    Args:
+        directory: The `pathlib.Path` of the run.
+        save: Function of a path that creates a directory there with the result.
+
+    Returns:
+        The paths of the files.
+    """
+    files = []
+    for leftover in directory.glob(".result-*"):
+        shutil.rmtree(leftover)
+    with tempfile.TemporaryDirectory(dir=directory, prefix=".result-") as top:
+        beside = pathlib.Path(top) / "result"
+        save(beside)
+        for entry in beside.iterdir():
+            target = directory / entry.name
+            if target.is_dir():
+                shutil.rmtree(target)
+            os.replace(entry, target)
+            below = target.rglob("*") if target.is_dir() else [target]
+            files += [path for path in below if path.is_file()]
+    return files

@@ -1,4 +1,4 @@
-"""The steps of a run: how many, and in which calls of `fit`."""
+"""The steps of a run: their number, and the calls of `fit` that make them."""
 
 import keras
 
@@ -6,27 +6,27 @@ from tfzoo.training.schedules import PlannedSchedule
 
 
 def number_of_steps(steps_per_epoch, epochs, total_steps):
-    """Updates of a training that is given by epochs, or by their number."""
+    """Number of updates of a training, given its epochs or its total steps."""
     if (epochs is None) == (total_steps is None):
         raise ValueError(
-            "Either epochs or total_steps must be given. "
+            "Either epochs or total_steps must be given, not both. "
             f"Received: epochs={epochs}, total_steps={total_steps}"
         )
     if total_steps is None:
         total_steps = steps_per_epoch * epochs
     if steps_per_epoch < 1 or total_steps < 1:
         raise ValueError(
-            "steps_per_epoch, epochs and total_steps must be 1 or more. Received: "
-            f"steps_per_epoch={steps_per_epoch}, {total_steps} steps in all"
+            "steps_per_epoch, epochs and total_steps must be >= 1. Received: "
+            f"steps_per_epoch={steps_per_epoch}, {total_steps} steps in total"
         )
     return total_steps
 
 
 def require_restorable(model):
-    """Refuses a model whose state a checkpoint would not hold."""
+    """Raises `ValueError` for a model whose state a checkpoint would not capture."""
     if keras.backend.backend() != "tensorflow":
         raise ValueError(
-            "Run.fit needs the TensorFlow backend, where variables are up to date "
+            "Run.fit requires the TensorFlow backend, where variables are up to date "
             f"after every step. Received: {keras.backend.backend()!r}"
         )
     if not (model.compiled and model.built):
@@ -37,8 +37,8 @@ def require_restorable(model):
     _require_fixed_schedule(model.optimizer)
     if getattr(model.optimizer, "inner_optimizer", model.optimizer).use_ema:
         raise ValueError(
-            "use_ema must be False: fit puts the averages in the weights' place "
-            "whenever it returns, which happens within a run. Received: use_ema=True"
+            "use_ema must be False: fit replaces the weights by their averages when it "
+            "returns, and a run calls it several times. Received: use_ema=True"
         )
 
 
@@ -46,13 +46,14 @@ def _require_fixed_schedule(optimizer):
     optimizer = getattr(optimizer, "inner_optimizer", optimizer)
     if isinstance(getattr(optimizer, "schedule", None), PlannedSchedule):
         raise ValueError(
-            "Each call of fit would plan the learning rate anew, and a run makes "
-            "several: compile(total_steps=...). Received: total_steps=None"
+            "A run requires compile(total_steps=...): it calls fit several times, and "
+            "each call would restart the learning rate schedule. "
+            "Received: total_steps=None"
         )
 
 
 def parts_of_run(step, steps_per_epoch, total_steps):
-    """The calls of `fit`: the rest of an epoch, whole epochs, a shorter last one."""
+    """Arguments of each `fit`: an epoch's rest, whole epochs, a shorter last epoch."""
     while step < total_steps:
         epoch, done = divmod(step, steps_per_epoch)
         whole = (total_steps - step) // steps_per_epoch

@@ -1,4 +1,4 @@
-"""Runs: an output directory that one command fills, and continues when interrupted."""
+"""Runs: output directories that a command fills, and continues if interrupted."""
 
 import contextlib
 import importlib.metadata
@@ -6,7 +6,6 @@ import os
 import pathlib
 import shutil
 import sys
-import tempfile
 
 from tfzoo.errors import OutputError, TfzooError
 from tfzoo.files import write_json
@@ -15,9 +14,9 @@ from tfzoo.training.curves import EventLogs, save_curves
 from tfzoo.training.faults import (
     Rewind,
     Watching,
+    examples_of_steps,
     not_finite,
     require_policy,
-    shown_examples,
 )
 from tfzoo.training.finite_updates import can_be_guarded, guarded
 from tfzoo.training.records import Record, finite
@@ -27,6 +26,7 @@ from tfzoo.training.run_directory import (
     plain,
     read_description,
     require_same,
+    saved_in,
     sha256,
 )
 from tfzoo.training.run_steps import (
@@ -37,17 +37,18 @@ from tfzoo.training.run_steps import (
 from tfzoo.training.saving import Saving
 from tfzoo.training.snapshots import STATE
 
-MIN_POINTS = 500  # of the loss curve, where there are so many steps
+MIN_POINTS = 500  # of the loss curve, if there are that many steps
 DISTRIBUTIONS = ("tfzoo", "tensorflow", "keras", "numpy", "tokenizers")
 
 
 class Run:
-    """An output directory, for as long as one process works in it.
+    """An output directory in use by one process, for a training that can be resumed.
 
     It holds `run.json` (arguments, versions, fingerprint of the data), `checkpoints/`,
-    `logs/` for TensorBoard, and in the end `metrics.json`, `curves.png` and the result.
-    The same command continues: on a CPU of as many cores the weights at the end are,
-    bit for bit, those of a run that nothing interrupted, also after SIGKILL.
+    `logs/` for TensorBoard, and at the end `metrics.json`, `curves.png` and the result.
+    The same command continues an interrupted run: on a CPU with the same number of
+    cores the final weights are, bit for bit, those of an uninterrupted run, even after
+    SIGKILL.
 
         with Run(output, arguments, data=fingerprint(paths)) as run:
             if run.finished:
@@ -57,21 +58,22 @@ class Run:
             run.finish(model.save_to_preset, {"accuracy": accuracy})
 
     Args:
-        output: The directory. It must be new, empty, or of the same run.
-        arguments: Dict of all that decides the result, of values that JSON holds or
-            paths.
-        data: What identifies the data, as `fingerprint` gives it.
-        steps_between_saves: Updates between two checkpoints, at most.
-        seconds_between_saves: Seconds between two checkpoints, at most.
-        on_non_finite: What happens where a loss or a gradient is not finite, and
-            nothing is updated: "stop" raises a `TfzooError`; "skip" leaves the update
-            out; "rewind" goes back to the last checkpoint and leaves it out then. Two
-            processes of one run may differ in it. None: as the model was compiled,
-            else "stop".
+        output: The directory. It must be new, empty, or contain the same run.
+        arguments: Dict of everything that determines the result; values must be JSON
+            values or paths.
+        data: Fingerprint of the data, from `fingerprint`.
+        steps_between_saves: Maximum number of updates between two checkpoints.
+        seconds_between_saves: Maximum number of seconds between two checkpoints.
+        on_non_finite: What to do if a loss or a gradient is not finite; nothing is
+            updated then. "stop" raises a `TfzooError`; "skip" skips the update;
+            "rewind" goes back to the last checkpoint and skips the update from there.
+            May differ between the processes of a run. None: as the model was compiled,
+            or else "stop".
 
     Raises:
-        OutputError: the directory holds something else, or a run with other arguments,
-            versions or data that has a checkpoint, or another process works in it.
+        OutputError: the directory contains something else; or a run with other
+            arguments, versions or data that has a checkpoint; or another process uses
+            it.
     """
 
     def __init__(
@@ -104,16 +106,16 @@ class Run:
             self.close()
             raise
         if self.finished:
-            print(f"{self.directory} holds this run, and it is finished.")
+            print(f"{self.directory}: this run is already finished.")
             for name in changed_results(self.directory):
                 print(
-                    f"warning: {self.directory / name}: Not what the run wrote.",
+                    f"warning: {self.directory / name}: changed since it was written.",
                     file=sys.stderr,
                 )
 
     def _open(self):
         for leftover in self.directory.glob(".run.json.*"):
-            shutil.rmtree(leftover)  # of a process killed while it wrote
+            shutil.rmtree(leftover)  # from a process killed while writing
         path = self.directory / "run.json"
         if path.exists():
             former = read_description(path)
@@ -123,16 +125,16 @@ class Run:
             shutil.rmtree(self.checkpoints / "step-000000000", ignore_errors=True)
         elif any(self.directory.iterdir()):
             raise OutputError(
-                "The output directory must be new, empty, or hold a run.",
+                "The output directory must be new, empty, or contain a run.",
                 path=self.directory,
-                fix="Name another output or move its content away.",
+                fix="Choose another output or move its content away.",
             )
         write_json(path, {"finished": False, **self._description})
         return False
 
     def _nothing_trained(self):
         """Whether a run ended before its first checkpoint, so that no work is lost."""
-        first = self.checkpoints / "step-000000000"  # of a run that may rewind
+        first = self.checkpoints / "step-000000000"  # from a run that may rewind
         begun = {"run.json", "checkpoints", "logs"}
         return begun.issuperset(p.name for p in self.directory.iterdir()) and not any(
             path.parent != first for path in self.checkpoints.glob("*-*/" + STATE)
@@ -144,7 +146,7 @@ class Run:
         return self.directory / "checkpoints"
 
     def close(self):
-        """Lets other processes work in the directory."""
+        """Releases the directory for other processes."""
         if self._lock is not None:
             os.close(self._lock)
             self._lock = None
@@ -168,30 +170,32 @@ class Run:
         callbacks=(),
         rows=None,
     ):
-        """Trains from the last checkpoint, or from the start, to the end.
+        """Trains from the last checkpoint, or from the beginning, to the end.
 
         Args:
-            model: A compiled `keras.Model`, built the same way (seeds too) each time.
-            make_dataset: start_step -> `tf.data.Dataset` of the batches from that step
-                (from 0) to the training's end or beyond. A pure function.
-            steps_per_epoch: Updates between two evaluations; of endless data, any
-                number.
-            epochs: Number of epochs, or else
-            total_steps: number of updates; the last epoch may then be shorter.
+            model: A compiled `keras.Model`, built the same way each time, with the
+                same seeds.
+            make_dataset: Pure function of `start_step` (from 0) that returns a
+                `tf.data.Dataset` of the batches from that step to the end of the
+                training or beyond.
+            steps_per_epoch: Number of updates between two evaluations; with endless
+                data, any number.
+            epochs: Number of epochs. Give either this or `total_steps`.
+            total_steps: Number of updates; the last epoch may then be shorter.
             validation_data: As in `keras.Model.fit`; evaluated after each epoch.
             validation_steps: As in `keras.Model.fit`.
-            callbacks: Keras callbacks. What they remember is not restored, but for
+            callbacks: Keras callbacks. Their state is not restored, except that of
                 `KeepBest`.
-            rows: start_step -> where the examples of that batch stand in the user's
-                data, from 0, for messages. None: that is not known.
+            rows: Function of `start_step` that returns the indices of that batch's
+                examples in the user's data, for messages. None if not known.
 
         Returns:
             The `Record` of the whole training.
 
         Raises:
             OutputError: no checkpoint is intact, or they are of another model.
-            TfzooError: loss, gradient or weight is not finite. It names the step and
-                its examples; see `on_non_finite`.
+            TfzooError: a loss, gradient or weight is not finite. The message names the
+                step and its examples; see `on_non_finite`.
         """
         total_steps = number_of_steps(steps_per_epoch, epochs, total_steps)
         require_restorable(model)
@@ -200,7 +204,9 @@ class Run:
             policy,
             record=self.record,
             total_steps=total_steps,
-            examples=_examples(model, make_dataset, rows),
+            examples=examples_of_steps(
+                make_dataset, getattr(model, "tokenizer", None), rows
+            ),
             others=callbacks,
         )
         recording = Recording(
@@ -219,7 +225,7 @@ class Run:
             check=watching.check_weights,
         )
         if not saving.restore(model, make_dataset) and policy == "rewind":
-            saving.save(model)  # to go back to
+            saving.save(model)  # so that there is a checkpoint to go back to
         self._model = model
         options = dict(
             validation_data=validation_data,
@@ -236,14 +242,14 @@ class Run:
                     self._rewind(fault, lambda: saving.restore(model, make_dataset))
         if left_out := len(self.record.left_out):
             print(
-                f"warning: {left_out} of {self.record.step} updates were left out, "
+                f"warning: {left_out} of {self.record.step} updates were skipped "
                 "because they were not finite.",
                 file=sys.stderr,
             )
         return self.record
 
     def _train(self, model, make_dataset, parts, saving, callbacks, **options):
-        """Calls `fit` for each of `parts`, which are arguments of it."""
+        """Calls `fit` with each of the arguments in `parts`."""
         with contextlib.ExitStack() as stack:
             progress = Progress(self.record, saving.total_steps)
             logs = EventLogs(self.record, self.directory / "logs")
@@ -267,8 +273,8 @@ class Run:
         restore()
         self.record.left_out = sorted({*self.record.left_out, *left_out})
         print(
-            f"warning: {fault} The run goes on from step {self.record.step} and leaves "
-            f"update {fault.step} out.",
+            f"warning: {fault} The run continues from step {self.record.step} and "
+            f"skips update {fault.step}.",
             file=sys.stderr,
         )
 
@@ -277,28 +283,29 @@ class Run:
         policy = self.on_non_finite or compiled
         if policy != "stop" and not can_be_guarded(model):
             raise ValueError(
-                'on_non_finite must be "stop" for a model with a train_step of its own,'
-                f" whose updates cannot be left out. Received: {policy!r}"
+                'on_non_finite must be "stop" for a model with its own train_step, '
+                f"whose updates cannot be skipped. Received: {policy!r}"
             )
         return policy
 
     def finish(self, save, metrics):
-        """Writes the result, `metrics.json` and `curves.png`, and ends the run.
+        """Writes the result, `metrics.json` and `curves.png`, and finishes the run.
 
         Args:
-            save: path -> writes the result to that directory, which it makes. What it
-                writes is moved into the run's directory. None: there is no result.
-            metrics: Dict of the final figures.
+            save: Function of a path that creates a directory there with the result,
+                which is then moved into the run's directory. None for no result.
+            metrics: Dict of the final metrics.
 
         Raises:
             TfzooError: the weights are not finite.
         """
         if self._model is not None and (bad := not_finite(self._model.weights)):
             raise TfzooError(
-                f"Every weight must be finite. Not finite: {', '.join(bad[:3])}.",
+                "Every weight must be finite. Received NaN or infinity in "
+                f"{', '.join(bad[:3])}.",
                 path=self.directory,
             )
-        written = [] if save is None else self._save_result(save)
+        written = [] if save is None else saved_in(self.directory, save)
         save_curves(self.record, self.directory / "curves.png")
         figures = {name: finite(value) for name, value in metrics.items()}
         write_json(
@@ -312,36 +319,3 @@ class Run:
             {"finished": True, **self._description, "results": results},
         )
         self.finished = True
-
-    def _save_result(self, save):
-        """Moves entry by entry; a run killed meanwhile does all of it again.
-
-        Returns:
-            The paths of the files.
-        """
-        files = []
-        for leftover in self.directory.glob(".result-*"):
-            shutil.rmtree(leftover)
-        with tempfile.TemporaryDirectory(dir=self.directory, prefix=".result-") as top:
-            beside = pathlib.Path(top) / "result"
-            save(beside)
-            for entry in beside.iterdir():
-                target = self.directory / entry.name
-                if target.is_dir():
-                    shutil.rmtree(target)
-                os.replace(entry, target)
-                below = target.rglob("*") if target.is_dir() else [target]
-                files += [path for path in below if path.is_file()]
-        return files
-
-
-def _examples(model, make_dataset, rows):
-    """step, from 1 -> text that names its examples, which are made again."""
-
-    def examples(step):
-        batch = next(iter(make_dataset(step - 1).take(1)), None)
-        tokenizer = getattr(model, "tokenizer", None)
-        numbers = None if rows is None else rows(step - 1)
-        return batch and shown_examples(batch, tokenizer, numbers)
-
-    return examples

@@ -1,4 +1,4 @@
-"""Checkpoints of a training: written while it runs, read when it goes on."""
+"""Checkpoints of a training: saved while it runs, restored when it resumes."""
 
 import contextlib
 import signal
@@ -11,20 +11,21 @@ from tfzoo.training.snapshots import Snapshots, named
 
 
 class Saving(keras.callbacks.Callback):
-    """Writes the whole state of a training in time, and restores it.
+    """Saves the whole state of a training periodically, and restores it.
 
-    The state is the record and every variable: of the model (the seeds of dropout too,
-    which Keras's own formats leave out), of the optimizer and, inside an epoch, of the
-    metrics. An epoch's last step is saved together with the epoch's evaluation.
+    The state is the record and every variable: of the model (including dropout seeds,
+    which Keras's own formats omit), of the optimizer and, within an epoch, of the
+    metrics. The last step of an epoch is saved together with its evaluation.
 
     Args:
         record: The `Record` of the training.
-        directory: Of the checkpoints; two are kept.
-        steps_per_epoch: Updates of an epoch.
-        total_steps: Updates of the whole training.
-        steps_between: Updates between two checkpoints, at most.
-        seconds_between: Seconds between two checkpoints, at most.
-        check: Called before each checkpoint; raises where the model is not finite.
+        directory: Directory of the checkpoints; two are kept.
+        steps_per_epoch: Number of updates per epoch.
+        total_steps: Number of updates of the whole training.
+        steps_between: Maximum number of updates between two checkpoints.
+        seconds_between: Maximum number of seconds between two checkpoints.
+        check: Called before each checkpoint; raises an error if the model is not
+            finite.
     """
 
     def __init__(
@@ -51,11 +52,11 @@ class Saving(keras.callbacks.Callback):
         self._restart_clock()
 
     def restore(self, model, make_dataset):
-        """Puts model and record where the newest checkpoint left them, if there is one.
+        """Restores model and record from the newest checkpoint, if there is one.
 
         Args:
             model: The compiled `keras.Model`.
-            make_dataset: start_step -> `tf.data.Dataset`.
+            make_dataset: Function of `start_step` that returns a `tf.data.Dataset`.
 
         Returns:
             Whether there was a checkpoint.
@@ -68,7 +69,7 @@ class Saving(keras.callbacks.Callback):
             return False
         step, record = found
         inside = step % self.steps_per_epoch != 0
-        if inside:  # Keras makes the metrics' variables when it sees a batch
+        if inside:  # Keras creates the metrics' variables with the first batch
             model.evaluate(make_dataset(step).take(1), steps=1, verbose=0)
         self.snapshots.load(step, _variables(model, metrics=inside))
         if inside:
@@ -81,8 +82,8 @@ class Saving(keras.callbacks.Callback):
     def on_train_begin(self, logs=None):
         if self.model.optimizer is not self.optimizer:
             raise ValueError(
-                "fit must not compile the model anew, which loses the optimizer's "
-                "state: give compile the total_steps. Received: another optimizer"
+                "fit must not recompile the model, which loses the optimizer's state: "
+                "pass total_steps to compile. Received: another optimizer"
             )
 
     def on_epoch_begin(self, epoch, logs=None):
@@ -106,7 +107,7 @@ class Saving(keras.callbacks.Callback):
     def on_epoch_end(self, epoch, logs=None):
         step = self.record.step
         if step != self.total_steps and step % self.steps_per_epoch:
-            return  # a callback stopped the training, perhaps because of this step
+            return  # stopped by a callback, perhaps because of this step
         if self._is_due() or step == self.total_steps:
             self.save(self.model)
 
@@ -118,7 +119,7 @@ class Saving(keras.callbacks.Callback):
         )
 
     def save(self, model):
-        """Writes a checkpoint of the state as it is.
+        """Writes a checkpoint of the current state.
 
         Args:
             model: The compiled and built `keras.Model`.
@@ -138,12 +139,12 @@ class Saving(keras.callbacks.Callback):
 
     @contextlib.contextmanager
     def on_termination(self):
-        """Lets SIGTERM end the process after the step at hand, with a checkpoint.
+        """On SIGTERM, saves a checkpoint after the current step and exits.
 
-        During an evaluation it ends at once; the checkpoint before it counts.
+        During an evaluation, exits at once; the previous checkpoint stands.
         """
         if threading.current_thread() is not threading.main_thread():
-            yield  # Python takes signals in the main thread alone
+            yield  # Python only handles signals in the main thread
             return
 
         def terminate(number, frame):

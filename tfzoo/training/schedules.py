@@ -1,4 +1,4 @@
-"""Learning rates as functions of the step."""
+"""Learning rate schedules."""
 
 import math
 
@@ -10,29 +10,29 @@ from keras import ops
 class WarmupLinearDecay(keras.optimizers.schedules.LearningRateSchedule):
     """Rises linearly from zero to a peak, then falls linearly to zero.
 
-    Step 0 is the first update. The rate is `peak_learning_rate` at step `warmup_steps`
-    and zero at step `total_steps` and after it.
+    Step 0 is the first update. The rate is `peak_learning_rate` at step `warmup_steps`,
+    and zero from step `total_steps` on.
 
     Args:
-        peak_learning_rate: The highest rate, over 0.
-        warmup_steps: Steps of the rise, 0 to `total_steps`. 0 starts at the peak.
-        total_steps: Steps of the whole training, 1 or more.
+        peak_learning_rate: The highest rate, positive.
+        warmup_steps: Number of warmup steps, 0 to `total_steps`. 0 starts at the peak.
+        total_steps: Number of steps of the whole training, at least 1.
 
     Source: Devlin et al. 2018, appendix A.2, https://arxiv.org/abs/1810.04805; the same
-    numbers as `get_linear_schedule_with_warmup` of transformers.
+    values as `get_linear_schedule_with_warmup` of transformers.
     """
 
     def __init__(self, peak_learning_rate, warmup_steps, total_steps):
         super().__init__()
         if not 0 < peak_learning_rate < math.inf:
             raise ValueError(
-                "peak_learning_rate must be over 0 and finite. "
+                "peak_learning_rate must be finite and > 0. "
                 f"Received: peak_learning_rate={peak_learning_rate}"
             )
         if not (total_steps >= 1 and 0 <= warmup_steps <= total_steps):
             raise ValueError(
-                "warmup_steps must lie between 0 and total_steps, and total_steps be 1 "
-                f"or more. Received: warmup_steps={warmup_steps}, "
+                "warmup_steps must be from 0 to total_steps, and total_steps must be "
+                f">= 1. Received: warmup_steps={warmup_steps}, "
                 f"total_steps={total_steps}"
             )
         self.peak_learning_rate = peak_learning_rate
@@ -56,13 +56,13 @@ class WarmupLinearDecay(keras.optimizers.schedules.LearningRateSchedule):
 
 @keras.saving.register_keras_serializable("tfzoo")
 class PlannedSchedule(keras.optimizers.schedules.LearningRateSchedule):
-    """`WarmupLinearDecay` whose steps are state: a plan changes, nothing is traced.
+    """`WarmupLinearDecay` with its steps in a variable: changing them needs no tracing.
 
-    Until the first `plan` it is one step long.
+    Before the first `plan` it is one step long.
 
     Args:
-        peak_learning_rate: As of `WarmupLinearDecay`.
-        warmup_fraction: Share of the steps in which the rate rises, 0 to 1.
+        peak_learning_rate: As in `WarmupLinearDecay`.
+        warmup_fraction: Fraction of the steps in which the rate rises, 0 to 1.
     """
 
     def __init__(self, peak_learning_rate, warmup_fraction):
@@ -70,7 +70,7 @@ class PlannedSchedule(keras.optimizers.schedules.LearningRateSchedule):
         self.peak_learning_rate = peak_learning_rate
         self.warmup_fraction = warmup_fraction
         self.is_planned = False
-        # The optimizer's step at which the plan begins, steps of its rise, and of all.
+        # The optimizer's step at which the plan begins, warmup steps, total steps
         self._plan = keras.Variable(
             [0, 0, 1], dtype="int32", trainable=False, name="plan"
         )
@@ -79,7 +79,7 @@ class PlannedSchedule(keras.optimizers.schedules.LearningRateSchedule):
         """Sets the steps of the training.
 
         Args:
-            total_steps: All of them, 1 or more.
+            total_steps: Number of steps, at least 1.
             begin: The optimizer's step that counts as the first.
         """
         warmup = round(self.warmup_fraction * total_steps)

@@ -1,8 +1,8 @@
-"""The state of a training on the disk, whole or not at all.
+"""Snapshots of a training on disk, written atomically.
 
-A snapshot is a directory: `state.safetensors` holds variables, `state.json` whatever
-else is to be remembered, and the checksums of both. All variables are finite, but for
-the group "metrics".
+A snapshot is a directory: `state.safetensors` has the variables, `state.json` any other
+state and the checksums of both. All variables are finite, except those of the group
+"metrics".
 """
 
 import hashlib
@@ -22,12 +22,12 @@ TENSORS, STATE = "state.safetensors", "state.json"
 
 
 class Snapshots:
-    """The newest few snapshots of one kind in a directory, each with a number.
+    """The newest few numbered snapshots of one kind in a directory.
 
     Args:
-        directory: Where they stand; made when the first is written.
-        prefix: Opens their names.
-        kept: How many are kept; older ones go when a newer one is on the disk.
+        directory: Their directory; created with the first one.
+        prefix: Prefix of their names.
+        kept: How many to keep; older ones are removed once a newer one is on disk.
     """
 
     def __init__(self, directory, prefix, kept):
@@ -36,12 +36,12 @@ class Snapshots:
         self.kept = kept
 
     def save(self, number, variables, state):
-        """Writes a snapshot beside, waits for the disk, renames.
+        """Writes a snapshot atomically.
 
         Args:
-            number: Its place in the order, 0 or more.
+            number: Its number in the order, >= 0.
             variables: Dict of name -> `keras.Variable`.
-            state: What JSON can hold.
+            state: A JSON value.
 
         Raises:
             OutputError: a variable is not finite. Nothing is written then.
@@ -49,7 +49,7 @@ class Snapshots:
         path = self._path(number)
         for name, variable in variables.items():
             _require_finite(name, variable.numpy(), path)
-        if path.exists():  # of a time line that was left for an older snapshot
+        if path.exists():  # left from before a rewind to an older snapshot
             shutil.rmtree(path)
         with written_beside(path, directory=True) as beside:
             digest = _write_tensors(beside / TENSORS, variables)
@@ -59,18 +59,18 @@ class Snapshots:
             shutil.rmtree(old, ignore_errors=True)
 
     def newest(self):
-        """The state of the newest snapshot that is intact and finite.
+        """Returns the newest snapshot that is intact and finite.
 
-        Others are reported on stderr and, where an older one is intact, removed.
+        Others are reported on stderr and, if an older one is intact, removed.
 
         Returns:
-            (number, state), or None where there is no snapshot.
+            (number, state), or None if there is no snapshot.
 
         Raises:
-            OutputError: there are snapshots, and none of them is intact and finite.
+            OutputError: there are snapshots, but none is intact and finite.
         """
         for leftover in self.directory.glob(f".{self.prefix}-*"):
-            shutil.rmtree(leftover, ignore_errors=True)  # of a killed process
+            shutil.rmtree(leftover, ignore_errors=True)  # from a killed process
         damaged = []
         for number, path in reversed(self._present()):
             try:
@@ -84,20 +84,20 @@ class Snapshots:
             return number, state
         if damaged:
             raise OutputError(
-                "Every snapshot of the training is damaged or not finite: "
-                f"{', '.join(path.name for path in damaged)}.",
+                "At least one snapshot must be intact and finite. Received: damaged or "
+                f"non-finite {', '.join(path.name for path in damaged)}.",
                 path=self.directory,
-                fix="Remove the output directory to begin again.",
+                fix="Remove the output directory to start over.",
             )
         return None
 
     def load(self, number, variables):
-        """Assigns a snapshot's tensors.
+        """Assigns a snapshot's tensors to variables.
 
         Args:
-            number: Of the snapshot, as `newest` gave it.
-            variables: Dict of name -> `keras.Variable`; the names' order counts, not
-                the names, since Keras numbers layers by process.
+            number: Number of the snapshot, from `newest`.
+            variables: Dict of name -> `keras.Variable`. They are matched by the order
+                of names, not by name, since Keras numbers layers per process.
 
         Raises:
             OutputError: the snapshot is of another model or optimizer.
@@ -107,8 +107,8 @@ class Snapshots:
             names = sorted(file.keys())
             if len(names) != len(variables):
                 raise OutputError(
-                    f"The training has {len(variables)} variables. "
-                    f"Received: {len(names)}.",
+                    f"The snapshot must have the training's {len(variables)} "
+                    f"variables. Received: {len(names)}.",
                     path=path,
                 )
             pairs = list(zip(names, sorted(variables), strict=True))
@@ -133,10 +133,10 @@ class Snapshots:
 
 
 def named(**groups):
-    """Names for lists of variables, unique and in the lists' order.
+    """Gives variables unique names that sort in the order of their lists.
 
     Args:
-        **groups: Lists of `keras.Variable` by the name of the group.
+        **groups: Lists of `keras.Variable` by group name.
 
     Returns:
         Dict of "group/number/path" -> variable.
@@ -149,9 +149,9 @@ def named(**groups):
 
 
 def _write_tensors(path, variables):
-    """Writes a safetensors file, one variable in memory at a time; its SHA-256.
+    """Writes a safetensors file, one variable in memory at a time; returns its SHA-256.
 
-    The library's own writer holds a second copy of everything.
+    The library's own writer keeps a second copy of everything.
     """
     head = header([(name, str(v.dtype), v.shape) for name, v in variables.items()])
     digest = hashlib.sha256(head)
@@ -167,7 +167,7 @@ def _write_tensors(path, variables):
 def _verified(path):
     content = read_json(path / STATE, OutputError)
     if content.get("sha256") != _digest(content.get("state")):
-        raise OutputError("The checksum does not fit.", path=path / STATE)
+        raise OutputError("The checksum does not match.", path=path / STATE)
     try:
         with open(path / TENSORS, "rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
@@ -176,7 +176,7 @@ def _verified(path):
             f"The file cannot be read: {e.strerror}.", path=path / TENSORS
         ) from None
     if content.get(TENSORS) != digest:
-        raise OutputError("The checksum does not fit.", path=path / TENSORS)
+        raise OutputError("The checksum does not match.", path=path / TENSORS)
     with safe_open(path / TENSORS, framework="np") as file:
         for name in file.keys():
             _require_finite(name, file.get_tensor(name), path / TENSORS)

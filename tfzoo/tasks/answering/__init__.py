@@ -1,1 +1,1 @@
-"""Answers to questions out of contexts."""
+"""Extractive question answering."""

@@ -1,4 +1,4 @@
-"""Answers to questions that stand in a text.
+"""Extractive question answering.
 
 Shapes: N questions, W windows, B batch, S sequence.
 """
@@ -9,10 +9,8 @@ import tensorflow as tf
 from keras import ops
 
 from tfzoo.checkpoints.fields import read_field
-from tfzoo.data.buckets import padded_batches
 from tfzoo.data.context_windows import answer_targets, encode_windows
 from tfzoo.data.pipelines import require_flags, require_whole
-from tfzoo.families import BACKBONES
 from tfzoo.layers.keywords import known_keywords
 from tfzoo.tasks.answering.questions import (
     accepted_answers,
@@ -22,44 +20,46 @@ from tfzoo.tasks.answering.questions import (
 from tfzoo.tasks.answering.served_answers import question_answerer_signatures
 from tfzoo.tasks.answering.spans import NO_ANSWER, likeliest_spans, window_spans
 from tfzoo.tasks.encoder_task import EncoderTask
-from tfzoo.tasks.feeding import refuse_steps
+from tfzoo.tasks.evaluating import FiguresOfAll
 from tfzoo.tasks.numeric import example_weights, whole_targets
 from tfzoo.tasks.plan import BATCH_SIZE
-from tfzoo.tasks.predicting import as_rows
-from tfzoo.tasks.stored_arguments import stored_task_arguments
+from tfzoo.tasks.predicting import as_rows, refuse_steps
 from tfzoo.tasks.token_outputs import token_outputs
 from tfzoo.training.answers import AnswerSpanLoss, AnswerSpanMetrics, exact_match_and_f1
 
 MAX_QUESTION_LENGTH = 64  # in tokens; google-research/bert run_squad.py
 STRIDE = 128
-WINDOWS_AT_ONCE = 64  # whose spans are compared at once
+WINDOWS_AT_ONCE = 64  # windows whose spans are compared at once
 _NEVER = -1e9  # logit of padding
 
 
 @keras.saving.register_keras_serializable("tfzoo")
-class QuestionAnswerer(EncoderTask):
-    """Where in a context the answer to a question starts and ends.
+class QuestionAnswerer(FiguresOfAll, EncoderTask):
+    """Finds the start and end of the answer to a question in a context.
 
     Args:
         backbone: A `BertEncoder`, a `RobertaEncoder` or a `DistilBertEncoder`.
         tokenizer: A `WordPieceTokenizer` or a `ByteBPETokenizer` with the special
             tokens of an encoder.
-        max_sequence_length: Longest window in tokens; None takes the backbone's.
-        max_answer_length: Most tokens of an answer.
-        max_question_length: Most tokens of a question, longer ones are cut; None is 64,
-            or a third of `max_sequence_length` if that is less.
-        stride: Tokens that a window of a long context shares with the one before it;
-            None is 128, or a third of `max_sequence_length` if that is less.
-        unanswerable: Whether the answer may be that there is none, as in SQuAD 2.0.
-        answer_dropout: Share zeroed in the head while training; BERT has none.
+        max_sequence_length: Maximum number of tokens per window. Defaults to the
+            backbone's.
+        max_answer_length: Maximum number of tokens of an answer.
+        max_question_length: Maximum number of tokens of a question; longer ones are
+            truncated. Defaults to 64, or a third of `max_sequence_length` if less.
+        stride: Number of tokens that a window of a long context shares with the
+            previous one. Defaults to 128, or a third of `max_sequence_length` if less.
+        unanswerable: Whether a question may have no answer, as in SQuAD 2.0.
+        answer_dropout: Fraction of units of the head to drop during training; BERT uses
+            none.
 
     Raw input `x` is a dict of `question` and `context`, lists of texts, or a list of
-    such dicts. `y` holds for each question its answers in SQuAD's form, dicts of `text`
-    and `answer_start` (in characters); the first is learned. `x` may hold it as
-    `answers`. Where a context fills several windows, those without all of the answer
-    are to point at their first token, and so are questions without an answer. Batches
-    of such dicts, from a dataset, a `PyDataset` or a generator that ends, are read into
-    memory first, since a context may fill several windows.
+    such dicts. `y` contains the answers to each question in SQuAD's form, dicts of
+    `text` and `answer_start` (in characters), of which the first is trained on. `x` may
+    contain them as `answers`. If a context fills several windows, the target of those
+    that lack a part of the answer is their first token, as for questions without an
+    answer. Batches of such dicts, from a dataset, a `PyDataset` or a finite generator,
+    are first read into memory, because a context may fill several windows. For raw
+    questions, `evaluate` also returns SQuAD's `exact_match` and `f1`, in [0, 1].
 
     Returns:
         (B, S, 2) float32 logits of the start and the end; padding has -1e9.
@@ -69,6 +69,14 @@ class QuestionAnswerer(EncoderTask):
 
     capability = "QuestionAnswerer"
     heads = ("answer_span",)
+    argument_types = {
+        "max_sequence_length": int,
+        "max_answer_length": int,
+        "max_question_length": int,
+        "stride": int,
+        "unanswerable": bool,
+        "answer_dropout": float,
+    }
     signatures = staticmethod(question_answerer_signatures)
 
     def __init__(
@@ -94,10 +102,9 @@ class QuestionAnswerer(EncoderTask):
         logits = token_outputs(backbone, 2, answer_dropout, name=self.heads[0])
         is_token = ops.expand_dims(backbone.input["padding_mask"], -1) > 0
         super().__init__(
-            backbone.input,
+            backbone,
+            tokenizer,
             ops.where(is_token, logits, _NEVER),
-            backbone=backbone,
-            tokenizer=tokenizer,
             max_sequence_length=max_sequence_length,
             **kwargs,
         )
@@ -116,40 +123,21 @@ class QuestionAnswerer(EncoderTask):
         room = self.max_sequence_length - num_special - max_question_length
         if stride >= room:
             raise ValueError(
-                "stride must be under the room for a context. Received: "
+                f"stride must be < {room}, the number of tokens left for the context. "
+                f"Received: stride={stride}, "
                 f"max_question_length={max_question_length}, "
-                f"stride={stride}, max_sequence_length={self.max_sequence_length}, "
-                f"which leaves {room}"
+                f"max_sequence_length={self.max_sequence_length}"
             )
         self.max_answer_length = int(max_answer_length)
         self.max_question_length = int(max_question_length)
         self.stride = int(stride)
         self.unanswerable = bool(unanswerable)
-        self.answer_dropout = answer_dropout
-
-    def task_arguments(self):
-        return {
-            "max_sequence_length": self.max_sequence_length,
-            "max_answer_length": self.max_answer_length,
-            "max_question_length": self.max_question_length,
-            "stride": self.stride,
-            "unanswerable": self.unanswerable,
-            "answer_dropout": float(self.answer_dropout),
-        }
+        self.answer_dropout = float(answer_dropout)
 
     @classmethod
     def stored_arguments(cls, config, path):
-        known = {
-            "max_sequence_length": int,
-            "max_answer_length": int,
-            "max_question_length": int,
-            "stride": int,
-            "unanswerable": bool,
-            "answer_dropout": float,
-        }
-        stored = stored_task_arguments(config, path, cls.capability, known)
-        dropout = BACKBONES[config["model_type"]].family.heads[cls.capability].dropout
-        if dropout is not None:
+        stored = super().stored_arguments(config, path)
+        if (dropout := cls.head_in(config).dropout) is not None:
             stored["answer_dropout"] = read_field(config, path, dropout)
         return stored
 
@@ -164,7 +152,7 @@ class QuestionAnswerer(EncoderTask):
     def default_loss(self, label_smoothing):
         if label_smoothing:
             raise ValueError(
-                "The start and the end of an answer are not smoothed. "
+                "label_smoothing must be 0 for question answering. "
                 f"Received: label_smoothing={label_smoothing}"
             )
         return AnswerSpanLoss()
@@ -205,67 +193,34 @@ class QuestionAnswerer(EncoderTask):
         ]
         windows = self._windows(questions)
         weight = example_weights(sample_weight, len(accepted))
-        return padded_batches(
-            windows.encoded,
-            answer_targets(windows, first),
-            weight[windows.question],
-            pad_id=self.tokenizer.pad_id,
-            multiple=self.length_multiple,
-            **plan._asdict(),
-        )
+        targets = answer_targets(windows, first)
+        return self.padded(windows.encoded, targets, weight[windows.question], plan)
 
-    @known_keywords("verbose", "steps", "callbacks")
-    def evaluate(
-        self,
-        x=None,
-        y=None,
-        batch_size=None,
-        *,
-        sample_weight=None,
-        return_dict=False,
-        **kwargs,
-    ):
-        """Loss and metrics over windows; as in Keras otherwise.
-
-        Of raw questions without weights or `steps` they include SQuAD's `exact_match`
-        and `f1`, 0 to 1, of the answers.
-        """
-        x = gathered_questions(x)  # once, of a generator
-        found = super().evaluate(
-            x,
-            y,
-            batch_size,
-            sample_weight=sample_weight,
-            return_dict=True,
-            **kwargs,
-        )
-        questions = raw_questions(x)
-        is_whole = sample_weight is None and kwargs.get("steps") is None
-        if questions is not None and is_whole:
-            answers = self._answers(questions, 1, batch_size or BATCH_SIZE)
-            accepted = self.targets_of_raw(questions, y)
-            figures = [
-                exact_match_and_f1(best[0]["answer"], [text for _, text in right])
-                for best, right in zip(answers, accepted, strict=True)
-            ]
-            if figures:
-                exact_match, f1 = np.mean(figures, axis=0)
-                found |= {"exact_match": float(exact_match), "f1": float(f1)}
-        found = {"loss": found.pop("loss"), **found}
-        return found if return_dict else list(found.values())
+    def figures_of_all(self, raw, y, batch_size):
+        """SQuAD's `exact_match` and `f1` of the answers, in [0, 1]."""
+        answers = self._answers(raw, 1, batch_size or BATCH_SIZE)
+        accepted = self.targets_of_raw(raw, y)
+        figures = [
+            exact_match_and_f1(best[0]["answer"], [text for _, text in right])
+            for best, right in zip(answers, accepted, strict=True)
+        ]
+        if not figures:
+            return {}
+        exact_match, f1 = np.mean(figures, axis=0)
+        return {"exact_match": float(exact_match), "f1": float(f1)}
 
     @known_keywords("verbose", "steps", "callbacks")
     def predict(self, x, batch_size=None, **kwargs):
-        """Logits; as in Keras otherwise.
+        """Logits; otherwise as in Keras.
 
         Args:
             x: Raw questions, or prepared ids, or batches of either.
-            batch_size: Windows per batch, 32 by default; None with a dataset.
+            batch_size: Windows per batch. Defaults to 32; None with a dataset.
             **kwargs: As in Keras, with prepared ids.
 
         Returns:
-            Of raw questions those of all their windows in order, float32 (W, S, 2), S
-            the longest, NaN after the shorter ones.
+            For raw questions, the logits of all windows in order, float32 (W, S, 2),
+            with S of the longest window and padding of NaN.
         """
         x = gathered_questions(x)
         questions = raw_questions(x)
@@ -280,33 +235,33 @@ class QuestionAnswerer(EncoderTask):
 
     @known_keywords()
     def answer(self, questions, contexts, *, top_k=1, batch_size=BATCH_SIZE):
-        """The likeliest answers.
+        """The most likely answers.
 
         Args:
             questions: A question, or a list of them.
-            contexts: The text that holds the answer, or a list of as many.
-            top_k: Number of answers to each.
+            contexts: The text that contains the answer, or a list of the same length.
+            top_k: Number of answers per question.
             batch_size: Windows per batch.
 
         Returns:
-            For each question a dict: `answer`, its probability `score`, and where it
-            stands in the context, the characters `start` to `end`; with `top_k` over 1
-            a list of them, likeliest first (fewer where the context has fewer spans).
-            An empty answer, of an empty context or of an `unanswerable` question,
-            stands at 0. Not a list if `questions` is one question.
+            For each question a dict: `answer`, its probability `score`, and its
+            position in the context, the characters `start` to `end`; for `top_k` > 1 a
+            list of dicts, most likely first (fewer if the context has fewer spans). An
+            empty answer, for an empty context or an `unanswerable` question, has
+            position 0. Not a list if `questions` is a single question.
         """
         if isinstance(questions, str | bytes):
             return self.answer(
                 [questions], [contexts], top_k=top_k, batch_size=batch_size
             )[0]
         if top_k < 1:
-            raise ValueError(f"top_k must be 1 or more. Received: {top_k}")
+            raise ValueError(f"top_k must be >= 1. Received: {top_k}")
         raw = raw_questions({"question": questions, "context": contexts})
         answers = self._answers(raw, top_k, batch_size)
         return [found[0] for found in answers] if top_k == 1 else answers
 
     def _answers(self, questions, top_k, batch_size):
-        """For each of `Questions` a list of at most `top_k` answers, at least one."""
+        """For each question, a list of one to `top_k` answers."""
         if not questions.contexts:
             return []
         windows = self._windows(questions)
@@ -315,7 +270,7 @@ class QuestionAnswerer(EncoderTask):
             name: getattr(windows, name).astype(np.int32)
             for name in ("question", "offset", "first", "count")
         }
-        # No window has more.
+        # No window has more spans.
         most = min(top_k, self.max_sequence_length * self.max_answer_length)
         parts = []
         for start in range(0, len(logits), WINDOWS_AT_ONCE):

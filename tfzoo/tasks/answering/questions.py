@@ -1,4 +1,4 @@
-"""Questions and answers as users write them."""
+"""Reads raw questions and answers."""
 
 import itertools
 from collections.abc import Iterable, Iterator, Mapping
@@ -10,10 +10,11 @@ import tensorflow as tf
 from tfzoo.errors import shown
 from tfzoo.tasks.batches import is_batches, passes_of
 from tfzoo.tasks.inputs import column_names, is_missing, texts_of, values_of
+from tfzoo.tasks.refusals import of_batch
 
 
 class Questions(NamedTuple):
-    """N questions, their contexts, and None or the answers to each."""
+    """N questions, their contexts, and optionally the answers to each."""
 
     questions: list
     contexts: list
@@ -24,9 +25,9 @@ def raw_questions(x):
     """`x` as `Questions`, or None if it is not raw.
 
     Args:
-        x: Raw is a dict of lists with `question`, `context` and perhaps `answers`, a
-            list of dicts with these, as SQuAD's records are (other keys are ignored),
-            or `Questions`. Anything else is not.
+        x: Raw questions are a dict of lists with `question`, `context` and optionally
+            `answers`, a list of dicts with these, like SQuAD's records (other keys are
+            ignored), or `Questions`. Anything else is not.
     """
     if isinstance(x, Questions):
         return x
@@ -48,7 +49,7 @@ def raw_questions(x):
     )
     if len(questions) != len(contexts):
         raise ValueError(
-            "question and context must be of one length. Received: "
+            "question and context must have the same length. Received: "
             f"{len(questions)} and {len(contexts)}"
         )
     answers = found.get("answers")
@@ -60,13 +61,13 @@ def raw_questions(x):
 
 
 def gathered_questions(x):
-    """`x`, or the records of what gives batches of questions.
+    """`x`; batches of questions are read into a list of records.
 
     Args:
-        x: Anything; a dataset of dicts (B,) with `question` and `context`, and perhaps
+        x: Anything. A dataset of dicts (B,) with `question`, `context` and optionally
             `answers`, or of (such a dict, answers), becomes a list of dicts, and so
-            does a generator or `PyDataset` of what `raw_questions` takes, alone or
-            with answers. All of it is read.
+            does a generator or `PyDataset` that yields input of `raw_questions`, with
+            or without answers. All of it is read.
     """
     if is_batches(x):
         return _gathered_batches(x)
@@ -77,7 +78,7 @@ def gathered_questions(x):
         return x
     if int(x.cardinality()) == tf.data.INFINITE_CARDINALITY:
         raise ValueError(
-            "Raw questions are read into memory. Received: an endless dataset"
+            "Raw questions must fit in memory. Received: an endless dataset"
         )
     if isinstance(x.element_spec, tuple) and len(x.element_spec) > 2:
         raise ValueError(
@@ -96,7 +97,7 @@ def gathered_questions(x):
 
 
 def _gathered_batches(x):
-    """The same of a generator or `PyDataset`; `x`, unread, where it is not raw."""
+    """The same for a generator or `PyDataset`; returns `x`, unread, if not raw."""
     batches = passes_of(x, shuffle=False, seed=0)()
     first = next(batches, None)
     inputs = first[:1] if isinstance(first, tuple) else [first]
@@ -105,14 +106,12 @@ def _gathered_batches(x):
         return unread if isinstance(x, Iterator) else x
     if not isinstance(x, Iterator) and x.num_batches is None:
         raise ValueError(
-            "Raw questions are read into memory. Received: an endless PyDataset"
+            "Raw questions must fit in memory. Received: an endless PyDataset"
         )
     records = []
     for number, batch in enumerate(itertools.chain([first], batches)):
-        try:
+        with of_batch(number):
             records += _records(batch)
-        except ValueError as e:
-            raise ValueError(f"{e}, batch {number}") from None
     return records
 
 
@@ -134,7 +133,7 @@ def _records(batch):
         return records
     if len(answers) != len(records):
         raise ValueError(
-            "x and y must be of one length. Received: "
+            "x and y must have the same length. Received: "
             f"{len(records)} and {len(answers)}"
         )
     return [
@@ -154,23 +153,23 @@ def _text(text):
 
 
 def accepted_answers(answers, questions):
-    """Right answers of each question: a list of lists of (start, text).
+    """The correct answers to each question, a list of lists of (start, text).
 
     Args:
-        answers: For each question what SQuAD has: a list of dicts `text` and
-            `answer_start`, or a dict of lists of them, or one such dict; nothing in it
-            where there is no answer.
+        answers: For each question, answers as in SQuAD: a list of dicts of `text` and
+            `answer_start`, or a dict of lists of them, or one such dict; empty if there
+            is no answer.
         questions: `Questions`.
 
     Raises:
-        ValueError: there are none, or one is no such dict, or a text does not stand in
-            its context where its `answer_start` says.
+        ValueError: there are no answers, an answer is invalid, or its text is not in
+            the context at its `answer_start`.
     """
     if answers is None:
-        raise ValueError("Raw questions are trained on with answers. Received: y=None")
+        raise ValueError("Raw questions require answers. Received: y=None")
     if len(answers) != len(questions.contexts):
         raise ValueError(
-            "x and y must be of one length. Received: "
+            "x and y must have the same length. Received: "
             f"{len(questions.contexts)} and {len(answers)}"
         )
     found = []
@@ -181,16 +180,16 @@ def accepted_answers(answers, questions):
         for start, text in pairs:
             if start < 0 or context[start : start + len(text)] != text:
                 raise ValueError(
-                    "An answer must stand in its context at answer_start. Received: "
-                    f"{text[:80]!r} at {start} in row {row}, where "
-                    f"{context[max(start, 0) :][: len(text)][:80]!r} stands"
+                    "The context must contain the answer at answer_start. Received: "
+                    f"{text[:80]!r} at {start} in row {row}, where the context has "
+                    f"{context[max(start, 0) :][: len(text)][:80]!r}"
                 )
         found.append(pairs)
     return found
 
 
 def _pairs(given, row):
-    """(start, text) of each answer to the question of a row."""
+    """List of (start, text) of the answers to the question in a row."""
     if _is_answer(given) and _is_many(given["text"]):
         texts, starts = (
             values_of(given[name], f"{name} of row {row}")
@@ -229,7 +228,6 @@ def _start_and_text(start, text, row):
         )
     if not isinstance(start, int | np.integer) or isinstance(start, bool):
         raise ValueError(
-            f"answer_start must be a whole number. Received: {shown(start)} in row "
-            f"{row}"
+            f"answer_start must be an integer. Received: {shown(start)} in row {row}"
         )
     return int(start), _text(text)

@@ -1,7 +1,7 @@
-"""The signatures of a served model that answers questions out of contexts.
+"""The signatures of a served question answering model.
 
-Shapes: B questions, W windows, S tokens, L tokens after padding, K most tokens of an
-answer.
+Shapes: B questions, W windows, S tokens, L tokens after padding, K maximum number of
+tokens of an answer.
 """
 
 import tensorflow as tf
@@ -11,7 +11,6 @@ from tfzoo.serving.request_rows import of_one_size
 from tfzoo.serving.signatures import (
     STRINGS,
     dense_inputs,
-    padded_core,
     strings_and_ids,
     traced,
 )
@@ -23,50 +22,40 @@ def question_answerer_signatures(
     core,
     tokenizer,
     *,
-    max_sequence_length,
     max_answer_length,
     max_question_length,
     stride,
     unanswerable=False,
-    vocabulary_size=None,
-    num_segments=2,
-    jit_compile=False,
 ):
-    """The signatures of a model that finds answers.
+    """The signatures of a question answering model.
 
     `serving_default` takes `question` and `context` string (B,) and returns
 
     - `answer` string (B,), a part of the context, empty for none;
     - `score` float32 (B,), its probability;
-    - `start` and `end` int32 (B,), where it stands in the context, in characters
-      (Unicode code points; what is not UTF-8 counts as U+FFFD, as in Python's
+    - `start` and `end` int32 (B,), its position in the context, in characters (Unicode
+      code points; invalid UTF-8 counts as U+FFFD, as in Python's
       `decode("utf-8", "replace")`).
 
     A long context is read in windows.
 
-    `token_ids` takes `token_ids`, `segment_ids` (where the core has segments) and
+    `token_ids` takes `token_ids`, `segment_ids` (if the core has segments) and
     `padding_mask` int32 (B, S), with S from 1 to `max_sequence_length`, and returns
     `logits` float32 (B, S, 2) of the start and the end.
 
     Args:
-        core: As of `padded_core`; gives logits (B, S, 2).
-        tokenizer: Likewise.
-        num_segments: Likewise.
-        jit_compile: Likewise.
-        max_sequence_length: Tokens of a window.
-        max_answer_length: Most tokens of an answer.
-        max_question_length: Most tokens of a question; longer ones are cut.
-        stride: Tokens that a window shares with the one before it.
-        unanswerable: Whether the answer may be that there is none.
-        vocabulary_size: Ids the core knows; the tokenizer's vocabulary by default.
+        core: A `PaddedCore` that returns logits (B, S, 2).
+        tokenizer: The tokenizer.
+        max_answer_length: Maximum number of tokens of an answer.
+        max_question_length: Maximum number of tokens of a question; longer ones are
+            truncated.
+        stride: Number of tokens that a window shares with the previous one.
+        unanswerable: Whether a question may have no answer.
 
     Returns:
         `ServedModel`.
     """
-    padded = padded_core(
-        core, tokenizer, max_sequence_length, num_segments, jit_compile=jit_compile
-    )
-    windows = _Windows(tokenizer, max_sequence_length, max_question_length, stride)
+    windows = _Windows(tokenizer, core.max_sequence_length, max_question_length, stride)
 
     def answer(texts):
         places = tokenizer.graph.places_in_bounds(texts["context"])
@@ -78,9 +67,9 @@ def question_answerer_signatures(
             there = {name: tf.gather(value, rows) for name, value in where.items()}
             return window_spans(logits, there, **options)
 
-        with tf.device(None):  # only texts are bound to the CPU
+        with tf.device(None):  # only texts require the CPU
             lengths = tf.reduce_sum(inputs["padding_mask"], axis=1)
-            spans = padded(inputs, best_of, lengths)
+            spans = core(inputs, best_of, lengths)
         num_questions = tf.size(texts["question"])
         found = likeliest_spans(
             spans, where, num_questions, unanswerable=unanswerable, **options
@@ -98,24 +87,16 @@ def question_answerer_signatures(
         with tf.device("/CPU:0"):
             return text_in_parts(answer, texts)
 
-    return strings_and_ids(
-        serving_default,
-        "logits",
-        padded,
-        tokenizer,
-        vocabulary_size=vocabulary_size,
-        num_segments=num_segments,
-        by_token=True,
-    )
+    return strings_and_ids(serving_default, "logits", core, tokenizer, by_token=True)
 
 
 class _Windows:
     """Questions (B,) and ids of contexts (B, None) -> inputs of all windows (W, S).
 
-    They are those of `tfzoo.data.context_windows`. The second result says of each
-    window: `question`, which one it belongs to; `offset`, the token with which its part
-    of the context begins; `first`, the number of that token in the context; `count`,
-    how many there are; all int32 (W,).
+    They equal those of `tfzoo.data.context_windows`. The second result is a dict of
+    int32 (W,): the index of the window's `question`, the `offset` of its part of the
+    context in the window, the index `first` of that token in the context, and the
+    `count` of its context tokens.
     """
 
     def __init__(self, tokenizer, max_length, max_question_length, stride):
@@ -176,7 +157,7 @@ def _answer(context, places, score, first, last):
     row_starts = tf.cast(starts.row_starts(), tf.int32)
 
     def at(ragged, token):
-        # One value more, for the token -1 of a context without any.
+        # One more value, for the token -1 of a context without tokens.
         values = tf.concat([ragged.flat_values, [0]], 0)
         place = tf.where(token < 0, tf.size(values) - 1, row_starts + token)
         return tf.gather(values, place)

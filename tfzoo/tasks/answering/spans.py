@@ -1,34 +1,35 @@
-"""The likeliest spans of contexts that were read in windows, in TensorFlow operations.
+"""The most likely spans of contexts read in windows, in TensorFlow operations.
 
-The probability of a span is that of its start times that of its end; both are shared
-out among the tokens of the context, and the first token, in all windows.
+The probability of a span is that of its start times that of its end; both are
+distributions over the tokens of the context, and the first token, in all windows.
 
-Shapes: B questions, W windows, S tokens, K spans of a question, L most tokens of one.
+Shapes: B questions, W windows, S tokens, K spans per question, L maximum number of
+tokens of a span.
 
 Source: google-research/bert run_squad.py, `write_predictions`
 """
 
 import tensorflow as tf
 
-_NEVER = -1e9  # the logit of what cannot be
-NO_ANSWER = -1  # the token where the answer is that there is none
+_NEVER = -1e9  # the logit of impossible positions
+NO_ANSWER = -1  # the token that represents no answer
 
 
 def window_spans(logits, where, *, top_k, max_answer_length):
-    """What the likeliest spans of each question need to know of some windows.
+    """The input of `likeliest_spans` for some windows.
 
     Args:
-        logits: Of start and end, floating point (W, S, 2).
-        where: Dict of int32 (W,): `offset`, the token of the window with which the
-            context begins, and `count`, how many tokens of it the window has.
-        top_k: Most spans K of a window.
+        logits: Logits of start and end, floating point (W, S, 2).
+        where: Dict of int32 (W,): `offset`, the position in the window of its first
+            context token, and `count`, the number of its context tokens.
+        top_k: Maximum number of spans K per window.
         max_answer_length: L.
 
     Returns:
-        Dict of, for each window, the sums `score` (W, K) of the logits of its best
-        spans and their `place`, start in the window times L plus length less 1;
-        `nothing` (W,), the logit of no answer; and, of the logits of start and of end,
-        the `largest` (W, 2) and the `sum` of exponentials relative to it.
+        Dict with, for each window, the `score` (W, K) of its best spans, which is the
+        sum of their logits; their `place`, the start in the window times L plus
+        length - 1; the logit of no answer, `nothing` (W,); and for the logits of start
+        and of end, the `largest` (W, 2) and the `sum` of exponentials relative to it.
     """
     position = tf.range(tf.shape(logits)[1])
     columns = position - where["offset"][:, tf.newaxis]
@@ -61,26 +62,26 @@ def window_spans(logits, where, *, top_k, max_answer_length):
 def likeliest_spans(
     spans, where, num_questions, *, top_k, max_answer_length, unanswerable
 ):
-    """The likeliest spans of each question over all its windows.
+    """The most likely spans of each question over all its windows.
 
     Args:
-        spans: What `window_spans` returns for W windows.
-        where: Dict of int32 (W,): beside what `window_spans` takes `question`, which
-            one the window belongs to, and `first`, the number in the context of its
-            first token of that.
+        spans: The result of `window_spans` for W windows.
+        where: Dict of int32 (W,): the arguments of `window_spans`, the index of the
+            window's `question`, and the index `first` in the context of the window's
+            first context token.
         num_questions: B.
         top_k: K.
         max_answer_length: L.
-        unanswerable: Whether no answer, whose logit is the least of all windows, is
-            among the results.
+        unanswerable: Whether the results include no answer, whose logit is the minimum
+            over all windows.
 
     Returns:
-        Probabilities, first and last tokens in the context, ragged (B, up to K), the
-        likeliest first; the tokens are NO_ANSWER for no answer.
+        Probabilities, first and last tokens in the context, ragged (B, up to K), most
+        likely first; the tokens are NO_ANSWER for no answer.
     """
     question = where["question"]
     whole = _log_sum_exp(spans["largest"], spans["sum"], question, num_questions)
-    # A span of the context may stand in two windows: it counts once.
+    # A span of the context may be in two windows, but counts once.
     start = (where["first"] - where["offset"])[:, tf.newaxis]
     start += spans["place"] // max_answer_length
     length = spans["place"] % max_answer_length
@@ -98,7 +99,7 @@ def likeliest_spans(
     if unanswerable:
         least = tf.math.unsorted_segment_min(spans["nothing"], question, num_questions)
         nowhere = tf.fill([num_questions], NO_ANSWER)
-        # Behind the spans, of which one as likely comes first.
+        # After the spans, so that an equally likely span comes first.
         rows = tf.concat([rows, tf.range(tf.cast(num_questions, tf.int64))], 0)
         score = tf.concat([score, least], 0)
         first, last = (tf.concat([x, nowhere], 0) for x in (first, last))
@@ -116,7 +117,7 @@ def likeliest_spans(
 
 
 def _log_sum_exp(largest, sums, question, num_questions):
-    """Sum over start and end of the logarithm of the sum over all tokens: (B,)."""
+    """Sum over start and end of the log of the sum over all tokens, (B,)."""
     most = tf.math.unsorted_segment_max(largest, question, num_questions)
     sums = sums * tf.exp(largest - tf.gather(most, question))
     sums = tf.math.unsorted_segment_sum(sums, question, num_questions)

@@ -1,1 +1,1 @@
-"""The next token: training, generating, scoring."""
+"""Causal language models: training, generation, scoring."""

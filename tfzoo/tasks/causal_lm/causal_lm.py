@@ -1,4 +1,4 @@
-"""The next token of a text: what a GPT is trained for.
+"""Causal language modeling.
 
 Shapes: N texts, B batch, S sequence, V vocabulary_size.
 """
@@ -24,16 +24,15 @@ from tfzoo.tasks.causal_lm.generation_config import (
 )
 from tfzoo.tasks.causal_lm.scoring import Scoring
 from tfzoo.tasks.causal_lm.served_texts import causal_lm_signatures
-from tfzoo.tasks.inputs import raw_texts, refuse_targets, single_texts
-from tfzoo.tasks.numeric import whole_targets
-from tfzoo.tasks.stored_arguments import stored_task_arguments
+from tfzoo.tasks.inputs import raw_texts, single_texts
+from tfzoo.tasks.learned_tokens import LearnsTokens
+from tfzoo.tasks.raw_datasets import refuse_targets
 from tfzoo.tasks.task import Task
-from tfzoo.training import losses
 from tfzoo.training.perplexity import NextTokenMetrics
 
 
 @keras.saving.register_keras_serializable("tfzoo")
-class CausalLM(Generating, Scoring, Task):
+class CausalLM(Generating, Scoring, LearnsTokens, Task):
     """Next tokens: trains on raw text, scores and continues texts.
 
     Args:
@@ -54,15 +53,15 @@ class CausalLM(Generating, Scoring, Task):
     (for a GPT-2 and 16 windows of 1024 tokens 3.3 GB); `perplexity` does not.
 
     Returns:
-        (B, S, V) float32 logits of the token after each.
+        (B, S, V) float32 logits of the next token at each position.
 
     Source: Radford et al. 2018 (GPT), section 3.1; Radford et al. 2019 (GPT-2)
     """
 
     capability = "CausalLM"
     heads = ()
-    learns = "classes"
-    weighs_positions = True
+    learned_at = "token_ids"
+    argument_types = {"max_sequence_length": int, "document_borders": bool}
     own_targets = "The tokens are their own targets"
 
     def __init__(
@@ -79,10 +78,9 @@ class CausalLM(Generating, Scoring, Task):
         require_flags(document_borders=document_borders)
         head = NextTokenHead(backbone.output_embedding, name="next_token_head")
         super().__init__(
-            backbone.input,
+            backbone,
+            tokenizer,
             head(backbone.output),
-            backbone=backbone,
-            tokenizer=tokenizer,
             max_sequence_length=max_sequence_length,
             **kwargs,
         )
@@ -90,29 +88,24 @@ class CausalLM(Generating, Scoring, Task):
         last = self.tokenizer.layout_ids.last
         if last not in (None, end_id):
             raise ValueError(
-                "The end token must be what follows a text. Received: a layout with "
-                f"the {self.tokenizer.layout.last} token there"
+                "The layout must have the end token, or none, after a text. Received: "
+                f"the {self.tokenizer.layout.last} token"
             )
         self.end_token_ids = np.atleast_1d(ids).tolist()
         if not self.end_token_ids:
             raise ValueError(
-                "end_token_ids must hold at least one id; generate(eos_token_id=[]) "
-                "ends at none. Received: []"
+                "end_token_ids must contain at least one id; to generate without an "
+                "end, use generate(eos_token_id=[]). Received: []"
             )
         check_ids("end_token_ids", self.end_token_ids, backbone.vocabulary_size)
         self.document_borders = bool(document_borders)
 
     def task_arguments(self):
-        return {
-            "max_sequence_length": self.max_sequence_length,
-            "end_token_ids": list(self.end_token_ids),
-            "document_borders": self.document_borders,
-        }
+        return {**super().task_arguments(), "end_token_ids": [*self.end_token_ids]}
 
     @classmethod
     def stored_arguments(cls, config, path):
-        known = {"max_sequence_length": int, "document_borders": bool}
-        stored = stored_task_arguments(config, path, cls.capability, known)
+        stored = super().stored_arguments(config, path)
         return stored | {"end_token_ids": stored_end_ids(config, path)}
 
     def token_fields(self):
@@ -126,22 +119,17 @@ class CausalLM(Generating, Scoring, Task):
 
     def _config_fields(self):
         fields = super()._config_fields()
-        # They stand in the fields of transformers, where people change them.
+        # They are in the fields of transformers, which users may edit.
         del fields["tfzoo"]["end_token_ids"]
         return fields
-
-    def default_loss(self, label_smoothing):
-        return losses.SparseCategoricalCrossentropy(
-            label_smoothing, one_pass=self.jit_compiled
-        )
 
     def default_metrics(self):
         return [NextTokenMetrics(one_pass=self.jit_compiled)]
 
     def batches_of(self, x, y, sample_weight, plan):
-        """Batches of raw documents, see `Task`; each epoch cuts them anew.
+        """Batches of raw documents, see `Task`; each epoch splits them differently.
 
-        Without `shuffle` every token is a target once, in the documents' order.
+        Without `shuffle`, every token is a target once, in the order of the documents.
         """
         self.targets_of_raw(x, y)
         if sample_weight is not None:
@@ -181,13 +169,6 @@ class CausalLM(Generating, Scoring, Task):
         # The mask numbers the documents of a row.
         return {**super().input_limits(length), "padding_mask": length + 2}
 
-    def targets_of_ids(self, y, inputs):
-        shape = inputs["token_ids"].shape
-        return whole_targets(y, self.backbone.vocabulary_size, shape), None
-
-    def target_specs_of_ids(self, y, x):
-        return tf.TensorSpec(x["token_ids"].shape, tf.int32), None
-
     def encode_strings(self, text):
         """Strings (B,) -> `token_ids` and `padding_mask` (B, S), as a graph does it.
 
@@ -214,18 +195,18 @@ class CausalLM(Generating, Scoring, Task):
 
     @known_keywords("verbose", "steps", "callbacks")
     def predict(self, x, batch_size=None, **kwargs):
-        """Logits of the token after each, float32 (N, S, V); as in Keras otherwise.
+        """Logits of the next tokens, float32 (N, S, V); otherwise as in Keras.
 
         Args:
             x: Raw text or prepared ids, or batches of either. The first logits of a
                 raw text are those of its first token.
-            batch_size: Texts per batch, 32 by default; None with batches.
+            batch_size: Texts per batch. Defaults to 32; None with batches.
             **kwargs: As in Keras.
 
         Returns:
-            Of raw text, S is the longest text's; rows of shorter ones end in logits
-            that mean nothing. The array has 4 N S V bytes: 206 MB for each text of 1024
-            tokens and a GPT-2. `score` gives the log-probabilities alone.
+            For raw text, S is that of the longest text; rows of shorter ones end in
+            meaningless logits. The array has 4 N S V bytes: 206 MB per text of 1024
+            tokens with a GPT-2. `score` returns only the log-probabilities.
         """
         texts = raw_texts(x)
         if texts is not None:
@@ -235,17 +216,18 @@ class CausalLM(Generating, Scoring, Task):
         return self.predict_batches(x, batch_size, **kwargs)
 
     def export(self, filepath, format="tf_saved_model", *, verbose=None, **options):
-        """Writes a SavedModel of strings in, strings out; other formats as in Keras.
+        """Writes a SavedModel from strings to strings; other formats as in Keras.
 
         Args:
-            filepath: Folder of the SavedModel, missing or empty.
-            format: `"tf_saved_model"`, or one of Keras's.
+            filepath: Directory of the SavedModel, missing or empty.
+            format: `"tf_saved_model"`, or a format of Keras.
             verbose: As in Keras.
-            **options: Of a SavedModel those of `causal_lm_signatures`, which tells of
-                the signatures: `max_new_tokens` is the most that can be asked for, and
-                it, `temperature`, `top_k`, `top_p`, `repetition_penalty`, `seed`,
-                `num_beams`, `length_penalty`, `early_stopping` and `penalty_alpha` are
-                those of `serving_default`. Of other formats those of Keras.
+            **options: For a SavedModel, those of `causal_lm_signatures`, which
+                documents the signatures: `max_new_tokens` is the maximum that can be
+                requested, and together with `temperature`, `top_k`, `top_p`,
+                `repetition_penalty`, `seed`, `num_beams`, `length_penalty`,
+                `early_stopping` and `penalty_alpha` sets the options of
+                `serving_default`. For other formats, those of Keras.
         """
         if format == "tf_saved_model":
             export_saved_model(filepath, self._served("export", options))
@@ -253,11 +235,11 @@ class CausalLM(Generating, Scoring, Task):
             super().export(filepath, format, verbose, **options)
 
     def export_version(self, base, **options):
-        """Writes the next version of a SavedModel of strings in, strings out.
+        """Writes the next version of a SavedModel from strings to strings.
 
         Args:
             base: Directory of the versions, such as `saved_models/NAME`.
-            **options: As of `export`.
+            **options: As in `export`.
 
         Returns:
             `pathlib.Path` of the new version.

@@ -1,9 +1,36 @@
 """Text from prompts, for a task with a decoder and a tokenizer."""
 
+import dataclasses
+import numbers
+import typing
+
 from tfzoo.generation.compiled import CompiledGeneration
-from tfzoo.tasks.causal_lm.generation_call import GenerationCall
-from tfzoo.tasks.causal_lm.generation_options import check_batch_size, check_flags
+from tfzoo.generation.options import DEFAULT_NEW_TOKENS
+from tfzoo.tasks.causal_lm.generation_options import (
+    CallOptions,
+    check_batch_size,
+    check_flags,
+)
 from tfzoo.tasks.inputs import text_of, texts_or_one
+from tfzoo.training.host_memory import keep_freed_memory
+
+STEPS = 8  # tokens between two checks of the text, for streams and stop strings
+TO_THE_END = 2**30
+
+
+class Generated(typing.NamedTuple):
+    """A text that continues a prompt.
+
+    Attributes:
+        text: The text after the prompt.
+        token_ids: Its ids, including an end token.
+        score: For a beam, the sum of its log-probabilities divided by its length to the
+            power of `length_penalty`. Otherwise None.
+    """
+
+    text: str
+    token_ids: list
+    score: float | None
 
 
 class Generating:
@@ -29,10 +56,10 @@ class Generating:
         Args:
             prompts: A text, str or bytes, or a column of them: a list, an array, a
                 string tensor, a column of a data frame, an iterator. Invalid UTF-8
-                becomes U+FFFD. A prompt begins with the first token of the tokenizer's
-                layout, if it has one, and ends with its own text. An end token written
-                in a prompt is that token, and an empty prompt begins a new text: where
-                the layout has no first token, with the end token.
+                becomes U+FFFD. The first token of the tokenizer's layout, if there is
+                one, is put before a prompt, and nothing after it. An end token written
+                in a prompt is that token, and an empty prompt begins a new text, with
+                the end token if the layout has no first token.
             return_full_text: Whether texts include their prompts.
             return_dict_in_generate: Whether to return `Generated` instead of texts.
             batch_size: Prompts that are continued at once.
@@ -81,34 +108,35 @@ class Generating:
         return results[0] if single else results
 
     def stream(self, prompt, **options):
-        """Continues one text, bit by bit.
+        """Continues one text incrementally.
 
         Args:
-            prompt: A text, as of `generate`.
-            **options: As of `generate`; one text, without beams.
+            prompt: A text, as in `generate`.
+            **options: As in `generate`; only one text, without beams.
 
         Yields:
-            What comes next, never part of a character; together what `generate` gives.
+            The next pieces of text, never part of a character; together they equal the
+            result of `generate`.
         """
         call = GenerationCall(self, options, self._compiled_generation)
         many = call.options.num_return_sequences, call.options.num_beams
         if many != (1, 1):
             raise ValueError(
-                "A stream is one text without beams. Received: "
+                "stream supports one text without beams. Received: "
                 f"num_return_sequences={many[0]}, num_beams={many[1]}"
             )
         prompts, single = texts_or_one(prompt, "prompt")
         if not single:
             raise ValueError(
-                "A stream continues one text, str or bytes. "
+                "prompt must be one text, str or bytes. "
                 f"Received: {type(prompt).__name__} of {len(prompts)}"
             )
         return call.streamed(*prompts)
 
     def _compiled_generation(self, assistant, jit_compile):
-        """The `CompiledGeneration` of these arguments, kept for the next call."""
+        """The `CompiledGeneration` of these arguments, cached for the next call."""
         if "_generations" not in self.__dict__:
-            # Not as an attribute of Keras, which would track what is in it.
+            # Hidden from Keras, which would track its content.
             object.__setattr__(self, "_generations", {})
         draft = None if assistant is None else assistant.backbone
         key = (id(draft), jit_compile)
@@ -117,3 +145,123 @@ class Generating:
                 self.backbone, draft=draft, jit_compile=jit_compile
             )
         return self._generations[key]
+
+
+class GenerationCall:
+    """One call of `generate` or `stream`.
+
+    Args:
+        task: A task with `backbone` and `tokenizer`.
+        options: Dict of the options of `Generating.generate`.
+        compiled_generation: Function of an assistant (or None) and `jit_compile` that
+            returns a `CompiledGeneration`.
+    """
+
+    def __init__(self, task, options, compiled_generation):
+        asked = CallOptions(task, options)
+        self.tokenizer, self.backbone = task.tokenizer, task.backbone
+        self.options, self.end_ids = asked.options, asked.end_ids
+        self.truncation, self.stop_strings = asked.truncation, asked.stop_strings
+        self.compiled = compiled_generation(asked.assistant, asked.jit_compile)
+        keep_freed_memory()
+
+    def seeds(self, num_prompts):
+        """One seed per prompt; None if there is a single seed or none."""
+        seeds = self.options.seed
+        if seeds is None or isinstance(seeds, numbers.Integral):
+            return None
+        if len(seeds) != num_prompts:
+            raise ValueError(
+                "seed must be an integer or one integer per prompt. "
+                f"Received: {len(seeds)} seeds, {num_prompts} prompts"
+            )
+        return list(seeds)
+
+    def ids_of(self, prompts):
+        """Non-empty lists of ids, beginning with the first token of the layout.
+
+        With truncation, they leave room for new tokens.
+        """
+        first = self.tokenizer.layout_ids.first
+        before = [] if first is None else [first]
+        prompts = [text_of(prompt) for prompt in prompts]
+        rows = self.tokenizer.tokenize(prompts, end_token=True)
+        if self.truncation == "left":
+            longest = self._longest_prompt() - len(before)
+            rows = [row[max(0, len(row) - longest) :] for row in rows]
+        return [[*before, *row] or [self.tokenizer.begin_id] for row in rows]
+
+    def _longest_prompt(self):
+        """Number of prompt tokens next to the new tokens, at least 1."""
+        context, options = self.backbone.max_sequence_length, self.options
+        if options.max_length is not None:
+            return max(1, min(context, options.max_length) - 1)
+        new = options.max_new_tokens
+        if new is None:
+            new = min(DEFAULT_NEW_TOKENS, context // 2)
+        if new >= context:
+            raise ValueError(
+                f"max_new_tokens must be < {context}, the context. Received: {new}"
+            )
+        return context - new
+
+    def generated(self, prompts, seeds=None, first=0):
+        """For each prompt, a list of `Generated`; `first` is the row of the first."""
+        options = self.options
+        if seeds is not None:
+            options = dataclasses.replace(options, seed=seeds)
+        run = self.compiled.start(self.ids_of(prompts), options, self.end_ids)
+        while not run.done():
+            run.advance(STEPS if self.stop_strings else TO_THE_END)
+            if self.stop_strings:
+                rows = enumerate(run.tokens())
+                run.stop([i for i, ids in rows if self.stopped(ids)])
+        self._check_finite(run, first)
+        return [
+            [Generated(*self.up_to_stop(ids), score) for ids, score in group]
+            for group in run.results()
+        ]
+
+    def streamed(self, prompt):
+        """Yields the text incrementally."""
+        run = self.compiled.start(self.ids_of([prompt]), self.options, self.end_ids)
+        stream, num_read, text, given = self.tokenizer.stream(), 0, "", 0
+        while True:
+            self._check_finite(run)
+            ids = run.tokens()[0]
+            text += stream.add(ids[num_read:])
+            num_read = len(ids)
+            if run.done():
+                text += stream.end()
+            cut = self.cut(text)
+            if len(cut) > given:
+                yield cut[given:]
+                given = len(cut)
+            if run.done() or cut != text:
+                return
+            run.advance(STEPS)
+
+    def _check_finite(self, run, first=0):
+        for row in run.not_finite():
+            raise ValueError(
+                "Logits must be finite, but the model's weights are not, or its dtype "
+                f"{self.backbone.dtype_name} overflows. Received: NaN or infinity "
+                f"after the prompt of row {first + row}"
+            )
+
+    def stopped(self, ids):
+        """Whether the text of these ids contains a stop string."""
+        text = self.tokenizer.detokenize(ids)
+        return any(stop in text for stop in self.stop_strings)
+
+    def up_to_stop(self, ids):
+        """The text up to the end of the first stop string, and its ids."""
+        if self.stop_strings and self.stopped(ids):
+            number = next(n for n in range(1, len(ids) + 1) if self.stopped(ids[:n]))
+            ids = ids[:number]
+        return self.cut(self.tokenizer.detokenize(ids)), ids
+
+    def cut(self, text):
+        """The text up to the end of the first stop string in it."""
+        ends = [text.find(s) + len(s) for s in self.stop_strings if s in text]
+        return text[: min(ends)] if ends else text

@@ -1,6 +1,6 @@
-"""What a checkpoint's own files say of generation.
+"""Reads and writes the generation options in a checkpoint's files.
 
-`transformers` keeps it in `generation_config.json`, older files in `config.json`.
+They are in `generation_config.json`, or in `config.json` of older checkpoints.
 """
 
 import json
@@ -15,7 +15,7 @@ from tfzoo.generation.rules import is_id
 from tfzoo.tasks.causal_lm.generation_options import OPTIONS, OURS
 
 NAME = "generation_config.json"
-# Fields that no text depends on, and those that are read
+# Fields that do not affect texts, and those that are read
 _OTHERS = {
     "eos_token_id",
     "pad_token_id",
@@ -39,17 +39,17 @@ logger = logging.getLogger("tfzoo")
 
 
 def stored_end_ids(config, path):
-    """The ids that end a text, a list; None if no file says so.
+    """The ids that end a text, a list; None if the files contain none.
 
-    `generation_config.json` counts before `config.json`. What else it asks for, such as
-    a temperature, is logged: a call's options alone decide.
+    `generation_config.json` takes precedence over `config.json`. Other options in it,
+    such as a temperature, are logged and not applied: only the options of a call count.
 
     Args:
         config: Dict of the fields of `config.json`.
-        path: Where it is; `generation_config.json` lies beside it.
+        path: Path of that file; `generation_config.json` is in the same directory.
 
     Raises:
-        CheckpointError: the ids are of another type.
+        CheckpointError: the ids have another type.
     """
     own = path.parent / NAME
     fields = {}
@@ -65,23 +65,23 @@ def stored_end_ids(config, path):
 
 
 def _within(found, vocabulary_size, path):
-    """The ids of a field that are in the vocabulary; the others are told.
+    """The ids of a field that are in the vocabulary; the others are logged.
 
-    `transformers` writes GPT-2's 50256 beside smaller vocabularies, too.
+    `transformers` also writes GPT-2's 50256 for smaller vocabularies.
     """
     ids = found if isinstance(found, list) else [found]
     if not ids or not all(is_id(i, 2**31) for i in ids):
         raise CheckpointError(
-            f"Must be an id from 0, or a list of them. Received: {shown(found)}.",
+            f"Must be an id >= 0, or a list of ids. Received: {shown(found)}.",
             path=path,
             tensor="eos_token_id",
-            fix="Take the field out, and the tokenizer's end token counts.",
+            fix="Remove the field to use the tokenizer's end token.",
         )
     limit = vocabulary_size if isinstance(vocabulary_size, int) else 2**31
     beyond = [i for i in ids if i >= limit]
     if beyond:
         logger.warning(
-            "%s: eos_token_id: %s never ends a text, ids are 0 to %d",
+            "%s: eos_token_id: %s is ignored, because ids must be in [0, %d]",
             path,
             shown(beyond if len(beyond) > 1 else beyond[0]),
             limit - 1,
@@ -98,7 +98,7 @@ def _tell_of_others(fields, path):
     ]
     if asked:
         logger.warning(
-            "%s: not applied, give it to generate: %s", path, ", ".join(asked)
+            "%s: not applied, pass it to generate: %s", path, ", ".join(asked)
         )
 
 
@@ -109,12 +109,12 @@ def _changes_nothing(name, value):
 
 
 def write_end_ids(directory, end_ids, begin_id):
-    """Writes `generation_config.json` as `transformers` reads it."""
+    """Writes `generation_config.json` for `transformers`."""
     fields = {"bos_token_id": begin_id, "eos_token_id": as_field(end_ids)}
     text = json.dumps(fields, indent=2)
     (directory / NAME).write_text(f"{text}\n", encoding="utf-8")
 
 
 def as_field(ids):
-    """Ids as a field of JSON: one alone, or a list."""
+    """Ids as a JSON field: a single id, or a list."""
     return ids[0] if len(ids) == 1 else list(ids)

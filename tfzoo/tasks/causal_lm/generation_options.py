@@ -1,4 +1,4 @@
-"""The options of one call of `generate` or `stream`, checked against the task."""
+"""Checks the options of one call of `generate` or `stream` against the task."""
 
 import dataclasses
 
@@ -15,11 +15,11 @@ OPTIONS = tuple(field.name for field in dataclasses.fields(GenerationOptions))
 
 
 class CallOptions:
-    """What a call asks for.
+    """The options of a call.
 
     Args:
         task: A task with `backbone`, `tokenizer` and `end_token_ids`.
-        options: Dict of the options of `Generating.generate`; None is as left out.
+        options: Dict of the options of `Generating.generate`; None means the default.
 
     Attributes:
         options: `GenerationOptions`.
@@ -30,8 +30,8 @@ class CallOptions:
         jit_compile: Whether XLA compiles.
 
     Raises:
-        ValueError: a value is outside its range, or two contradict one another.
-        TypeError: there is no option of that name.
+        ValueError: a value is out of range, or two values contradict each other.
+        TypeError: an option does not exist.
     """
 
     def __init__(self, task, options):
@@ -68,14 +68,14 @@ class CallOptions:
             self._check_assistant(task)
         elif self.options.num_assistant_tokens is not None:
             raise ValueError(
-                "num_assistant_tokens needs an assistant_model. "
+                "num_assistant_tokens requires an assistant_model. "
                 f"Received: {self.options.num_assistant_tokens}"
             )
 
     def _check_beams(self):
         if self.stop_strings and self.options.num_beams > 1:
             raise ValueError(
-                "stop_strings do not go with a beam search. Received: num_beams="
+                "stop_strings require num_beams=1. Received: num_beams="
                 f"{self.options.num_beams}, stop_strings={self.stop_strings}"
             )
 
@@ -88,51 +88,51 @@ class CallOptions:
             )
         if options.num_beams > 1 or options.draws or options.penalty_alpha is not None:
             raise ValueError(
-                "An assistant_model goes with greedy decoding alone. Received: "
+                "An assistant_model requires greedy decoding. Received: "
                 f"num_beams={options.num_beams}, do_sample={options.draws}, "
                 f"penalty_alpha={options.penalty_alpha}"
             )
         ours, theirs = task.tokenizer, assistant.tokenizer
         if ours.get_config() != theirs.get_config():
             raise ValueError(
-                "An assistant_model must have the same tokenizer. Received: "
-                f"vocabulary_size={theirs.vocabulary_size} and its own merges, "
-                f"where the large model has {ours.vocabulary_size}"
+                "assistant_model must have the same tokenizer. Received: another "
+                f"tokenizer, with vocabulary_size={theirs.vocabulary_size} instead of "
+                f"{ours.vocabulary_size}"
             )
         reads = assistant.backbone.max_sequence_length
         large = task.backbone.max_sequence_length
         if reads < large:
             raise ValueError(
-                "An assistant_model must read as much as the large one. Received: "
-                f"max_sequence_length={reads}, large {large}"
+                f"assistant_model must have a max_sequence_length >= {large}. "
+                f"Received: max_sequence_length={reads}"
             )
 
 
 def check_flags(**flags):
-    """Raises ValueError if one of the values is neither True, False nor None."""
+    """Raises ValueError if a value is not True, False or None."""
     for name, value in flags.items():
         if not isinstance(value, bool | np.bool_ | None):
             raise ValueError(f"{name} must be True or False. Received: {shown(value)}")
 
 
 def check_batch_size(value):
-    """Raises ValueError if it is no whole number of at least 1."""
+    """Raises ValueError if the value is not an integer >= 1."""
     whole = isinstance(value, int | np.integer) and not isinstance(value, bool)
     if not whole or value < 1:
         raise ValueError(
-            f"batch_size must be a whole number of at least 1. Received: {shown(value)}"
+            f"batch_size must be an integer >= 1. Received: {shown(value)}"
         )
 
 
 def _words(name, words):
     words, _ = texts_or_one(words, name)
     if not all(words):
-        raise ValueError(f"{name} must be texts, not empty. Received: {shown(words)}")
+        raise ValueError(f"{name} must not be empty. Received: {shown(words)}")
     return [text_of(word) for word in words]
 
 
 def _listed(name, values):
-    """A list of what may be one value, a list, a tuple or an array."""
+    """Converts one value, a list, a tuple or an array to a list."""
     if isinstance(values, np.ndarray):
         values = values.tolist()
     if isinstance(values, list | tuple):

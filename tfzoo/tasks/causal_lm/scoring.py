@@ -1,4 +1,4 @@
-"""How likely texts are: log-probabilities, perplexity, bits per character.
+"""Scores texts: log-probabilities, perplexity, bits per character.
 
 Shapes: B batch, S sequence, V vocabulary_size.
 """
@@ -15,16 +15,16 @@ from tfzoo.tasks.causal_lm.generation_options import check_batch_size
 from tfzoo.tasks.inputs import text_of, texts_or_one
 
 BATCH_SIZE = 16
-MOST_ATTENTION = 2**24  # weights of one layer at once: 64 MB
+MOST_ATTENTION = 2**24  # attention weights of one layer at a time: 64 MB
 
 
 class Scoring:
-    """A mix-in of a causal language model: how likely it finds texts.
+    """Mixin: the likelihood of texts under a causal language model.
 
-    A text longer than `max_sequence_length` is read in windows that overlap, and a
-    token is judged by the first window that has it: the one with the most context
-    before it. Windows begin every `stride` tokens, so that a token (but of the first
-    window) has at least `max_sequence_length - stride` before it.
+    A text longer than `max_sequence_length` is read in overlapping windows, and a token
+    is scored in the first window that contains it, which has the most context before
+    it. Windows start every `stride` tokens, so that a token (except in the first
+    window) has at least `max_sequence_length - stride` tokens before it.
     Source: Radford et al. 2019, section 3.1, and the documentation of `transformers`,
     "Perplexity of fixed-length models".
     """
@@ -68,27 +68,27 @@ class Scoring:
 
     @known_keywords()
     def perplexity(self, texts, *, stride=None, batch_size=BATCH_SIZE):
-        """How well texts are predicted, all together.
+        """The perplexity over all texts.
 
         Args:
-            texts: As of `score`; each is a document.
-            stride: As of `score`.
-            batch_size: As of `score`.
+            texts: As in `score`; each is a document.
+            stride: As in `score`.
+            batch_size: As in `score`.
 
         Returns:
             A dict: `perplexity` per token, `nats` and `bits` of all texts, `tokens` and
             `characters` (counts, without end tokens), `bits_per_character`.
 
         Raises:
-            ValueError: there is no token; or as `score`.
+            ValueError: there are no tokens; or as in `score`.
         """
         texts, _ = texts_or_one(texts)
         tokenized = self.tokenizer.tokenize(texts)
         tokens = sum(map(len, tokenized))
         if not tokens:
             raise ValueError(
-                "texts must hold at least one token. "
-                f"Received: {len(texts)} texts without any"
+                "texts must contain at least one token. "
+                f"Received: {len(texts)} texts without tokens"
             )
         scores = self._log_probabilities(tokenized, stride, batch_size)
         nats = -sum(float(values.sum(dtype=np.float64)) for values in scores)
@@ -104,7 +104,7 @@ class Scoring:
         }
 
     def _log_probabilities(self, tokenized, stride, batch_size):
-        """float32 arrays of one number per id."""
+        """float32 arrays with one number per id."""
         stride = self._checked_stride(stride)
         check_batch_size(batch_size)
         begin_id = self.tokenizer.begin_id
@@ -115,7 +115,7 @@ class Scoring:
             for text, row in enumerate(rows)
             for window in windows(len(row) - 1, self.max_sequence_length, stride)
         ]
-        places.sort(key=lambda place: place[2] - place[1])  # those of like length
+        places.sort(key=lambda place: place[2] - place[1])  # by length
         for batch in self._batches(places, batch_size):
             scores = self._scores_of_targets(
                 [rows[text][start : stop + 1] for text, start, stop, _ in batch]
@@ -126,14 +126,15 @@ class Scoring:
             if not np.isfinite(values).all():
                 place = int(np.isfinite(values).argmin())
                 raise ValueError(
-                    "Log-probabilities must be finite: the model's weights are not, or "
-                    f"its dtype, {self.backbone.dtype_name}, overflows. Received: "
+                    "Log-probabilities must be finite, but the model's weights are "
+                    f"not, or its dtype {self.backbone.dtype_name} overflows. "
+                    "Received: "
                     f"{values[place]} for token {place} of row {row}"
                 )
         return found
 
     def _batches(self, places, batch_size):
-        """Windows (text, start, stop, first), by length, that are computed together."""
+        """Yields batches of windows (text, start, stop, first), by length."""
         batch = []
         for place in places:
             width = place[2] - place[1]
@@ -151,13 +152,13 @@ class Scoring:
         whole = isinstance(stride, int | np.integer) and not isinstance(stride, bool)
         if not whole or not 1 <= stride <= longest:
             raise ValueError(
-                f"stride must be 1 to {longest}, the max_sequence_length. "
+                f"stride must be in [1, {longest}], the max_sequence_length. "
                 f"Received: stride={shown(stride)}"
             )
         return stride
 
     def _scores_of_targets(self, rows):
-        """Arrays (S + 1,) of ids -> log-probabilities (B, S) of all but the first."""
+        """Arrays of ids (S + 1,) -> log-probabilities (B, S), without the first id."""
         multiple = self.length_multiple
         width = -(-max(len(row) - 1 for row in rows) // multiple) * multiple
         ids = np.full((len(rows), width + 1), self.tokenizer.end_id, np.int32)
@@ -180,11 +181,11 @@ class Scoring:
 
 
 def windows(count, size, stride):
-    """How a sequence of `count` targets is read in overlapping windows.
+    """The overlapping windows over a sequence of `count` targets.
 
     Yields:
-        (start, stop, first): the window has the targets [start, stop), of which those
-        from `first` on were in none before.
+        (start, stop, first): the window contains the targets [start, stop), of which
+        those from `first` on were in no previous window.
     """
     start = done = 0
     while done < count:

@@ -1,4 +1,4 @@
-"""How likely a served causal language model finds texts.
+"""Scores texts in a served causal language model.
 
 Shapes: B texts, S tokens, V vocabulary_size.
 """
@@ -10,16 +10,14 @@ from tfzoo.serving.core import PART, longest_first, num_columns, rows_of_part
 from tfzoo.serving.request_rows import first_ids, padded_ids, padded_rows
 from tfzoo.serving.text_parts import flat_rows, ragged_rows, text_in_parts
 
-TOKENS_AT_ONCE = 256  # whose logits are held
+TOKENS_AT_ONCE = 256  # tokens whose logits are in memory
 
 
 def laid_out(decoder, kernels):
-    """A decoder with its kernels, variables of the served model; None without them.
+    """A decoder with its kernels, variables of the served model.
 
-    They are stored in place of the weights that they are made of.
+    They are stored instead of the weights that they are made from.
     """
-    if kernels is None:
-        return None
     tensors = {path: tf.convert_to_tensor(kernel) for path, kernel in kernels.items()}
     return decoder.laid_out(tensors, alone=True)
 
@@ -29,9 +27,10 @@ class TextScoring:
 
     Args:
         decoder: A `Decoder`.
-        kernels: Its `kernels_for` one row, as variables; None to read its weights.
+        kernels: Its `kernels_for` a single row, as variables.
         tokenizer: A `ByteBPETokenizer` with an end token.
-        max_sequence_length: The most tokens S of a text; None takes the decoder's.
+        max_sequence_length: Maximum number of tokens S of a text. Defaults to the
+            decoder's.
         jit_compile: Whether XLA compiles the numeric part.
     """
 
@@ -87,9 +86,9 @@ class TextScoring:
         shape, begin_id = tf.shape(ids), self._tokenizer.begin_id
         before = tf.pad(ids[:, :-1], [[0, 0], [1, 0]], constant_values=begin_id)
         mask = tf.sequence_mask(lengths, shape[1], tf.int32)
-        decoder = laid_out(self._decoder, self._kernels) or self._decoder
+        decoder = laid_out(self._decoder, self._kernels)
         hidden, _ = read_prompts(decoder, before, lengths, every_position=True)
-        # Logits (B, S, V) of a whole part would not fit into memory.
+        # Logits (B, S, V) of a whole part would not fit in memory.
         size = tf.reduce_prod(shape)
         some = tf.minimum(size, TOKENS_AT_ONCE)
         number = (size + some - 1) // some

@@ -25,8 +25,8 @@ from tfzoo.serving.text_parts import flat_rows, ragged_rows, text_in_parts
 from tfzoo.serving.warmup import generation_requests
 from tfzoo.tasks.causal_lm.served_scores import TextScoring, laid_out
 
-PART_BYTES = 1 << 28  # of keys, values and logits that are held at once
-_LOGITS = 8  # times that those of a row are held while its next token is chosen
+PART_BYTES = 1 << 28  # of keys, values and logits in memory at a time
+_LOGITS = 8  # copies of a row's logits in memory while its next token is chosen
 NUMBERS = {
     "max_new_tokens": tf.int32,
     "top_k": tf.int32,
@@ -35,7 +35,7 @@ NUMBERS = {
     "top_p": tf.float32,
     "repetition_penalty": tf.float32,
 }
-# What the options of `serving_default` are where nobody asks for sampling
+# The options of `serving_default` without sampling
 PLAIN = {"temperature": 0.0, "top_k": 0, "top_p": 1.0, "repetition_penalty": 1.0}
 
 
@@ -113,7 +113,7 @@ def causal_lm_signatures(
     }
     end_ids = [tokenizer.required_id("end")] if end_ids is None else list(end_ids)
     asked = defaults
-    if num_beams != 1 or penalty_alpha is not None:  # which refuse to sample
+    if num_beams != 1 or penalty_alpha is not None:  # these reject sampling options
         asked = {n: value for n, value in defaults.items() if value != PLAIN.get(n)}
     options = GenerationOptions(
         **asked,
@@ -125,12 +125,10 @@ def causal_lm_signatures(
     options.limits([1], decoder.max_sequence_length)
     rules = rules_for(options, [1], end_ids, decoder.vocabulary_size, 1)
     search = search_for(options, decoder.vocabulary_size)
-    kernels = None
-    if not jit_compile:  # XLA wants another form for many rows, made of the weights
-        kernels = {
-            path: tf.Variable(kernel, trainable=False, name=f"{path}_laid_out")
-            for path, kernel in decoder.kernels_for(1).items()
-        }
+    kernels = {
+        path: tf.Variable(kernel, trainable=False, name=f"{path}_laid_out")
+        for path, kernel in decoder.kernels_for(1).items()
+    }
     new_generation = functools.partial(
         _Generation, decoder, kernels, tokenizer, max_new_tokens, jit_compile
     )
@@ -181,14 +179,15 @@ def causal_lm_signatures(
 
 
 class _Generation:
-    """Strings and numbers of the same rows -> what comes after each.
+    """Strings and numbers of the same rows -> the continuation of each.
 
-    One function of tensors is behind all signatures that search in the same way, so
-    that XLA compiles once.
+    All signatures with the same search share one function of tensors, so that XLA
+    compiles once.
 
     Args:
         search: A `Search` of one decoder.
-        rules_for: Function of the numbers of B rows to the rules of the search.
+        rules_for: Function of the numbers of B rows that returns the rules of the
+            search.
     """
 
     def __init__(
@@ -230,7 +229,7 @@ class _Generation:
                 self._end_id,
                 first=self._tokenizer.layout_ids.first,
             )
-            # Where XLA compiles, the cache has room for all that may be asked for.
+            # With XLA, the cache has room for the maximum that can be requested.
             new = (
                 self._max_new_tokens if self._jit_compile else options["max_new_tokens"]
             )
@@ -260,14 +259,14 @@ class _Generation:
 
     @property
     def _bytes(self):
-        """Memory for the state of a token, and for choosing a prompt's next ones."""
+        """Bytes for the state of a token, and for choosing a prompt's next tokens."""
         decoder, (rows,) = self._decoder, self._search.rows_of_step
         state = tf.nest.flatten(decoder.state(self._search.rows_per_prompt, 1))
         token_bytes = sum(x.dtype.size * x.shape.num_elements() for x in state)
         return token_bytes, 4 * _LOGITS * decoder.vocabulary_size * rows
 
     def _tokenized(self, prompts):
-        """Ragged ids (B, None), not more than the context has."""
+        """Ragged ids (B, None), at most as many as the context has."""
 
         def tokenize(texts):
             ids = self._tokenizer.graph.in_bounds(texts["prompt"], "end")
@@ -277,13 +276,13 @@ class _Generation:
         return ragged_rows(flat, ["ids"])["ids"]
 
     def _generated(self, ids, lengths, options):
-        """What comes after some rows: `tokens` and `token_count`."""
+        """The continuations of some rows: `tokens` and `token_count`."""
         with tf.device("/CPU:0"):
             count = tf.size(lengths)
             ids = padded_ids(ids, self._end_id, self._context, self._jit_compile)
             rows = tf.shape(ids)[0]
             lengths = padded_rows(lengths, rows, 1)
-            # Of 0 new tokens: rows that are done before they begin.
+            # With 0 new tokens, padding rows are done before they start.
             options = {
                 name: padded_rows(value, rows, tf.constant(0, value.dtype))
                 for name, value in options.items()
@@ -294,13 +293,12 @@ class _Generation:
     def _decoded(self, ids, lengths, options):
         results = decode(
             self._search,
-            self._decoder,
+            laid_out(self._decoder, self._kernels),
             ids,
             lengths,
             options["max_new_tokens"],
             self._rules_for(options),
             max_new_tokens=self._max_new_tokens,
-            laid_out=laid_out(self._decoder, self._kernels),
             jit_compile=self._jit_compile,
         )
         rows = self._search.rows_per_prompt  # of which the first is the best
@@ -308,7 +306,7 @@ class _Generation:
 
 
 def _rules_of_rows(end_ids, options):
-    """The rules by which each row samples with numbers of its own."""
+    """The rules with which each row samples with its own numbers."""
     return {
         "end_ids": tf.constant(end_ids, tf.int32),
         **{name: options[name] for name in ("temperature", "top_k", "top_p")},
@@ -319,7 +317,7 @@ def _rules_of_rows(end_ids, options):
 
 
 def _same_rules(rules, options):
-    """The rules of one prompt, the same for all."""
+    """The rules of one prompt, repeated for all."""
     prompts = tf.shape(options["max_new_tokens"])
     return {
         name: tf.tile(value, prompts) if name in PENALTIES else value

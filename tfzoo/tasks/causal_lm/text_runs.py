@@ -1,6 +1,6 @@
-"""A run that trains a causal language model on files of text.
+"""A run that trains a causal language model on text files.
 
-What `pretrain_gpt.py` and `finetune_gpt.py` share.
+Shared by `pretrain_gpt.py` and `finetune_gpt.py`.
 """
 
 import keras
@@ -10,7 +10,7 @@ from tfzoo.families.preset_backbone import named_size
 from tfzoo.tasks.causal_lm.causal_lm import CausalLM
 from tfzoo.training.distribution import strategy as named_strategy
 
-STEPS_PER_EPOCH = 500  # between two evaluations, where steps are counted
+STEPS_PER_EPOCH = 500  # between two evaluations, if `steps` is set
 MAX_VALIDATION_WINDOWS = 2048
 
 
@@ -39,28 +39,28 @@ def train_on_text(
 
     Args:
         run: The `Run`.
-        preset: Size to begin at random, or directory of a model to go on from.
+        preset: A size name for random weights, or the directory of a model.
         tokenizer: The tokenizer.
-        input: Files, as `WholeText` reads them.
-        validation: Files of held-out text: the first 2048 windows are evaluated after
-            each epoch, of 500 steps where `steps` are given.
-        steps: Number of updates, or else
-        epochs: how often all windows are seen.
+        input: Files, as in `WholeText`.
+        validation: Files with held-out text. The first 2048 windows are evaluated after
+            each epoch, which is 500 steps if `steps` is set.
+        steps: Number of updates; alternative to `epochs`.
+        epochs: Number of passes over all windows.
         batch_size: Windows per update.
-        learning_rate: Its peak, after a warm-up over a tenth of the steps.
-        weight_decay: As of `AdamW`.
-        max_sequence_length: Tokens of a window, and positions of a model that begins
-            at random; None takes the preset's.
-        document_borders: As of `CausalLM`.
-        documents: Where documents end, as of `WholeText`.
+        learning_rate: Peak learning rate, after a warmup over a tenth of the steps.
+        weight_decay: As in `AdamW`.
+        max_sequence_length: Tokens per window, and number of positions of a model with
+            random weights. Defaults to the preset's.
+        document_borders: As in `CausalLM`.
+        documents: Where documents end, as in `WholeText`.
         text_column: Column of the text in files with columns.
-        seed: Names all random choices.
-        dtype: Number format of the arithmetic; weights stay float32.
+        seed: Seed of all random choices.
+        dtype: Data type of the computation; weights stay float32.
         strategy: `"none"` or `"mirrored"`.
         jit_compile: Whether XLA compiles the training step.
 
     Returns:
-        Dict of the final figures.
+        Dict of the final metrics.
     """
     keras.utils.set_random_seed(seed)
     with named_strategy(strategy).scope():

@@ -1,1 +1,1 @@
-"""Classes, several labels or a number for texts."""
+"""Text classification, with one or several labels, and regression."""

@@ -1,11 +1,11 @@
-"""What the logits of a classifier say, for Python and for served graphs.
+"""Converts the logits of a classifier to answers, in Python and in served graphs.
 
 Shapes: B texts, C labels.
 """
 
 import tensorflow as tf
 
-THRESHOLD = 0.5  # the probability from which a text has one of several labels
+THRESHOLD = 0.5  # minimum probability of a label in multi-label classification
 
 
 def of_classes(logits):
@@ -19,7 +19,7 @@ def of_classes(logits):
 
 
 def of_several_labels(logits):
-    """Logits (B, C) -> `probabilities` (B, C), each label for itself."""
+    """Logits (B, C) -> `probabilities` (B, C), independent for each label."""
     return {"probabilities": tf.sigmoid(logits)}
 
 
@@ -36,12 +36,12 @@ ANSWERS = {
 
 
 def named_answers(logits, task, labels):
-    """A dict of plain values for each row of logits (B, C), as `classify` gives them.
+    """The result of `classify`: a dict of Python values for each row of logits (B, C).
 
     Args:
         logits: A NumPy array.
         task: Key of `ANSWERS`.
-        labels: Names of the C labels; None for a regression.
+        labels: Names of the C labels; None for regression.
     """
     answers = ANSWERS[task](tf.convert_to_tensor(logits))
     answers = {name: x.numpy().tolist() for name, x in answers.items()}

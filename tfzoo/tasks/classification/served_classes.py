@@ -11,7 +11,6 @@ from tfzoo.serving.signatures import (
     ServedModel,
     encoded,
     logits_of,
-    padded_core,
     parsed,
     signature_of_ids,
     traced,
@@ -24,42 +23,34 @@ def classifier_signatures(
     core,
     tokenizer,
     *,
-    max_sequence_length,
     labels=None,
     task="classification",
     text_pair=False,
-    vocabulary_size=None,
-    num_segments=2,
-    jit_compile=False,
 ):
-    """The signatures of a classifier of texts or of pairs of texts.
+    """The signatures of a classifier of texts or pairs of texts.
 
     `serving_default` takes `text` string (B,), and `text_pair` for pairs, and returns
 
     - classification: `label` string (B,), `score` float32 (B,) of that label,
       `probabilities` float32 (B, C);
-    - multi_label: `probabilities` float32 (B, C), each label for itself;
+    - multi_label: `probabilities` float32 (B, C), independent for each label;
     - regression: `score` float32 (B,).
 
-    `token_ids` takes `token_ids`, `segment_ids` (where the core has segments) and
+    `token_ids` takes `token_ids`, `segment_ids` (if the core has segments) and
     `padding_mask` int32 (B, S), with S from 1 to `max_sequence_length`, and returns
     `logits` float32 (B, C).
 
-    `examples` takes `inputs` string (B,), serialised `tf.train.Example` with the
-    features `text` (and `text_pair`), for the two APIs of TF Serving that speak it:
-    Classify with `classes` string (B, C) and `scores` float32 (B, C), or, for
-    regression, Regress with `outputs` float32 (B, 1).
+    `examples` takes `inputs` string (B,), serialized `tf.train.Example`s with the
+    features `text` (and `text_pair`), for two APIs of TF Serving: Classify with
+    `classes` string (B, C) and `scores` float32 (B, C), or, for regression, Regress
+    with `outputs` float32 (B, 1).
 
     Args:
-        core: As of `padded_core`; gives logits (B, C).
-        tokenizer: Likewise.
-        max_sequence_length: Likewise.
-        num_segments: Likewise.
-        jit_compile: Likewise.
+        core: A `PaddedCore` that returns logits (B, C).
+        tokenizer: The tokenizer.
         labels: The C class names in order; None for regression.
         task: "classification", "multi_label" or "regression".
         text_pair: Whether an input is a pair of texts.
-        vocabulary_size: Ids the core knows; the tokenizer's vocabulary by default.
 
     Returns:
         `ServedModel`.
@@ -68,18 +59,17 @@ def classifier_signatures(
         raise ValueError(f"task must be one of {sorted(ANSWERS)}. Received: {task!r}")
     if (labels is None) != (task == "regression"):
         raise ValueError(
-            "labels must be given for classification and multi_label, and only then. "
-            f"Received: task={task!r}, labels={labels!r}"
+            "labels must be set for classification and multi_label, and None for "
+            f"regression. Received: task={task!r}, labels={labels!r}"
         )
-    padded = padded_core(
-        core, tokenizer, max_sequence_length, num_segments, jit_compile=jit_compile
-    )
+    if labels is not None:
+        core.require_labels(labels)
     names = ("text", "text_pair") if text_pair else ("text",)
 
     @traced(**dict.fromkeys(names, STRINGS))
     def logits_of_text(**texts):
         texts = of_one_size(texts)
-        return logits_of(padded, encoded(tokenizer, texts, max_sequence_length))
+        return logits_of(core, encoded(tokenizer, texts, core.max_sequence_length))
 
     answer = ANSWERS[task]
 
@@ -93,12 +83,7 @@ def classifier_signatures(
 
     functions = {
         "serving_default": serving_default,
-        "token_ids": signature_of_ids(
-            padded,
-            "logits",
-            vocabulary_size=vocabulary_size or tokenizer.vocabulary_size,
-            num_segments=num_segments,
-        ),
+        "token_ids": signature_of_ids(core, "logits"),
         "examples": examples,
     }
     methods = {
@@ -109,13 +94,13 @@ def classifier_signatures(
     return ServedModel(
         functions=functions,
         methods=methods,
-        warmup=warmup_requests(functions, methods, tokenizer, padded),
+        warmup=warmup_requests(functions, methods, tokenizer, core),
         labels=None if labels is None else tuple(labels),
     )
 
 
 def _named(answer, labels):
-    """The answer of a signature: the likeliest class by its name."""
+    """The answer of a signature, with the name of the most likely class."""
     if "index" in answer:
         with tf.device("/CPU:0"):
             label = tf.gather(tf.constant(labels), answer.pop("index"))

@@ -1,32 +1,28 @@
-"""Classes, several labels or a number for a text or a pair of texts.
+"""Text classification, with one or several labels, and regression.
 
 Shapes: N texts, B batch, C labels.
 """
 
-import numbers
-from collections.abc import Iterator, Mapping, Set
-
 import keras
 import numpy as np
 
-from tfzoo.data.buckets import padded_batches
 from tfzoo.data.pipelines import require_flags
-from tfzoo.errors import shown
-from tfzoo.families import BACKBONES
 from tfzoo.layers import ClassificationHead
 from tfzoo.layers.keywords import known_keywords
 from tfzoo.tasks.checks import weights_in_graph
+from tfzoo.tasks.class_weights import class_factors
 from tfzoo.tasks.classification.answers import named_answers
 from tfzoo.tasks.classification.served_classes import classifier_signatures
-from tfzoo.tasks.classifier_config import (
+from tfzoo.tasks.classifier import (
     PROBLEM_TYPES,
-    dropout_field,
-    stored_classifier,
+    Classifier,
+    check_task,
+    stored_task,
 )
-from tfzoo.tasks.encoder_task import EncoderTask
+from tfzoo.tasks.evaluating import FiguresOfAll
 from tfzoo.tasks.feeding import made_by_a_task
-from tfzoo.tasks.inputs import Texts, raw_texts, targets_of_table, texts_or_one
-from tfzoo.tasks.numeric import checked_weights, example_weights, numbers_of, one_column
+from tfzoo.tasks.inputs import Texts, raw_texts, texts_or_one
+from tfzoo.tasks.numeric import example_weights
 from tfzoo.tasks.plan import BATCH_SIZE
 from tfzoo.tasks.predicting import RowPerText
 from tfzoo.tasks.targets import Targets
@@ -40,27 +36,28 @@ _LEARNS = {
 
 
 @keras.saving.register_keras_serializable("tfzoo")
-class TextClassifier(RowPerText, EncoderTask):
-    """A classifier of texts, on the vector of their first token.
+class TextClassifier(FiguresOfAll, RowPerText, Classifier):
+    """Text classifier on the vector of the first token.
 
     Args:
         backbone: A `BertEncoder` with its pooler, a `RobertaEncoder` or a
             `DistilBertEncoder`.
         tokenizer: A `WordPieceTokenizer` or a `ByteBPETokenizer` with the special
             tokens of an encoder.
-        labels: Names of the classes in order; None for regression.
-        task: `"classification"` (one label each), `"multi_label"` (any number of
-            labels each) or `"regression"` (a number).
+        labels: Class names in order; None for regression.
+        task: `"classification"` (one label per text), `"multi_label"` (any number of
+            labels per text) or `"regression"` (a number per text).
         text_pair: Whether an input is a pair of texts.
-        max_sequence_length: Longest input in tokens, longer ones are cut; None takes
-            the backbone's.
-        classifier_dropout: Share zeroed in the head while training; None: as the
-            backbone's.
+        max_sequence_length: Maximum number of tokens; longer inputs are truncated.
+            Defaults to the backbone's.
+        classifier_dropout: Fraction of units of the head to drop during training.
+            Defaults to the backbone's.
 
-    Targets `y`, in any container: labels by name, or by index as whole numbers (names
-    alone where these are numbers themselves); for multi_label rows of names, or of C
-    numbers 0 and 1; for regression numbers. A data frame's columns that are the labels
-    are taken by their names.
+    Targets `y`, in any container: labels by name, or by index as integers (only by name
+    if names are numbers); for multi_label, rows of names, or of C numbers 0 and 1; for
+    regression, numbers. The columns of a data frame are matched with the labels by
+    name. For regression on raw texts, `evaluate` also returns `spearman`, the rank
+    correlation.
 
     Returns:
         (B, C) float32 logits, C = 1 for regression.
@@ -71,6 +68,13 @@ class TextClassifier(RowPerText, EncoderTask):
     capability = "TextClassifier"
     heads = ("classifier",)
     head_arguments = ("labels", "task")
+    argument_types = {
+        "labels": list,
+        "task": str,
+        "text_pair": bool,
+        "max_sequence_length": int,
+        "classifier_dropout": float,
+    }
     signatures = staticmethod(classifier_signatures)
 
     def __init__(
@@ -89,67 +93,66 @@ class TextClassifier(RowPerText, EncoderTask):
         require_flags(text_pair=text_pair)
         if self.wants_pooler(type(backbone)) and not backbone.pooler:
             raise ValueError(
-                "A classifier reads pooled_output. Received: a backbone with "
+                "A classifier requires pooled_output. Received: a backbone with "
                 "pooler=False"
             )
         logits = _head(backbone, targets.num_outputs, classifier_dropout)
         super().__init__(
-            backbone.input,
+            backbone,
+            tokenizer,
             logits,
-            backbone=backbone,
-            tokenizer=tokenizer,
-            labels=targets.labels,
             max_sequence_length=max_sequence_length,
             **kwargs,
         )
-        self.task = task
+        self.targets = targets
         self.text_pair = bool(text_pair)
         self.classifier_dropout = classifier_dropout
-        self.targets = targets
 
     @classmethod
     def wants_pooler(cls, backbone_class):
         return backbone_class.sentence_transform is None
 
-    def task_arguments(self):
-        return {
-            "labels": None if self.labels is None else list(self.labels),
-            "task": self.task,
-            "text_pair": self.text_pair,
-            "max_sequence_length": self.max_sequence_length,
-            "classifier_dropout": self.classifier_dropout,
-        }
-
     @classmethod
     def stored_arguments(cls, config, path):
-        head = BACKBONES[config["model_type"]].family.heads[cls.capability]
-        return stored_classifier(config, path, cls.capability, head)
+        stored = super().stored_arguments(config, path)
+        check_task(stored.get("task"), path)
+        if cls.is_named_in(config):
+            task = stored_task(config, path, stored.get("task"), stored["labels"])
+            stored["task"] = task
+            if task == "regression":
+                stored["labels"] = None
+        return stored
+
+    @classmethod
+    def with_asked(cls, stored, asked):
+        # A requested regression has no labels, and requested labels mean no regression.
+        stored = dict(stored)
+        if asked.get("task") == "regression":
+            stored.pop("labels", None)
+        if asked.get("labels") is not None and stored.get("task") == "regression":
+            stored.pop("task")
+        return super().with_asked(stored, asked)
 
     def label_fields(self):
-        labels = self.labels or ("LABEL_0",)
-        return {
-            "id2label": {str(i): label for i, label in enumerate(labels)},
-            "label2id": {label: i for i, label in enumerate(labels)},
-            "problem_type": PROBLEM_TYPES[self.task],
-            **dropout_field(
-                self.backbone.family.heads[self.capability].dropout,
-                self.backbone.dropout,
-                self.classifier_dropout,
-            ),
-        }
+        return {**super().label_fields(), "problem_type": PROBLEM_TYPES[self.task]}
 
     def served_arguments(self):
         return {name: getattr(self, name) for name in ("labels", "task", "text_pair")}
 
     @property
+    def task(self):
+        """`"classification"`, `"multi_label"` or `"regression"`."""
+        return self.targets.task
+
+    @property
     def learns(self):
-        """What the logits are, for Keras's names of losses and metrics."""
+        """Kind of targets, for Keras's names of losses and metrics."""
         return _LEARNS[self.task]
 
     def default_loss(self, label_smoothing):
         if self.task == "regression" and label_smoothing:
             raise ValueError(
-                "A regression has no labels to smooth. "
+                "label_smoothing must be 0 for regression. "
                 f"Received: label_smoothing={label_smoothing}"
             )
         if self.task == "regression":
@@ -165,11 +168,6 @@ class TextClassifier(RowPerText, EncoderTask):
             return [metrics.MultiLabelMetrics(len(self.labels))]
         return [metrics.ClassificationMetrics(len(self.labels))]
 
-    @property
-    def num_outputs(self):
-        """Logits C of a text."""
-        return self.targets.num_outputs
-
     def encode_texts(self, texts):
         self.check_pairs(texts.text_pairs is not None)
         return self.tokenizer.encode_batch(
@@ -177,27 +175,20 @@ class TextClassifier(RowPerText, EncoderTask):
         )
 
     def check_pairs(self, are_pairs):
-        """Raises `ValueError` if the classifier does not read what came."""
+        """Raises `ValueError` unless the input matches `text_pair`."""
         if self.text_pair != are_pairs:
             raise ValueError(
-                f"This classifier has text_pair={self.text_pair}. Received: "
+                f"Inputs must match text_pair={self.text_pair}. Received: "
                 + ("pairs" if are_pairs else "single texts")
             )
 
     def batches_of(self, x, y, sample_weight, plan):
-        """Batches of raw text, see `Task`; texts of like length together."""
+        """Batches of raw text, see `Task`, with texts of similar length together."""
         texts = raw_texts(x)
         targets = self.targets_of_raw(texts, y)
-        return made_by_a_task(
-            padded_batches(
-                self.encode_texts(texts),
-                targets,
-                example_weights(sample_weight, len(texts.texts)),
-                pad_id=self.tokenizer.pad_id,
-                multiple=self.length_multiple,
-                **plan._asdict(),
-            )
-        )
+        weights = example_weights(sample_weight, len(texts.texts))
+        batches = self.padded(self.encode_texts(texts), targets, weights, plan)
+        return made_by_a_task(batches)
 
     def map_strings(self, dataset, *, seed=0):
         """A batched dataset of raw text -> one of (inputs, targets, weights)."""
@@ -239,71 +230,30 @@ class TextClassifier(RowPerText, EncoderTask):
     def class_factors(self, class_weight):
         if self.task != "classification":
             return super().class_factors(class_weight)
-        count = len(self.labels)
-        rule = "class_weight must be a dict of a label or its index -> weight, or "
-        rule += f"a weight for each of the {count} labels. Received: "
-        if isinstance(class_weight, Mapping):
-            factors = np.ones(count, np.float32)
-            for label, weight in class_weight.items():
-                if not isinstance(weight, numbers.Real):
-                    raise ValueError(f"{rule}{shown(weight)} for {shown(label)}")
-                factors[self.targets.index_of(label)] = weight
-        else:
-            if isinstance(class_weight, str | Set):
-                raise ValueError(f"{rule}{shown(class_weight)}")
-            factors = one_column(numbers_of(class_weight, "class_weight"))
-            if factors.shape != (count,):
-                raise ValueError(f"{rule}shape {factors.shape}")
-        return checked_weights(factors, "class_weight")
+        return class_factors(class_weight, self.labels)
 
-    @known_keywords("verbose", "steps", "callbacks")
-    def evaluate(
-        self,
-        x=None,
-        y=None,
-        batch_size=None,
-        *,
-        sample_weight=None,
-        return_dict=False,
-        **kwargs,
-    ):
-        """Loss and metrics; as in Keras otherwise.
-
-        Of a regression on raw texts without weights or `steps` they include `spearman`,
-        the correlation of ranks, which needs all answers at once.
-        """
-        y = list(y) if isinstance(y, Iterator) else y  # it is read twice
-        found = super().evaluate(
-            x,
-            y,
-            batch_size,
-            sample_weight=sample_weight,
-            return_dict=True,
-            **kwargs,
-        )
-        texts = raw_texts(x) if self.task == "regression" else None
-        is_whole = sample_weight is None and kwargs.get("steps") is None
-        if texts is not None and is_whole and len(texts.texts) > 1:
-            y = targets_of_table(x) if y is None else y
-            scores = self.predict(texts, batch_size=batch_size, verbose=0)
-            y = self.targets.encode(y, len(texts.texts))
-            found["spearman"] = metrics.spearman(scores, y)
-        found = {"loss": found.pop("loss"), **found}
-        return found if return_dict else list(found.values())
+    def figures_of_all(self, raw, y, batch_size):
+        """For regression, `spearman`, the rank correlation."""
+        if self.task != "regression" or len(raw.texts) < 2:
+            return {}
+        scores = self.predict(raw, batch_size=batch_size, verbose=0)
+        y = self.targets.encode(y, len(raw.texts))
+        return {"spearman": metrics.spearman(scores, y)}
 
     @known_keywords()
     def classify(self, texts, text_pairs=None, *, batch_size=BATCH_SIZE):
-        """The answer for each text.
+        """Classifies texts.
 
         Args:
-            texts: A string, or a column of them.
-            text_pairs: Second texts, likewise, of a classifier of pairs.
+            texts: A string, or a column of strings.
+            text_pairs: The same for second texts, if the classifier takes pairs.
             batch_size: Texts per batch.
 
         Returns:
-            For each text a dict: `label` and its probability `score`; for multi_label
-            `labels` (those of a probability of at least 0.5) and `scores` (dict of
-            all); for regression `score`. One dict if `texts` is one string.
+            For each text a dict: `label` and its probability `score`; for multi_label,
+            `labels` (those with a probability of at least 0.5) and `scores` (dict of
+            label -> probability); for regression, `score`. One dict if `texts` is a
+            single string.
         """
         texts, is_one = texts_or_one(texts)
         pairs = text_pairs

@@ -1,1 +1,1 @@
-"""Vectors for texts, and search among them."""
+"""Text embeddings, and nearest neighbor search."""

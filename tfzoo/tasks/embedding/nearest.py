@@ -1,6 +1,6 @@
-"""Search among vectors, exhaustively, by their cosine.
+"""Exhaustive nearest neighbor search by cosine similarity.
 
-Shapes: Q queries, N vectors of the corpus, D width, K neighbours.
+Shapes: Q queries, N vectors of the corpus, D width, K neighbors.
 """
 
 import numpy as np
@@ -10,20 +10,20 @@ QUERIES, VECTORS = 256, 16384  # at a time: 16 MB of scores
 
 
 def nearest(queries, corpus, k=10):
-    """The vectors of a corpus that are nearest to each query.
+    """Finds the vectors of a corpus that are nearest to each query.
 
     Args:
-        queries: (Q, D) numbers.
-        corpus: (N, D) numbers; an array that is mapped from a file is read in parts.
-        k: Neighbours of each query.
+        queries: Numbers (Q, D).
+        corpus: Numbers (N, D); a memory-mapped array is read in parts.
+        k: Number of neighbors per query.
 
     Returns:
         Scores float32 (Q, K), the cosine similarities, largest first, and the indices
-        int64 (Q, K) of these vectors; of equal scores the lower index comes first. K is
-        `k`, or N if that is less. The cosine with a vector of zeros is 0.
+        int64 (Q, K) of these vectors; for equal scores, the lower index comes first. K
+        is `k`, or N if less. The similarity with a zero vector is 0.
 
     Raises:
-        ValueError: the shapes do not fit, or a number is not finite.
+        ValueError: the shapes do not match, or a number is not finite.
     """
     if np.ndim(queries) != 2 or np.ndim(corpus) != 2:
         raise ValueError(
@@ -32,18 +32,18 @@ def nearest(queries, corpus, k=10):
         )
     if np.shape(queries)[1] != np.shape(corpus)[1]:
         raise ValueError(
-            "queries and corpus must be of one width. "
+            "queries and corpus must have the same width. "
             f"Received: {np.shape(queries)[1]} and {np.shape(corpus)[1]}"
         )
     if k < 1:
-        raise ValueError(f"k must be at least 1. Received: k={k}")
+        raise ValueError(f"k must be >= 1. Received: k={k}")
     count = len(queries)
     scores = np.zeros((count, min(k, len(corpus))), np.float32)
     indices = np.zeros(scores.shape, np.int64)
     queries = _unit(queries, "queries", 0)
     for start in range(0, len(corpus), VECTORS):
         part = _unit(corpus[start : start + VECTORS], "corpus", start)
-        # As many as were seen so far, at most K.
+        # Number of vectors seen so far, at most K.
         seen = min(start, scores.shape[1])
         for first in range(0, count, QUERIES):
             rows = slice(first, first + QUERIES)
@@ -52,8 +52,8 @@ def nearest(queries, corpus, k=10):
 
 
 def _merge(scores, indices, seen, new_scores, start):
-    """Puts the best of new scores (Q, n), whose indices begin at `start`, in place."""
-    # TensorFlow's top_k, unlike NumPy's partition, takes the first of equal ones.
+    """Merges new scores (Q, n), whose indices start at `start`, in place."""
+    # TensorFlow's top_k, unlike NumPy's partition, takes the first of equal scores.
     kept = min(scores.shape[1], new_scores.shape[1])
     best, places = (x.numpy() for x in tf.math.top_k(new_scores, kept))
     best = np.concatenate([scores[:, :seen], best], axis=1)
@@ -69,7 +69,7 @@ def _unit(vectors, name, start):
     if not np.isfinite(lengths).all():
         row = int(np.argmin(np.isfinite(lengths)))
         raise ValueError(
-            f"Every number must be finite. Received: {name}[{start + row}] of length "
+            f"{name} must be finite. Received: {name}[{start + row}] with norm "
             f"{lengths[row, 0]}"
         )
     return vectors / np.maximum(lengths, 1e-12)

@@ -1,4 +1,4 @@
-"""A vector for a text, near that of a text of like meaning.
+"""Text embeddings: vectors that are close for texts of similar meaning.
 
 Shapes: N texts, B batch, D hidden_dim of the backbone.
 """
@@ -8,7 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfzoo.checkpoints.sentence_transformers import read_modules, write_modules
-from tfzoo.data.buckets import SECOND, padded_batches
+from tfzoo.data.buckets import SECOND
 from tfzoo.data.pipelines import require_flags
 from tfzoo.families import BACKBONES
 from tfzoo.layers import SentencePooling
@@ -27,7 +27,6 @@ from tfzoo.tasks.inputs import (
 from tfzoo.tasks.numeric import example_weights, numbers_of, one_column, whole_targets
 from tfzoo.tasks.plan import BATCH_SIZE
 from tfzoo.tasks.predicting import RowPerText
-from tfzoo.tasks.stored_arguments import stored_task_arguments
 from tfzoo.training.pair_losses import CosineError, InBatchNegatives
 
 _HASHES = 2**31 - 1
@@ -35,30 +34,31 @@ _HASHES = 2**31 - 1
 
 @keras.saving.register_keras_serializable("tfzoo")
 class TextEmbedder(RowPerText, EncoderTask):
-    """Sentence embeddings: texts of like meaning have vectors of a large cosine.
+    """Sentence embeddings: texts of similar meaning have a large cosine similarity.
 
     Args:
-        backbone: A `BertEncoder`, a `RobertaEncoder` or a `DistilBertEncoder`. A pooler
-            that it has is not used; `save_to_preset` writes it as it is.
+        backbone: A `BertEncoder`, a `RobertaEncoder` or a `DistilBertEncoder`. If it
+            has a pooler, the pooler is not used, but `save_to_preset` writes it.
         tokenizer: A `WordPieceTokenizer` or a `ByteBPETokenizer` with the special
             tokens of an encoder.
-        pooling: `"mean"` of the vectors of all tokens or `"cls"`, that of the first.
-        normalize: Whether a vector has length 1, so that the cosine of two is their
-            product.
-        max_sequence_length: Longest input in tokens, longer ones are cut; None takes
-            the backbone's.
+        pooling: `"mean"` for the mean of the vectors of all tokens, or `"cls"` for the
+            vector of the first.
+        normalize: Whether vectors have norm 1, so that cosine similarities are dot
+            products.
+        max_sequence_length: Maximum number of tokens; longer inputs are truncated.
+            Defaults to the backbone's.
 
     `fit` and `evaluate` take pairs of texts, `x = {"text": [...], "text_pair": [...]}`
     or a batched dataset of such dicts. By default there is no `y`: the two texts of a
-    pair belong together, a question and its answer, say, and the second texts of the
-    other pairs of the batch are the wrong ones (`InBatchNegatives`; larger batches are
-    harder). With `compile(loss=CosineError())`, `y` says how alike the two are, from -1
-    to 1. Prepared ids are those of the first texts and, under `second_token_ids` and so
-    on, those of the second ones; then `y` names texts as `InBatchNegatives` says.
-    `predict` takes single texts.
+    pair match, such as a question and its answer, and the second texts of the other
+    pairs of the batch are the negatives (`InBatchNegatives`; larger batches are
+    harder). With `compile(loss=CosineError())`, `y` is the similarity of the two texts,
+    in [-1, 1]. Prepared ids are those of the first texts and, as `second_token_ids` and
+    so on, those of the second texts; then `y` identifies texts as in
+    `InBatchNegatives`. `predict` takes single texts.
 
     Returns:
-        (B, D) float32 vectors; of pairs (B, 2, D).
+        (B, D) float32 vectors; (B, 2, D) for pairs.
 
     Source: Reimers & Gurevych 2019, https://arxiv.org/abs/1908.10084; the training on
         pairs: Henderson et al. 2017, section 4, https://arxiv.org/abs/1705.00652
@@ -67,6 +67,7 @@ class TextEmbedder(RowPerText, EncoderTask):
     capability = "TextEmbedder"
     heads = ()
     other_losses = (CosineError,)
+    argument_types = {"pooling": str, "normalize": bool, "max_sequence_length": int}
     signatures = staticmethod(text_embedder_signatures)
 
     def __init__(
@@ -85,10 +86,9 @@ class TextEmbedder(RowPerText, EncoderTask):
             backbone.output["sequence_output"], backbone.input["padding_mask"]
         )
         super().__init__(
-            backbone.input,
+            backbone,
+            tokenizer,
             vectors,
-            backbone=backbone,
-            tokenizer=tokenizer,
             max_sequence_length=max_sequence_length,
             **kwargs,
         )
@@ -126,27 +126,19 @@ class TextEmbedder(RowPerText, EncoderTask):
     def get_config(self):
         config = super().get_config()
         if "pooler" in config["backbone"]["config"]:
-            # It is no part of this graph, so that a `.keras` file has no weights of it.
+            # It is not in this graph, so a `.keras` file does not have its weights.
             config["backbone"]["config"]["pooler"] = False
         return config
 
-    def task_arguments(self):
-        return {
-            "pooling": self.pooling,
-            "normalize": self.normalize,
-            "max_sequence_length": self.max_sequence_length,
-        }
-
     @classmethod
     def stored_arguments(cls, config, path):
-        known = {"pooling": str, "normalize": bool, "max_sequence_length": int}
         sizes = BACKBONES[config["model_type"]].family.from_config(config, path)
         found = read_modules(
             path.parent,
             hidden_dim=sizes["hidden_dim"],
             num_positions=sizes["max_sequence_length"],
         )
-        return {**stored_task_arguments(config, path, cls.capability, known), **found}
+        return {**super().stored_arguments(config, path), **found}
 
     def save_more(self, directory):
         write_modules(
@@ -156,7 +148,7 @@ class TextEmbedder(RowPerText, EncoderTask):
     def default_loss(self, label_smoothing):
         if label_smoothing:
             raise ValueError(
-                "An embedder has no labels to smooth. "
+                "label_smoothing must be 0 for an embedder. "
                 f"Received: label_smoothing={label_smoothing}"
             )
         return InBatchNegatives()
@@ -171,7 +163,7 @@ class TextEmbedder(RowPerText, EncoderTask):
     def targets_of_raw(self, x, y):
         if x.text_pairs is None:
             raise ValueError(
-                "An embedder is trained on pairs: x={'text': [...], 'text_pair': "
+                "Training an embedder requires pairs: x={'text': [...], 'text_pair': "
                 "[...]}. Received: single texts"
             )
         if y is None:
@@ -184,8 +176,9 @@ class TextEmbedder(RowPerText, EncoderTask):
     def targets_of_ids(self, y, inputs):
         if SECOND + "token_ids" not in inputs:
             raise ValueError(
-                "An embedder is trained on pairs: second_token_ids and so on beside "
-                f"the ids of the first texts. Received: {', '.join(inputs)}"
+                "Training an embedder requires pairs: second_token_ids and so on, in "
+                "addition to the ids of the first texts. "
+                f"Received: {', '.join(inputs)}"
             )
         rows = len(inputs["token_ids"])
         refuse_unordered(y, "y")
@@ -207,30 +200,29 @@ class TextEmbedder(RowPerText, EncoderTask):
     def encode_texts(self, texts):
         if texts.text_pairs is not None:
             raise ValueError(
-                "A vector is that of a single text. Received: pairs of texts"
+                "Only single texts can be embedded. Received: pairs of texts"
             )
         return self.tokenizer.encode_batch(
             texts.texts, max_length=self.max_sequence_length
         )
 
     def batches_of(self, x, y, sample_weight, plan):
-        """Batches of raw pairs, see `Task`; pairs of like length together."""
+        """Batches of raw pairs, see `Task`, with pairs of similar length together."""
         first, second = raw_texts(x)
         targets = self.targets_of_raw(Texts(first, second), y)
-        return padded_batches(
+        return self.padded(
             self.encode_texts(Texts(first)),
             targets,
             example_weights(sample_weight, len(first)),
+            plan,
             seconds=self.encode_texts(Texts(second)),
-            pad_id=self.tokenizer.pad_id,
-            multiple=self.length_multiple,
-            **plan._asdict(),
         )
 
     def map_strings(self, dataset, *, seed=0):
         """A batched dataset of raw text -> one of inputs, or of (inputs, targets, ...).
 
-        Single texts, for `predict`, have no targets; pairs without `y` are their own.
+        Single texts, for `predict`, have no targets; pairs without `y` get targets from
+        their texts.
         """
         del seed  # nothing is random here
 
@@ -252,25 +244,22 @@ class TextEmbedder(RowPerText, EncoderTask):
         return dataset.enumerate().map(encode, num_parallel_calls=2).prefetch(2)
 
     def _likenesses_in_graph(self, y, number):
-        def check(number, y):
-            try:
-                return [likenesses(y, len(y))]
-            except ValueError as e:
-                raise ValueError(f"{e}, batch {number}") from None
+        def check(y):
+            return [likenesses(y, len(y))]
 
         spec = tf.TensorSpec(y.shape[:1], tf.float32)
-        return self.refusals.call(check, [number, y], [spec])[0]
+        return self.refusals.call(check, number, [y], [spec])[0]
 
     @known_keywords()
     def embed(self, texts, *, batch_size=BATCH_SIZE):
-        """The vector of each text.
+        """Embeds texts.
 
         Args:
-            texts: A column of strings, or one string.
+            texts: A column of strings, or a single string.
             batch_size: Texts per batch.
 
         Returns:
-            float32 (N, D), in the order of the texts; (D,) of one string.
+            float32 (N, D), in the order of the texts; (D,) for a single string.
         """
         texts, is_one = texts_or_one(texts)
         vectors = self.predict(Texts(texts), batch_size=batch_size, verbose=0)
@@ -278,28 +267,28 @@ class TextEmbedder(RowPerText, EncoderTask):
 
 
 def likenesses(y, count):
-    """How alike `count` pairs are, float32 (N,).
+    """The similarities of `count` pairs, float32 (N,).
 
     Raises:
-        ValueError: a number is not from -1 to 1, or there are not so many.
+        ValueError: a number is not in [-1, 1], or their number is wrong.
     """
     numbers = one_column(numbers_of(y, "y"))
     if numbers.shape != (count,):
         raise ValueError(
-            f"x and y must be of one length. Received: {count} and {numbers.shape}"
+            f"x and y must have the same length. Received: {count} and {numbers.shape}"
         )
     wrong = ~(np.abs(numbers) <= 1)
     if wrong.any():
         row = int(np.argmax(wrong))
         raise ValueError(
-            f"y must be from -1 to 1, as cosines are. Received: {numbers[row]} in row "
-            f"{row}"
+            f"y must be in [-1, 1], like cosine similarities. Received: {numbers[row]} "
+            f"in row {row}"
         )
     return numbers
 
 
 def _names(first, second):
-    """A number for each text of each pair, int32 (N, 2): equal for equal texts."""
+    """A number for each text of each pair, int32 (N, 2), equal for equal texts."""
     numbers = {}
     return np.array(
         [

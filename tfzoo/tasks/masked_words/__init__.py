@@ -1,1 +1,1 @@
-"""Masked words: pretraining, and filling gaps."""
+"""Masked language modeling."""

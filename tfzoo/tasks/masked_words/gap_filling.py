@@ -1,4 +1,4 @@
-"""Words for the mask tokens of texts.
+"""Predicts words for the mask tokens of texts.
 
 Shapes: B texts of a batch, S sequence, M gaps of a text, V vocabulary_size, K top_k.
 """
@@ -15,49 +15,50 @@ from tfzoo.layers.keywords import known_keywords
 from tfzoo.tasks.inputs import text_of, texts_or_one
 from tfzoo.tasks.plan import BATCH_SIZE
 
-MOST_LOGITS = 2**25  # of a batch: 128 MB
+MOST_LOGITS = 2**25  # per batch: 128 MB
 
 
 def likeliest_words(logits, vocabulary_size, top_k):
     """Logits (B, M, V) -> the largest probabilities and their ids, (B, M, K) each.
 
-    For Python and for served graphs.
+    Used in Python and in served graphs.
 
     Args:
         logits: Floating point.
-        vocabulary_size: Of the tokenizer: ids beyond it have no string.
+        vocabulary_size: Size of the tokenizer's vocabulary; larger ids have no string.
         top_k: K.
     """
     return tf.math.top_k(tf.nn.softmax(logits)[..., :vocabulary_size], top_k)
 
 
 class GapFilling:
-    """Adds `fill_mask` to a task whose model scores the words at `mask_positions`."""
+    """Mixin: `fill_mask` of a task whose model scores words at `mask_positions`."""
 
     @known_keywords()
     def fill_mask(self, texts, top_k=5):
-        """The likeliest words for each mask token, such as `[MASK]` or `<mask>`.
+        """The most likely words for each mask token, such as `[MASK]` or `<mask>`.
 
         Args:
             texts: A text, str or bytes, or a column of them: a list, an array, a string
-                tensor, a column of a data frame, an iterator. Each has one or more mask
-                tokens, all of them within its first `max_sequence_length` tokens.
-            top_k: Number of words for each.
+                tensor, a column of a data frame, an iterator. Each must contain one or
+                more mask tokens, all within its first `max_sequence_length` tokens.
+            top_k: Number of words per mask token.
 
         Returns:
-            For each text a list with, for each of its gaps, `top_k` dicts of `token`,
-            the text of one, and its probability `score`, the likeliest first. Of one
-            text, that list.
+            For each text a list with, for each of its mask tokens, a list of `top_k`
+            dicts with the text `token` and its probability `score`, most likely first.
+            For a single text, only its list.
 
         Raises:
-            ValueError: a text is missing, or has no mask token or one out of reach;
+            ValueError: a text is missing, has no mask token or one that is truncated;
                 `top_k` is out of range; or the model's scores are not finite.
         """
         most = self.tokenizer.vocabulary_size
         whole = isinstance(top_k, int | np.integer) and not isinstance(top_k, bool)
         if not whole or not 1 <= top_k <= most:
             raise ValueError(
-                f"top_k must be 1 to {most}, the vocabulary. Received: {shown(top_k)}"
+                f"top_k must be an integer in [1, {most}], the size of the vocabulary. "
+                f"Received: {shown(top_k)}"
             )
         texts, single = texts_or_one(texts)
         rows = self._rows_with_gaps(texts)
@@ -71,7 +72,7 @@ class GapFilling:
         return found[0] if single else found
 
     def _rows_with_gaps(self, texts):
-        """For each text its ids and the positions of its gaps."""
+        """For each text, its ids and the positions of its mask tokens."""
         encode = functools.partial(self.tokenizer.encode_batch, mask_token=True)
         cut = _rows(encode(texts, max_length=self.max_sequence_length))
         mask_id, rows = self.tokenizer.mask_id, []
@@ -81,7 +82,7 @@ class GapFilling:
             if lost or not len(gaps):
                 without = f"{lost} beyond them" if lost else "none"
                 raise ValueError(
-                    f"A text must hold {self.tokenizer.mask_token}, within its first "
+                    f"A text must contain {self.tokenizer.mask_token} within its first "
                     f"{self.max_sequence_length} tokens. Received: {without} in row "
                     f"{row}, {shown(text_of(texts[row]))}"
                 )
@@ -89,7 +90,7 @@ class GapFilling:
         return rows
 
     def _likeliest(self, rows, top_k):
-        """Probabilities and ids (B, M, K) of rows of (ids, gaps)."""
+        """Probabilities and ids (B, M, K) for rows of (ids, gaps)."""
         ids = tf.ragged.constant([ids for ids, _ in rows], dtype=tf.int32)
         inputs = dense_batch(
             {"token_ids": ids, "segment_ids": tf.zeros_like(ids)},
@@ -106,8 +107,8 @@ class GapFilling:
     def _words(self, row, scores, ids):
         if not np.isfinite(scores).all():
             raise ValueError(
-                "Scores must be finite: the model's weights are not, or its dtype, "
-                f"{self.backbone.dtype_name}, overflows. Received: NaN for row {row}"
+                "Scores must be finite, but the model's weights are not, or its dtype "
+                f"{self.backbone.dtype_name} overflows. Received: NaN in row {row}"
             )
         text = self.tokenizer.token_text
         return [
@@ -120,13 +121,13 @@ class GapFilling:
 
 
 def _rows(encoded):
-    """The ids of an `EncodedBatch`, an array for each text."""
+    """The ids of an `EncodedBatch`, one array per text."""
     splits = encoded.row_splits
     return [encoded.token_ids[a:b] for a, b in itertools.pairwise(splits)]
 
 
 def _batches(order, rows, vocabulary_size):
-    """The numbers of the rows in parts whose logits fit into memory."""
+    """Yields lists of row numbers whose logits fit in memory."""
     batch, most = [], 0
     for row in order:
         most = max(most, len(rows[row][1]))

@@ -1,4 +1,4 @@
-"""Words for the gaps of a text.
+"""Masked language modeling.
 
 Shapes: N texts, B batch, S sequence, M masked positions, V vocabulary_size.
 """
@@ -7,35 +7,35 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tfzoo.data.buckets import padded_batches
 from tfzoo.data.pipelines import require_flags
 from tfzoo.layers.keywords import known_keywords
 from tfzoo.tasks.encoder_task import EncoderTask
-from tfzoo.tasks.inputs import raw_texts, refuse_targets
+from tfzoo.tasks.inputs import raw_texts
+from tfzoo.tasks.learned_tokens import LearnsTokens
 from tfzoo.tasks.masked_words.gap_filling import GapFilling
 from tfzoo.tasks.masked_words.masking_of_text import (
     masked_words_head,
     masking_of_batches,
 )
 from tfzoo.tasks.masked_words.served_gaps import masked_lm_signatures
-from tfzoo.tasks.numeric import example_weights, whole_targets
-from tfzoo.tasks.stored_arguments import stored_task_arguments
-from tfzoo.training import losses, metrics
+from tfzoo.tasks.numeric import example_weights
+from tfzoo.tasks.raw_datasets import refuse_targets
+from tfzoo.training import metrics
 
 
 @keras.saving.register_keras_serializable("tfzoo")
-class MaskedLM(GapFilling, EncoderTask):
-    """Masked words: trains on raw text, fills gaps.
+class MaskedLM(GapFilling, LearnsTokens, EncoderTask):
+    """Masked language model: trains on raw text, predicts masked words.
 
     Args:
         backbone: A `BertEncoder`, a `RobertaEncoder` or a `DistilBertEncoder`.
         tokenizer: A `WordPieceTokenizer` or a `ByteBPETokenizer` with a mask token.
-        max_sequence_length: Longest input in tokens, longer ones are cut; None takes
-            the backbone's.
-        whole_word: Whether all pieces of a chosen word are masked in training.
+        max_sequence_length: Maximum number of tokens; longer inputs are truncated.
+            Defaults to the backbone's.
+        whole_word: Whether all pieces of a selected word are masked in training.
 
-    In `fit` and `evaluate`, raw texts have 15 % of their words masked anew at every
-    step, and there is no `y`. In `predict` the gaps are the mask tokens of the text.
+    In `fit` and `evaluate`, 15 % of the words of raw texts are masked, differently at
+    each step, and there is no `y`. In `predict`, the mask tokens are those in the text.
 
     Returns:
         (B, M, V) float32 logits.
@@ -45,9 +45,9 @@ class MaskedLM(GapFilling, EncoderTask):
 
     capability = "MaskedLM"
     heads = ("masked_lm_head",)
-    learns = "classes"
-    weighs_positions = True
+    learned_at = "mask_positions"
     own_targets = "The words are their own targets"
+    argument_types = {"max_sequence_length": int, "whole_word": bool}
     signatures = staticmethod(masked_lm_signatures)
 
     def __init__(
@@ -63,49 +63,28 @@ class MaskedLM(GapFilling, EncoderTask):
         require_flags(whole_word=whole_word)
         inputs, logits = masked_words_head(backbone)
         super().__init__(
-            inputs,
+            backbone,
+            tokenizer,
             logits,
-            backbone=backbone,
-            tokenizer=tokenizer,
+            inputs=inputs,
             max_sequence_length=max_sequence_length,
             **kwargs,
         )
         self.whole_word = bool(whole_word)
 
-    def task_arguments(self):
-        return {
-            "max_sequence_length": self.max_sequence_length,
-            "whole_word": self.whole_word,
-        }
-
-    @classmethod
-    def stored_arguments(cls, config, path):
-        known = {"max_sequence_length": int, "whole_word": bool}
-        return stored_task_arguments(config, path, cls.capability, known)
-
-    def default_loss(self, label_smoothing):
-        return losses.SparseCategoricalCrossentropy(
-            label_smoothing, one_pass=self.jit_compiled
-        )
-
     def default_metrics(self):
         return [metrics.Accuracy()]
 
     def batches_of(self, x, y, sample_weight, plan):
-        """Batches of raw text, see `Task`, masked anew at every step."""
+        """Batches of raw text, see `Task`, masked differently at each step."""
         self.targets_of_raw(x, y)
         texts = raw_texts(x)
         encoded = self.tokenizer.encode_batch(
             texts.texts, texts.text_pairs, max_length=self.max_sequence_length
         )
-        batches = padded_batches(
-            encoded,
-            np.zeros(len(texts.texts), np.int32),
-            example_weights(sample_weight, len(texts.texts)),
-            pad_id=self.tokenizer.pad_id,
-            multiple=self.length_multiple,
-            **plan._asdict(),
-        )
+        count = len(texts.texts)
+        weights = example_weights(sample_weight, count)
+        batches = self.padded(encoded, np.zeros(count, np.int32), weights, plan)
         mask = self._masking(plan.seed)
         return (
             batches.enumerate(plan.start_step)
@@ -128,13 +107,6 @@ class MaskedLM(GapFilling, EncoderTask):
     def map_to_predict(self, dataset):
         return dataset.map(self._gaps)
 
-    def targets_of_ids(self, y, inputs):
-        shape = inputs["mask_positions"].shape
-        return whole_targets(y, self.backbone.vocabulary_size, shape), None
-
-    def target_specs_of_ids(self, y, x):
-        return tf.TensorSpec(x["mask_positions"].shape, tf.int32), None
-
     def _masking(self, seed):
         return masking_of_batches(
             self.tokenizer,
@@ -145,16 +117,16 @@ class MaskedLM(GapFilling, EncoderTask):
 
     @known_keywords("verbose", "steps", "callbacks")
     def predict(self, x, batch_size=None, **kwargs):
-        """Logits of the gaps, float32 (N, M, V); as in Keras otherwise.
+        """Logits at the mask tokens, float32 (N, M, V); otherwise as in Keras.
 
         Args:
             x: Raw text with mask tokens, or prepared ids, or batches of either.
-            batch_size: Texts per batch, 32 by default; None with batches.
+            batch_size: Texts per batch. Defaults to 32; None with batches.
             **kwargs: As in Keras.
 
         Returns:
-            Of raw text, M is the largest number of gaps in a text; rows that have
-            fewer end in logits that mean nothing.
+            For raw text, M is the maximum number of mask tokens in a text; rows with
+            fewer end in meaningless logits.
         """
         texts = raw_texts(x)
         if texts is None:
@@ -164,7 +136,7 @@ class MaskedLM(GapFilling, EncoderTask):
         return self.predict_batches(self._gaps(texts.texts), batch_size, **kwargs)
 
     def _gaps(self, texts):
-        """Prepared inputs (N, S) whose `mask_positions` (N, M) are the masks."""
+        """Prepared inputs (N, S), with `mask_positions` (N, M) of the mask tokens."""
         inputs = self.encode_strings(texts, mask_token=True)
         gaps = tf.equal(inputs["token_ids"], self.tokenizer.mask_id)
         positions = tf.RaggedTensor.from_value_rowids(

@@ -1,4 +1,4 @@
-"""What the tasks with masked words share: the head, and masking raw text.
+"""Code shared by the tasks with masked words: the head, and masking raw text.
 
 Shapes: B batch, S sequence, M masked positions, V vocabulary_size.
 """
@@ -13,7 +13,7 @@ MASKED_FRACTION = 0.15
 
 
 def masked_words_head(backbone):
-    """The inputs of a masked-word model and its logits (B, M, V)."""
+    """The inputs of a masked language model and its logits (B, M, V)."""
     positions = keras.Input((None,), dtype="int32", name="mask_positions")
     logits = MaskedLMHead(
         backbone.token_embedding,
@@ -26,23 +26,23 @@ def masked_words_head(backbone):
 
 
 def max_predictions(max_sequence_length):
-    """The most words that are masked in an input."""
+    """The maximum number of masked tokens in an input."""
     return max(1, round(MASKED_FRACTION * max_sequence_length))
 
 
 def masking_of_batches(tokenizer, *, max_sequence_length, whole_word, seed):
-    """The map that makes training batches of padded ids.
+    """A function that masks batches of padded ids for training.
 
     Args:
-        tokenizer: With the special tokens.
-        max_sequence_length: The longest S.
+        tokenizer: Tokenizer with the special tokens.
+        max_sequence_length: Maximum S.
         whole_word: Whether all pieces of a word are masked together.
-        seed: Of the masks.
+        seed: Seed of the masks.
 
     Returns:
-        A function of step, inputs as dict of (B, S), and weight (B,) of the texts; it
-        returns (inputs with `mask_positions` (B, M), words (B, M), weights (B, M)), M
-        the most that one row needs.
+        A function of step, inputs (dict of (B, S)) and weights (B,) of the texts that
+        returns (inputs with `mask_positions` (B, M), words (B, M), weights (B, M)),
+        with M the maximum over the rows.
     """
     most = max_predictions(max_sequence_length)
     masking = WordMasking(

@@ -1,4 +1,4 @@
-"""BERT's pretraining: masked words and the next sentence.
+"""BERT's pretraining: masked words and next sentence prediction.
 
 Shapes: B batch, S sequence, M masked positions, V vocabulary_size.
 """
@@ -15,32 +15,32 @@ from tfzoo.data.pipelines import require_flags
 from tfzoo.data.pretraining import open_pretraining_data
 from tfzoo.errors import shown
 from tfzoo.layers.initializers import truncated_normal
-from tfzoo.tasks.inputs import batched, is_raw_dataset, refuse_targets, single_texts
+from tfzoo.tasks.inputs import single_texts
 from tfzoo.tasks.masked_words.masking_of_text import masked_words_head, max_predictions
 from tfzoo.tasks.numeric import one_column, whole_targets
-from tfzoo.tasks.stored_arguments import stored_task_arguments
+from tfzoo.tasks.raw_datasets import batched, is_raw_dataset, refuse_targets
 from tfzoo.tasks.task import Task
 from tfzoo.training import losses, metrics
 
 
 @keras.saving.register_keras_serializable("tfzoo")
 class BertPretrainer(Task):
-    """Masked words and, on the pooled output, whether a sentence is the next one.
+    """Predicts masked words and, from the pooled output, next sentences.
 
     Args:
         backbone: A `BertEncoder`, with its pooler for the next sentence.
         tokenizer: A `WordPieceTokenizer` with `[MASK]`.
-        next_sentence: Whether the second objective is there.
-        max_sequence_length: Longest input in tokens; None takes the backbone's.
-        whole_word: Whether all pieces of a chosen word are masked together.
+        next_sentence: Whether to train next sentence prediction.
+        max_sequence_length: Maximum number of tokens. Defaults to the backbone's.
+        whole_word: Whether all pieces of a selected word are masked together.
 
-    Raw texts in `fit` and `evaluate` are documents with a sentence on each line, and
-    there is no `y`; a dataset of them is read into memory first. Files are what
-    `tfzoo.data.pretraining_dataset` reads.
+    Raw texts in `fit` and `evaluate` are documents with a sentence per line, and there
+    is no `y`; a dataset of them is first read into memory. To train on files, use
+    `tfzoo.data.pretraining_dataset`.
 
     Returns:
-        A dict of float32 logits: `masked_words` (B, M, V) and, with the second
-        objective, `next_sentence` (B, 2) where 0 is the next one and 1 a random one.
+        A dict of float32 logits: `masked_words` (B, M, V) and, with next sentence
+        prediction, `next_sentence` (B, 2), where 0 is the next one and 1 a random one.
 
     Source: Devlin et al. 2018, section 3.1, https://arxiv.org/abs/1810.04805
     """
@@ -49,6 +49,11 @@ class BertPretrainer(Task):
     heads = ("masked_lm_head", "next_sentence")
     learns = "classes"
     weighs_positions = True
+    argument_types = {
+        "next_sentence": bool,
+        "max_sequence_length": int,
+        "whole_word": bool,
+    }
     own_targets = "The documents hold their own targets"
 
     def __init__(
@@ -68,7 +73,7 @@ class BertPretrainer(Task):
         if next_sentence:
             if not backbone.pooler:
                 raise ValueError(
-                    "next_sentence=True reads pooled_output. Received: a backbone "
+                    "next_sentence=True requires pooled_output. Received: a backbone "
                     "with pooler=False"
                 )
             outputs["next_sentence"] = keras.layers.Dense(
@@ -78,10 +83,10 @@ class BertPretrainer(Task):
                 name="next_sentence",
             )(backbone.output["pooled_output"])
         super().__init__(
-            inputs,
+            backbone,
+            tokenizer,
             outputs,
-            backbone=backbone,
-            tokenizer=tokenizer,
+            inputs=inputs,
             max_sequence_length=max_sequence_length,
             **kwargs,
         )
@@ -91,22 +96,6 @@ class BertPretrainer(Task):
     @classmethod
     def wants_pooler(cls, backbone_class):
         return True
-
-    def task_arguments(self):
-        return {
-            "next_sentence": self.next_sentence,
-            "max_sequence_length": self.max_sequence_length,
-            "whole_word": self.whole_word,
-        }
-
-    @classmethod
-    def stored_arguments(cls, config, path):
-        known = {
-            "next_sentence": bool,
-            "max_sequence_length": int,
-            "whole_word": bool,
-        }
-        return stored_task_arguments(config, path, cls.capability, known)
 
     def default_loss(self, label_smoothing):
         def loss():
@@ -120,7 +109,7 @@ class BertPretrainer(Task):
         return {name: [metrics.Accuracy()] for name in self.output_names_in_order()}
 
     def output_names_in_order(self):
-        """`masked_words` and, with the second objective, `next_sentence`."""
+        """`masked_words` and, with next sentence prediction, `next_sentence`."""
         return ["masked_words", *(["next_sentence"] if self.next_sentence else [])]
 
     @staticmethod
@@ -129,7 +118,7 @@ class BertPretrainer(Task):
             return x
         if int(x.cardinality()) == tf.data.INFINITE_CARDINALITY:
             raise ValueError(
-                "Raw documents are read into memory. Received: an endless dataset"
+                "Raw documents must fit in memory. Received: an endless dataset"
             )
         x = batched(x)
         refuse_targets(x, "The documents hold their own targets", single=True)
@@ -163,8 +152,8 @@ class BertPretrainer(Task):
     def batches_of(self, x, y, sample_weight, plan):
         """Batches of raw documents, see `Task`.
 
-        Each epoch pairs and masks them anew. Without `shuffle` each pair comes once,
-        in a fixed order, for `evaluate`.
+        Each epoch has new pairs and masks. Without `shuffle`, each pair occurs once, in
+        a fixed order, for `evaluate`.
         """
         self.targets_of_raw(x, y)
         if sample_weight is not None:

@@ -1,6 +1,6 @@
-"""The signatures of a served masked language model: texts with gaps in, words out.
+"""The signatures of a served masked language model: texts in, words out.
 
-Shapes: B rows, S tokens, M masked words, K answers for each, V vocabulary.
+Shapes: B rows, S tokens, M mask tokens, K answers for each, V vocabulary.
 """
 
 import tensorflow as tf
@@ -9,7 +9,6 @@ from tfzoo.serving.core import of_width
 from tfzoo.serving.signatures import (
     STRINGS,
     encoded,
-    padded_core,
     strings_and_ids,
     traced,
 )
@@ -20,39 +19,31 @@ def masked_lm_signatures(
     core,
     tokenizer,
     *,
-    max_sequence_length,
     top_k=5,
-    vocabulary_size=None,
-    num_segments=2,
-    jit_compile=False,
 ):
-    """The signatures of a model that fills gaps in a text.
+    """The signatures of a masked language model.
 
-    `serving_default` takes `text` string (B,) in which the tokenizer's mask token, such
-    as `[MASK]` or `<mask>`, is a gap, and returns, likeliest first,
+    `serving_default` takes `text` string (B,) with the tokenizer's mask tokens, such as
+    `[MASK]` or `<mask>`, and returns, most likely first,
 
-    - `tokens` string (B, M, K): texts of tokens, with the space before a word where
-      that is part of the token, as in `" fox"`;
+    - `tokens` string (B, M, K): texts of tokens, including the space before a word if
+      it is part of the token, as in `" fox"`;
     - `scores` float32 (B, M, K): their probabilities.
 
-    M is the largest number of gaps in one text of the batch, gaps in reading order.
-    Where a text has fewer, the rest of its row holds empty strings and scores 0; what a
-    text gets never depends on the others. A gap that truncation cuts off is not
-    answered. Without any gap M is 0.
+    M is the maximum number of mask tokens in a text of the batch, in reading order. If
+    a text has fewer, its row is padded with empty strings and scores of 0; the result
+    for a text never depends on the others. Mask tokens that are truncated have no
+    answers. Without any mask token, M is 0.
 
-    `token_ids` takes `token_ids`, `segment_ids` (where the core has segments) and
+    `token_ids` takes `token_ids`, `segment_ids` (if the core has segments) and
     `padding_mask` int32 (B, S), with S from 1 to `max_sequence_length`, and
     `mask_positions` int32 (B, M), and returns
     `logits` float32 (B, M, V).
 
     Args:
-        core: As of `padded_core`; gives logits (B, M, V).
-        tokenizer: Likewise.
-        max_sequence_length: Likewise.
-        num_segments: Likewise.
-        jit_compile: Likewise.
-        top_k: Answers K for each gap.
-        vocabulary_size: Ids the core knows; the tokenizer's vocabulary by default.
+        core: A `PaddedCore` with `mask_positions` that returns logits (B, M, V).
+        tokenizer: The tokenizer.
+        top_k: Number of answers K per mask token.
 
     Returns:
         `ServedModel`.
@@ -61,22 +52,14 @@ def masked_lm_signatures(
     words = [tokenizer.token_text(i) for i in range(tokenizer.vocabulary_size)]
     if not 1 <= top_k <= len(words):
         raise ValueError(
-            f"top_k must be from 1 to the size of the vocabulary, {len(words)}. "
+            f"top_k must be in [1, {len(words)}], the size of the vocabulary. "
             f"Received: top_k={top_k}"
         )
-    padded = padded_core(
-        core,
-        tokenizer,
-        max_sequence_length,
-        num_segments,
-        mask_positions=True,
-        jit_compile=jit_compile,
-    )
 
     @traced(text=STRINGS)
     def serving_default(text):
         inputs = encoded(
-            tokenizer, {"text": text}, max_sequence_length, mask_token=True
+            tokenizer, {"text": text}, core.max_sequence_length, mask_token=True
         )
         with tf.device("/CPU:0"):
             positions, masks = _positions(inputs["token_ids"], mask_id)
@@ -86,7 +69,7 @@ def masked_lm_signatures(
             scores, ids = likeliest_words(logits, len(words), top_k)
             return {"ids": of_width(ids, width), "scores": of_width(scores, width)}
 
-        best = padded(
+        best = core(
             {**inputs, "mask_positions": positions},
             likeliest,
             tf.reduce_sum(inputs["padding_mask"], axis=1),
@@ -100,18 +83,11 @@ def masked_lm_signatures(
                 "scores": tf.where(real, best["scores"], 0.0),
             }
 
-    return strings_and_ids(
-        serving_default,
-        "logits",
-        padded,
-        tokenizer,
-        vocabulary_size=vocabulary_size,
-        num_segments=num_segments,
-    )
+    return strings_and_ids(serving_default, "logits", core, tokenizer)
 
 
 def _positions(token_ids, mask_id):
-    """Positions of the gaps (B, M) in order, 0 after them, and their numbers (B,)."""
+    """Positions of the mask tokens (B, M), padded with 0, and their numbers (B,)."""
     rows, columns = tf.unstack(tf.where(tf.equal(token_ids, mask_id)), axis=1)
     gaps = tf.RaggedTensor.from_value_rowids(
         tf.cast(columns, tf.int32), rows, nrows=tf.shape(token_ids, tf.int64)[0]

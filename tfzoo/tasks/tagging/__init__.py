@@ -1,1 +1,1 @@
-"""Labels for the words of texts."""
+"""Token classification: labels for the words of texts."""

@@ -1,4 +1,4 @@
-"""Raw text that is divided into words, for tasks on words.
+"""Reads raw text that is split into words, for tasks on words.
 
 Shapes: B batch.
 """
@@ -16,33 +16,33 @@ from tfzoo.tasks.inputs import (
     columns_of,
     is_missing,
     is_table,
-    joined,
     texts_of,
 )
+from tfzoo.tasks.raw_datasets import joined
 
 
 def raw_sentences(x):
-    """`x` as a list of lists of words, or None if it is not that.
+    """`x` as a list of lists of words, or None if it is not raw sentences.
 
     Args:
         x: A column of sentences: lists (tuples, arrays) of words, or strings, which are
-            divided at spaces; or a ragged tensor of words. A dict with `"text"` and a
-            table with such a column are read as that column. Anything else is not.
+            split at spaces; or a ragged tensor of words. A dict with `"text"`, or a
+            table with that column, is read as that column. Anything else is not.
 
     Raises:
-        ValueError: a sentence or a word is missing or no text, or a dict has other
+        ValueError: a sentence or a word is missing or not a string, or a dict has other
             keys.
     """
     if isinstance(x, Mapping):
         if "text" not in x:
             return None
         if others := sorted(map(str, set(x) - {"text"})):
-            raise ValueError(f"Raw words have the key 'text'. Received: {others}")
+            raise ValueError(f"The key of raw words must be 'text'. Received: {others}")
         x = x["text"]
     elif is_table(x):
         x = columns_of(x)["text"]
     elif len([name for name in column_names(x) if isinstance(name, str)]) > 1:
-        return None  # columns of which none is `text`
+        return None  # no column is `text`
     if isinstance(x, tf.RaggedTensor) and x.dtype == tf.string:
         x = x.to_list()
     if not isinstance(x, list | tuple):
@@ -73,7 +73,7 @@ def _words(sentence, row):
     if is_missing(sentence):
         raise ValueError(
             f"Every text must be a string or a list of words. Received: {sentence!r} "
-            f"in row {row}; leave such rows out"
+            f"in row {row}; remove such rows"
         )
     if isinstance(sentence, bytes):
         sentence = sentence.decode("utf-8", "replace")
@@ -83,13 +83,13 @@ def _words(sentence, row):
 
 
 def raw_word_batches(x):
-    """`x` as a dataset of ragged batches of words, None if it is anything else.
+    """`x` as a dataset of ragged batches of words, or None if it is not raw words.
 
-    Strings (B,) or (B, 1) are divided at spaces; a dict of `text` is read as that
-    column, with `label` beside it as its targets.
+    Strings (B,) or (B, 1) are split at spaces; a dict with `text` is read as that
+    column, with `label` as its targets.
 
     Raises:
-        ValueError: its strings or its labels have another shape.
+        ValueError: its strings or labels have another shape.
     """
     if not isinstance(x, tf.data.Dataset):
         return None
@@ -109,15 +109,15 @@ def raw_word_batches(x):
     for spec in parts[:2]:
         if not isinstance(spec, tf.RaggedTensorSpec) or spec.ragged_rank != 1:
             raise ValueError(
-                "A tf.data.Dataset of words must hold ragged batches (B, None) of "
-                "words and of their labels, as `ragged_batch` makes them. "
+                "A tf.data.Dataset of words must contain ragged batches (B, None) of "
+                "words and labels, as made by `ragged_batch`. "
                 f"Received: {shown(spec)}"
             )
     return x
 
 
 def without_targets(x, *_):
-    """The inputs of a batch of a dataset, without what a row holds beside its text."""
+    """The inputs of a batch of a dataset, without columns other than the text."""
     return {"text": x["text"]} if isinstance(x, dict) and "text" in x else x
 
 

@@ -1,4 +1,4 @@
-"""The signatures of a served tagger: texts in, a label for each of their words out.
+"""The signatures of a served token classifier: texts in, labels of words out.
 
 Shapes: B rows, S tokens, W words, C labels.
 """
@@ -9,7 +9,6 @@ from tfzoo.serving.passages import passages
 from tfzoo.serving.signatures import (
     STRINGS,
     dense_inputs,
-    padded_core,
     strings_and_ids,
     traced,
 )
@@ -23,55 +22,44 @@ def token_classifier_signatures(
     core,
     tokenizer,
     *,
-    max_sequence_length,
     labels,
-    vocabulary_size=None,
-    num_segments=2,
-    jit_compile=False,
 ):
-    """The signatures of a model that labels words.
+    """The signatures of a token classifier.
 
-    `serving_default` takes `text` string (B,) and returns, W being the most words of
-    a text of the batch,
+    `serving_default` takes `text` string (B,) and returns, with W the maximum number of
+    words in a text of the batch,
 
-    - `words` string (B, W) as they stand in the text, `labels` string (B, W) and
-      `scores` float32 (B, W), the probabilities of the labels;
-    - `starts` and `ends` int32 (B, W), where in the text the words stand, in
-      characters (Unicode code points; what is not UTF-8 counts as U+FFFD, as in
-      Python's `decode("utf-8", "replace")`);
-    - `num_words` int32 (B,). After these a row holds empty strings and zeros.
+    - `words` string (B, W) as in the text, `labels` string (B, W) and `scores` float32
+      (B, W), the probabilities of the labels;
+    - `starts` and `ends` int32 (B, W), the positions of the words in the text, in
+      characters (Unicode code points; invalid UTF-8 counts as U+FFFD, as in Python's
+      `decode("utf-8", "replace")`);
+    - `num_words` int32 (B,). Rows are padded with empty strings and zeros.
 
-    Words are those of the tokenizer, which divides at punctuation; the label is that of
-    a word's first token. Those beyond `max_sequence_length` are left out, and likewise
-    those of white space alone, which byte-level BPE has.
+    Words are those of the tokenizer, which splits at punctuation; the label is that of
+    a word's first token. Words beyond `max_sequence_length` are skipped, and so are
+    words of white space only, which byte-level BPE has.
 
-    `token_ids` takes `token_ids`, `segment_ids` (where the core has segments) and
+    `token_ids` takes `token_ids`, `segment_ids` (if the core has segments) and
     `padding_mask` int32 (B, S), with S from 1 to `max_sequence_length`, and returns
     `logits` float32 (B, S, C).
 
     Args:
-        core: As of `padded_core`; gives logits (B, S, C).
-        tokenizer: Likewise.
-        max_sequence_length: Likewise.
-        num_segments: Likewise.
-        jit_compile: Likewise.
+        core: A `PaddedCore` that returns logits (B, S, C).
+        tokenizer: The tokenizer.
         labels: The C class names in order.
-        vocabulary_size: Ids the core knows; the tokenizer's vocabulary by default.
 
     Returns:
         `ServedModel`.
     """
-    padded = padded_core(
-        core, tokenizer, max_sequence_length, num_segments, jit_compile=jit_compile
-    )
-
+    core.require_labels(labels)
     layout = tokenizer.layout_ids
-    room = max_sequence_length - layout.num_special(1)
+    most = core.max_sequence_length - layout.num_special(1)
 
     def read(texts):
-        """Ids of texts, and their words, as vectors."""
+        """Ids and words of texts, as vectors."""
         places = tokenizer.graph.places_in_bounds(texts["text"])
-        places = {name: value[:, :room] for name, value in places.items()}
+        places = {name: value[:, :most] for name, value in places.items()}
         words = _words(texts["text"], places, before=layout.first is not None)
         ids = {"token_ids": places["token_ids"]}
         return {**flat_rows(ids), **flat_rows(words, "num_words")}
@@ -95,7 +83,7 @@ def token_classifier_signatures(
             return {"labels": indices, "scores": scores}
 
         lengths = tf.reduce_sum(inputs["padding_mask"], axis=1)
-        found = padded(inputs, label, lengths)
+        found = core(inputs, label, lengths)
         with tf.device("/CPU:0"):
             num_words = tf.cast(flat["num_words"], tf.int32)
             is_word = tf.sequence_mask(num_words, tf.shape(columns)[1])
@@ -110,10 +98,8 @@ def token_classifier_signatures(
     return strings_and_ids(
         serving_default,
         "logits",
-        padded,
+        core,
         tokenizer,
-        vocabulary_size=vocabulary_size,
-        num_segments=num_segments,
         by_token=True,
         labels=tuple(labels),
     )
@@ -122,7 +108,7 @@ def token_classifier_signatures(
 def _words(text, places, *, before):
     """Ragged (B, W): words, where they stand, and the column of their first token.
 
-    `before` says whether a special token stands before those of a row.
+    `before`: whether rows begin with a special token.
     """
     ids, is_first = places["token_ids"], places["starts_word"].flat_values
     firsts = tf.squeeze(tf.where(is_first), 1)

@@ -1,4 +1,4 @@
-"""Labels of words as answers to a user.
+"""Converts logits of tokens to labeled words and entities.
 
 Shapes: N texts, S tokens, W words, C labels.
 """
@@ -15,9 +15,9 @@ _SPACES = re.compile(f"{WHITE_SPACE}*")
 
 
 def likeliest_labels(logits):
-    """Logits (..., C) -> indices of the likeliest labels, int32; their probabilities.
+    """Logits (..., C) -> indices of the most likely labels, int32; their probabilities.
 
-    For Python and for served graphs.
+    Used in Python and in served graphs.
     """
     probabilities = tf.nn.softmax(logits)
     indices = tf.argmax(probabilities, axis=-1, output_type=tf.int32)
@@ -25,7 +25,7 @@ def likeliest_labels(logits):
 
 
 def _labelled(logits, labels):
-    """`label` and `score` of each row of logits (N, C); None and 0 of NaN."""
+    """`label` and `score` of each row of logits (N, C); None and 0 for NaN."""
     found = likeliest_labels(logits.astype(np.float64))
     rows = zip(*(x.numpy() for x in found), strict=True)
     unread = np.isnan(logits).any(axis=-1)
@@ -38,14 +38,14 @@ def _labelled(logits, labels):
 
 
 def tagged_text(text, encoding, logits, labels):
-    """The answer to a text, whose words are those of the tokenizer.
+    """The answer for a text, with the words of the tokenizer.
 
-    Byte-level BPE has words of white space alone; they are left out.
+    Words of white space only, which byte-level BPE has, are skipped.
 
     Args:
         text: str or bytes.
         encoding: Its `Encoding`.
-        logits: (S, C) of its tokens.
+        logits: Logits (S, C) of its tokens.
         labels: Names of the C labels.
     """
     if isinstance(text, bytes):
@@ -66,11 +66,11 @@ def tagged_text(text, encoding, logits, labels):
 
 
 def tagged_words(words, logits, labels):
-    """The answer to a list of words.
+    """The answer for a list of words.
 
     Args:
         words: W strings.
-        logits: (W, C), NaN of a word that was not read.
+        logits: (W, C), NaN for words that were not read.
         labels: Names of the C labels.
     """
     tagged = [

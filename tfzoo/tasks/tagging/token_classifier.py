@@ -1,4 +1,4 @@
-"""Labels for the words of a text: names, parts of speech.
+"""Token classification: labels for words, such as entities or parts of speech.
 
 Shapes: N sentences, B batch, S sequence, W words, C labels.
 """
@@ -7,7 +7,6 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tfzoo.data.buckets import padded_batches
 from tfzoo.data.pipelines import require_whole
 from tfzoo.data.string_batches import dense_batch
 from tfzoo.data.word_rows import (
@@ -15,17 +14,15 @@ from tfzoo.data.word_rows import (
     encode_sentences,
     targets_of_tokens,
 )
-from tfzoo.families import BACKBONES
 from tfzoo.layers.keywords import known_keywords
 from tfzoo.tasks.batches import dataset_of_batches, is_batches
 from tfzoo.tasks.checks import weights_in_graph
-from tfzoo.tasks.classifier_config import dropout_field, stored_token_classifier
-from tfzoo.tasks.encoder_task import EncoderTask
-from tfzoo.tasks.feeding import made_by_a_task, refuse_steps
+from tfzoo.tasks.classifier import Classifier
+from tfzoo.tasks.feeding import made_by_a_task
 from tfzoo.tasks.inputs import texts_of, values_of
 from tfzoo.tasks.numeric import example_weights
 from tfzoo.tasks.plan import BATCH_SIZE
-from tfzoo.tasks.predicting import as_rows
+from tfzoo.tasks.predicting import as_rows, refuse_steps
 from tfzoo.tasks.tagging.sentences import (
     raw_sentences,
     raw_word_batches,
@@ -33,7 +30,8 @@ from tfzoo.tasks.tagging.sentences import (
 )
 from tfzoo.tasks.tagging.served_tags import token_classifier_signatures
 from tfzoo.tasks.tagging.tags import tagged_text, tagged_words
-from tfzoo.tasks.targets import Targets, listed
+from tfzoo.tasks.tagging.word_targets import WordTargets
+from tfzoo.tasks.targets import listed
 from tfzoo.tasks.token_outputs import token_outputs
 from tfzoo.text.segments import EncodedBatch
 from tfzoo.training import losses, metrics
@@ -41,26 +39,26 @@ from tfzoo.training.entities import OUTSIDE, EntityMetrics
 
 
 @keras.saving.register_keras_serializable("tfzoo")
-class TokenClassifier(EncoderTask):
-    """A label for each word, read off the vector of the word's first token.
+class TokenClassifier(Classifier):
+    """Token classifier: labels each word from the vector of its first token.
 
     Args:
         backbone: A `BertEncoder`, a `RobertaEncoder` or a `DistilBertEncoder`.
         tokenizer: A `WordPieceTokenizer` or a `ByteBPETokenizer` with the special
             tokens of an encoder.
-        labels: Names of the classes in order. With `O` among them they name entities,
+        labels: Class names in order. If `O` is among them, they are tags of entities,
             as `O`, `B-X` and `I-X`.
-        max_sequence_length: Longest input in tokens; None takes the backbone's.
-        classifier_dropout: Share zeroed in the head while training; None: as the
-            backbone's.
+        max_sequence_length: Maximum number of tokens. Defaults to the backbone's.
+        classifier_dropout: Fraction of units of the head to drop during training.
+            Defaults to the backbone's.
 
-    Raw input `x` is a list of sentences, each a list of words (or a string, which
-    stands for its words between spaces), a dict or table with such a column `text`, or
-    a dataset of ragged strings (B, W); `y`, or the table's column `label`, holds for
-    each sentence the labels of its words by name or index; -1 and -100 mark
-    words that are not learned. The words beyond `max_sequence_length` are neither
-    learned, nor counted, nor answered, and likewise those without a token (of control
-    characters alone). Of prepared ids, `y` holds an index for every token (B, S).
+    Raw input `x` is a list of sentences, each a list of words (or a string, which is
+    split at spaces), a dict or table with such a column `text`, or a dataset of ragged
+    strings (B, W). `y`, or the column `label` of the table, contains for each sentence
+    the labels of its words by name or index; -1 and -100 mark words to ignore. Words
+    beyond `max_sequence_length` are not trained on, counted or labeled, and neither are
+    words without a token (of control characters only). For prepared ids, `y` contains
+    an index for every token (B, S).
 
     Returns:
         (B, S, C) float32 logits.
@@ -73,6 +71,11 @@ class TokenClassifier(EncoderTask):
     learns = "classes"
     weighs_positions = True
     head_arguments = ("labels",)
+    argument_types = {
+        "labels": list,
+        "max_sequence_length": int,
+        "classifier_dropout": float,
+    }
     signatures = staticmethod(token_classifier_signatures)
 
     def __init__(
@@ -85,46 +88,21 @@ class TokenClassifier(EncoderTask):
         classifier_dropout=None,
         **kwargs,
     ):
-        targets = Targets("classification", labels)
+        targets = WordTargets(labels)
         dropout = backbone.dropout if classifier_dropout is None else classifier_dropout
         super().__init__(
-            backbone.input,
+            backbone,
+            tokenizer,
             token_outputs(backbone, targets.num_outputs, dropout, name=self.heads[0]),
-            backbone=backbone,
-            tokenizer=tokenizer,
-            labels=targets.labels,
             max_sequence_length=max_sequence_length,
             **kwargs,
         )
-        self.classifier_dropout = classifier_dropout
         self.targets = targets
-
-    def task_arguments(self):
-        return {
-            "labels": list(self.labels),
-            "max_sequence_length": self.max_sequence_length,
-            "classifier_dropout": self.classifier_dropout,
-        }
-
-    @classmethod
-    def stored_arguments(cls, config, path):
-        head = BACKBONES[config["model_type"]].family.heads[cls.capability]
-        return stored_token_classifier(config, path, cls.capability, head)
-
-    def label_fields(self):
-        return {
-            "id2label": {str(i): label for i, label in enumerate(self.labels)},
-            "label2id": {label: i for i, label in enumerate(self.labels)},
-            **dropout_field(
-                self.backbone.family.heads[self.capability].dropout,
-                self.backbone.dropout,
-                self.classifier_dropout,
-            ),
-        }
+        self.classifier_dropout = classifier_dropout
 
     @property
     def names_entities(self):
-        """Whether the labels are those of entities: `O` is among them."""
+        """Whether the labels are tags of entities: `O` is among them."""
         return OUTSIDE in self.labels
 
     def served_arguments(self):
@@ -134,7 +112,7 @@ class TokenClassifier(EncoderTask):
         return losses.SparseCategoricalCrossentropy(label_smoothing=label_smoothing)
 
     def default_metrics(self):
-        """Over words: accuracy and, of entities, precision, recall and F1."""
+        """Accuracy over words and, for entities, precision, recall and F1."""
         if self.names_entities:
             return [EntityMetrics(self.labels)]
         return [metrics.Accuracy()]
@@ -143,20 +121,15 @@ class TokenClassifier(EncoderTask):
     raw_batches = staticmethod(raw_word_batches)
 
     def batches_of(self, x, y, sample_weight, plan):
-        """Batches of raw sentences, see `Task`; like lengths together."""
+        """Batches of raw sentences, see `Task`, with similar lengths together."""
         sentences = raw_sentences(x)
         labels = self.targets_of_raw(sentences, y)
         encoded, first_words = self._encode(sentences)
         splits = np.cumsum([0, *map(len, sentences)])
         targets, weights = targets_of_tokens(labels, splits, first_words)
-        batches = padded_batches(
-            encoded,
-            np.arange(len(sentences)),
-            example_weights(sample_weight, len(sentences)),
-            pad_id=self.tokenizer.pad_id,
-            multiple=self.length_multiple,
-            **plan._asdict(),
-        )
+        weights_of_rows = example_weights(sample_weight, len(sentences))
+        rows = np.arange(len(sentences))
+        batches = self.padded(encoded, rows, weights_of_rows, plan)
 
         def with_targets(inputs, rows, weight):
             shape = tf.shape(inputs["token_ids"])
@@ -176,7 +149,7 @@ class TokenClassifier(EncoderTask):
             token_ids, first_words = encode_ragged(
                 words, self.tokenizer, max_length=self.max_sequence_length
             )
-            labels = self._labels_in_graph(words, y, number)
+            labels = self.targets.encode_graph(y, words, number, self.refusals)
             targets, weights = targets_of_tokens(labels, words.row_splits, first_words)
             inputs = dense_batch(
                 {"token_ids": token_ids, "segment_ids": tf.zeros_like(token_ids)},
@@ -191,25 +164,13 @@ class TokenClassifier(EncoderTask):
 
         if not isinstance(dataset.element_spec, tuple):
             raise ValueError(
-                "Batches of words are trained on with their labels: (words, labels). "
+                "Training on batches of words requires labels: (words, labels). "
                 f"Received: {dataset.element_spec}"
             )
         return dataset.enumerate().map(encode, num_parallel_calls=2).prefetch(2)
 
-    def _labels_in_graph(self, words, y, number):
-        """Targets of the words of a batch, int32 (words,)."""
-
-        def encode(number, lengths, y):
-            try:
-                return [self.targets.encode_words(y, [range(n) for n in lengths])]
-            except ValueError as e:
-                raise ValueError(f"{e}, batch {number}") from None
-
-        spec = tf.TensorSpec([None], tf.int32)
-        return self.refusals.call(encode, [number, words.row_lengths(), y], [spec])[0]
-
     def targets_of_raw(self, x, y):
-        return self.targets.encode_words(y, x)
+        return self.targets.encode(y, x)
 
     def targets_of_batch(self, y, *, is_raw):
         return listed(y) if is_raw else y
@@ -223,7 +184,7 @@ class TokenClassifier(EncoderTask):
         return tf.TensorSpec(shape, tf.int32), tf.TensorSpec(shape, tf.float32)
 
     def _encode(self, sentences):
-        """`EncodedBatch` of the sentences, and the ragged numbers of `word_rows`."""
+        """`EncodedBatch` of the sentences, and the ragged result of `word_rows`."""
         token_ids, first_words = encode_sentences(
             sentences, self.tokenizer, max_length=self.max_sequence_length
         )
@@ -233,17 +194,17 @@ class TokenClassifier(EncoderTask):
 
     @known_keywords("verbose", "steps", "callbacks")
     def predict(self, x, batch_size=None, **kwargs):
-        """Logits; as in Keras otherwise.
+        """Logits; otherwise as in Keras.
 
         Args:
             x: Raw sentences, or a dataset of them, or prepared ids.
-            batch_size: Sentences per batch, 32 by default.
+            batch_size: Sentences per batch. Defaults to 32.
             **kwargs: As in Keras, with prepared ids.
 
         Returns:
-            Of raw sentences the logits of their words, float32 (N, W, C), W the most
-            words of one; NaN where there is no word, or one that was not read. Of
-            prepared ids those of all tokens.
+            For raw sentences, the logits of their words, float32 (N, W, C), with W the
+            maximum number of words and NaN for padding and for words that were not
+            read. For prepared ids, the logits of all tokens.
         """
         if is_batches(x):
             x = dataset_of_batches(x, self, learns=False)
@@ -258,38 +219,38 @@ class TokenClassifier(EncoderTask):
         refuse_steps(kwargs)
         require_whole("batch_size", batch_size, 1)
         return as_rows(
-            self._word_logits(sentences, batch_size or BATCH_SIZE), len(self.labels)
+            self._word_logits(sentences, batch_size or BATCH_SIZE), self.num_outputs
         )
 
     def _word_logits(self, sentences, batch_size):
-        """Of each sentence float32 (words, C), NaN for a word that was not read."""
+        """For each sentence float32 (words, C), NaN for words that were not read."""
         encoded, first_words = self._encode(sentences)
         logits = self.outputs_of_rows(encoded, batch_size=batch_size)
         rows = []
         for words, row, first in zip(sentences, logits, first_words, strict=True):
             first = first.numpy()
-            found = np.full((len(words), len(self.labels)), np.nan, np.float32)
+            found = np.full((len(words), self.num_outputs), np.nan, np.float32)
             found[first[first >= 0]] = row[first >= 0]
             rows.append(found)
         return rows
 
     @known_keywords()
     def tag(self, texts, *, batch_size=BATCH_SIZE):
-        """The labels of words and, where labels name entities, the entities.
+        """Labels words and, if the labels are tags of entities, finds the entities.
 
         Args:
             texts: A text, or a list of texts or of lists of words. The words of a text
-                are those of the tokenizer, which divides at punctuation; a model that
-                was trained on other words does better on lists of such.
+                are those of the tokenizer, which splits at punctuation; a model that
+                was trained on other words does better on lists of such words.
             batch_size: Texts per batch.
 
         Returns:
             For each text a dict: `words`, a list of dicts of `word`, `label`, its
-            probability `score` and, in the characters of a text, `start` and `end`; and
+            probability `score`, and `start` and `end` in characters of the text; and
             `entities`, a list of dicts of `text`, `label`, the mean `score` of its
-            words, `start` and `end`, which of a list of words count words. What is
-            beyond `max_sequence_length` is left out of a text, and has the label None
-            in a list of words. One dict if `texts` is one text.
+            words, `start` and `end`. For a list of words, `start` and `end` count
+            words. Words beyond `max_sequence_length` are skipped in a text, and have
+            the label None in a list of words. One dict if `texts` is a single text.
         """
         if isinstance(texts, np.ndarray | tf.Tensor) and texts.ndim == 0:
             texts = np.asarray(texts).item()
