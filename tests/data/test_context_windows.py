@@ -2,10 +2,10 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tokenizers.processors import BertProcessing
+from tokenizers.processors import TemplateProcessing
 
 from tfzoo.data.context_windows import answer_targets, encode_windows
-from tfzoo.text import WordPieceTokenizer
+from tfzoo.text import Layout, WordPieceTokenizer
 from tfzoo.text.wordpiece.rust import rust_tokenizer
 
 WORDS = "ab cd ef gh ij kl".split()
@@ -14,11 +14,30 @@ TOKENIZER = WordPieceTokenizer(
 )
 
 
-def windows_of(questions, contexts, max_length=16, max_question_length=6, stride=3):
+LAYOUTS = [  # and the same as `tokenizers` writes it
+    (Layout("cls", "sep", between=("sep",)), "[CLS] $A [SEP]", "[SEP] $B:1 [SEP]:1"),
+    (
+        Layout("cls", "sep", between=("sep", "sep"), second_segment=0),
+        "[CLS] $A [SEP]",
+        "[SEP] [SEP] $B [SEP]",
+    ),
+    (Layout("cls", repeats_first=True), "[CLS] $A", "[CLS]:1 $B:1"),
+    (Layout("cls", between=("sep",)), "[CLS] $A", "[SEP] $B:1"),
+]
+
+
+def windows_of(
+    questions,
+    contexts,
+    max_length=16,
+    max_question_length=6,
+    stride=3,
+    tokenizer=TOKENIZER,
+):
     return encode_windows(
         questions,
         contexts,
-        TOKENIZER,
+        tokenizer,
         max_length=max_length,
         max_question_length=max_question_length,
         stride=stride,
@@ -34,13 +53,20 @@ def rows_of(encoded):
     st.lists(st.sampled_from(WORDS), max_size=6).map(" ".join),
     st.lists(st.sampled_from(WORDS), max_size=60).map(" ".join),
     st.integers(0, 6),
+    st.sampled_from(LAYOUTS),
 )
-def test_windows_are_those_of_tokenizers(question, context, stride):
+def test_windows_are_those_of_tokenizers(question, context, stride, layout):
     theirs = rust_tokenizer(TOKENIZER)
-    theirs.post_processor = BertProcessing(("[SEP]", 3), ("[CLS]", 2))
+    layout, single, rest = layout
+    theirs.post_processor = TemplateProcessing(
+        single=single,
+        pair=f"[CLS] $A {rest}",
+        special_tokens=[("[CLS]", 2), ("[SEP]", 3)],
+    )
     theirs.enable_truncation(16, stride=stride, strategy="only_second")
     first = theirs.encode(question, context)
-    windows = windows_of([question], [context], stride=stride)
+    tokenizer = TOKENIZER.with_layout(layout)
+    windows = windows_of([question], [context], stride=stride, tokenizer=tokenizer)
     ids, segments = rows_of(windows.encoded)
     both = [first, *first.overflowing]
     assert [list(row) for row in ids] == [e.ids for e in both]

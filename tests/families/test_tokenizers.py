@@ -4,11 +4,18 @@ import dataclasses
 import json
 
 import pytest
+import tensorflow as tf
 
-from helpers import SMALL
+from helpers import SMALL, random_weights
 from tfzoo.errors import TokenizerError
 from tfzoo.families import BACKBONES, BertEncoder, GPTDecoder, RobertaEncoder
-from tfzoo.tasks import CausalLM, TextClassifier, TextEmbedder, from_preset
+from tfzoo.tasks import (
+    CausalLM,
+    QuestionAnswerer,
+    TextClassifier,
+    TextEmbedder,
+    from_preset,
+)
 from tfzoo.text import (
     ROBERTA_TOKENS,
     ByteBPETokenizer,
@@ -131,3 +138,23 @@ def test_what_follows_a_text_of_a_decoder_must_be_its_end(roberta_bytes, monkeyp
     monkeypatch.setattr(GPTDecoder, "family", family)
     with pytest.raises(ValueError, match="end token, or none.* Received: .* cls token"):
         CausalLM(GPTDecoder(**SIZES), roberta_bytes)
+
+
+def test_a_served_model_reads_windows_of_any_layout(pieces, monkeypatch, tmp_path):
+    layout = Layout("cls", between=("sep",), repeats_first=True)
+    family = dataclasses.replace(
+        BertEncoder.family, tokenizers={WordPieceTokenizer: layout}
+    )
+    monkeypatch.setattr(BertEncoder, "family", family)
+    backbone = random_weights(BertEncoder(**SIZES))
+    task = QuestionAnswerer(backbone, pieces, max_question_length=3, stride=1)
+    questions, contexts = ["a", "", "b a b b"], ["a b " * 9, "b", "b b a " * 5]
+    path = task.export_version(tmp_path / "served")
+    served = tf.saved_model.load(str(path)).signatures["serving_default"]
+    answers = served(question=tf.constant(questions), context=tf.constant(contexts))
+    for row, expected in enumerate(task.answer(questions, contexts)):
+        assert answers["answer"][row].numpy().decode() == expected["answer"]
+        assert answers["start"][row] == expected["start"]
+        assert float(answers["score"][row]) == pytest.approx(
+            expected["score"], abs=1e-5
+        )

@@ -72,7 +72,7 @@ def encode_windows(
             question, "", max_length=max_question_length + layout.num_special(2)
         )
         end = len(around.token_ids) - (layout.last is not None)
-        head, tail = around.token_ids[:end], around.token_ids[end:]
+        head, tail = np.split(np.array(around.token_ids, np.int32), [end])
         room = max_length - len(around.token_ids)
         for first in range(0, max(len(tokens) - stride, 1), room - stride):
             part = tokens[first : first + room]
