@@ -69,7 +69,7 @@ def test_a_directory_has_its_familys_layout_and_a_tokenizer_alone_that_of_the_fi
     assert tokenizer_from_preset(tmp_path / "alone").layout == OTHER
     task = TextClassifier(BertEncoder(**SIZES), tokenizer, ["no", "yes"])
     assert task.tokenizer.layout == BERT and tokenizer.layout == OTHER
-    told = "Texts of bert are laid out as cls a sep, cls a sep b:1 sep:1"
+    told = "The layout of texts is that of bert, cls a sep, cls a sep b:1 sep:1, not"
     assert [told in record.getMessage() for record in caplog.records] == [True]
     task.save_to_preset(tmp_path / "bert")
     assert tokenizer_from_preset(tmp_path / "bert").layout == BERT

@@ -370,7 +370,7 @@ def test_a_directory_has_its_layout_and_a_tokenizer_alone_that_of_the_file(
     assert tokenizer_from_preset(tmp_path / "toy").layout == last
     caplog.clear()
     assert from_preset(tmp_path / "toy").tokenizer.layout == LAYOUT
-    told = "Texts of tfzoo_toy are laid out as start a, start a start:1 b:1"
+    told = "The layout of texts is that of tfzoo_toy, start a, start a start:1 b:1, not"
     assert any(told in record.getMessage() for record in caplog.records)
 
 

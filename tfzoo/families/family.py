@@ -54,10 +54,10 @@ class Family:
         tied: Dict of a tensor that a file need not have -> that whose copy it must be.
         output_names: As `names`, of those that never have the prefix: an output layer
             of the backbone's own.
-        tokenizers: Dict of the class of a tokenizer -> `Layout` of the texts that the
-            model reads with it. A tokenizer of another class keeps its own.
-        tokenizer_classes: Dict of the name of a tokenizer class in files, which only
-            this family has -> `TokenizerClass`.
+        tokenizers: Dict of tokenizer class -> `Layout` of the family's texts. A
+            tokenizer of another class keeps its own layout.
+        tokenizer_classes: Dict of the name of a tokenizer class in files, if only this
+            family has it -> `TokenizerClass`.
         sizes: Dict of the name of a size -> constructor arguments.
         constants: Fields that are written, and not read.
         token_fields: Dict of a field that is written -> role of the tokenizer's special
@@ -91,19 +91,18 @@ class Family:
     keras_hub: KerasHubClass | None = None
 
     def laid_out(self, tokenizer):
-        """The tokenizer with the layout of this family, whatever it has by itself.
+        """The tokenizer with the layout of this family.
 
-        A line says so where a layout was asked for that is another one.
+        A warning is logged if it was given another layout.
 
         Raises:
-            TokenizerError: it lacks a special token that the layout needs.
+            TokenizerError: the tokenizer lacks a special token of the layout.
         """
         for tokenizer_class, layout in self.tokenizers.items():
             if isinstance(tokenizer, tokenizer_class):
                 if tokenizer.layout not in (layout, tokenizer.usual_layout):
                     logger.warning(
-                        "Texts of %s are laid out as %s; by itself the tokenizer does "
-                        "as %s",
+                        "The layout of texts is that of %s, %s, not the tokenizer's %s",
                         self.model_type,
                         layout,
                         tokenizer.layout,

@@ -145,8 +145,8 @@ class PresetBackbone(KnownKeywords, PushToHub):
 
         Args:
             directory: Must not exist yet.
-            tokenizer: Written beside the weights, with the family's layout of texts;
-                None writes none.
+            tokenizer: Written beside the weights, with the family's layout; None writes
+                none.
             dtype: Of the weights in the file, `"float32"`, `"float16"` or `"bfloat16"`;
                 None keeps theirs.
             max_shard_size: Bytes of weights in one file; None writes a single one.

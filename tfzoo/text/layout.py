@@ -1,24 +1,25 @@
-"""Which special tokens stand around texts, and which segment each token is in."""
+"""Which special tokens are put around texts, and the segment of every token."""
 
 import dataclasses
 
-ROLES = ("cls", "sep", "start", "end")  # special tokens that can stand around texts
+ROLES = ("cls", "sep", "start", "end")  # special tokens that a layout can have
 
 
 @dataclasses.dataclass(frozen=True)
 class Layout:
-    """`first` a `last`, and of two texts `first` a `between` b `last`.
+    """The special tokens around one text or two.
 
-    Tokens are named by what they are in a tokenizer: "cls", "sep", "start", "end". In a
-    tokenizer's `layout_ids` the ids stand in their place. Every part may be missing.
+    One text is laid out as `first` a `last`, two as `first` a `between` b `last`.
+    Tokens are given by their role in a tokenizer, "cls", "sep", "start" or "end"; a
+    tokenizer's `layout_ids` has their ids instead. The default is no tokens at all.
 
     Args:
         first: Token before the first text, or None.
         last: Token after the last text, or None.
-        between: Tokens after the first of two texts, in its segment.
-        repeats_first: Whether `first` stands before the second text, too, in its
-            segment.
-        second_segment: Segment of the second text and of what follows it, 0 or 1.
+        between: Tokens between two texts, in the segment of the first.
+        repeats_first: Whether `first` is also put before the second text, in the
+            segment of the second.
+        second_segment: Segment of the second text and of `last` after it, 0 or 1.
     """
 
     first: str | int | None = None
@@ -36,22 +37,22 @@ class Layout:
             )
         if repeats_first and self.first is None:
             raise ValueError(
-                "A token must stand before the first text to be repeated before the "
-                "second. Received: first=None, repeats_first=True"
+                "repeats_first requires a first token. "
+                "Received: first=None, repeats_first=True"
             )
-        if repeats_first and not self.second_segment:  # which says the same
+        if repeats_first and not self.second_segment:  # the same layout
             between, repeats_first = (*between, self.first), False
         object.__setattr__(self, "between", between)
         object.__setattr__(self, "repeats_first", repeats_first)
 
     @property
     def tokens(self):
-        """Tuple of the tokens that stand somewhere, each once."""
+        """Tuple of the tokens of the layout, each once."""
         found = dict.fromkeys([self.first, *self.between, self.last])
         return tuple(token for token in found if token is not None)
 
     def map(self, function):
-        """The same layout of what a function says of every token."""
+        """The layout with a function applied to every token."""
 
         def mapped(token):
             return None if token is None else function(token)
@@ -80,11 +81,11 @@ class Layout:
         return [first, between, last]
 
     def num_special(self, num_texts):
-        """How many special tokens stand around one text or two."""
+        """Number of special tokens around one text or two."""
         return sum(map(len, self.around(num_texts)))
 
     def __str__(self):
-        """As "cls a sep, cls a sep b:1 sep:1", where :1 is the segment."""
+        """Such as "cls a sep, cls a sep b:1 sep:1", where :1 is the segment."""
         return ", ".join(map(self._written, ("a", "ab")))
 
     def _written(self, texts):
@@ -100,5 +101,5 @@ class Layout:
         return " ".join(words)
 
     def get_config(self):
-        """Constructor arguments, as JSON values."""
+        """The constructor arguments as JSON values."""
         return {**dataclasses.asdict(self), "between": list(self.between)}

@@ -1,7 +1,7 @@
-"""How texts stand in `tokenizer.json`: `TemplateProcessing` <-> `Layout`.
+"""`TemplateProcessing` of `tokenizer.json` <-> `Layout`.
 
-A template is two lists, of what stands for one text and for two: pieces `Sequence` (the
-text A or B) and `SpecialToken`, each with its segment, `type_id`.
+A template has a list of pieces for one text and one for two; a piece is a `Sequence`
+(the text A or B) or a `SpecialToken`, with its segment as `type_id`.
 """
 
 import json
@@ -14,7 +14,7 @@ _TEXT, _TOKEN = "Sequence", "SpecialToken"
 
 
 def read_template(processor, ids, path):
-    """The `Layout` of a `TemplateProcessing`, its tokens as they are written.
+    """The `Layout` of a `TemplateProcessing`, with the tokens as text.
 
     Args:
         processor: The JSON object.
@@ -22,8 +22,8 @@ def read_template(processor, ids, path):
         path: The file, for errors.
 
     Raises:
-        TokenizerError: the template is broken, or no `Layout` says the same; it names
-            the field and the reason.
+        TokenizerError: the template is invalid or cannot be expressed as a `Layout`,
+            with the field and the reason.
     """
     single, pair = (_pieces(processor, name, path) for name in ("single", "pair"))
     before, after = _around(single, "A", "single", path)
@@ -44,16 +44,16 @@ def read_template(processor, ids, path):
     )
     if single != _template_of(layout, "A"):
         raise _error(
-            "A text alone, and the tokens around it, must be segment 0.",
+            "A single text and the tokens around it must be segment 0.",
             processor["single"],
             "single",
             path,
         )
     if pair != _template_of(layout, "AB"):
         raise _error(
-            "Two texts must begin and end with the tokens of one, and those between "
-            "them be segment 0; the second text, what follows it, and the first token, "
-            "if it stands there once more, must be of one segment.",
+            "Two texts must begin and end with the same tokens as one. Tokens between "
+            "them must be segment 0; only the first token may be repeated before the "
+            "second text, and must then have its segment, as must what follows it.",
             processor["pair"],
             "pair",
             path,
@@ -63,22 +63,21 @@ def read_template(processor, ids, path):
 
 
 def with_roles(template, first, last, tokens, path):
-    """The layout with names of special tokens in place of the tokens themselves.
+    """The layout with roles in place of tokens.
 
     Args:
         template: A `Layout` of tokens.
-        first: Name of the token before a text, such as "cls".
-        last: Name of the token after a text.
-        tokens: Dict of a name -> the special token, for those between two texts.
+        first: Role of the token before a text, such as "cls".
+        last: Role of the token after a text.
+        tokens: Dict of role -> token, for the tokens between two texts.
         path: The file, for errors.
     """
-    names = {token: name for name, token in tokens.items() if token is not None}
-    names |= {template.first: first, template.last: last}
+    roles = {token: role for role, token in tokens.items() if token is not None}
+    roles |= {template.first: first, template.last: last}
     for token in template.between:
-        if token not in names:
+        if token not in roles:
             raise _error(
-                "A token between two texts must be one that a special token's name "
-                "stands for.",
+                "A token between two texts must be named as a special token.",
                 token,
                 "pair",
                 path,
@@ -86,7 +85,7 @@ def with_roles(template, first, last, tokens, path):
     return Layout(
         None if template.first is None else first,
         None if template.last is None else last,
-        between=tuple(names[token] for token in template.between),
+        between=[roles[token] for token in template.between],
         repeats_first=template.repeats_first,
         second_segment=template.second_segment,
     )
@@ -164,7 +163,7 @@ def _around(pieces, texts, name, path):
             groups[-1].append(piece)
     if found != [*texts]:
         raise _error(
-            f"The texts must be {' and '.join(texts)}, each once, in this order.",
+            f"The template must contain {' and '.join(texts)}, once, in this order.",
             found,
             name,
             path,
@@ -176,7 +175,7 @@ def _only(group, where, path):
     """The only token of a group, or None."""
     if len(group) > 1:
         tokens = [token for _, token, _ in group]
-        rule = f"At most one special token can stand {where} a text."
+        rule = f"There must be at most one special token {where} a text."
         raise _error(rule, tokens, "single", path)
     return group[0][1] if group else None
 
@@ -188,8 +187,7 @@ def _check_ids(tokens, layout, ids, path):
         told = told.get("ids") if isinstance(told, dict) else told
         if token not in ids or told != [ids[token]]:
             raise _error(
-                f"The token {token!r:.80} must have the one id that the vocabulary "
-                "gives it.",
+                f"The only id of {token!r:.80} must be the vocabulary's.",
                 told,
                 "special_tokens",
                 path,

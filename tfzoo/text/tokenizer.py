@@ -20,7 +20,7 @@ class Tokenizer:
     `tokenize`, `detokenize`, `graph`, `token_text` and:
 
         special_names: Names of the special tokens that it may have.
-        usual_layout: The `Layout` of texts where nothing says another one.
+        usual_layout: The default `Layout` of texts.
         _engine: Its engine in Rust.
     """
 
@@ -39,7 +39,7 @@ class Tokenizer:
             setattr(self, f"{name}_id", ids.get(tokens[name]))
 
     def _lay_out(self, layout):
-        """Sets `layout`, once the special tokens have their names.
+        """Sets `layout`, after `_name_tokens`.
 
         Args:
             layout: A `Layout`, or None for the usual one.
@@ -58,14 +58,14 @@ class Tokenizer:
                 )
         self.layout = layout
         if layout != self.usual_layout:
-            _ = self.layout_ids  # which must be there
+            _ = self.layout_ids  # raises if a token is missing
 
     @property
     def layout_ids(self):
-        """The `layout` with ids in place of the names of special tokens.
+        """The `layout` with ids in place of roles.
 
         Raises:
-            TokenizerError: the vocabulary lacks one of them.
+            TokenizerError: the vocabulary lacks one of the tokens.
         """
         return self.layout.map(self.required_id)
 
@@ -73,13 +73,13 @@ class Tokenizer:
     def begin_id(self):
         """Id from which a decoder predicts the first token of a text.
 
-        The first token of the layout, or the end token where that has none.
+        It is the first token of the layout, or the end token if the layout has none.
         """
         first = self.layout_ids.first
         return self.required_id("end") if first is None else first
 
     def with_layout(self, layout):
-        """This tokenizer, or an equal one that lays texts out otherwise.
+        """This tokenizer, or a copy with another layout.
 
         Raises:
             TokenizerError: the vocabulary lacks a special token of the `Layout`.
@@ -89,7 +89,7 @@ class Tokenizer:
         return self.from_config({**self.get_config(), "layout": layout.get_config()})
 
     def _layout_config(self):
-        """Constructor arguments: the layout, where it is not the usual one."""
+        """The constructor argument `layout`, unless it is the usual one."""
         if self.layout == self.usual_layout:
             return {}
         return {"layout": self.layout.get_config()}

@@ -1,9 +1,9 @@
-"""The tokenizer classes of other software that files name, and what they leave unsaid.
+"""The tokenizer classes of other libraries that tokenizer files name.
 
-`tokenizer_config.json` of Hugging Face and `tokenizer.json` of KerasHub name a class,
-and say of it only what differs from what it has by itself. A file must open without a
-model, so that this table is part of knowing the formats. `DECLARED` has the names that
-families add.
+Hugging Face's `tokenizer_config.json` and KerasHub's `tokenizer.json` name a class, and
+state only what differs from its defaults. A tokenizer opens without a model, so those
+defaults are part of the file formats and listed here; families add their own classes to
+`DECLARED`.
 """
 
 import dataclasses
@@ -26,7 +26,7 @@ ROBERTA_TOKENS = {
 
 @dataclasses.dataclass(frozen=True)
 class TokenizerClass:
-    """What a tokenizer class has where its files do not say it.
+    """The defaults of a tokenizer class, for what its files do not state.
 
     Args:
         algorithm: `WORDPIECE` or `BYTE_BPE`.
@@ -58,10 +58,10 @@ DECLARED = {}  # name -> `TokenizerClass`; `families.declared` adds them
 
 
 def known_class(name, algorithm):
-    """The `TokenizerClass` of a name in a file, or None.
+    """The `TokenizerClass` with the name in a file, or None.
 
     Args:
-        name: A JSON value; the classes in Rust have `Fast` after the name.
+        name: A JSON value; `Fast` at its end, of the classes in Rust, is ignored.
         algorithm: `WORDPIECE` or `BYTE_BPE`.
     """
     plain = name.removesuffix("Fast") if isinstance(name, str) else None
@@ -70,7 +70,7 @@ def known_class(name, algorithm):
 
 
 def named_class(name, algorithm, path, field):
-    """The same, or a `TokenizerError` that names the file and its field."""
+    """As `known_class`; raises `TokenizerError` for an unknown name."""
     found = known_class(name, algorithm)
     if found is None:
         known = {**CLASSES, **DECLARED}
@@ -84,7 +84,7 @@ def named_class(name, algorithm, path, field):
 
 
 def class_to_write(algorithm, layout):
-    """The name of a class that lays texts out so without being told."""
+    """The name of a class with this default layout, else of a generic class."""
     for name, known in CLASSES.items():
         if (known.algorithm, known.layout) == (algorithm, layout):
             return name

@@ -15,7 +15,7 @@ TOKENS = {  # special tokens: their name in these files, ours
     "sep_token": "sep_token",
     "mask_token": "mask_token",
 }
-# Classes of `transformers` for which tokenizer.json says all but the special tokens
+# Generic classes of `transformers`: tokenizer.json has all but the special tokens
 IGNORES_OPTIONS = ("PreTrainedTokenizerFast", "TokenizersBackend")
 NO_WORDS = (
     "Words that were added to a vocabulary, which texts are searched for first, are "

@@ -115,9 +115,8 @@ class QuestionAnswerer(FiguresOfAll, EncoderTask):
         layout = self.tokenizer.layout_ids
         if layout.first is None:
             raise ValueError(
-                "A special token must stand before a question: it is where the answer "
-                "is that is not there. Received: texts laid out as "
-                f"{self.tokenizer.layout}"
+                "The layout must have a first token, the position of no answer. "
+                f"Received: {self.tokenizer.layout}"
             )
         num_special = layout.num_special(2)
         room = self.max_sequence_length - num_special - max_question_length

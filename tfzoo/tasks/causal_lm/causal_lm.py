@@ -37,9 +37,9 @@ class CausalLM(Generating, Scoring, LearnsTokens, Task):
 
     Args:
         backbone: A `GPTDecoder`.
-        tokenizer: A `ByteBPETokenizer` with an end token, by which every text is
-            followed. The first token of a text is predicted from the one that begins
-            it: the first of the family's layout, the end token where that has none.
+        tokenizer: A `ByteBPETokenizer` with an end token, which is put after every
+            text. The first token of a text is predicted from the first token of the
+            family's layout, or from the end token if the layout has none.
         max_sequence_length: Longest input in tokens; None takes the backbone's.
         end_token_ids: The id, or a list of the ids, at which a generated text ends;
             None takes the tokenizer's end token alone.
@@ -172,7 +172,7 @@ class CausalLM(Generating, Scoring, LearnsTokens, Task):
     def encode_strings(self, text):
         """Strings (B,) -> `token_ids` and `padding_mask` (B, S), as a graph does it.
 
-        The token that begins a text, then the text's tokens; what is beyond
+        The tokenizer's `begin_id`, then the text's tokens; what is beyond
         `max_sequence_length` is cut.
         """
         ids, lengths = self._rows(text)

@@ -114,7 +114,7 @@ def write_preset(tokenizer, directory, max_sequence_length=None):
 
 
 def _first_token(tokenizer, layout, end_token):
-    """What `transformers` calls the token that begins a text."""
+    """The `bos_token` of `transformers`."""
     if tokenizer.start_id is not None:
         return tokenizer.start_token
     if layout.first is not None:
@@ -123,7 +123,7 @@ def _first_token(tokenizer, layout, end_token):
 
 
 def _class_of_words(vocabulary):
-    """The class whose special tokens the vocabulary holds, all of them, or None."""
+    """The class all of whose special tokens are in the vocabulary, or None."""
     words = set(vocabulary)
     for known in CLASSES.values():
         if known.tokens and words.issuperset(known.tokens.values()):
@@ -156,10 +156,10 @@ def _special(named, known, vocabulary):
 
 
 def _layout(template, arguments, path):
-    """Constructor arguments: the layout, and tokens that have no other name.
+    """Constructor arguments: the layout, and the tokens that it gives a role.
 
-    Both tokens around a text are those of an encoder. One alone is what it is named;
-    without a name it is the start or the end of a text.
+    Tokens on both sides of a text are the cls and the sep token. A token on one side
+    only has the role that the files name, or is else the start or the end token.
     """
     tokens = {name: arguments.get(f"{name}_token") for name in ROLES}
     if None not in (template.first, template.last):
@@ -175,13 +175,13 @@ def _layout(template, arguments, path):
 
 
 def _role(token, named, free, tokens, path):
-    """What a token is: a role that it has already, else one that no token has.
+    """The role that a token has, or the first one that no token has.
 
     Args:
         token: The token; None has no role.
-        named: Roles that it may have already.
+        named: Roles that it may have.
         free: Roles that it may be given.
-        tokens: Dict of a role -> the token that has it, or None.
+        tokens: Dict of role -> token or None.
         path: The file, for errors.
     """
     if token is None:
@@ -190,8 +190,7 @@ def _role(token, named, free, tokens, path):
     roles += [role for role in free if tokens[role] is None]
     if not roles:
         raise TokenizerError(
-            f"The token {token!r:.80} around a text must be one that a special token's "
-            "name stands for.",
+            f"The token {token!r:.80} around a text must be named as a special token.",
             path=path,
             tensor=f"{templates.FIELD}.single",
         )

@@ -59,7 +59,7 @@ def to_json(tokenizer):
 
 
 def _processor(tokenizer, byte_level):
-    """The field `post_processor`: what stands around texts, and where tokens begin."""
+    """The field `post_processor`: the layout, and offsets without leading spaces."""
     if tokenizer.layout != tokenizer.usual_layout:
         processors = [byte_level, templates.written_template(tokenizer)]
         return {"type": "Sequence", "processors": processors}
@@ -75,7 +75,7 @@ def _processor(tokenizer, byte_level):
 
 
 def has_layout(tokenizer):
-    """Whether special tokens stand around texts, which the vocabulary holds."""
+    """Whether it has special tokens around texts, all of them in the vocabulary."""
     ids = [getattr(tokenizer, f"{name}_id") for name in tokenizer.layout.tokens]
     return bool(ids) and None not in ids
 
@@ -181,7 +181,7 @@ def read_added(added, vocabulary, path):
 
 
 def _template(processor, ids, path):
-    """The `Layout` of tokens that a `post_processor` states, None if it states none."""
+    """The `Layout` of tokens of a `post_processor`, None if it does not state one."""
     kind = processor.get("type") if isinstance(processor, dict) else processor
     check(kind, [None, *_PROCESSORS], path, templates.FIELD)
     if kind == "Sequence":

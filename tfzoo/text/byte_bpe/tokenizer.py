@@ -40,7 +40,7 @@ class ByteBPETokenizer(Tokenizer):
             writes them; None for an id that no token has.
         merges: Pairs of tokens, the first learned first.
         end_token: Token that ends a text; the vocabulary may lack it.
-        start_token: Token that begins a text of a decoder, or None where it is the end
+        start_token: Token that begins a text of a decoder, or None if that is the end
             token; the vocabulary may lack it.
         special_tokens: Further tokens that never come from a text.
         pad_token: Token that fills the end of a short text, or None; the vocabulary may
@@ -53,9 +53,9 @@ class ByteBPETokenizer(Tokenizer):
             before it, as published RoBERTa models do.
         add_prefix_space: Whether a text gets a space before it if it has none, so that
             its first word is one like any other.
-        layout: How texts stand with special tokens, a `Layout`. None is, where there
-            are a cls and a sep token, <s> a </s></s> b </s>, all in segment 0; else no
-            token stands around texts.
+        layout: The `Layout` of special tokens around texts. None means
+            <s> a </s></s> b </s>, all in segment 0, if there are a cls and a sep token,
+            and no special tokens otherwise.
 
     Attributes:
         vocabulary: Tuple of tokens and None.
@@ -200,8 +200,8 @@ class ByteBPETokenizer(Tokenizer):
     def get_config(self):
         """Constructor arguments.
 
-        A start token and a layout only where they are given: tokenised text on disk is
-        known by these, and older one has neither.
+        The start token and the layout are left out by default, so that the fingerprint
+        of tokenized text stays valid.
         """
         tokens = {f"{n}_token": getattr(self, f"{n}_token") for n in self.special_names}
         if self.start_token is None:
@@ -232,7 +232,7 @@ class ByteBPETokenizer(Tokenizer):
 
     @property
     def usual_layout(self):
-        """The `Layout` of texts where nothing says another one."""
+        """The default `Layout` of texts."""
         if self.cls_token is None or self.sep_token is None:
             return Layout()
         return Layout("cls", "sep", between=("sep", "sep"), second_segment=0)

@@ -126,7 +126,7 @@ def _tokens(ids, path):
 
 
 def _template(processor, vocabulary, path):
-    """The `Layout` of tokens that a `post_processor` states, None if it states none."""
+    """The `Layout` of tokens of a `post_processor`, None if it does not state one."""
     kind = processor.get("type") if isinstance(processor, dict) else processor
     check(kind, [None, "BertProcessing", templates.TEMPLATE], path, templates.FIELD)
     if kind is None:

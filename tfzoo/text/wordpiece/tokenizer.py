@@ -40,8 +40,8 @@ class WordPieceTokenizer(Tokenizer):
         cls_token: Token before a text.
         sep_token: Token after a text.
         mask_token: Token of a masked word.
-        layout: How texts stand with special tokens, a `Layout`; None is [CLS] a [SEP]
-            b [SEP], b and what follows it in segment 1.
+        layout: The `Layout` of special tokens around texts. None means
+            [CLS] a [SEP] b [SEP], with b and the last token in segment 1.
 
     Attributes:
         vocabulary: Tuple of tokens.
