@@ -121,7 +121,7 @@ def test_invalid_end_ids_are_reported_with_their_file(plain, tmp_path, ids, name
     plain.save_to_preset(tmp_path / "gpt")
     own = ids if name == "generation_config.json" else None
     with_fields(tmp_path / "gpt", own, ids)
-    with pytest.raises(CheckpointError, match=f"{name}: eos_token_id: .*from 0"):
+    with pytest.raises(CheckpointError, match=f"{name}: eos_token_id: .*id >= 0"):
         CausalLM.from_preset(tmp_path / "gpt")
 
 

@@ -224,7 +224,10 @@ def test_answers_may_have_three_forms(model, columns, form):
 @pytest.mark.parametrize(
     ("answers", "message"),
     [
-        ([[{"text": "cat", "answer_start": 5}]], "'cat' at 5 in row 0, where 'at '"),
+        (
+            [[{"text": "cat", "answer_start": 5}]],
+            "'cat' at 5 in row 0, where the context has 'at '",
+        ),
         ([[{"text": "cat", "answer_start": -3}]], "'cat' at -3 in row 0"),
         (None, "y=None"),
         ([], "the same length. Received: 1 and 0"),

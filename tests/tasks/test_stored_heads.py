@@ -229,10 +229,10 @@ def test_a_reranker_may_become_a_classifier(saved, caplog):
     [
         (
             dict(id2label={"0": "a", "1": "b"}, tfzoo=...),
-            r"id2label: .*a row for each label. Received: 3 rows, and 2 .*\['a', 'b'\]",
+            r"id2label: .*a row for each label. Received: 3 rows, but 2 .*\['a', 'b'\]",
         ),
-        (dict(id2label=..., label2id=..., num_labels=4), "Received: 3 rows, and 4"),
-        (dict(problem_type="regression"), "problem_type: .*Received: 3 rows, and 1"),
+        (dict(id2label=..., label2id=..., num_labels=4), "Received: 3 rows, but 4"),
+        (dict(problem_type="regression"), "problem_type: .*Received: 3 rows, but 1"),
     ],
     ids=str,
 )
@@ -280,7 +280,7 @@ def test_an_incomplete_head_is_refused(directory):
         return {n: t for n, t in tensors.items() if n != "classifier.bias"}
 
     path = directory("classifier", without_bias)
-    with pytest.raises(CheckpointError, match="whole.* without classifier.bias"):
+    with pytest.raises(CheckpointError, match="complete.* without classifier.bias"):
         TextClassifier.from_preset(path)
 
 

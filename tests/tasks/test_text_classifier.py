@@ -194,12 +194,12 @@ def test_an_unknown_label_in_a_dataset_stops_training(classifier):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (dict(labels=["a"]), "2 or more"),
+        (dict(labels=["a"]), "at least 2"),
         (dict(labels=["a", "a"]), "distinct names"),
         (dict(labels=[1, 2]), "must be strings"),
-        (dict(labels=["a", "b"], task="regression"), "no labels"),
+        (dict(labels=["a", "b"], task="regression"), "labels must be None"),
         (dict(labels=["a", "b"], task="tagging"), "'tagging'"),
-        (dict(labels=["a", "b"], max_sequence_length=99), "3 to 32"),
+        (dict(labels=["a", "b"], max_sequence_length=99), r"in \[3, 32\]"),
     ],
 )
 def test_invalid_arguments_are_reported(make_encoder, tokenizer, arguments, message):
