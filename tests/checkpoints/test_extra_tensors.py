@@ -69,8 +69,8 @@ def test_tensors_that_no_task_uses_are_skipped_and_logged(
     path = written(name, lambda tensors: tensors | EXTRA[name])
     with caplog.at_level(logging.INFO, "tfzoo"):
         found = type(backbones[name]).from_preset(path)
-    told = next(r.message for r in caplog.records if r.message.startswith("Left out"))
-    assert told == f"Left out: {', '.join(sorted(EXTRA[name]))}"
+    told = next(r.message for r in caplog.records if r.message.startswith("Unused"))
+    assert told == f"Unused: {', '.join(sorted(EXTRA[name]))}"
     assert "random" not in caplog.text
     for a, b in zip(found.get_weights(), backbones[name].get_weights(), strict=True):
         np.testing.assert_array_equal(a, b)

@@ -174,7 +174,7 @@ def byte_letters():
         ({"config": {"suffix_indicator": "@@"}}, "config.suffix_indicator"),
         ({"config": {"split": False}}, "config.split"),
         ({"config": {"lowercase": "yes"}}, "config.lowercase"),
-        ({"config": {"oov_token": 3}}, "A token must be text"),
+        ({"config": {"oov_token": 3}}, "A token must be a string"),
     ],
 )
 def test_a_tokenizer_of_another_kind_is_refused(tmp_path, change, message):

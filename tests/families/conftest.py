@@ -1,4 +1,4 @@
-"""A small GPT that the tests of models share."""
+"""A small GPT, shared by the tests."""
 
 import numpy as np
 import pytest
@@ -9,14 +9,14 @@ from tfzoo.families import GPTDecoder
 
 @pytest.fixture(scope="session")
 def gpt():
-    """A decoder with weights that are not all tiny."""
+    """A decoder whose weights are not all tiny."""
     decoder = GPTDecoder(**SMALL)
     return random_weights(decoder, 0.2)
 
 
 @pytest.fixture(scope="session")
 def gpt_inputs():
-    """A function that makes inputs of it, without padding."""
+    """Function that makes inputs for it, without padding."""
 
     def make(length=9, batch=3, seed=0):
         rng = np.random.default_rng(seed)

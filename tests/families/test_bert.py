@@ -42,7 +42,7 @@ def test_an_empty_batch_gives_an_empty_result(encoder):
 
 
 @pytest.mark.slow
-def test_each_length_compiles_with_xla(encoder):
+def test_every_length_compiles_with_xla(encoder):
     import tensorflow as tf
 
     compiled = tf.function(encoder.call, jit_compile=True)
@@ -120,7 +120,7 @@ def test_an_invalid_configuration_is_named(encoder, tmp_path, field, value, mess
     ],
     ids=["nan", "integer", "shape", "missing"],
 )
-def test_a_tensor_at_fault_is_named_and_nothing_is_loaded(
+def test_an_invalid_tensor_is_reported_and_nothing_is_loaded(
     encoder, tmp_path, change, message
 ):
     directory = tmp_path / "bert"
@@ -138,7 +138,7 @@ def test_a_tensor_at_fault_is_named_and_nothing_is_loaded(
         BertEncoder.from_preset(directory)
 
 
-def test_a_cut_weight_file_is_named(encoder, tmp_path):
+def test_a_truncated_weight_file_is_reported(encoder, tmp_path):
     encoder.save_to_preset(tmp_path / "bert")
     path = tmp_path / "bert" / "model.safetensors"
     path.write_bytes(path.read_bytes()[:-10])

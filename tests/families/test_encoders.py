@@ -15,7 +15,7 @@ CLASSES = pytest.mark.parametrize("kind", EPSILON, ids=lambda kind: kind.__name_
 
 
 def encoder_of(kind, **options):
-    """With embeddings so small that the epsilon of their normalisation shows."""
+    """With embeddings so small that the epsilon of their normalization matters."""
     encoder = random_weights(kind(**{**SMALL, **options}))
     for layer in encoder.layers:
         if layer.name in {"token_embedding", "position_embedding", "segment_embedding"}:
@@ -39,7 +39,7 @@ def inputs_of(encoder, length=9, batch=3):
 
 
 def by_numpy(encoder, inputs):
-    """Devlin et al. 2019 and Vaswani et al. 2017, written out."""
+    """Devlin et al. 2019 and Vaswani et al. 2017, spelled out."""
     weights = {v.path: np.asarray(v.value, np.float64) for v in encoder.variables}
     epsilon, heads = EPSILON[type(encoder)], SMALL["num_heads"]
     ids, mask = inputs["token_ids"], inputs["padding_mask"]
@@ -85,7 +85,7 @@ def by_numpy(encoder, inputs):
 
 
 @CLASSES
-def test_numpy_computes_the_same(encoders, kind):
+def test_equals_numpy(encoders, kind):
     encoder = encoders[kind]
     inputs = inputs_of(encoder)
     inputs["padding_mask"][0, 6:] = inputs["padding_mask"][1, 1:] = 0
@@ -109,7 +109,7 @@ def test_padding_changes_nothing(encoders, kind):
         np.testing.assert_allclose(vectors, beside[name], atol=1e-5)
 
 
-def test_padding_before_a_text_moves_none_of_robertas_positions(encoders):
+def test_padding_before_a_text_does_not_shift_robertas_positions(encoders):
     encoder = encoders[RobertaEncoder]
     x = inputs_of(encoder)
     padded = {name: np.pad(value, ((0, 0), (3, 0))) for name, value in x.items()}
@@ -161,7 +161,7 @@ def test_bfloat16_agrees(encoders, kind):
 
 
 @CLASSES
-def test_the_share_of_dropout_is_that_of_its_argument(kind):
+def test_the_dropout_rate_is_that_of_the_argument(kind):
     encoder = kind(**SMALL, dropout=0.25, attention_dropout=0.5)
     rates = {"embeddings_dropout": encoder.get_layer("embeddings_dropout").rate}
     for i in range(SMALL["num_layers"]):
@@ -178,7 +178,7 @@ def test_the_share_of_dropout_is_that_of_its_argument(kind):
 
 
 @CLASSES
-def test_what_the_first_layer_reads_is_dropped_after_it_was_normalised(kind):
+def test_dropout_follows_the_normalization_of_the_embeddings(kind):
     encoder = encoder_of(kind, dropout=0.25, hidden_dim=64)
     first = encoder.get_layer("transformer_layer_0")
     embeddings = keras.Model(encoder.inputs, first.input[0])

@@ -11,7 +11,7 @@ B, S, N, H = 3, 9, 2, 8
 
 
 def by_numpy(decoder, ids):
-    """(S,) ids -> (S, V) logits, one text, from the weights by path."""
+    """(S,) ids -> (S, V) logits of one text, from the weights by path."""
     w = {v.path: np.asarray(v, np.float64) for v in decoder.variables}
 
     def dense(name, x):
@@ -52,7 +52,7 @@ def logits(decoder, x):
 
 
 def cached_logits(decoder, ids, chunks, step=None):
-    """Logits at every position, read in chunks of these lengths."""
+    """Logits at every position, computed in chunks of these lengths."""
     step = step or decoder.step
     state, found, start = decoder.state(len(ids)), [], 0
     for length in chunks:
@@ -86,7 +86,7 @@ def test_cached_logits_equal_uncached_ones_at_every_position(gpt, gpt_inputs, ch
     np.testing.assert_allclose(cached, logits(gpt, x), atol=1e-5)
 
 
-def test_a_hidden_part_of_the_past_changes_nothing(gpt, gpt_inputs):
+def test_a_masked_part_of_the_past_changes_nothing(gpt, gpt_inputs):
     rng = np.random.default_rng(1)
     shape = (2, B, N, 5, H)
     pairs = rng.normal(size=(2, *shape)).astype(np.float32)
@@ -128,7 +128,7 @@ def test_padding_changes_nothing(gpt, gpt_inputs, side):
     np.testing.assert_allclose(ours, logits(gpt, x), atol=1e-5)
 
 
-def test_documents_in_one_window_are_as_if_alone(gpt, gpt_inputs):
+def test_documents_in_one_window_are_independent(gpt, gpt_inputs):
     first, second = gpt_inputs(4), gpt_inputs(5, seed=1)
     packed = {
         "token_ids": np.concatenate([first["token_ids"], second["token_ids"]], 1),
@@ -157,12 +157,12 @@ def test_a_sequence_beyond_the_positions_is_refused(gpt, gpt_inputs):
         gpt(gpt_inputs(13))
 
 
-def test_weights_begin_as_gpt2s_do():
+def test_weights_are_initialized_as_in_gpt2():
     decoder = GPTDecoder(100, 8, 2, 64, 256)
     spread = {v.path: np.std(v) for v in decoder.variables if v.ndim == 2}
     residual = {p for p in spread if p.endswith("/output/kernel")}
     assert len(residual) == 2 * 8
-    # A normal cut at two standard deviations has 0.88 of its width.
+    # A normal truncated at two standard deviations has 0.88 of its width.
     for path, width in spread.items():
         expected = 0.88 * 0.02 / (4 if path in residual else 1)
         assert width == pytest.approx(expected, rel=0.1), path
@@ -239,7 +239,7 @@ def test_a_decoder_has_as_many_parameters_as_its_sizes_say():
     ],
     ids=str,
 )
-def test_embeddings_layers_and_attention_have_each_their_own_dropout(options, rates):
+def test_embeddings_layers_and_attention_have_separate_dropout(options, rates):
     decoder = GPTDecoder(50, 2, 2, 16, 32, **options)
     for layer in decoder.transformer_layers:
         found = (
@@ -253,7 +253,7 @@ def test_embeddings_layers_and_attention_have_each_their_own_dropout(options, ra
     assert copy.transformer_layers[1].self_attention.dropout == rates[2]
 
 
-def test_what_the_first_layer_reads_is_the_dropped_sum_of_the_embeddings(gpt_inputs):
+def test_dropout_applies_to_the_sum_of_the_embeddings(gpt_inputs):
     decoder = random_weights(GPTDecoder(50, 1, 2, 64, 32, 0.0, embeddings_dropout=0.25))
     first = decoder.transformer_layers[0].input
     embeddings = keras.Model(decoder.inputs, first[0])

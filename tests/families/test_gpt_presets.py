@@ -39,7 +39,7 @@ def test_a_preset_gives_the_same_outputs(gpt, gpt_inputs, saved):
     np.testing.assert_array_equal(gpt(gpt_inputs()), copy(gpt_inputs()))
 
 
-def test_query_key_and_value_lie_side_by_side(gpt, saved):
+def test_query_key_and_value_are_concatenated(gpt, saved):
     tensors = safetensors.numpy.load_file(saved / "model.safetensors")
     assert "h.1.mlp.c_fc.weight" in tensors
     attention = gpt.transformer_layers[1].self_attention
@@ -62,7 +62,7 @@ def test_names_with_a_prefix_masks_and_the_tied_copy_are_read(gpt, gpt_inputs, s
     np.testing.assert_array_equal(gpt(gpt_inputs()), copy(gpt_inputs()))
 
 
-def test_an_output_layer_of_its_own_is_refused(saved):
+def test_an_untied_output_layer_is_refused(saved):
     def untied(tensors):
         return {**tensors, "lm_head.weight": tensors["wte.weight"] + 1}
 
@@ -70,7 +70,7 @@ def test_an_output_layer_of_its_own_is_refused(saved):
         GPTDecoder.from_preset(changed(saved, untied))
 
 
-def test_the_feed_forward_width_may_be_left_out_as_gpt2_does(tmp_path):
+def test_the_feed_forward_width_may_be_omitted_as_in_gpt2(tmp_path):
     decoder = GPTDecoder(50, 1, 2, 16, 64, max_sequence_length=12)
     decoder.save_to_preset(tmp_path / "gpt")
     for value in (None, "absent"):
@@ -108,7 +108,7 @@ def test_an_invalid_configuration_is_named(saved, field, value, message):
     ],
     ids=["nan", "shape", "integer"],
 )
-def test_a_tensor_at_fault_is_named(saved, change, message):
+def test_an_invalid_tensor_is_reported(saved, change, message):
     name = "h.0.attn.c_attn.weight"
 
     def at_fault(tensors):

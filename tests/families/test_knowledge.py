@@ -1,4 +1,4 @@
-"""What is known of an architecture stands in its family's file and nowhere else."""
+"""Only a family's own file contains knowledge of its architecture."""
 
 import ast
 import pathlib
@@ -8,17 +8,17 @@ from tfzoo.text.layout import ROLES
 from tfzoo.text.tokenizer_classes import CLASSES as CLASSES_OF_FILES
 
 ROOT = pathlib.Path(tfzoo.families.__file__).parents[2]
-# The table of what `tfzoo` exports, and the task that is BERT's own.
+# The table of the exports of `tfzoo`, and the task specific to BERT
 EXCEPT = {"tfzoo/__init__.py", "tfzoo/tasks/masked_words/pretrainer.py"}
 MODEL_TYPES = {"bert", "roberta", "distilbert", "gpt2"}
-# What tokenizer files mean by the names of other software's classes.
+# Names of other software's classes in tokenizer files
 FORMATS = "tfzoo/text/tokenizer_classes.py"
 TOKENIZERS = {name for known in CLASSES_OF_FILES for name in (known, f"{known}Fast")}
 CLASSES = {"BertEncoder", "RobertaEncoder", "DistilBertEncoder", "GPTDecoder"}
 
 
 def known_in(path):
-    """Names and strings of a file that are of an architecture."""
+    """Names and strings of a file that belong to an architecture."""
     for node in ast.walk(ast.parse(path.read_bytes())):
         for name in (
             getattr(node, "id", None),
@@ -33,7 +33,7 @@ def known_in(path):
             yield from {*words} & (MODEL_TYPES | CLASSES)
 
 
-def test_the_names_are_those_of_the_families():
+def test_the_searched_names_are_those_of_the_families():
     classes = tfzoo.families.BACKBONES.values()
     assert {c.family.model_type for c in classes} >= MODEL_TYPES
     assert {c.__name__ for c in classes} >= CLASSES
@@ -47,7 +47,7 @@ def test_no_code_outside_the_families_names_an_architecture():
     }
     wrong = {path: names for path, names in found.items() if names}
     assert {path: names for path, names in wrong.items() if path not in EXCEPT} == {}
-    assert found["tfzoo/__init__.py"] == sorted(CLASSES)  # it is looked for at all
+    assert found["tfzoo/__init__.py"] == sorted(CLASSES)  # the search works
 
 
 def strings_in(path):
@@ -57,7 +57,7 @@ def strings_in(path):
 
 
 def layouts_in(path):
-    """Calls of `Layout` that say which special tokens stand around texts."""
+    """Calls of `Layout` that specify special tokens around texts."""
     for node in ast.walk(ast.parse(path.read_bytes())):
         if isinstance(node, ast.Call) and getattr(node.func, "id", None) == "Layout":
             values = [*node.args, *(keyword.value for keyword in node.keywords)]
@@ -73,18 +73,18 @@ def places(found_in):
     return {str(path.relative_to(ROOT)) for path in outside if [*found_in(path)]}
 
 
-def test_the_tokenizer_classes_of_files_are_named_in_one_table():
+def test_tokenizer_classes_are_named_in_one_table():
     named = places(lambda path: TOKENIZERS.intersection(strings_in(path)))
     assert named == {FORMATS}
 
 
-def test_layouts_stand_with_the_families_the_formats_and_what_is_usual():
+def test_layouts_are_only_in_families_formats_and_defaults():
     tokenizers = ("wordpiece", "byte_bpe")
     usual = {f"tfzoo/text/{name}/tokenizer.py" for name in tokenizers}
     assert places(layouts_in) == {FORMATS, *usual}
 
 
-def test_recipes_of_tasks_name_none():
+def test_recipes_of_tasks_name_no_architecture():
     for path in (ROOT / "recipes").glob("*.py"):
         if not any(name in path.stem for name in ("bert", "gpt", "quickstart")):
             assert not [n for n in known_in(path) if n in CLASSES], path

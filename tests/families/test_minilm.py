@@ -1,4 +1,4 @@
-"""A published model: all-MiniLM-L6-v2, whose directory `$TFZOO_MINILM` names."""
+"""A published model: all-MiniLM-L6-v2, in the directory `$TFZOO_MINILM`."""
 
 import os
 import pathlib
@@ -32,7 +32,7 @@ def directory():
 
 @pytest.fixture(scope="module")
 def theirs(directory):
-    """Their hidden states of all layers, and the mask, as arrays."""
+    """The hidden states of all layers in `transformers`, and the mask, as arrays."""
     torch = pytest.importorskip("torch")
     transformers = pytest.importorskip("transformers")
     tokenizer = transformers.AutoTokenizer.from_pretrained(directory)
@@ -61,7 +61,7 @@ def test_every_layer_computes_what_transformers_computes(directory, theirs):
         assert difference.max() <= 5e-5
 
 
-def test_vectors_are_their_means_and_like_texts_are_near(directory, theirs):
+def test_vectors_are_means_and_similar_texts_are_close(directory, theirs):
     _, mask, states = theirs
     embedder = from_preset(directory)
     means = (states[-1] * mask[..., None]).sum(1) / mask.sum(1, keepdims=True)

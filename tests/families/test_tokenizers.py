@@ -1,4 +1,4 @@
-"""Which layout texts have: that of the family, whatever the tokenizer has by itself."""
+"""Texts have the layout of the family, whatever that of the tokenizer."""
 
 import dataclasses
 import json
@@ -53,14 +53,12 @@ def roberta_bytes():
         ("gpt2", "GPT2Tokenizer"),
     ],
 )
-def test_a_family_has_the_layout_of_the_class_that_it_is_published_with(
-    model_type, name
-):
+def test_a_family_has_the_layout_of_its_published_tokenizer(model_type, name):
     layouts = BACKBONES[model_type].family.tokenizers.values()
     assert [*layouts] == [CLASSES[name].layout]
 
 
-def test_a_directory_has_its_familys_layout_and_a_tokenizer_alone_that_of_the_file(
+def test_a_model_uses_its_familys_layout_and_a_lone_tokenizer_that_of_the_file(
     pieces, tmp_path, caplog
 ):
     tokenizer = pieces.with_layout(OTHER)
@@ -69,7 +67,7 @@ def test_a_directory_has_its_familys_layout_and_a_tokenizer_alone_that_of_the_fi
     assert tokenizer_from_preset(tmp_path / "alone").layout == OTHER
     task = TextClassifier(BertEncoder(**SIZES), tokenizer, ["no", "yes"])
     assert task.tokenizer.layout == BERT and tokenizer.layout == OTHER
-    told = "The layout of texts is that of bert, cls a sep, cls a sep b:1 sep:1, not"
+    told = "bert uses the layout cls a sep, cls a sep b:1 sep:1 instead of"
     assert [told in record.getMessage() for record in caplog.records] == [True]
     task.save_to_preset(tmp_path / "bert")
     assert tokenizer_from_preset(tmp_path / "bert").layout == BERT
@@ -88,12 +86,12 @@ def test_a_backbone_is_saved_with_a_tokenizer_of_its_layout(pieces, tmp_path):
     assert tokenizer_from_preset(tmp_path / "x").layout == BERT
 
 
-def test_gpt2_has_no_token_around_texts_whichever_its_tokenizer_has(
+def test_gpt2_has_no_tokens_around_texts_with_any_tokenizer(
     roberta_bytes, tmp_path, caplog
 ):
     assert roberta_bytes.encode("a").token_ids[0] == roberta_bytes.cls_id
     model = CausalLM(GPTDecoder(**SIZES), roberta_bytes)
-    assert not caplog.records  # nobody asked for another layout
+    assert not caplog.records  # no other layout was requested
     plain = roberta_bytes.tokenize("a")
     assert model.tokenizer.encode("a").token_ids == plain
     assert model.tokenizer.begin_id == roberta_bytes.end_id
@@ -106,7 +104,7 @@ def test_gpt2_has_no_token_around_texts_whichever_its_tokenizer_has(
         (tmp_path / "gpt" / "tokenizer.json").unlink(missing_ok=True)
 
 
-def test_a_tokenizer_that_a_family_does_not_declare_keeps_its_layout(
+def test_a_tokenizer_of_an_undeclared_class_keeps_its_layout(
     pieces, roberta_bytes, tmp_path
 ):
     sizes = {**SIZES, "padding_id": 0}
@@ -118,7 +116,7 @@ def test_a_tokenizer_that_a_family_does_not_declare_keeps_its_layout(
     assert from_preset(tmp_path / "x").tokenizer.layout == roberta_bytes.layout
 
 
-def test_a_tokenizer_of_the_familys_layout_is_taken_as_it_is(pieces):
+def test_a_tokenizer_with_the_familys_layout_is_unchanged(pieces):
     assert TextEmbedder(BertEncoder(**SIZES), pieces).tokenizer is pieces
     plain = ByteBPETokenizer([*LETTERS, "<|endoftext|>"], [])
     assert CausalLM(GPTDecoder(**SIZES), plain).tokenizer is plain
@@ -128,11 +126,13 @@ def test_a_tokenizer_of_the_familys_layout_is_taken_as_it_is(pieces):
 def test_an_encoder_refuses_a_tokenizer_without_tokens_around_texts(backbone):
     plain = ByteBPETokenizer([*LETTERS, "<pad>"], [], pad_token="<pad>")
     sizes = {**SIZES, "padding_id": 256} if backbone is RobertaEncoder else SIZES
-    with pytest.raises(TokenizerError, match="must hold the cls token for this"):
+    with pytest.raises(TokenizerError, match="must contain the cls token for this"):
         TextEmbedder(backbone(**sizes), plain)
 
 
-def test_what_follows_a_text_of_a_decoder_must_be_its_end(roberta_bytes, monkeypatch):
+def test_the_token_after_a_text_of_a_decoder_must_be_its_end_token(
+    roberta_bytes, monkeypatch
+):
     layouts = {ByteBPETokenizer: Layout(last="cls")}
     family = dataclasses.replace(GPTDecoder.family, tokenizers=layouts)
     monkeypatch.setattr(GPTDecoder, "family", family)

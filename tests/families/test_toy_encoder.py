@@ -1,6 +1,6 @@
-"""A family of this file's own whose texts end in a token and begin with none.
+"""A family defined in this file, whose texts end with a token and start without one.
 
-What else a BERT has around texts, no task may take for granted.
+No task may assume the other special tokens of BERT.
 """
 
 import dataclasses
@@ -103,7 +103,7 @@ class ToyEncoder(PresetBackbone, Encoder):
 
 @pytest.fixture(scope="module", autouse=True)
 def toy():
-    """The class, known while the tests of this file run."""
+    """The class, registered while the tests of this file run."""
     yield declared(TOY)(ToyEncoder)
     del BACKBONES["tfzoo_toy_encoder"]
 
@@ -129,7 +129,7 @@ def encoder(toy, tokenizer):
 
 
 def ended(tokenizer, text, most=32):
-    """Ids of a text as the family reads it."""
+    """The ids of a text as the family reads it."""
     return [*tokenizer.tokenize(text)[: most - 1], tokenizer.end_id]
 
 
@@ -139,7 +139,7 @@ def outputs_of(backbone, ids):
     return backbone(inputs)["sequence_output"][0].numpy()
 
 
-def test_vectors_are_those_of_texts_with_an_end(encoder, tokenizer, tmp_path):
+def test_vectors_include_the_end_token(encoder, tokenizer, tmp_path):
     embedder = TextEmbedder(encoder, tokenizer)
     expected = []
     for text in TEXTS:
@@ -156,7 +156,9 @@ def test_vectors_are_those_of_texts_with_an_end(encoder, tokenizer, tmp_path):
     np.testing.assert_allclose(other.embed(TEXTS), expected, atol=1e-5)
 
 
-def test_pairs_are_learned_and_classified_with_an_end_after_each(encoder, tokenizer):
+def test_pairs_are_trained_and_classified_with_an_end_token_after_each(
+    encoder, tokenizer
+):
     task = TextClassifier(encoder, tokenizer, labels=["no", "yes"], text_pair=True)
     pairs = {"text": TEXTS[:3], "text_pair": TEXTS[1:]}
     ids = [*ended(tokenizer, TEXTS[0]), *ended(tokenizer, TEXTS[1])]
@@ -170,9 +172,7 @@ def test_pairs_are_learned_and_classified_with_an_end_after_each(encoder, tokeni
     assert losses[-1] < losses[0]
 
 
-def test_words_are_tagged_alike_from_words_texts_and_the_served_model(
-    encoder, tokenizer, tmp_path
-):
+def test_tags_agree_for_words_texts_and_the_served_model(encoder, tokenizer, tmp_path):
     task = TokenClassifier(encoder, tokenizer, labels=["A", "B", "C"])
     words = [" the dog runs".split(), " a cat".split()]
     first = task.predict(words, verbose=0)
@@ -196,7 +196,7 @@ def test_words_are_tagged_alike_from_words_texts_and_the_served_model(
             assert received == [word[ours] for word in found["words"]]
 
 
-def test_no_end_is_masked(encoder, tokenizer):
+def test_the_end_token_is_never_masked(encoder, tokenizer):
     task = MaskedLM(encoder, tokenizer)
     batches = task.training_data(TEXTS, batch_size=4, epochs=30, shuffle=True)
     masked = np.concatenate([words[weights > 0] for _, words, weights in batches])
@@ -211,18 +211,18 @@ def test_no_end_is_masked(encoder, tokenizer):
     np.testing.assert_allclose(found, expected, atol=1e-5)
 
 
-def test_answers_need_a_token_that_stands_for_none(encoder, tokenizer):
+def test_question_answering_requires_a_token_for_no_answer(encoder, tokenizer):
     with pytest.raises(ValueError, match="must have a first token.*Received: a end, a"):
         QuestionAnswerer(encoder, tokenizer)
 
 
 def test_a_tokenizer_without_the_token_is_refused(toy, tokenizer):
     bare = ByteBPETokenizer([t for t in tokenizer.vocabulary if t != "</s>"], [])
-    with pytest.raises(TokenizerError, match="must hold the end token <.endoftext.>"):
+    with pytest.raises(TokenizerError, match="must contain the end token <.endoftext.>"):
         TextEmbedder(toy(bare.vocabulary_size), bare)
 
 
-def test_a_text_may_have_no_token_at_all(encoder, tokenizer, monkeypatch):
+def test_a_text_may_have_no_tokens(encoder, tokenizer, monkeypatch):
     monkeypatch.setattr(ToyEncoder, "family", dataclasses.replace(TOY, tokenizers={}))
     bare = tokenizer.with_layout(Layout(second_segment=0))
     assert bare.encode("", "").token_ids == []

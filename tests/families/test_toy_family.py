@@ -1,8 +1,8 @@
-"""A family of this file's own: everything works with it, and nothing else knows it.
+"""A family defined in this file: everything supports it, and nothing else names it.
 
 Grouped queries, rotary positions, norms of queries and keys, a window, no biases, a
-gated network, RMSNorm and an output layer of its own; and texts that begin with a token
-of their own, which only its declaration says.
+gated network, RMSNorm and an untied output layer; and texts that start with a special
+token, which only its declaration specifies.
 """
 
 import functools
@@ -139,7 +139,7 @@ class ToyDecoder(PresetBackbone, Decoder):
 
 @pytest.fixture(scope="module", autouse=True)
 def toy():
-    """The class, known while the tests of this file run."""
+    """The class, registered while the tests of this file run."""
     yield declared(TOY)(ToyDecoder)
     del BACKBONES["tfzoo_toy"], tokenizer_classes.DECLARED["ToyTokenizer"]
 
@@ -156,7 +156,7 @@ def model(toy, tokenizer):
     return CausalLM(random_weights(backbone, 0.4), tokenizer)
 
 
-def test_its_output_layer_and_every_part_are_among_its_weights(model):
+def test_its_weights_include_the_output_layer_and_every_part(model):
     shapes = {v.path: tuple(v.shape) for v in model.backbone.weights}
     size = model.backbone.vocabulary_size
     assert shapes["output_embedding/embeddings"] == (size, 16)
@@ -165,7 +165,7 @@ def test_its_output_layer_and_every_part_are_among_its_weights(model):
     assert {*shapes} == {*TOY.backbone_names(2)}
 
 
-def test_it_is_saved_in_its_own_names_and_opens_again(model, tmp_path):
+def test_it_is_saved_with_its_own_names_and_reopened(model, tmp_path):
     model.save_to_preset(tmp_path / "toy")
     config = json.loads((tmp_path / "toy" / "config.json").read_text())
     assert (config["model_type"], config["kv_heads"]) == ("tfzoo_toy", 2)
@@ -196,7 +196,7 @@ def test_it_learns(toy, tokenizer):
         assert np.abs(old - np.asarray(variable)).max() > 0, variable.path
 
 
-def test_a_cached_step_computes_what_the_whole_does(model):
+def test_a_cached_step_equals_the_whole(model):
     backbone = model.backbone
     ids = np.random.default_rng(0).integers(0, 250, (2, 9)).astype(np.int32)
     whole = backbone({"token_ids": ids, "padding_mask": np.ones_like(ids)})
@@ -210,12 +210,12 @@ def test_a_cached_step_computes_what_the_whole_does(model):
 
 
 def begun(model, text):
-    """Ids of a text as the model reads it."""
+    """The ids of a text as the model reads it."""
     return [model.tokenizer.start_id, *model.tokenizer.tokenize(text)]
 
 
 def likeliest(model, ids, count):
-    """Ids that come after these, one by one, where nothing is cached."""
+    """The most likely ids after these, one by one, without a cache."""
     ids = [*ids]
     for _ in range(count):
         row = np.array([ids], np.int32)
@@ -227,7 +227,7 @@ def likeliest(model, ids, count):
 PROMPTS = ["the dog", "a", "", "a cat sleeps, a"]
 
 
-def test_what_is_generated_is_the_likeliest_without_a_cache(model):
+def test_greedy_generation_equals_that_without_a_cache(model):
     found = model.generate(
         PROMPTS, max_new_tokens=12, jit_compile=False, return_dict_in_generate=True
     )
@@ -264,7 +264,7 @@ def test_an_assistant_does_not_change_the_results(model, tokenizer):
     assert model.generate(PROMPTS, assistant_model=assistant, **options) == expected
 
 
-def test_bfloat16_trains_and_steps_as_the_whole(toy, tokenizer):
+def test_bfloat16_trains_and_its_steps_equal_the_whole(toy, tokenizer):
     backbone = CausalLM.backbone_of_size("toy_tiny", tokenizer, dtype="mixed_bfloat16")
     model = CausalLM(backbone, tokenizer)
     model.compile(learning_rate=1e-3, run_eagerly=True)
@@ -279,7 +279,7 @@ def test_bfloat16_trains_and_steps_as_the_whole(toy, tokenizer):
     )
 
 
-def test_of_a_long_prompt_the_end_is_read_after_the_token_that_begins_it(model):
+def test_a_long_prompt_keeps_its_end_and_the_start_token(model):
     prompt = "the dog runs fast, a cat sleeps. " * 9
     (found,) = model.generate(
         [prompt],
@@ -310,7 +310,7 @@ def test_rows_of_text_are_trained_on_from_the_first_token_to_the_end(model):
     np.testing.assert_array_equal(inside["token_ids"], inputs["token_ids"])
 
 
-def test_documents_are_packed_with_it_and_each_sees_itself_alone(model):
+def test_packed_documents_attend_only_to_themselves(model):
     texts = ["a cat sleeps", "the dog"]
     first, second = (begun(model, text) for text in texts)
     end = model.tokenizer.end_id
@@ -323,7 +323,7 @@ def test_documents_are_packed_with_it_and_each_sees_itself_alone(model):
     assert inputs["padding_mask"][0, :count].numpy().tolist() == documents
 
 
-def test_the_first_token_is_scored_after_it(model):
+def test_the_first_token_is_scored_after_the_start_token(model):
     text = "a cat sleeps"
     ids = begun(model, text)
     row = np.array([ids], np.int32)
@@ -350,7 +350,7 @@ def test_it_is_served(model, tmp_path):
         )
 
 
-def test_a_directory_has_its_layout_and_a_tokenizer_alone_that_of_the_file(
+def test_a_directory_has_the_family_layout_and_a_lone_tokenizer_that_of_the_file(
     model, tokenizer, tmp_path, caplog
 ):
     assert tokenizer.layout == Layout() and model.tokenizer.layout == LAYOUT
@@ -370,11 +370,11 @@ def test_a_directory_has_its_layout_and_a_tokenizer_alone_that_of_the_file(
     assert tokenizer_from_preset(tmp_path / "toy").layout == last
     caplog.clear()
     assert from_preset(tmp_path / "toy").tokenizer.layout == LAYOUT
-    told = "The layout of texts is that of tfzoo_toy, start a, start a start:1 b:1, not"
+    told = "tfzoo_toy uses the layout start a, start a start:1 b:1 instead of"
     assert any(told in record.getMessage() for record in caplog.records)
 
 
-def test_files_that_name_its_class_have_its_tokens_and_its_layout(tokenizer, tmp_path):
+def test_files_naming_its_class_get_its_tokens_and_layout(tokenizer, tmp_path):
     tokenizer.save_to_preset(tmp_path)
     (tmp_path / "tokenizer.json").unlink()
     config = {"tokenizer_class": "ToyTokenizer"}

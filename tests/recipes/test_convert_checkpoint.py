@@ -65,7 +65,7 @@ def test_another_task_reports_new_and_unused_weights(
 ):
     convert(str(classifier), tmp_path / "out", task="MaskedLM")
     assert "New, random weights: masked_lm_head/bias" in caplog.text
-    assert "Left out: bert.pooler.dense.bias" in caplog.text
+    assert "Unused: bert.pooler.dense.bias" in caplog.text
     assert "classifier.weight" in caplog.text
     assert "MaskedLM of BertEncoder" in capsys.readouterr().out
     assert isinstance(MaskedLM.from_preset(tmp_path / "out"), MaskedLM)

@@ -212,4 +212,4 @@ def test_a_wrong_path_is_one_line_on_stderr(monkeypatch, capsys):
         cli.run(module.main)
     assert exit.value.code == 1
     error = capsys.readouterr().err.strip().splitlines()[-1]
-    assert error.startswith("error: nowhere: A preset must be a directory or a size")
+    assert error.startswith("error: nowhere: A preset must be a directory, hf")

@@ -93,7 +93,7 @@ def test_bad_input_leaves_nothing_behind(recipe, text, tmp_path):
         ("empty.txt", DataError, "empty.txt: The file is empty"),
         ("latin.txt", DataError, "latin.txt:2: .*UTF-8"),
         ("cut.txt.gz", DataError, "cut.txt.gz"),
-        ("blank.txt", TokenizerError, "holds no word"),
+        ("blank.txt", TokenizerError, "must contain words"),
     ]:
         with pytest.raises(error, match=rule):
             recipe.main((tmp_path / name,), 60, tmp_path / "out")

@@ -76,5 +76,5 @@ def test_lists_datasets_and_served_pairs_are_classified_equally(
 
 
 def test_a_tokenizer_without_tokens_around_texts_is_refused(encoder, byte_tokenizer):
-    with pytest.raises(TokenizerError, match="must hold the mask token for this"):
+    with pytest.raises(TokenizerError, match="must contain the mask token for this"):
         MaskedLM(encoder, byte_tokenizer)

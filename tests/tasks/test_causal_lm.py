@@ -226,7 +226,7 @@ def test_an_incompatible_tokenizer_is_refused(make_gpt, byte_tokenizer):
     config = byte_tokenizer.get_config()
     plain = [t for t in config["vocabulary"] if t != byte_tokenizer.end_token]
     without = ByteBPETokenizer(plain, config["merges"])
-    with pytest.raises(TokenizerError, match="must hold the end token"):
+    with pytest.raises(TokenizerError, match="must contain the end token"):
         CausalLM(make_gpt(), without)
 
 

@@ -297,7 +297,7 @@ def test_more_tokens_than_embeddings_are_refused(classifier, tmp_path):
 
 
 def test_an_unknown_preset_is_reported():
-    with pytest.raises(CheckpointError, match="nowhere: .* directory or a size"):
+    with pytest.raises(CheckpointError, match="nowhere: .* directory, hf.*size"):
         TextClassifier.from_preset("nowhere", labels=LABELS)
 
 

@@ -1,4 +1,4 @@
-"""Texts that tokenizers get wrong, and a vocabulary in which mistakes show."""
+"""Texts that are hard to tokenize, and vocabularies in which mistakes show."""
 
 import gzip
 import itertools
@@ -10,7 +10,7 @@ import unicodedata
 import pytest
 
 SPECIAL_TOKENS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
-_RANGES = (  # the characters that most rules are about, and how often they are drawn
+_RANGES = (  # the characters that most rules concern, and how often they are drawn
     (30, 0x20, 0x7E),  # ASCII
     (10, 0xA0, 0x24F),  # Latin with accents
     (12, 0x300, 0x36F),  # combining marks
@@ -63,7 +63,7 @@ def hostile_texts(count, seed=0):
 def telling_vocabulary(texts):
     """Special tokens, every character of the texts alone and inside a word, and pairs.
 
-    With it no character is unknown, so a wrong one changes the ids.
+    No character is unknown, so that a wrong one changes the ids.
     """
     texts = [t.decode("utf-8", "replace") if isinstance(t, bytes) else t for t in texts]
     forms = [
@@ -93,13 +93,13 @@ def hostile():
 
 @pytest.fixture(scope="session")
 def make_hostile():
-    """`hostile_texts`, for more of them."""
+    """The function `hostile_texts`, to make more of them."""
     return hostile_texts
 
 
 @pytest.fixture(scope="session")
 def make_vocabulary():
-    """`telling_vocabulary`."""
+    """The function `telling_vocabulary`."""
     return telling_vocabulary
 
 
@@ -148,7 +148,7 @@ def gpt2(gpt2_directory):
 
 @pytest.fixture(scope="session")
 def roberta():
-    """A `ByteBPETokenizer` of the same merges with RoBERTa's special tokens."""
+    """A `ByteBPETokenizer` with the same merges and RoBERTa's special tokens."""
     from tfzoo.text import ROBERTA_TOKENS, ByteBPETokenizer
 
     vectors = json.loads(

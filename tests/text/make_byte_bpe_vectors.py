@@ -1,8 +1,8 @@
-"""Makes byte_bpe_vectors.json: merges, texts, and what `tokenizers` makes of them.
+"""Makes byte_bpe_vectors.json: merges, texts, and the ids of `tokenizers`.
 
 python tests/text/make_byte_bpe_vectors.py
 
-Needs `tokenizers` alone and none of tfzoo. The texts are made up for this file.
+Needs only `tokenizers` and nothing of tfzoo. The texts are made up for this file.
 """
 
 import json

@@ -1,8 +1,8 @@
-"""Makes vectors.json: texts, and what `tokenizers` makes of them.
+"""Makes vectors.json: texts, and the ids of `tokenizers`.
 
 python tests/text/make_vectors.py
 
-Needs `tokenizers` alone and none of tfzoo. The texts are made up for this file.
+Needs only `tokenizers` and nothing of tfzoo. The texts are made up for this file.
 """
 
 import itertools

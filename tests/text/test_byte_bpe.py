@@ -1,4 +1,4 @@
-"""The tokenizer from Python, against vectors of `tokenizers` and of OpenAI."""
+"""The tokenizer in Python, against vectors of `tokenizers` and of OpenAI."""
 
 import copy
 import gzip
@@ -31,7 +31,7 @@ TOKENS = [*LETTERS, "ab", "\u0120ab", "abc"]
 
 @pytest.fixture
 def small():
-    """Bytes, three merges, an id that no token has, and the end token."""
+    """Bytes, three merges, an id without a token, and the end token."""
     return ByteBPETokenizer([*TOKENS, None, END], MERGES)
 
 
@@ -39,7 +39,7 @@ def ids_of(tokenizer, *tokens):
     return [tokenizer.token_to_id(token) for token in tokens]
 
 
-def test_ids_are_those_of_the_vectors(byte_bpe):
+def test_ids_equal_those_in_the_vectors(byte_bpe):
     texts = VECTORS["texts"]
     assert byte_bpe.tokenize(texts) == VECTORS["ids"]
     assert byte_bpe.graph(texts).to_list() == VECTORS["ids"]
@@ -49,7 +49,7 @@ def test_ids_are_those_of_the_vectors(byte_bpe):
     assert byte_bpe.detokenize(VECTORS["ids"]) == texts
 
 
-def test_any_ids_are_decoded_as_in_the_vectors(byte_bpe):
+def test_ids_decode_as_in_the_vectors(byte_bpe):
     assert byte_bpe.detokenize(VECTORS["any_ids"]) == VECTORS["decoded"]
     assert any("\ufffd" in text for text in VECTORS["decoded"])
 
@@ -84,7 +84,7 @@ def test_ids_are_those_of_tiktoken(gpt2, shared_data):
     assert gpt2.graph([special["text"]], end_token=True).to_list() == [special["ids"]]
 
 
-def test_the_end_token_in_a_text_is_plain_text_unless_it_is_asked_for(small):
+def test_the_end_token_in_a_text_is_plain_text_unless_requested(small):
     text = f"ab{END}abc"
     plain = ids_of(small, "ab", *END, "abc")
     assert small.tokenize(text) == plain
@@ -95,7 +95,7 @@ def test_the_end_token_in_a_text_is_plain_text_unless_it_is_asked_for(small):
     assert small.detokenize(read) == "ababc"
 
 
-def test_a_batch_holds_the_ids_of_its_texts(byte_bpe, hostile):
+def test_a_batch_has_the_ids_of_its_texts(byte_bpe, hostile):
     batch = byte_bpe.tokenize_batch(iter(hostile))
     assert isinstance(batch, TokenizedTexts)
     assert batch.token_ids.dtype == np.int32
@@ -109,9 +109,7 @@ def test_a_batch_holds_the_ids_of_its_texts(byte_bpe, hostile):
     assert byte_bpe.tokenize([]) == []
 
 
-def test_text_survives_and_invalid_utf8_is_read_as_decode_replace_reads_it(
-    byte_bpe, hostile
-):
+def test_text_round_trips_and_invalid_utf8_is_replaced_as_in_python(byte_bpe, hostile):
     for text in hostile:
         valid = text.decode("utf-8", "replace") if isinstance(text, bytes) else text
         ids = byte_bpe.tokenize(text)
@@ -120,7 +118,7 @@ def test_text_survives_and_invalid_utf8_is_read_as_decode_replace_reads_it(
     assert byte_bpe.tokenize("a\ud800b") == byte_bpe.tokenize("a\ufffdb")
 
 
-def test_bytes_of_one_character_are_kept_whole_across_tokens(small):
+def test_a_character_split_between_tokens_is_decoded(small):
     ids = [i for byte in "\u00e9\U0001f981".encode() for i in ids_of(small, w(byte))]
     assert len(ids) == 6
     assert small.detokenize(ids) == "\u00e9\U0001f981"
@@ -173,7 +171,9 @@ def test_the_alphabet_is_openais():
 
 
 @given(data=st.data())
-def test_a_stream_gives_the_text_bit_by_bit_and_cuts_no_character(byte_bpe, data):
+def test_a_stream_returns_text_incrementally_without_splitting_characters(
+    byte_bpe, data
+):
     size = byte_bpe.vocabulary_size
     ids = data.draw(st.lists(st.integers(0, size - 1), max_size=20))
     if data.draw(st.booleans()):
@@ -194,7 +194,7 @@ def test_a_stream_waits_for_the_end_of_a_character(small):
     assert stream.end() == "\ufffd"
 
 
-def test_it_survives_keras_serialisation_copy_and_pickle(small):
+def test_keras_serialization_copy_and_pickle_round_trip(small):
     assert small.graph is not None
     through_json = json.loads(json.dumps(keras.saving.serialize_keras_object(small)))
     for other in (
@@ -210,17 +210,17 @@ def test_it_survives_keras_serialisation_copy_and_pickle(small):
 @pytest.mark.parametrize(
     ("vocabulary", "rule"),
     [
-        ([], "each of the 256 bytes. Missing: '.u0100', which stands for byte 0"),
-        (LETTERS[:-1], "Missing: '.u0143', which stands for byte 173"),
-        ([*LETTERS, "a"], "one id. Received: 'a' with ids 64 and 256"),
+        ([], "each of the 256 bytes. Missing: '.u0100', which represents byte 0"),
+        (LETTERS[:-1], "Missing: '.u0143', which represents byte 173"),
+        ([*LETTERS, "a"], "unique. Received: 'a' with ids 64 and 256"),
         ([*LETTERS, ""], "must be text. Received: '' with id 256"),
         ([*LETTERS, "\ud800"], "must be text. Received: '.ud800' with id 256"),
         ([*LETTERS, 7], "must be text. Received: 7 with id 256"),
         ([*LETTERS, None], "last id of the vocabulary must have a token"),
-        ([*LETTERS, *[None] * (1 << 20)], "must be below 1048576. Received: 1048831"),
+        ([*LETTERS, *[None] * (1 << 20)], "must be < 1048576. Received: 1048831"),
     ],
 )
-def test_a_broken_vocabulary_is_named(vocabulary, rule):
+def test_an_invalid_vocabulary_is_reported(vocabulary, rule):
     rule = rule.replace("'.u0100", "'\u0100").replace("'.u0143", "'\u0143")
     with pytest.raises(TokenizerError, match=rule.replace(".ud", r"\\ud")):
         ByteBPETokenizer(vocabulary, [])
@@ -229,10 +229,16 @@ def test_a_broken_vocabulary_is_named(vocabulary, rule):
 @pytest.mark.parametrize(
     ("merges", "rule"),
     [
-        ([("ab", "c")], r"earlier merges made, not 'ab'. Received: \('ab', 'c'\)"),
+        (
+            [("ab", "c")],
+            r"results of earlier merges, not 'ab'. Received: \('ab', 'c'\)",
+        ),
         ([("a", "b"), ("ab", "c"), ("x", "zz")], "merge 2: .*made, not 'zz'"),
-        ([("b", "c")], "must stand in the vocabulary; 'bc' does not"),
-        ([("a", "b"), ("a", "b")], "merge 1: .*one merge; 'ab' was made before"),
+        ([("b", "c")], "must be in the vocabulary; 'bc' is not"),
+        (
+            [("a", "b"), ("a", "b")],
+            "merge 1: .*must be new; 'ab' is a byte or the result",
+        ),
         ([("a", "b", "c")], "must be two tokens"),
         ([("a", "")], "must be two tokens"),
         ([("a", 3)], "must be two tokens"),
@@ -241,7 +247,7 @@ def test_a_broken_vocabulary_is_named(vocabulary, rule):
         ([("\u00fa", "\u52d5")], "made, not '\u52d5'"),
     ],
 )
-def test_a_merge_that_is_not_well_formed_is_named(merges, rule):
+def test_an_invalid_merge_is_reported(merges, rule):
     with pytest.raises(TokenizerError, match=rule):
         ByteBPETokenizer(TOKENS, merges)
 
@@ -249,19 +255,21 @@ def test_a_merge_that_is_not_well_formed_is_named(merges, rule):
 def test_a_token_that_two_merges_make_is_refused():
     merges = [("a", "b"), ("b", "c"), ("ab", "c"), ("a", "bc")]
     vocabulary = [*LETTERS, "ab", "bc", "abc"]
-    with pytest.raises(TokenizerError, match="merge 3: .*'abc' was made before"):
+    with pytest.raises(
+        TokenizerError, match="merge 3: .*'abc' is a byte or the result"
+    ):
         ByteBPETokenizer(vocabulary, merges)
 
 
 @pytest.mark.parametrize(
     ("options", "rule"),
     [
-        ({"special_tokens": ["<pad>"]}, "must stand in the vocabulary.*'<pad>'"),
-        ({"special_tokens": ["ab"]}, "a text would hold it. Received: 'ab'"),
-        ({"end_token": "a"}, "neither a byte nor made by a merge.*'a'"),
+        ({"special_tokens": ["<pad>"]}, "must be in the vocabulary.*'<pad>'"),
+        ({"special_tokens": ["ab"]}, "texts would contain it. Received: 'ab'"),
+        ({"end_token": "a"}, "neither a byte nor the result of a merge.*'a'"),
     ],
 )
-def test_a_special_token_that_cannot_be_one_is_named(options, rule):
+def test_an_invalid_special_token_is_reported(options, rule):
     with pytest.raises(TokenizerError, match=rule):
         ByteBPETokenizer(TOKENS, MERGES, **options)
 
@@ -272,14 +280,14 @@ def test_a_special_token_that_cannot_be_one_is_named(options, rule):
         (lambda t: t.tokenize(3), "not iterable"),
         (lambda t: t.tokenize([3]), "must be str or bytes. Received: 3"),
         (lambda t: t.tokenize_batch("abc"), "an iterable of texts. Received: 'abc'"),
-        (lambda t: t.id_to_token(261), "below the vocabulary's size.*id=261"),
+        (lambda t: t.id_to_token(261), "< the vocabulary size.*id=261"),
         (lambda t: t.detokenize([0, -1]), "at least 0.*id=-1"),
         (lambda t: t.stream().add(261), "id=261, vocabulary_size=261"),
         (lambda t: t.detokenize([0.5]), "cannot be interpreted as an integer"),
         (lambda t: t.required_id("bos"), "must be one of 'pad', .*Received: 'bos'"),
     ],
 )
-def test_misuse_is_a_value_error_that_names_the_value(small, call, rule):
+def test_invalid_arguments_are_value_errors_that_name_the_value(small, call, rule):
     with pytest.raises((ValueError, TypeError), match=rule):
         call(small)
 

@@ -1,4 +1,4 @@
-"""Files written and read: by `transformers`, by `tokenizers`, and broken ones."""
+"""Files written and read: by `transformers`, by `tokenizers`, and invalid ones."""
 
 import json
 
@@ -90,7 +90,7 @@ def test_what_transformers_saves_is_read(tmp_path):
 
 @pytest.mark.parametrize("names", PAIRS)
 @pytest.mark.parametrize("end", ["\n", "\r\n", ""])
-def test_a_vocabulary_and_merges_are_read(tmp_path, names, end):
+def test_a_vocabulary_and_merges_files_are_read(tmp_path, names, end):
     write(tmp_path, names[0], IDS)
     lines = ("" if end == "" else "\ufeff") + MERGE_LINES.strip()
     write(tmp_path, names[1], lines.replace("\n", end or "\n") + end)
@@ -106,7 +106,7 @@ def test_merges_without_a_version_are_read(tmp_path):
     assert ByteBPETokenizer.from_preset(tmp_path).merges == tuple(MERGES)
 
 
-def test_ids_may_have_holes_and_stand_in_any_order(tmp_path):
+def test_ids_may_have_gaps_and_be_in_any_order(tmp_path):
     ids = dict(sorted(IDS.items(), key=lambda item: -item[1])) | {END: 300}
     write(tmp_path, "vocab.json", ids)
     write(tmp_path, "merges.txt", MERGE_LINES)
@@ -215,8 +215,8 @@ def test_tokenizer_json_of_all_versions_is_read(tmp_path, changes):
             "post_processor.single: This must be a list of Sequence and SpecialToken",
         ),
         ({"decoder": {"type": "WordPiece"}}, 'decoder: .*"WordPiece"'),
-        ({"model__vocab": []}, "model.vocab: .*map tokens to whole numbers"),
-        ({"model__vocab": {"a": 0.5}}, "model.vocab: .*map tokens to whole numbers"),
+        ({"model__vocab": []}, "model.vocab: .*map tokens to integers"),
+        ({"model__vocab": {"a": 0.5}}, "model.vocab: .*map tokens to integers"),
         ({"model__vocab": {}}, "model.vocab: .*each of the 256 bytes"),
         ({"model__vocab": {"a": -1}}, "model.vocab: An id must be.*-1 for 'a'"),
         ({"model__vocab": {"a": 1 << 40}}, "below 1048576. Received: 1099511627776"),
@@ -233,11 +233,11 @@ def test_tokenizer_json_of_all_versions_is_read(tmp_path, changes):
         ({"added_tokens": [3]}, "added_tokens: An added token must be special"),
         (
             {"added_tokens": [{"id": 5, "content": "x", "special": True}]},
-            "added_tokens: An added token must be special and have an id of its own",
+            "added_tokens: An added token must be special and have a unique id",
         ),
         (
             {"added_tokens": [{"id": 260, "content": "x", "special": False}]},
-            'must be special.*"special": false.*Words that were added.*not implemented',
+            'must be special.*"special": false.*Words added to.*not supported',
         ),
         (
             {"added_tokens": [{"id": 1 << 30, "content": "x", "special": True}]},
@@ -245,11 +245,11 @@ def test_tokenizer_json_of_all_versions_is_read(tmp_path, changes):
         ),
         (
             {"added_tokens": [{"id": 260, "content": "ab", "special": True}]},
-            "model.vocab: A token must have one id.*'ab' with ids 256 and 260",
+            "model.vocab: Tokens must be unique.*'ab' with ids 256 and 260",
         ),
         (
             {"added_tokens": [{"id": 256, "content": "ab", "special": True}]},
-            "neither a byte nor made by a merge",
+            "neither a byte nor the result of a merge",
         ),
     ],
     ids=lambda value: str(value)[:60],
@@ -264,7 +264,7 @@ def test_a_tokenizer_json_that_is_not_gpt2s_is_refused(tmp_path, changes, rule):
 @pytest.mark.parametrize(
     ("vocabulary", "merges", "rule"),
     [
-        (IDS, MERGE_LINES + "a b\n", "merges.txt:5: .*'ab' was made before"),
+        (IDS, MERGE_LINES + "a b\n", "merges.txt:5: .*'ab' is a byte or the result"),
         (IDS, "a b\nab c\nab x\n", "merges.txt:3: .*'abx' does not"),
         (IDS, "a b\n\nab c\n", "merges.txt:2: A merge must be two tokens"),
         (IDS, "a b c\n", "merges.txt:1: A merge must be two tokens"),
@@ -275,15 +275,19 @@ def test_a_tokenizer_json_that_is_not_gpt2s_is_refused(tmp_path, changes, rule):
         ("{", "", "vocab.json:1: Not valid JSON"),
         (b'{"\xff": 1}', "", "vocab.json: The file must be UTF-8"),
         ('{"a": %s}' % ("9" * 5000), "", "vocab.json: Not valid JSON"),
-        ({"a": True}, "", "vocab.json: .*map tokens to whole numbers"),
-        ({"a": {"b": 0}}, "", "vocab.json: .*map tokens to whole numbers"),
-        ({**IDS, "": 400}, "", "vocab.json: A token must be text. Received: ''"),
-        ({**IDS, "\ud800": 400}, "", "vocab.json: A token must be text"),
+        ({"a": True}, "", "vocab.json: .*map tokens to integers"),
+        ({"a": {"b": 0}}, "", "vocab.json: .*map tokens to integers"),
+        (
+            {**IDS, "": 400},
+            "",
+            "vocab.json: A token must be a non-empty string.*Received: ''",
+        ),
+        ({**IDS, "\ud800": 400}, "", "vocab.json: A token must be a non-empty string"),
         ({"Power": 13434, "!": 0}, MERGE_LINES, "vocab.json: .*each of the 256 bytes"),
     ],
     ids=lambda value: str(value)[:40],
 )
-def test_a_broken_file_is_named_with_its_line(tmp_path, vocabulary, merges, rule):
+def test_an_invalid_file_is_reported_with_its_line(tmp_path, vocabulary, merges, rule):
     write(tmp_path, "vocab.json", vocabulary)
     if merges is not None:
         write(tmp_path, "merges.txt", merges)
@@ -299,15 +303,18 @@ def test_a_broken_file_is_named_with_its_line(tmp_path, vocabulary, merges, rule
             "tokenizer_class: The class must be one of GPT2Tokenizer.*'T5Tokenizer'",
         ),
         ({"add_prefix_space": True}, "add_prefix_space: This must be false"),
-        ({"eos_token": 3}, "eos_token: A token must be text. Received: 3"),
-        ({"added_tokens_decoder": 3}, "added_tokens_decoder: .*objects by their ids"),
-        ({"added_tokens_decoder": {"x": {}}}, "added_tokens_decoder: .*by their ids"),
-        ({"added_tokens_decoder": {"1": 3}}, "added_tokens_decoder: .*by their ids"),
+        ({"eos_token": 3}, "eos_token: A token must be a string. Received: 3"),
+        ({"added_tokens_decoder": 3}, "added_tokens_decoder: .*map of id -> object"),
+        (
+            {"added_tokens_decoder": {"x": {}}},
+            "added_tokens_decoder: .*of id -> object",
+        ),
+        ({"added_tokens_decoder": {"1": 3}}, "added_tokens_decoder: .*of id -> object"),
         ({"added_tokens_decoder": {"-1": {}}}, "added_tokens: An added token must"),
     ],
     ids=str,
 )
-def test_a_broken_configuration_is_named_with_its_field(tmp_path, config, rule):
+def test_an_invalid_configuration_is_reported_with_its_field(tmp_path, config, rule):
     write(tmp_path, "vocab.json", IDS)
     write(tmp_path, "merges.txt", MERGE_LINES)
     write(tmp_path, "tokenizer_config.json", config)
@@ -328,7 +335,7 @@ FIELDS += ["model__vocab", "model__merges", "model__dropout", "post_processor"]
 
 
 @given(field=st.sampled_from(FIELDS), value=json_values)
-def test_any_value_in_any_field_is_read_or_refused_on_one_line(
+def test_any_value_in_any_field_is_read_or_refused_in_one_line(
     tmp_path_factory, field, value
 ):
     directory = tmp_path_factory.mktemp("any")
@@ -346,7 +353,7 @@ def test_any_value_in_any_field_is_read_or_refused_on_one_line(
     place=st.integers(0, len(MERGE_LINES.encode())),
     removed=st.integers(0, 9),
 )
-def test_damaged_merges_are_read_or_refused_on_one_line(
+def test_damaged_merges_are_read_or_refused_in_one_line(
     tmp_path_factory, data, place, removed
 ):
     directory = tmp_path_factory.mktemp("damaged")
@@ -360,7 +367,7 @@ def test_damaged_merges_are_read_or_refused_on_one_line(
         assert "merges.txt:" in str(error)
 
 
-def test_the_files_say_which_tokenizer_it_is(tmp_path, tokenizer):
+def test_the_files_determine_the_class_of_the_tokenizer(tmp_path, tokenizer):
     kinds = {"bpe": tokenizer, "wordpiece": WordPieceTokenizer(["[UNK]", "a"])}
     for name, original in kinds.items():
         (tmp_path / name).mkdir()
@@ -369,7 +376,9 @@ def test_the_files_say_which_tokenizer_it_is(tmp_path, tokenizer):
             found = tokenizer_from_preset(str(tmp_path / name))
             assert found.get_config() == original.get_config()
             (tmp_path / name / "tokenizer.json").unlink(missing_ok=True)
-    with pytest.raises(TokenizerError, match="absent: A tokenizer's directory must"):
+    with pytest.raises(
+        TokenizerError, match="absent: The directory of a tokenizer must"
+    ):
         tokenizer_from_preset(tmp_path / "absent")
     with pytest.raises(TokenizerError, match="encoder.json and vocab.bpe"):
         ByteBPETokenizer.from_preset(tmp_path / "absent")

@@ -86,7 +86,7 @@ def spaced(request, roberta):
     return {"roberta": roberta, "spaces": tokenizer}, request.param
 
 
-def test_tokens_stand_where_the_rust_engine_says(spaced, hostile):
+def test_offsets_equal_those_of_the_rust_engine(spaced, hostile):
     tokenizers, add_prefix_space = spaced
     texts = ["", " ", "  ", "    a", " a", "\u00e9", " \u00e9", "a  b\n c ", "\n  \n "]
     for tokenizer in tokenizers.values():
@@ -95,7 +95,7 @@ def test_tokens_stand_where_the_rust_engine_says(spaced, hostile):
 
 
 @given(texts=st.lists(st.text(" a\n\u00e9\U0001f468") | st.text() | st.binary()))
-def test_tokens_of_any_text_stand_where_the_rust_engine_says(roberta, texts):
+def test_offsets_of_any_text_equal_those_of_the_rust_engine(roberta, texts):
     assert_equal_places(roberta, texts)
 
 
@@ -139,7 +139,7 @@ def test_empty_texts_and_batches_keep_their_rows(byte_bpe, texts, end_token):
         pytest.param("\u2593\u2593", marks=pytest.mark.slow),
     ],
 )
-def test_the_end_token_is_read_only_where_it_is_asked_for(end):
+def test_the_end_token_is_recognized_only_if_requested(end):
     tokenizer = ByteBPETokenizer([*CHARACTERS, end], [], end_token=end)
     texts = [
         f"a {end} b",
@@ -158,7 +158,7 @@ def test_the_end_token_is_read_only_where_it_is_asked_for(end):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("text", ["a", "lions", "\u52d5\u7269", None])
-def test_a_megabyte_without_a_space_takes_time_in_proportion(byte_bpe, text):
+def test_the_time_for_a_megabyte_without_a_space_is_proportional(byte_bpe, text):
     letters = "".join(random.Random(0).choices("etaoinshrdlu", k=1_000_000))
     whole = (letters if text is None else text * 1_000_000).encode()[:1_000_000]
     seconds = []
@@ -172,7 +172,7 @@ def test_a_megabyte_without_a_space_takes_time_in_proportion(byte_bpe, text):
     assert seconds[1] < 5 * seconds[0]
 
 
-def test_any_ids_are_decoded_as_in_python(byte_bpe):
+def test_ids_decode_as_in_python(byte_bpe):
     source = random.Random(0)
     size = byte_bpe.vocabulary_size
     rows = [
@@ -188,7 +188,7 @@ def test_any_ids_are_decoded_as_in_python(byte_bpe):
     assert [text.decode() for text in dense] == expected
 
 
-def test_ids_out_of_range_add_nothing_and_leave_other_rows_alone(byte_bpe):
+def test_ids_out_of_range_add_nothing_and_do_not_affect_other_rows(byte_bpe):
     size = byte_bpe.vocabulary_size
     a, b = byte_bpe.tokenize("ab")
     rows = tf.ragged.constant([[a, -1, size, 2**31 - 1, b], [b], [-(2**31)]])
@@ -198,7 +198,7 @@ def test_ids_out_of_range_add_nothing_and_leave_other_rows_alone(byte_bpe):
         assert texts.numpy().tolist() == [b""] * shape[0]
 
 
-def test_every_operation_is_a_core_one_on_the_cpu(byte_bpe):
+def test_all_operations_are_core_operations_on_the_cpu(byte_bpe):
     def everything(texts):
         ids = byte_bpe.graph(texts, end_token=True)
         return byte_bpe.graph.detokenize(ids), byte_bpe.graph(texts).to_tensor()
@@ -218,7 +218,7 @@ def test_every_operation_is_a_core_one_on_the_cpu(byte_bpe):
 
 
 @pytest.mark.slow
-def test_an_export_works_where_tensorflow_alone_is_imported(tmp_path, byte_bpe):
+def test_an_export_needs_only_tensorflow(tmp_path, byte_bpe):
     def serve(texts):
         return byte_bpe.graph(texts).to_tensor(-1)
 
@@ -248,7 +248,7 @@ def test_an_export_works_where_tensorflow_alone_is_imported(tmp_path, byte_bpe):
     assert lines == [str([ids, [-1] * len(ids)]), ascii("The Caf\u00e9s!")]
 
 
-def test_a_graph_first_used_inside_a_data_set_can_be_used_elsewhere():
+def test_a_graph_first_used_in_a_dataset_can_be_used_elsewhere():
     tokenizer = ByteBPETokenizer([*CHARACTERS, "zo", END], [("z", "o")])
     dataset = tf.data.Dataset.from_tensor_slices(["the zoo", "zoo"]).batch(2)
     inside = next(iter(dataset.map(tokenizer.graph))).to_list()
@@ -258,7 +258,7 @@ def test_a_graph_first_used_inside_a_data_set_can_be_used_elsewhere():
     assert next(iter(texts)).numpy().tolist() == [b"the zoo", b"zoo"]
 
 
-def test_the_oddest_merges_work():
+def test_unusual_merges_work():
     merges = [("a", "b"), ("ab", "ab"), ("b", "a"), ("c", "abab"), ("b", "c")]
     made = [first + second for first, second in merges]
     tokens = [*CHARACTERS, *made, "never", None, "\u52d5", END]
@@ -269,7 +269,7 @@ def test_the_oddest_merges_work():
 
 
 @pytest.mark.slow
-def test_gpt2s_own_graph_is_ready_quickly(gpt2_directory):
+def test_the_graph_of_gpt2_is_built_quickly(gpt2_directory):
     tokenizer = ByteBPETokenizer.from_preset(gpt2_directory)
     start = time.process_time()
     assert tokenizer.graph is not None

@@ -1,4 +1,4 @@
-"""Training: the same merges every time, and what they are."""
+"""Training gives the same merges every time, and the right ones."""
 
 import gzip
 import inspect
@@ -49,7 +49,7 @@ NAMES = [f"{first} {first}{last}" for first in dir(str) for last in dir(bytes)]
 
 
 @pytest.mark.slow
-def test_another_process_learns_the_same_merges():
+def test_training_in_another_process_gives_the_same_merges():
     here = train(NAMES, vocabulary_size=600)
     program = (
         "from tfzoo.text import ByteBPETokenizer\n"
@@ -75,10 +75,10 @@ def test_texts_an_iterator_and_files_give_the_same_merges(tmp_path):
 
 
 @pytest.mark.parametrize("longest", [0, 10**6])
-def test_passages_have_the_words_of_the_whole(monkeypatch, longest):
+def test_passages_have_the_words_of_the_whole_text(monkeypatch, longest):
     monkeypatch.setattr("tfzoo.text.training_text._LONGEST_PASSAGE", longest)
     lines = ["a b\n", "\n", "\n", "  c\r\n", "\r\n", "d\n", "\u00a0e\n", "f", ""]
-    if longest == 0:  # then indented lines are parted
+    if longest == 0:  # then indented lines are separated
         lines = [line for line in lines if not line[:1].isspace()]
     split = pre_tokenizers.ByteLevel(add_prefix_space=False).pre_tokenize_str
     parts = list(passages(lines))
@@ -88,7 +88,7 @@ def test_passages_have_the_words_of_the_whole(monkeypatch, longest):
     assert list(passages([])) == []
 
 
-def test_every_option_changes_what_is_learned():
+def test_every_option_changes_the_merges():
     assert train(vocabulary_size=300).vocabulary_size == 300
     rare = train(vocabulary_size=10_000, min_frequency=11)
     assert rare.vocabulary_size < train(vocabulary_size=10_000).vocabulary_size
@@ -105,7 +105,7 @@ def test_every_option_changes_what_is_learned():
     assert {*names} == {*sizes, "end_token", *special, "progress"}
 
 
-def test_progress_is_shown_where_it_is_asked_for(capfd):
+def test_progress_is_shown_if_requested(capfd):
     train()
     assert capfd.readouterr().err == ""
     train(progress=True)
@@ -113,18 +113,20 @@ def test_progress_is_shown_where_it_is_asked_for(capfd):
 
 
 @pytest.mark.parametrize("texts", [[], [""], iter([])])
-def test_text_that_is_empty_is_refused(texts):
-    with pytest.raises(TokenizerError, match="learn merges from is empty"):
+def test_empty_text_is_refused(texts):
+    with pytest.raises(
+        TokenizerError, match="train the tokenizer on must not be empty"
+    ):
         train(texts)
 
 
-def test_a_vocabulary_below_the_bytes_is_refused():
+def test_a_vocabulary_smaller_than_the_bytes_is_refused():
     with pytest.raises(TokenizerError, match="at least 257.*vocabulary_size=256"):
         train(vocabulary_size=256)
     assert train(vocabulary_size=257).merges == ()
 
 
-def test_a_file_that_cannot_be_read_is_named_with_its_line(tmp_path):
+def test_an_unreadable_file_is_reported_with_its_line(tmp_path):
     (tmp_path / "latin.txt").write_bytes(b"fine\n\xe9\n")
     (tmp_path / "cut.txt.gz").write_bytes(gzip.compress(b"text " * 9999)[:-20])
     for name, rule in [
@@ -137,7 +139,7 @@ def test_a_file_that_cannot_be_read_is_named_with_its_line(tmp_path):
 
 
 @pytest.mark.parametrize("source", ["a text", b"a text"])
-def test_a_text_in_place_of_texts_is_refused(source):
+def test_a_single_text_as_source_is_refused(source):
     with pytest.raises(ValueError, match="must be an iterable of texts.*a text"):
         train(source)
     with pytest.raises(ValueError, match="must be str or bytes. Received: 3"):

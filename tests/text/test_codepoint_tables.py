@@ -1,4 +1,4 @@
-"""The tables against the normaliser and pre-tokenizer, code point by code point."""
+"""The tables against the normalizer and pre-tokenizer, code point by code point."""
 
 import numpy as np
 import pytest
@@ -17,7 +17,7 @@ def becomes(tables, code_point):
 
 @pytest.mark.parametrize("lowercase", [True, False])
 @pytest.mark.parametrize("strip_accents", [True, False])
-def test_a_code_point_becomes_what_the_normaliser_makes_of_it(lowercase, strip_accents):
+def test_code_points_are_normalized_as_in_the_engine(lowercase, strip_accents):
     tables = codepoint_tables.normalization(
         lowercase=lowercase, strip_accents=strip_accents
     )
@@ -30,7 +30,7 @@ def test_a_code_point_becomes_what_the_normaliser_makes_of_it(lowercase, strip_a
 
 
 @pytest.mark.slow
-def test_every_code_point_is_classed_as_the_engine_classes_it():
+def test_code_points_are_classified_as_in_the_engine():
     tables = codepoint_tables.normalization(lowercase=True, strip_accents=True)
     split = pre_tokenizers.BertPreTokenizer().pre_tokenize_str
     ideographs = normalizers.BertNormalizer(lowercase=False, strip_accents=False)
@@ -42,7 +42,7 @@ def test_every_code_point_is_classed_as_the_engine_classes_it():
         assert tables.ideograph[code_point] == padded, hex(code_point)
 
 
-def test_two_levels_hold_the_table():
+def test_two_levels_represent_the_table():
     table = np.random.default_rng(0).integers(-5, 5, codepoint_tables.NUM_CODE_POINTS)
     table = np.where(np.arange(len(table)) < 70_000, table, 3).astype(np.int32)
     pages, blocks = codepoint_tables.two_level(table)

@@ -39,7 +39,7 @@ def test_the_longest_key_of_a_text_is_found(known, texts):
 
 
 @given(st.sets(keys, min_size=1, max_size=60))
-def test_no_sum_of_base_and_symbol_leaves_the_arrays(known):
+def test_a_base_plus_any_symbol_is_a_valid_index(known):
     trie = double_array_trie(list(known), range(len(known)), NUM_SYMBOLS)
     assert trie.base.min() >= 0
     assert trie.base.max() + NUM_SYMBOLS <= len(trie.check)
@@ -48,7 +48,7 @@ def test_no_sum_of_base_and_symbol_leaves_the_arrays(known):
     assert trie.depth == max(map(len, known))
 
 
-def test_thousands_of_keys_lie_densely():
+def test_thousands_of_keys_are_stored_densely():
     source = random.Random(0)
     known = {
         tuple(int(source.triangular(0, 300, 0)) for _ in range(source.randint(1, 7)))
@@ -61,7 +61,7 @@ def test_thousands_of_keys_lie_densely():
 
 
 def matched(words, tokens, unknown, longest):
-    """Greedy longest match as BERT writes it; a token's key starts with 2c + 1."""
+    """Greedy longest match as in BERT's code; a token's key starts with 2c + 1."""
     result = []
     for word in words:
         symbols, ids = [word[0] | 1, *word[1:]], []
@@ -85,7 +85,7 @@ words = st.lists(letters, min_size=1, max_size=9)
 @given(
     st.lists(words, max_size=8), st.lists(st.tuples(words, st.booleans()), max_size=20)
 )
-def test_words_are_cut_as_bert_cuts_them(longest, texts, tokens):
+def test_words_are_split_as_in_bert(longest, texts, tokens):
     known = {(0,): 0, (3,): 1}
     for token, starts_word in tokens:
         known.setdefault((token[0] | starts_word, *token[1:]), len(known))

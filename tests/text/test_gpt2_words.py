@@ -1,4 +1,4 @@
-"""GPT-2's pattern as vector logic, against the pre-tokenizer of `tokenizers`."""
+"""GPT-2's pattern as vector operations, against the pre-tokenizer of `tokenizers`."""
 
 import itertools
 
@@ -47,7 +47,7 @@ def expected_starts(texts):
     return starts
 
 
-def test_every_short_text_of_telling_characters_is_split_as_the_engine_does(entries):
+def test_all_short_texts_of_special_characters_are_split_as_in_the_engine(entries):
     texts = [
         "".join(t)
         for n in range(4)
@@ -64,12 +64,12 @@ def test_every_short_text_of_telling_characters_is_split_as_the_engine_does(entr
         max_size=5,
     )
 )
-def test_texts_of_a_batch_are_split_as_the_engine_splits_each(entries, texts):
+def test_texts_of_a_batch_are_split_as_in_the_engine(entries, texts):
     assert starts_of(entries, texts) == expected_starts(texts)
 
 
 @pytest.mark.slow
-def test_every_code_point_is_classed_as_the_engine_classes_it(entries):
+def test_code_points_are_classified_as_in_the_engine(entries):
     code_points = np.arange(codepoint_tables.NUM_CODE_POINTS, dtype=np.int32)
     classes = entries(code_points).numpy() & CLASS
     for code_point in code_points:

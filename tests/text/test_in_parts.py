@@ -1,4 +1,4 @@
-"""A long text is tokenised piece by piece, and nobody can tell."""
+"""A long text is tokenized in pieces with the same results."""
 
 import pytest
 import tensorflow as tf
@@ -51,7 +51,7 @@ def byte_bpe(**options):
     ],
 )
 def engine(request):
-    """The functions of a graph engine, and the same in pieces of 8 bytes."""
+    """The functions of a graph engine, and the same with pieces of 8 bytes."""
     tokenizer = {
         "wordpiece": lambda: WordPieceTokenizer.train(
             LINES, vocabulary_size=70, progress=False
@@ -81,7 +81,7 @@ def engine(request):
 
 
 @given(text=TEXTS)
-def test_pieces_have_the_ids_and_places_of_the_whole(engine, text):
+def test_pieces_have_the_ids_and_offsets_of_the_whole_text(engine, text):
     whole, pieces = engine
     for name, function in whole.items():
         expected, found = (
@@ -94,7 +94,7 @@ def test_pieces_have_the_ids_and_places_of_the_whole(engine, text):
             assert found[key].to_list() == value.to_list(), (name, key)
 
 
-def test_a_text_is_cut_behind_printable_characters_alone():
+def test_a_text_is_split_only_after_printable_characters():
     seen = []
 
     def note(texts):

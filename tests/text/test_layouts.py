@@ -37,7 +37,7 @@ SPACES = {"type": "ByteLevel", "add_prefix_space": False, "use_regex": True}
 
 
 def template(single, pair, tokens=SPECIAL):
-    """A processor of `tokenizers`, written in its own language."""
+    """A processor of `tokenizers`, in its own notation."""
     return processors.TemplateProcessing(
         single=single, pair=pair, special_tokens=[(t, IDS[t]) for t in tokens]
     )
@@ -51,7 +51,7 @@ def as_json(processor):
 
 @st.composite
 def templates(draw):
-    """(Template of one text, of two) that a layout can say."""
+    """(Template of one text, of two texts) with an equivalent layout."""
     first, last = (
         draw(st.sampled_from(["", "<s> "])),
         draw(st.sampled_from(["", " </s>"])),
@@ -73,7 +73,7 @@ FIRST, SECOND = np.array(list(itertools.product([0, 1, 2, 5, 9], repeat=2))).T
 
 
 @given(templates(), st.sampled_from([None, *range(12)]))
-def test_any_template_is_read_and_texts_are_joined_as_tokenizers_does(pieces, most):
+def test_any_template_is_read_and_texts_are_joined_as_in_tokenizers(pieces, most):
     processor = template(*pieces)
     layout = read_template(as_json(processor), IDS, "tokenizer.json").map(IDS.get)
     rust = Tokenizer(models.WordLevel(IDS, unk_token="a"))
@@ -139,7 +139,7 @@ TEXTS = ["ab  \u00e9 abc", "", "b a ab", "\U0001f981 a", "abc " * 5]
 
 
 def byte_bpe(processor):
-    """`tokenizers` with the merges of a small byte-level BPE."""
+    """A `tokenizers` tokenizer with the merges of a small byte-level BPE."""
     tokens = ["<s>", "</s>", "<x>", *sorted(CHARACTERS), "ab", "abc"]
     merges = [("a", "b"), ("ab", "c")]
     rust = Tokenizer(models.BPE({t: i for i, t in enumerate(tokens)}, merges))
@@ -161,7 +161,7 @@ def wordpiece(processor):
 
 
 def saved(rust, directory, config=None):
-    """The directory of a file of `tokenizers`, and the tokenizer of it."""
+    """The directory of a file of `tokenizers`, and the tokenizer read from it."""
     directory.mkdir(exist_ok=True)
     rust.save(str(directory / "tokenizer.json"))
     if config is not None:
@@ -195,9 +195,7 @@ def assert_encodes_as(tokenizer, rust, most, *, graph=False):
 
 @pytest.mark.parametrize("name", FORMS)
 @pytest.mark.parametrize("make", [byte_bpe, wordpiece], ids=["byte_bpe", "wordpiece"])
-def test_a_tokenizer_has_the_layout_that_its_file_states_and_states_it_again(
-    tmp_path, make, name
-):
+def test_the_layout_in_a_file_is_read_and_written_again(tmp_path, make, name):
     single, pair, layout = FORMS[name]
     rust = make(template(single, pair))
     tokenizer = saved(rust, tmp_path / "theirs")
@@ -211,7 +209,7 @@ def test_a_tokenizer_has_the_layout_that_its_file_states_and_states_it_again(
     assert again.get_config() == tokenizer.get_config()
     ours = Tokenizer.from_file(str(tmp_path / "ours" / "tokenizer.json"))
     ours.encode_special_tokens = True
-    # Seconds to trace; what the graph joins is compared with every template above.
+    # Tracing takes seconds; the graph is compared with every template above.
     graph = (make, name) in ((byte_bpe, "first"), (wordpiece, "last"))
     for most in (4, 6, 40):
         assert_encodes_as(tokenizer, rust, most, graph=graph)
@@ -221,7 +219,7 @@ def test_a_tokenizer_has_the_layout_that_its_file_states_and_states_it_again(
 @pytest.mark.parametrize("name", FORMS)
 @pytest.mark.parametrize("make", [byte_bpe, wordpiece], ids=["byte_bpe", "wordpiece"])
 @pytest.mark.parity
-def test_transformers_opens_a_saved_layout_and_gives_the_same(tmp_path, make, name):
+def test_transformers_opens_a_saved_layout_with_the_same_results(tmp_path, make, name):
     transformers = pytest.importorskip("transformers")
     tokenizer = saved(make(template(*FORMS[name][:2])), tmp_path / "theirs")
     (tmp_path / "ours").mkdir()
@@ -247,7 +245,7 @@ NAMED = [
 
 
 @pytest.mark.parametrize(("single", "config", "layout"), NAMED, ids=str)
-def test_a_token_around_texts_is_what_the_files_call_it(
+def test_a_token_around_texts_has_the_role_named_in_the_files(
     tmp_path, single, config, layout
 ):
     before, text, after = single.partition("$A")
@@ -263,7 +261,7 @@ def test_a_token_around_texts_is_what_the_files_call_it(
 SEPARATED = ("<s> $A", "<s> $A </s> $B:1")
 
 
-def test_a_separator_that_follows_no_single_text_has_its_name_too(tmp_path):
+def test_a_separator_only_between_texts_has_its_role(tmp_path):
     config = {"sep_token": "</s>", "cls_token": "<s>"}
     for make in (byte_bpe, wordpiece):
         rust = make(template(*SEPARATED))
@@ -288,11 +286,14 @@ UNSAYABLE = [
     ({"single": [A, A]}, r"single: The template must contain A, once.*\[.A., .A.\]"),
     ({"single": [S]}, r"single: The template must contain A, once.*Received: \[\]"),
     ({"pair": [B, A]}, "pair: The template must contain A and B, once, in this"),
-    ({"pair": [S, A, B]}, "pair: Two texts must begin and end with the same tokens"),
-    ({"single": [S, A]}, "pair: Two texts must begin and end with the same tokens"),
-    ({"pair": [A, piece("SpecialToken", "<x>", 1), B]}, "pair: Two texts must begin"),
-    ({"pair": [piece("Sequence", "A", 1), B]}, "pair: Two texts must begin"),
-    ({"pair": [A, piece("Sequence", "B", 2)]}, "pair: The second text must be segment"),
+    ({"pair": [S, A, B]}, "pair: Two texts must start and end with the same tokens"),
+    ({"single": [S, A]}, "pair: Two texts must start and end with the same tokens"),
+    ({"pair": [A, piece("SpecialToken", "<x>", 1), B]}, "pair: Two texts must start"),
+    ({"pair": [piece("Sequence", "A", 1), B]}, "pair: Two texts must start"),
+    (
+        {"pair": [A, piece("Sequence", "B", 2)]},
+        "pair: The second text must be in segment",
+    ),
     ({"single": [piece("Sequence", "A", 1)]}, "single: A single text.* segment 0"),
     ({"single": [A, 3]}, "single: This must be a list of Sequence and SpecialToken"),
     ({"single": [{"Sequence": {"id": "A"}}]}, "single: This must be a list of"),
@@ -319,7 +320,7 @@ UNSAYABLE = [
 
 @pytest.mark.parametrize(("changes", "rule"), UNSAYABLE, ids=str)
 @pytest.mark.parametrize("make", [byte_bpe, wordpiece], ids=["byte_bpe", "wordpiece"])
-def test_a_template_that_no_layout_says_is_refused_with_its_field_and_the_reason(
+def test_a_template_without_an_equivalent_layout_is_refused_with_the_reason(
     tmp_path, make, changes, rule
 ):
     processor = {"type": "TemplateProcessing", "single": [A], "pair": [A, B]}
@@ -332,7 +333,7 @@ def test_a_template_that_no_layout_says_is_refused_with_its_field_and_the_reason
     assert "\n" not in str(raised.value)
 
 
-def test_a_token_that_has_no_name_left_is_refused(tmp_path):
+def test_a_token_without_a_free_role_is_refused(tmp_path):
     names = {"cls_token": "<x>", "bos_token": "</s>"}
     with pytest.raises(TokenizerError, match="post_processor.single: The token '<s>'"):
         saved(byte_bpe(template("<s> $A", "<s> $A $B:1")), tmp_path, names)
@@ -376,7 +377,7 @@ def test_a_layout_survives_keras_serialization_copy_and_pickle(decoders_tokenize
         assert other.get_config() == decoders_tokenizer.get_config()
 
 
-def test_the_usual_layout_changes_no_config(decoders_tokenizer):
+def test_the_default_layout_is_not_in_the_config(decoders_tokenizer):
     tokenizer = WordPieceTokenizer(["[UNK]", "[CLS]", "[SEP]", "a"])
     assert {"layout", "start_token"}.isdisjoint(tokenizer.get_config())
     assert tokenizer.with_layout(tokenizer.usual_layout) is tokenizer
@@ -399,13 +400,13 @@ def test_training_puts_the_start_token_first():
 @pytest.mark.parametrize(
     ("layout", "error", "rule"),
     [
-        (Layout("cls"), TokenizerError, "must hold the cls token for this"),
+        (Layout("cls"), TokenizerError, "must contain the cls token for this"),
         (Layout("bos"), ValueError, "among 'cls', 'sep', 'start', 'end'.*'bos'"),
         (Layout("mask"), ValueError, "among 'cls', 'sep', 'start', 'end'.*'mask'"),
         ({"first": "start"}, ValueError, "layout must be a Layout. Received: {'first'"),
     ],
 )
-def test_a_layout_that_a_tokenizer_cannot_have_is_refused(layout, error, rule):
+def test_a_layout_unsupported_by_the_tokenizer_is_refused(layout, error, rule):
     with pytest.raises(error, match=rule):
         ByteBPETokenizer(LETTERS, [], layout=layout)
     with pytest.raises(ValueError, match="among 'cls', 'sep'. Received: 'start'"):
@@ -419,12 +420,12 @@ def test_a_layout_that_a_tokenizer_cannot_have_is_refused(layout, error, rule):
         ({"repeats_first": True}, "requires a first token.*first=None"),
     ],
 )
-def test_a_layout_that_cannot_be_is_refused(arguments, rule):
+def test_an_invalid_layout_is_refused(arguments, rule):
     with pytest.raises(ValueError, match=rule):
         Layout(**arguments)
 
 
-def test_a_layout_reads_as_it_stands():
+def test_a_layout_is_printed_in_order():
     assert str(Layout("cls", "sep", between=("sep",))) == (
         "cls a sep, cls a sep b:1 sep:1"
     )
@@ -432,6 +433,6 @@ def test_a_layout_reads_as_it_stands():
     assert str(Layout(second_segment=0)) == "a, a b"
 
 
-def test_repeated_in_one_segment_is_the_same_as_between():
+def test_a_repeated_token_in_segment_0_equals_a_token_between():
     repeated = Layout("start", repeats_first=True, second_segment=0)
     assert repeated == Layout("start", between=("start",), second_segment=0)

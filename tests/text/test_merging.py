@@ -17,7 +17,7 @@ LETTERS = 4  # the bytes of the random words
 
 
 def merged(word, ranks):
-    """BPE as it is defined: the lowest rank first, of equal ones the leftmost."""
+    """BPE as defined: the lowest rank first, the leftmost of equal pairs."""
     symbols = list(word)
     while True:
         found = [
@@ -66,7 +66,7 @@ words = st.lists(
 
 
 @given(seed=st.integers(0, 10**6), words=words)
-def test_words_are_merged_as_bpe_is_defined(seed, words):
+def test_words_are_merged_as_defined_by_bpe(seed, words):
     ranks = random_merges(random.Random(seed), 30)
     content, starts, ends = flat(words)
     nothing = tf.fill([len(content)], NO_TOKEN)
@@ -78,7 +78,9 @@ def test_words_are_merged_as_bpe_is_defined(seed, words):
 
 @pytest.mark.parametrize(("piece", "window"), [(1, 1), (2, 1), (5, 2), (64, 16)])
 @given(seed=st.integers(0, 10**6), words=words)
-def test_cutting_words_into_pieces_changes_nothing(piece, window, seed, words):
+def test_splitting_words_into_pieces_does_not_change_results(
+    piece, window, seed, words
+):
     ranks = random_merges(random.Random(seed), 40)
     content, starts, ends = flat(words)
     with pytest.MonkeyPatch.context() as patch:
@@ -92,8 +94,8 @@ def test_cutting_words_into_pieces_changes_nothing(piece, window, seed, words):
         assert found[found != NO_TOKEN].tolist() == merged(word, ranks)
 
 
-def test_borders_that_no_window_mends_at_first_are_mended_at_last():
-    ranks = {(0, 0): 0, (256, 0): 1}  # "aaa...": an odd letter more moves every token
+def test_borders_that_the_first_window_cannot_fix_are_fixed_later():
+    ranks = {(0, 0): 0, (256, 0): 1}  # "aaa...": one more letter shifts every token
     word = [0] * 2001
     empty = tf.fill([len(word)], NO_TOKEN)
     symbols = LongWords(table_of(ranks))(empty, *flat([word])).numpy()
@@ -101,7 +103,7 @@ def test_borders_that_no_window_mends_at_first_are_mended_at_last():
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_the_table_holds_the_merges_and_nothing_else(seed):
+def test_the_table_contains_exactly_the_merges(seed):
     source = np.random.default_rng(seed)
     count = 3000
     pairs = {}
@@ -120,7 +122,7 @@ def test_the_table_holds_the_merges_and_nothing_else(seed):
     np.testing.assert_array_equal(found, expected)
 
 
-def test_rows_that_find_no_place_get_a_longer_table():
+def test_the_table_grows_for_rows_that_do_not_fit():
     source = np.random.default_rng(0)
     left = np.repeat(np.arange(100), 100)
     right = np.concatenate([source.permutation(10_000)[:100] for _ in range(100)])
@@ -128,7 +130,7 @@ def test_rows_that_find_no_place_get_a_longer_table():
     np.testing.assert_array_equal(table.left[table.base[left] + right], left)
 
 
-def test_a_table_beyond_all_bounds_is_refused(monkeypatch):
+def test_a_table_over_the_maximum_size_is_refused(monkeypatch):
     monkeypatch.setattr(merge_table, "_MAX_SLOTS", 60_000)
     source = np.random.default_rng(0)
     left = np.repeat(np.arange(100), 100)

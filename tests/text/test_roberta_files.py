@@ -1,4 +1,4 @@
-"""RoBERTa's tokenizer files: written for `transformers`, by it, and published ones."""
+"""RoBERTa's tokenizer files: written for `transformers`, by it, and published."""
 
 import json
 
@@ -49,7 +49,7 @@ def tokenizer(request):
 
 
 def assert_same(tokenizer, other):
-    """Whether `transformers` gives the same: its special tokens in texts aside."""
+    """Asserts equal results in `transformers`, except for special tokens in texts."""
     for name in ("pad", "cls", "sep", "mask"):
         assert getattr(other, f"{name}_token_id") == getattr(tokenizer, f"{name}_id")
     assert other.eos_token_id == tokenizer.end_id
@@ -84,7 +84,7 @@ def test_a_saved_tokenizer_is_read_back_equal(tmp_path, tokenizer, lstrip):
     assert tokenizer_from_preset(tmp_path).get_config() == options
 
 
-def test_tokens_that_it_lacks_are_not_made_up_when_it_is_read_back(tmp_path):
+def test_missing_tokens_are_not_added_when_read_back(tmp_path):
     tokenizer = ByteBPETokenizer(
         [*LETTERS, "<cls>", "<sep>"], [], cls_token="<cls>", sep_token="<sep>"
     )
@@ -99,7 +99,9 @@ def test_tokens_that_it_lacks_are_not_made_up_when_it_is_read_back(tmp_path):
 @pytest.mark.parametrize("without", ["nothing", "tokenizer.json", "vocab.json"])
 @pytest.mark.parametrize("lstrip", [True, False])
 @pytest.mark.parity
-def test_transformers_opens_it_and_gives_the_same(tmp_path, tokenizer, without, lstrip):
+def test_transformers_opens_it_with_the_same_results(
+    tmp_path, tokenizer, without, lstrip
+):
     transformers = pytest.importorskip("transformers")
     tokenizer = ByteBPETokenizer(**{**tokenizer.get_config(), "mask_lstrip": lstrip})
     tokenizer.save_to_preset(tmp_path, max_sequence_length=64)
@@ -153,18 +155,18 @@ CONFIGURATIONS = {
 
 @pytest.mark.parametrize("name", CONFIGURATIONS)
 @pytest.mark.parity
-def test_a_vocabulary_and_merges_are_read_as_transformers_reads_them(tmp_path, name):
+def test_a_vocabulary_and_merges_are_read_as_in_transformers(tmp_path, name):
     transformers = pytest.importorskip("transformers")
     write_pair(tmp_path, config={"model_type": "roberta"}, **CONFIGURATIONS[name])
     tokenizer = tokenizer_from_preset(tmp_path)
-    if name == "class":  # since version 5 a bare mask token leaves the space before it
+    if name == "class":  # since version 5, a plain mask token keeps the space before it
         assert tokenizer.mask_lstrip
         tokenizer = ByteBPETokenizer(**{**tokenizer.get_config(), "mask_lstrip": False})
     assert_same(tokenizer, transformers.AutoTokenizer.from_pretrained(tmp_path))
 
 
 def tokenizer_json(**changes):
-    """As published for RoBERTa; `changes` of fields, "post_processor__sep" and such."""
+    """RoBERTa's published file with `changes`, such as "post_processor__sep"."""
     rust = Tokenizer(models.BPE(IDS, MERGES))
     rust.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     rust.post_processor = processors.RobertaProcessing(
@@ -217,7 +219,7 @@ def test_a_published_tokenizer_json_is_read(tmp_path, changes, name):
     assert not tokenizer.add_prefix_space
 
 
-def test_the_words_of_roberta_are_known_where_nothing_names_them(tmp_path):
+def test_special_tokens_of_roberta_are_recognized_without_names(tmp_path):
     write_pair(tmp_path)
     tokenizer = tokenizer_from_preset(tmp_path)
     expected = ByteBPETokenizer(TOKENS, MERGES, **ROBERTA_TOKENS)
@@ -245,9 +247,9 @@ def test_a_tokenizer_json_that_is_not_robertas_is_refused(tmp_path, changes, rul
     assert "\n" not in str(raised.value)
 
 
-def test_a_broken_map_of_special_tokens_is_named_with_its_field(tmp_path):
+def test_an_invalid_map_of_special_tokens_is_reported_with_its_field(tmp_path):
     write_pair(tmp_path, special_tokens_map={"mask_token": 3})
-    rule = "special_tokens_map.json: mask_token: A token must be text. Received: 3"
+    rule = "special_tokens_map.json: mask_token: A token must be a string. Received: 3"
     with pytest.raises(TokenizerError, match=rule):
         tokenizer_from_preset(tmp_path)
 
@@ -272,7 +274,7 @@ FIELDS = [
 
 
 @given(field=st.sampled_from(FIELDS), value=json_values, whole=st.booleans())
-def test_any_value_in_any_field_is_read_or_refused_on_one_line(
+def test_any_value_in_any_field_is_read_or_refused_in_one_line(
     tmp_path_factory, field, value, whole
 ):
     directory = tmp_path_factory.mktemp("any")

@@ -52,7 +52,7 @@ def ragged(lengths, value):
 @pytest.mark.parametrize("name", LAYOUTS)
 @pytest.mark.parametrize("max_length", [4, 5, 6, 8, 11, 30])
 @pytest.mark.parametrize("pair", [False, True])
-def test_texts_are_cut_and_joined_as_tokenizers_does(
+def test_texts_are_truncated_and_joined_as_in_tokenizers(
     references, name, max_length, pair
 ):
     reference, layout = references[name], LAYOUTS[name]
@@ -85,7 +85,7 @@ def test_texts_are_cut_and_joined_as_tokenizers_does(
 
 
 @given(st.integers(0, 600), st.integers(0, 600), st.integers(0, 600))
-def test_the_room_is_filled_and_the_longer_text_is_cut_first(first, second, room):
+def test_all_room_is_used_and_the_longer_text_is_truncated_first(first, second, room):
     kept = segments.longest_first(first, second, room)
     assert sum(kept) == min(first + second, room)
     assert 0 <= kept[0] <= first
@@ -99,7 +99,9 @@ def test_the_room_is_filled_and_the_longer_text_is_cut_first(first, second, room
 @pytest.mark.parametrize(
     ("name", "num_texts", "least"), [("bert", 1, 2), ("bert", 2, 3), ("roberta", 2, 4)]
 )
-def test_a_maximum_below_the_special_tokens_is_refused(name, num_texts, least):
+def test_a_maximum_below_the_number_of_special_tokens_is_refused(
+    name, num_texts, least
+):
     texts, layout = [flat([1], 2)] * num_texts, LAYOUTS[name]
     assert len(segments.pack(*texts, layout=layout, max_length=least)[0]) == least
     rule = f"must be at least {least}.*Received: max_length={least - 1}"

@@ -1,4 +1,4 @@
-"""Words of any length: vocabularies are learned in time, and Ctrl+C is heard."""
+"""Words of any length are trained on in time, and Ctrl+C works."""
 
 import random
 import signal
@@ -27,7 +27,7 @@ def letters(count, seed=0):
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("how", ["list", "iterator", "file"])
-def test_a_long_word_is_told_in_one_line(kind, how, tmp_path, caplog):
+def test_a_long_word_is_reported_in_one_line(kind, how, tmp_path, caplog):
     lines = [*LINES, "x" * 100_000, letters(1001)]
     (tmp_path / "text.txt").write_text("\n".join(lines))
     source = {
@@ -42,7 +42,7 @@ def test_a_long_word_is_told_in_one_line(kind, how, tmp_path, caplog):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_words_that_are_left_out_leave_the_vocabulary_as_it_is(kind):
+def test_skipped_words_do_not_change_the_vocabulary(kind):
     options = {"vocabulary_size": 290, "progress": False}
     word = "cat" * 1000
     if kind is ByteBPETokenizer:
@@ -87,7 +87,7 @@ def test_words_up_to_the_limit_are_those_of_the_whole_text(text):
             assert left == words and not of_bert.count
 
 
-def test_a_text_without_long_words_is_left_as_it_is():
+def test_a_text_without_long_words_is_unchanged():
     texts = [
         "ab " * 5000,
         "!" * LONGEST_WORD,
@@ -101,7 +101,7 @@ def test_a_text_without_long_words_is_left_as_it_is():
 
 PROGRAM = """
 import random, signal, sys
-signal.signal(signal.SIGINT, signal.default_int_handler)  # jobs in background ignore it
+signal.signal(signal.SIGINT, signal.default_int_handler)  # background jobs ignore it
 from tfzoo.text import ByteBPETokenizer, WordPieceTokenizer
 word = "".join(random.Random(0).choices("abcdefghijklmnop", k=5_000_000))
 lines = ["the good cat"] * 100 + [word if sys.argv[1] == "byte_bpe" else "!" + word]
@@ -116,7 +116,7 @@ except KeyboardInterrupt:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_word_of_5_mb_holds_the_training_for_no_minute(kind):
+def test_a_word_of_5_mb_is_trained_on_within_a_minute(kind):
     lines = [*LINES, letters(5_000_000), *LINES]
     start = time.process_time()
     kind.train(lines, vocabulary_size=8000, progress=False)
@@ -126,7 +126,7 @@ def test_a_word_of_5_mb_holds_the_training_for_no_minute(kind):
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["byte_bpe", "wordpiece"])
 @pytest.mark.parametrize("seconds", [0.5, 4])
-def test_an_interrupt_ends_the_training_within_two_seconds(kind, seconds):
+def test_an_interrupt_ends_training_within_two_seconds(kind, seconds):
     command = [sys.executable, "-c", PROGRAM, kind, "20"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout.readline() == "begins\n"
@@ -138,7 +138,7 @@ def test_an_interrupt_ends_the_training_within_two_seconds(kind, seconds):
 
 
 @pytest.mark.slow
-def test_a_terminated_training_leaves_no_process_behind():
+def test_terminated_training_leaves_no_process_behind():
     command = [sys.executable, "-c", PROGRAM, "byte_bpe", "1"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         process.stdout.readline()
@@ -152,4 +152,4 @@ def test_a_terminated_training_leaves_no_process_behind():
         shown = subprocess.run(
             ["ps", "-o", "stat=", "-p", child], capture_output=True, check=False
         )
-        assert shown.stdout[:1] in (b"", b"Z")  # gone, if not yet reaped
+        assert shown.stdout[:1] in (b"", b"Z")  # ended, perhaps not yet reaped

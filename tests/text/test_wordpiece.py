@@ -1,4 +1,4 @@
-"""The tokenizer from Python, against vectors of `tokenizers` and its decoder."""
+"""The tokenizer in Python, against vectors of `tokenizers` and its decoder."""
 
 import copy
 import importlib.util
@@ -46,7 +46,7 @@ def ids_of(tokenizer, *tokens):
 
 
 @pytest.mark.parametrize("case", VECTORS["cases"], ids=lambda c: str(c["options"]))
-def test_ids_and_offsets_are_those_of_the_vectors(case):
+def test_ids_and_offsets_equal_those_in_the_vectors(case):
     tokenizer = WordPieceTokenizer(VECTORS["vocabulary"], **case["options"])
     ids = [item["ids"] for item in case["items"]]
     assert tokenizer.tokenize(VECTORS["texts"]) == ids
@@ -97,7 +97,7 @@ def test_every_option_changes_the_ids(text, options, changed):
         assert default.tokenize(text) != other.tokenize(text)
 
 
-def test_other_names_of_special_tokens_are_used():
+def test_special_tokens_may_have_other_names():
     tokenizer = WordPieceTokenizer(
         ["<pad>", "<unk>", "<s>", "</s>", "<mask>", "a"],
         pad_token="<pad>",
@@ -120,7 +120,7 @@ def test_special_tokens_in_a_text_are_plain_text(tokenizer):
     assert batch.token_ids.tolist() == expected
 
 
-def test_invalid_utf8_is_read_as_decode_replace_reads_it(tokenizer):
+def test_invalid_utf8_is_replaced_as_in_python(tokenizer):
     for text in (b"a\xffb the", b"\xe2\x82 zoo", b"\xed\xa0\x80a", b"\xf0\x9fthe", b""):
         assert tokenizer.tokenize(text) == tokenizer.tokenize(
             text.decode("utf-8", "replace")
@@ -135,7 +135,7 @@ def test_a_lone_surrogate_counts_as_one_invalid_character(tokenizer):
     assert tokenizer.tokenize(["\udfff"]) == [[]]
 
 
-def test_an_encoding_says_where_every_token_comes_from(tokenizer):
+def test_an_encoding_has_the_offsets_and_words_of_tokens(tokenizer):
     encoding = tokenizer.encode("The  zoos!", "ab")
     tokens = [tokenizer.id_to_token(index) for index in encoding.token_ids]
     assert tokens == "[CLS] the zoo ##s ! [SEP] a ##b [SEP]".split()
@@ -147,7 +147,7 @@ def test_an_encoding_says_where_every_token_comes_from(tokenizer):
 
 
 @pytest.mark.parametrize("max_length", [3, 4, 6, None])
-def test_a_batch_holds_the_encodings_of_its_texts(tokenizer, hostile, max_length):
+def test_a_batch_has_the_encodings_of_its_texts(tokenizer, hostile, max_length):
     texts, pairs = hostile[:60], hostile[60:120]
     for seconds in (None, pairs):
         batch = tokenizer.encode_batch(texts, seconds, max_length=max_length)
@@ -160,7 +160,7 @@ def test_a_batch_holds_the_encodings_of_its_texts(tokenizer, hostile, max_length
             assert batch.segment_ids[row].tolist() == one.segment_ids
 
 
-def test_more_texts_than_the_engine_takes_at_once_keep_their_order(tokenizer):
+def test_texts_beyond_one_chunk_keep_their_order(tokenizer):
     texts = ["the " * (index % 3) for index in range(10_000)]
     batch = tokenizer.encode_batch(iter(texts))
     assert batch.lengths.tolist() == [2 + index % 3 for index in range(10_000)]
@@ -176,7 +176,7 @@ def test_an_empty_batch_is_empty(tokenizer):
     assert tokenizer.encode_batch([""]).token_ids.tolist() == [CLS, SEP]
 
 
-def test_detokenize_joins_as_the_decoder_of_tokenizers(tokenizer):
+def test_detokenize_joins_tokens_like_the_decoder_of_tokenizers(tokenizer):
     decoder = decoders.WordPiece(prefix="##", cleanup=False)
     tokens = ["the", "zoo", "##s", "!", "[UNK]", "[MASK]", "a", "##b"]
     ids = ids_of(tokenizer, *tokens)
@@ -196,7 +196,7 @@ def test_special_and_continuing_tokens_are_marked(tokenizer):
     assert tokenizer.token_to_id("absent") is None
 
 
-def test_it_survives_keras_serialisation_copy_and_pickle(tokenizer):
+def test_keras_serialization_copy_and_pickle_round_trip(tokenizer):
     original = WordPieceTokenizer(
         ["<unk>", "A", "b"],
         lowercase=False,
@@ -220,36 +220,36 @@ def test_it_survives_keras_serialisation_copy_and_pickle(tokenizer):
 @pytest.mark.parametrize(
     ("vocabulary", "rule"),
     [
-        ([], "must hold tokens. Received: none"),
-        (["a", "b"], r"must hold the unknown token \[UNK\]"),
-        (["[UNK]", "a", "b", "a"], "one id. Received: 'a' with ids 1 and 3"),
-        (["[UNK]", ""], "one line of text. Received: '' with id 1"),
-        (["[UNK]", "a\nb"], "one line of text. Received: 'a.nb' with id 1"),
-        (["[UNK]", "\ud800"], "one line of text. Received: '.ud800' with id 1"),
-        (["[UNK]", None], "one line of text. Received: None with id 1"),
-        (["[UNK]", 7], "one line of text. Received: 7 with id 1"),
+        ([], "vocabulary must not be empty"),
+        (["a", "b"], r"must contain the unknown token \[UNK\]"),
+        (["[UNK]", "a", "b", "a"], "unique. Received: 'a' with ids 1 and 3"),
+        (["[UNK]", ""], "line of valid Unicode. Received: '' with id 1"),
+        (["[UNK]", "a\nb"], "line of valid Unicode. Received: 'a.nb' with id 1"),
+        (["[UNK]", "\ud800"], "line of valid Unicode. Received: '.ud800' with id 1"),
+        (["[UNK]", None], "line of valid Unicode. Received: None with id 1"),
+        (["[UNK]", 7], "line of valid Unicode. Received: 7 with id 1"),
     ],
 )
-def test_a_broken_vocabulary_is_named(vocabulary, rule):
+def test_an_invalid_vocabulary_is_reported(vocabulary, rule):
     rule = rule.replace(".n", r"\\n").replace(".ud", r"\\ud")
     with pytest.raises(TokenizerError, match=rule):
         WordPieceTokenizer(vocabulary)
 
 
-def test_a_special_token_that_is_needed_and_missing_is_named():
+def test_a_missing_special_token_is_reported():
     tokenizer = WordPieceTokenizer(["[UNK]", "[SEP]", "[CLS]", "a"])
     assert tokenizer.mask_id is None
     assert tokenizer.pad_id is None
     assert tokenizer.special_ids == (0, 2, 1)
     assert tokenizer.detokenize([2, 3, 1]) == "a"
-    rule = r"must hold the mask token \[MASK\]"
+    rule = r"must contain the mask token \[MASK\]"
     for engine in (tokenizer.encode_batch, tokenizer.graph.encode):
         with pytest.raises(TokenizerError, match=rule):
             engine(["a"], mask_token=True)
     bare = WordPieceTokenizer(["[UNK]", "a"])
     assert bare.tokenize("a") == [1]
     for engine in (bare.encode, bare.encode_batch, bare.graph.encode):
-        with pytest.raises(TokenizerError, match=r"must hold the cls token \[CLS\]"):
+        with pytest.raises(TokenizerError, match=r"must contain the cls token \[CLS\]"):
             engine(["a"])
 
 
@@ -263,11 +263,11 @@ def test_a_special_token_that_is_needed_and_missing_is_named():
         (lambda t: t.encode_batch(["a"], ["a", "b"]), "1 texts, 2 text_pairs"),
         (lambda t: t.encode("a", max_length=1), "at least 2.*max_length=1"),
         (lambda t: t.encode("a", "b", max_length=2), "at least 3.*max_length=2"),
-        (lambda t: t.id_to_token(17), "below the vocabulary's size.*id=17"),
+        (lambda t: t.id_to_token(17), "< the vocabulary size.*id=17"),
         (lambda t: t.detokenize([0, -1]), "at least 0.*id=-1"),
     ],
 )
-def test_misuse_is_a_value_error_that_names_the_value(tokenizer, call, rule):
+def test_invalid_arguments_are_value_errors_that_name_the_value(tokenizer, call, rule):
     with pytest.raises((ValueError, TypeError), match=rule):
         call(tokenizer)
 

@@ -1,4 +1,4 @@
-"""Files written and read: by `transformers`, by `tokenizers`, and broken ones."""
+"""Files written and read: by `transformers`, by `tokenizers`, and invalid ones."""
 
 import gzip
 import json
@@ -48,7 +48,7 @@ def test_transformers_opens_it_and_gives_the_same_ids(tmp_path, options):
         assert encoded["token_type_ids"] == mine.segment_ids
         one = tokenizer.encode(text, max_length=64)
         assert other(text, truncation=True)["input_ids"] == one.token_ids
-    assert other(TEXT)["input_ids"].count(4) == 1  # there special tokens are read
+    assert other(TEXT)["input_ids"].count(4) == 1  # it recognizes special tokens
 
 
 @pytest.mark.parity
@@ -151,7 +151,7 @@ def test_the_published_vocabulary_is_read(tmp_path, shared_data):
         ({"do_lower_case": False, "tokenizer_class": "TokenizersBackend"}, True, [5]),
     ],
 )
-def test_tokenizer_config_has_the_last_word(tmp_path, config, lowercase, ids):
+def test_tokenizer_config_takes_precedence(tmp_path, config, lowercase, ids):
     write(tmp_path, "tokenizer.json", tokenizer_json())
     write(tmp_path, "tokenizer_config.json", config)
     tokenizer = WordPieceTokenizer.from_preset(tmp_path)
@@ -168,7 +168,7 @@ def test_tokenizer_config_names_special_tokens(tmp_path):
     assert tokenizer.mask_id is None
 
 
-PUBLISHED = {  # beside vocab.txt: whether text is lowercased, the mask token
+PUBLISHED = {  # files next to vocab.txt: whether text is lowercased, the mask token
     "version 3": {"special_tokens_map": {"mask_token": "<mask>"}},
     "version 4": {
         "special_tokens_map": {"mask_token": {"content": "<mask>", "lstrip": False}},
@@ -202,7 +202,7 @@ PUBLISHED = {  # beside vocab.txt: whether text is lowercased, the mask token
 
 @pytest.mark.parametrize("version", PUBLISHED)
 @pytest.mark.parity
-def test_vocab_txt_and_what_stands_beside_it_is_read_as_transformers_reads_it(
+def test_vocab_txt_and_the_files_next_to_it_are_read_as_in_transformers(
     tmp_path, version
 ):
     transformers = pytest.importorskip("transformers")
@@ -276,9 +276,9 @@ def test_a_template_names_the_tokens_around_a_text(tmp_path):
         ({"normalizer__lowercase": 1}, "lowercase: .*true or false.*Received: 1"),
         ({"normalizer__clean_text": False}, "clean_text: This must be true"),
         ({"pre_tokenizer": None}, "pre_tokenizer.type: .*null"),
-        ({"model__vocab": []}, "must map tokens to whole numbers"),
-        ({"model__vocab": {"[UNK]": "0"}}, "must map tokens to whole numbers"),
-        ({"model__vocab": {"[UNK]": 0.5}}, "must map tokens to whole numbers"),
+        ({"model__vocab": []}, "must map tokens to integers"),
+        ({"model__vocab": {"[UNK]": "0"}}, "must map tokens to integers"),
+        ({"model__vocab": {"[UNK]": 0.5}}, "must map tokens to integers"),
         (
             {"model__vocab": {"[UNK]": 0, "a": 2}, "added_tokens": []},
             "2 for 'a'.* 1 is",
@@ -288,7 +288,7 @@ def test_a_template_names_the_tokens_around_a_text(tmp_path):
             "0 for 'a'.* 1 is",
         ),
         ({"model__vocab": {"[UNK]": -1}, "added_tokens": []}, "-1 for '.UNK.'.* 0 is"),
-        ({"model__vocab": {}, "added_tokens": []}, "must hold tokens"),
+        ({"model__vocab": {}, "added_tokens": []}, "must not be empty"),
         ({"model__vocab": {"a": 0}, "added_tokens": []}, r"unknown token \[UNK\]"),
         (
             {"added_tokens": [{"id": 10, "content": "new", "special": True}]},
@@ -301,7 +301,7 @@ def test_a_template_names_the_tokens_around_a_text(tmp_path):
         ({"added_tokens": 3}, "added_tokens: This must be a list"),
         (
             {"added_tokens": [{"id": 5, "content": "a", "special": False}]},
-            'added_tokens: .*"a".*Words that were added .* not implemented',
+            'added_tokens: .*"a".*Words added to .* not supported',
         ),
         ({"added_tokens": ["a"]}, "added_tokens: An added token must be special"),
         (
@@ -322,18 +322,18 @@ def test_a_tokenizer_json_that_is_not_berts_is_refused(tmp_path, changes, rule):
 @pytest.mark.parametrize(
     ("name", "content", "rule"),
     [
-        ("vocab.txt", "", "vocab.txt: The vocabulary must hold tokens"),
+        ("vocab.txt", "", "vocab.txt: The vocabulary must not be empty"),
         ("vocab.txt", "[UNK]\na\nb\na\n", "vocab.txt:4: .*'a' with ids 1 and 3"),
-        ("vocab.txt", "[UNK]\n\na\n", "vocab.txt:2: .*one line of text"),
+        ("vocab.txt", "[UNK]\n\na\n", "vocab.txt:2: .*non-empty line"),
         ("vocab.txt", b"[UNK]\na\n\xff\n", "vocab.txt:3: The file must be UTF-8"),
         ("vocab.txt", "a\nb\n", r"vocab.txt: .*unknown token \[UNK\]"),
         ("tokenizer.json", "{", "tokenizer.json:1: Not valid JSON"),
         ("tokenizer.json", '{"a": 1, "a": 2}', "A key must be unique"),
         ("tokenizer.json", "[]", "must contain one JSON object"),
-        ("other.txt", "", "must hold tokenizer.json or vocab.txt"),
+        ("other.txt", "", "must contain tokenizer.json or vocab.txt"),
     ],
 )
-def test_a_broken_file_is_named_with_its_line(tmp_path, name, content, rule):
+def test_an_invalid_file_is_reported_with_its_line(tmp_path, name, content, rule):
     write(tmp_path, name, content)
     with pytest.raises(TokenizerError, match=rule):
         WordPieceTokenizer.from_preset(tmp_path)
@@ -345,21 +345,24 @@ def test_a_broken_file_is_named_with_its_line(tmp_path, name, content, rule):
         ({"do_lower_case": "no"}, 'do_lower_case: This must be true or false.*"no"'),
         ({"do_lower_case": None}, "do_lower_case: .*Received: null"),
         ({"strip_accents": 0}, "strip_accents: .*true or false or null.*Received: 0"),
-        ({"unk_token": 3}, "unk_token: A token must be text. Received: 3"),
+        ({"unk_token": 3}, "unk_token: A token must be a string. Received: 3"),
         ({"unk_token": "<unk>"}, "vocab.txt: .*unknown token <unk>"),
         ({"tokenizer_class": "BertJapaneseTokenizer"}, "BertJapaneseTokenizer"),
         (
             {"tokenizer_class": "T5TokenizerFast"},
             "tokenizer_class: The class must be one of BertTokenizer.*T5TokenizerFast",
         ),
-        ({"added_tokens_decoder": {"x": {}}}, "added_tokens_decoder: .*by their ids"),
+        (
+            {"added_tokens_decoder": {"x": {}}},
+            "added_tokens_decoder: .*of id -> object",
+        ),
         (
             {"added_tokens_decoder": {"10": {"content": "[E1]", "special": False}}},
             "added_tokens: An added token must be special",
         ),
     ],
 )
-def test_a_broken_configuration_is_named_with_its_field(tmp_path, config, rule):
+def test_an_invalid_configuration_is_reported_with_its_field(tmp_path, config, rule):
     write(tmp_path, "vocab.txt", "\n".join(TOKENS))
     write(tmp_path, "tokenizer_config.json", config)
     with pytest.raises(TokenizerError, match=rule):
@@ -370,20 +373,22 @@ def test_a_broken_configuration_is_named_with_its_field(tmp_path, config, rule):
     ("name", "content", "rule"),
     [
         ("special_tokens_map", {"cls_token": ["a"]}, r"cls_token: .*Received: \['a'\]"),
-        ("added_tokens", {"[E1]": "10"}, "must map tokens to whole numbers"),
+        ("added_tokens", {"[E1]": "10"}, "must map tokens to integers"),
         ("added_tokens", {"[E1]": 10}, "An added token must be special"),
         ("added_tokens", {"a": 9}, "An added token must be special"),
     ],
 )
-def test_a_broken_file_beside_the_vocabulary_is_named(tmp_path, name, content, rule):
+def test_an_invalid_file_next_to_the_vocabulary_is_reported(
+    tmp_path, name, content, rule
+):
     write(tmp_path, "vocab.txt", "\n".join(TOKENS))
     write(tmp_path, f"{name}.json", content)
     with pytest.raises(TokenizerError, match=f"{name}.json: .*{rule}"):
         tokenizer_from_preset(tmp_path)
 
 
-def test_a_missing_directory_is_named(tmp_path):
+def test_a_missing_directory_is_reported(tmp_path):
     with pytest.raises(
-        TokenizerError, match="absent: A tokenizer's directory must hold"
+        TokenizerError, match="absent: The directory of a tokenizer must contain"
     ):
         WordPieceTokenizer.from_preset(tmp_path / "absent")

@@ -53,7 +53,7 @@ def test_hostile_texts_get_the_ids_of_the_rust_engine(cased_and_uncased, hostile
 
 
 @pytest.mark.parametrize("name", ["uncased", "cased"])
-def test_tokens_stand_where_the_rust_engine_says(cased_and_uncased, hostile, name):
+def test_offsets_equal_those_of_the_rust_engine(cased_and_uncased, hostile, name):
     tokenizer = cased_and_uncased[name]
     texts = [text for text in hostile if _in_canonical_order(text)]
     assert len(texts) > 0.8 * len(hostile)
@@ -70,12 +70,14 @@ def test_tokens_stand_where_the_rust_engine_says(cased_and_uncased, hostile, nam
 
 def _in_canonical_order(text):
     text = text.decode("utf-8", "replace") if isinstance(text, bytes) else text
-    text = "".join(c for c in text if unicodedata.category(c)[0] != "C")  # go first
+    text = "".join(
+        c for c in text if unicodedata.category(c)[0] != "C"
+    )  # removed first
     alone = "".join(unicodedata.normalize("NFD", character) for character in text)
     return alone == unicodedata.normalize("NFD", text)
 
 
-def test_no_texts_and_texts_without_tokens_have_no_places(cased_and_uncased):
+def test_no_texts_and_texts_without_tokens_have_no_offsets(cased_and_uncased):
     graph = cased_and_uncased["uncased"].graph
     for texts, empty in (([], []), (["", " \n"], [[], []])):
         places = graph.places(tf.constant(texts, tf.string))
@@ -163,7 +165,7 @@ def test_a_word_of_over_a_hundred_characters_is_unknown(cased_and_uncased):
 @pytest.mark.parametrize(
     "text", ["a" * 1_000_000, "the" * 33 + " ", "!", "\u1112\u1161"]
 )
-def test_a_megabyte_takes_time_in_proportion(cased_and_uncased, text):
+def test_the_time_for_a_megabyte_is_proportional(cased_and_uncased, text):
     graph = cased_and_uncased["uncased"].graph
     seconds = []
     for size in (100_000, 1_000_000):
@@ -177,9 +179,7 @@ def test_a_megabyte_takes_time_in_proportion(cased_and_uncased, text):
 
 @pytest.mark.parametrize("max_length", [None, 3, 4, 7, 8, 20])
 @pytest.mark.parametrize("pair", [False, True])
-def test_encode_gives_what_encode_batch_gives(
-    cased_and_uncased, hostile, max_length, pair
-):
+def test_encode_equals_encode_batch(cased_and_uncased, hostile, max_length, pair):
     tokenizer = cased_and_uncased["uncased"]
     texts = hostile[:200]
     pairs = hostile[200:400] if pair else None
@@ -198,7 +198,7 @@ def test_encode_gives_what_encode_batch_gives(
 
 
 @pytest.mark.parametrize("mask", ["[MASK]", "(?:.*)", "\u2593\u2593"])
-def test_the_mask_token_is_read_only_where_it_is_asked_for(mask):
+def test_the_mask_token_is_recognized_only_if_requested(mask):
     words = ["a", "b", "[", "]", "m", "##m", "mask", "\u00e9"]
     tokenizer = WordPieceTokenizer(
         ["[PAD]", "[UNK]", "[CLS]", "[SEP]", mask, *words], mask_token=mask
@@ -219,11 +219,11 @@ def test_the_mask_token_is_read_only_where_it_is_asked_for(mask):
     assert tokenizer.mask_id in expected.token_ids
     plain = tokenizer.graph.encode([f"a {mask} b"])["token_ids"].to_list()
     assert plain == [tokenizer.encode(f"a {mask} b").token_ids]
-    is_one_word = mask == "\u2593\u2593"  # no punctuation: as good as any other
+    is_one_word = mask == "\u2593\u2593"  # not punctuation: like any other word
     assert (tokenizer.mask_id in plain[0]) == is_one_word
 
 
-def test_detokenize_gives_the_text_of_the_rust_engine(cased_and_uncased, hostile):
+def test_detokenize_equals_the_rust_engine(cased_and_uncased, hostile):
     tokenizer = cased_and_uncased["uncased"]
     ids = tokenizer.graph.encode([_bytes(text) for text in hostile[:300]])["token_ids"]
     texts = [text.decode() for text in tokenizer.graph.detokenize(ids).numpy()]
@@ -233,7 +233,7 @@ def test_detokenize_gives_the_text_of_the_rust_engine(cased_and_uncased, hostile
     assert tokenizer.graph.detokenize(ids[:0]).shape == (0,)
 
 
-def test_every_operation_is_a_core_one_on_the_cpu(cased_and_uncased):
+def test_all_operations_are_core_operations_on_the_cpu(cased_and_uncased):
     graph = cased_and_uncased["uncased"].graph
     text = tf.TensorSpec([None], tf.string)
 
@@ -255,9 +255,7 @@ def test_every_operation_is_a_core_one_on_the_cpu(cased_and_uncased):
 
 
 @pytest.mark.slow
-def test_an_export_works_where_tensorflow_alone_is_imported(
-    tmp_path, cased_and_uncased
-):
+def test_an_export_needs_only_tensorflow(tmp_path, cased_and_uncased):
     tokenizer = cased_and_uncased["uncased"]
 
     def serve(texts):
@@ -287,7 +285,7 @@ def test_an_export_works_where_tensorflow_alone_is_imported(
     assert sum(f.stat().st_size for f in (tmp_path / "moved").rglob("*")) < 8_000_000
 
 
-def test_a_graph_first_used_inside_a_data_set_can_be_used_elsewhere(make_vocabulary):
+def test_a_graph_first_used_in_a_dataset_can_be_used_elsewhere(make_vocabulary):
     tokenizer = WordPieceTokenizer(make_vocabulary(["the zoo"]))
     dataset = tf.data.Dataset.from_tensor_slices(["the zoo", "zoo"]).batch(2)
     inside = next(iter(dataset.map(tokenizer.graph))).to_list()
@@ -298,13 +296,13 @@ def test_a_graph_first_used_inside_a_data_set_can_be_used_elsewhere(make_vocabul
 @pytest.mark.parametrize(
     "vocabulary", [["[UNK]"], ["[UNK]", "##"], ["[UNK]", "a" * 101, "##" + "b" * 100]]
 )
-def test_the_oddest_vocabularies_work(vocabulary):
+def test_unusual_vocabularies_work(vocabulary):
     tokenizer = WordPieceTokenizer(vocabulary)
     assert_equal_ids(tokenizer, ["", "a ## b", "a" * 101, "a" + "b" * 99, "b" * 100])
 
 
 @pytest.mark.slow
-def test_a_vocabulary_of_thirty_thousand_is_ready_quickly():
+def test_the_graph_of_thirty_thousand_tokens_is_built_quickly():
     letters = "abcdefghijklmnopqrstuvwxyz\u00e9\u4e00\u4e8c"
     tokens = ["".join(letters) for letters in itertools.product(letters, repeat=3)]
     tokenizer = WordPieceTokenizer(

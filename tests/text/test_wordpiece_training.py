@@ -1,4 +1,4 @@
-"""Training: the same vocabulary every time, and what it holds."""
+"""Training gives the same vocabulary every time, and the right one."""
 
 import gzip
 import inspect
@@ -38,7 +38,7 @@ NAMES = [f"{first} {first}{last}" for first in dir(str) for last in dir(bytes)]
 
 
 @pytest.mark.slow
-def test_another_process_learns_the_same_vocabulary():
+def test_training_in_another_process_gives_the_same_vocabulary():
     options = {"vocabulary_size": 300, "alphabet_size": 25, "progress": False}
     here = WordPieceTokenizer.train(NAMES, **options).vocabulary
     program = (
@@ -85,7 +85,7 @@ def test_every_option_changes_the_vocabulary():
     assert not train(split_cjk=False).split_cjk
 
 
-def test_every_trained_character_is_known_again(hostile):
+def test_every_trained_character_is_in_the_vocabulary(hostile):
     tokenizer = train(hostile, vocabulary_size=60_000, alphabet_size=20_000)
     ids = [i for row in tokenizer.tokenize(hostile) for i in row]
     assert len(ids) > 1000
@@ -95,7 +95,7 @@ def test_every_trained_character_is_known_again(hostile):
     ]
 
 
-def test_progress_is_shown_where_it_is_asked_for(capfd):
+def test_progress_is_shown_if_requested(capfd):
     train()
     assert capfd.readouterr().err == ""
     train(progress=True)
@@ -104,11 +104,11 @@ def test_progress_is_shown_where_it_is_asked_for(capfd):
 
 @pytest.mark.parametrize("texts", [[], [""], [" \n\t"], ["\0\u200b"], iter([])])
 def test_text_without_words_is_refused(texts):
-    with pytest.raises(TokenizerError, match="holds no word"):
+    with pytest.raises(TokenizerError, match="must contain words"):
         train(texts)
 
 
-def test_a_size_below_the_characters_is_refused_with_the_size_that_is_needed():
+def test_a_size_below_the_characters_is_refused_with_the_minimum():
     needed = len([t for t in train().vocabulary if len(t.removeprefix("##")) == 1]) + 5
     assert train(vocabulary_size=needed).vocabulary_size == needed
     rule = f"at least {needed} for .*Received: vocabulary_size={needed - 1}"
@@ -116,7 +116,7 @@ def test_a_size_below_the_characters_is_refused_with_the_size_that_is_needed():
         train(vocabulary_size=needed - 1)
 
 
-def test_unreadable_files_are_named_with_their_line(tmp_path):
+def test_unreadable_files_are_reported_with_their_line(tmp_path):
     (tmp_path / "latin.txt").write_bytes(b"fine\ncaf\xe9\n")
     (tmp_path / "cut.txt.gz").write_bytes(gzip.compress(b"text " * 9999)[:-20])
     (tmp_path / "not.txt.gz").write_bytes(b"not gzip")
@@ -132,7 +132,7 @@ def test_unreadable_files_are_named_with_their_line(tmp_path):
 
 
 @pytest.mark.parametrize("source", ["a text", b"a text"])
-def test_a_text_in_place_of_texts_is_refused(source):
+def test_a_single_text_as_source_is_refused(source):
     with pytest.raises(ValueError, match="must be an iterable of texts.*a text"):
         train(source)
     with pytest.raises(ValueError, match="must be str or bytes. Received: 3"):

@@ -1,4 +1,4 @@
-"""Architectures: one file each, with everything that the package knows of it."""
+"""Architectures: one file each, with everything specific to the architecture."""
 
 from tfzoo.families.bert import BertEncoder
 from tfzoo.families.distilbert import DistilBertEncoder

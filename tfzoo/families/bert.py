@@ -1,7 +1,7 @@
 """BERT: a bidirectional encoder.
 
-Sources: Devlin et al. 2018, https://arxiv.org/abs/1810.04805; the names of tensors are
-those of `transformers`' `BertModel` and its `BertFor...`.
+Sources: Devlin et al. 2018, https://arxiv.org/abs/1810.04805; tensor names: `BertModel`
+and `BertFor...` of `transformers`.
 
 Shapes: B batch, S sequence, D hidden_dim.
 """
@@ -19,7 +19,7 @@ from tfzoo.text.layout import Layout
 from tfzoo.text.wordpiece.tokenizer import WordPieceTokenizer
 
 _LAYER, _THEIRS = "transformer_layer_{i}", "encoder.layer.{i}"
-# RoBERTa's tensors have these names as well.
+# RoBERTa's tensors have the same names.
 NAMES = {
     **plain("token_embedding/embeddings", "embeddings.word_embeddings.weight"),
     **plain("position_embedding/embeddings", "embeddings.position_embeddings.weight"),
@@ -55,7 +55,7 @@ FIXED = {
     "tie_word_embeddings": True,
     "pruned_heads": {},
 }
-# Section 3: [CLS] a [SEP] b [SEP], b and what follows it in segment 1
+# Section 3: [CLS] a [SEP] b [SEP], with b and the token after it in segment 1
 TOKENIZERS = {WordPieceTokenizer: Layout("cls", "sep", between=("sep",))}
 CLASSIFIER_DROPOUT = fields.share("classifier_dropout", None)
 _MASKED_WORDS = {
@@ -138,22 +138,23 @@ BERT = Family(
 
 @declared(BERT)
 class BertEncoder(PresetBackbone, Encoder):
-    """Encoder of token ids: one vector per position and one for the whole input.
+    """BERT encoder: one vector per position and one for the whole input.
 
     Args:
         vocabulary_size: Number of token ids.
         num_layers: Number of `TransformerLayer`s.
-        num_heads: Attention heads per layer; must divide `hidden_dim`.
+        num_heads: Number of attention heads per layer; must divide `hidden_dim`.
         hidden_dim: Width D.
         intermediate_dim: Width of the feed-forward networks.
-        dropout: Share zeroed while training, 0 to 1.
-        max_sequence_length: Number of learned positions, the longest input.
+        dropout: Fraction of units to drop during training, in [0, 1).
+        max_sequence_length: Number of learned positions, the maximum input length.
         num_segments: Number of segment ids.
-        pooler: Whether to compute `pooled_output`; published checkpoints with a
-            masked-word, tagging or question-answering head have no weights for it.
-        activation: Of the feed-forward networks, as of `FeedForward`.
+        pooler: Whether to compute `pooled_output`; published checkpoints with a head
+            for masked words, tagging or question answering have no weights for it.
+        activation: Activation of the feed-forward networks, as in `FeedForward`.
         layer_norm_epsilon: Added to the variance.
-        attention_dropout: Share zeroed of the attention weights; None: as `dropout`.
+        attention_dropout: Fraction of the attention weights to drop. Defaults to
+            `dropout`.
 
     Inputs (a dict of int32):
         token_ids: (B, S).
@@ -161,7 +162,7 @@ class BertEncoder(PresetBackbone, Encoder):
         padding_mask: (B, S), 1 for a token and 0 for padding.
 
     Returns:
-        A dict of `sequence_output` (B, S, D) and, with a pooler, `pooled_output`
+        A dict with `sequence_output` (B, S, D) and, with a pooler, `pooled_output`
         (B, D).
 
     Source: Devlin et al. 2018, section 3, https://arxiv.org/abs/1810.04805

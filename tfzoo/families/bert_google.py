@@ -1,7 +1,7 @@
-"""BERT as Google published it: `bert_config.json`, `vocab.txt`, `bert_model.ckpt.*`.
+"""Google's BERT checkpoints: `bert_config.json`, `vocab.txt`, `bert_model.ckpt.*`.
 
-Source: google-research/bert modeling.py, run_pretraining.py, run_classifier.py and
-run_squad.py, whose variables these are
+Source of the variable names: google-research/bert modeling.py, run_pretraining.py,
+run_classifier.py and run_squad.py
 """
 
 import re
@@ -9,7 +9,7 @@ import re
 from tfzoo.checkpoints.renamed import Renamed, Source
 
 CONFIG = "bert_config.json"
-# State of the optimiser and of the training
+# State of the optimizer and of training
 _STATE = re.compile(
     r".*/(adam_[mv]|AdamWeightDecayOptimizer(_1)?|Adam(_1)?)$"
     r"|(global_step|good_steps|loss_scale|beta[12]_power)$"
@@ -35,10 +35,10 @@ _VARIABLES = {
 
 
 def to_hugging_face(config, tensors):
-    """The fields of `config.json`, of those of `bert_config.json` and of `Tensors`.
+    """The fields of `config.json`, given those of `bert_config.json` and `Tensors`.
 
-    What run_classifier.py and run_squad.py left is known by the name of its head; the
-    classes have no names there.
+    Checkpoints of run_classifier.py and run_squad.py are recognized by the name of
+    their head; they contain no names of classes.
     """
     fields = {"architectures": ["BertForPreTraining"]}
     if _CLASSES in tensors.names:
@@ -53,7 +53,7 @@ def to_hugging_face(config, tensors):
 
 
 def rename(tensors):
-    """The tensors under Hugging Face's names, without the optimiser's state."""
+    """The tensors with Hugging Face's names, without the optimizer's state."""
     return Renamed(
         tensors, [_source(name) for name in tensors.names if not _STATE.match(name)]
     )

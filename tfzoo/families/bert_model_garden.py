@@ -1,7 +1,7 @@
-"""BERT of the TF Model Garden: `bert_config.json`, `vocab.txt`, `bert_model.ckpt.*`.
+"""BERT from the TF Model Garden: `bert_config.json`, `vocab.txt`, `bert_model.ckpt.*`.
 
-The checkpoint names objects, not variables. There are two layouts of the encoder: of
-the functional model, whose layers are numbered, and of the one with attributes.
+The checkpoint names objects, not variables. The encoder has two layouts: that of the
+functional model, with numbered layers, and that of the model with attributes.
 
 Source: tensorflow/models official/nlp/modeling/networks/bert_encoder.py and
 official/nlp/modeling/models/bert_pretrainer.py
@@ -15,7 +15,7 @@ import re
 from tfzoo.checkpoints.renamed import Renamed, Source
 from tfzoo.families import bert_google
 
-_GRAPH = "_CHECKPOINTABLE_OBJECT_GRAPH"  # what every checkpoint of objects has
+_GRAPH = "_CHECKPOINTABLE_OBJECT_GRAPH"  # in every object-based checkpoint
 _VALUE = "/.ATTRIBUTES/VARIABLE_VALUE"
 _NUMBERED = re.compile(r"layer_with_weights-(\d+)/(.*)")
 _STATE = re.compile(r".*\.OPTIMIZER_SLOT|(.*/)?optimizer/|(save_counter|global_step)/")
@@ -33,7 +33,7 @@ _OBJECTS = {
     "_pooler_layer": "bert.pooler.dense",
     "masked_lm/dense": "cls.predictions.transform.dense",
     "masked_lm/layer_norm": "cls.predictions.transform.LayerNorm",
-    # the pooler that the next-sentence head reads
+    # the pooler of the next-sentence head
     "next_sentence..pooler_dense": "bert.pooler.dense",
     "classification_heads/0/out_proj": "cls.seq_relationship",
 }
@@ -61,14 +61,14 @@ _WHOLE = {
 
 
 def made(tensors):
-    """Whether `Tensors` of a TensorFlow checkpoint are of the Model Garden."""
+    """Whether the `Tensors` of a TensorFlow checkpoint are from the Model Garden."""
     return _GRAPH in tensors.names
 
 
 def to_hugging_face(config, tensors):
-    """The fields of `config.json` of those of `bert_config.json`.
+    """The fields of `config.json`, given those of `bert_config.json`.
 
-    What the Model Garden calls gelu is its tanh approximation.
+    `gelu` in the Model Garden is the tanh approximation.
     """
     found = bert_google.to_hugging_face(config, tensors)
     if found.get("hidden_act") == "gelu":
@@ -77,7 +77,7 @@ def to_hugging_face(config, tensors):
 
 
 def rename(tensors):
-    """The tensors under Hugging Face's names, without the optimiser's state."""
+    """The tensors with Hugging Face's names, without the optimizer's state."""
     paths = {
         name: re.sub(r"^((model|encoder)/)+", "", name.removesuffix(_VALUE))
         for name in tensors.names
@@ -95,7 +95,7 @@ def rename(tensors):
 
 
 def _attribute(number, last):
-    """The attribute of the layer with this number."""
+    """The attribute path of the layer with this number."""
     if number < len(_EMBEDDINGS):
         return _EMBEDDINGS[number]
     if number == last:

@@ -1,7 +1,7 @@
 """DistilBERT: BERT without segments and pooler.
 
-Sources: Sanh et al. 2019, https://arxiv.org/abs/1910.01108; the names of tensors are
-those of `transformers`' `DistilBertModel` and its `DistilBertFor...`.
+Sources: Sanh et al. 2019, https://arxiv.org/abs/1910.01108; tensor names:
+`DistilBertModel` and `DistilBertFor...` of `transformers`.
 
 Shapes: B batch, S sequence, D hidden_dim.
 """
@@ -97,16 +97,16 @@ DISTILBERT = Family(
 
 @declared(DISTILBERT)
 class DistilBertEncoder(PresetBackbone, Encoder):
-    """Encoder of token ids: one vector per position.
+    """DistilBERT encoder: one vector per position.
 
-    Arguments are those of `BertEncoder` that it has.
+    Arguments are as in `BertEncoder`.
 
     Inputs (a dict of int32):
         token_ids: (B, S).
         padding_mask: (B, S), 1 for a token and 0 for padding.
 
     Returns:
-        A dict of `sequence_output` (B, S, D).
+        A dict with `sequence_output` (B, S, D).
 
     Source: Sanh et al. 2019, https://arxiv.org/abs/1910.01108
     """

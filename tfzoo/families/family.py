@@ -1,4 +1,4 @@
-"""What the package knows of an architecture, said once: a `Family`."""
+"""`Family`: the definition of an architecture."""
 
 import dataclasses
 import logging
@@ -24,12 +24,12 @@ BACKBONES = {}  # `model_type` of a config.json -> class of the backbone
 
 @dataclasses.dataclass(frozen=True)
 class Head:
-    """What a task adds to the backbone, in Hugging Face's format.
+    """The head of a task, in Hugging Face's format.
 
     Args:
-        class_name: Of `transformers`' class for the task.
+        class_name: Name of the class in `transformers` for the task.
         names: Dict of variable path -> `Stored`.
-        dropout: The `Field` of the head's dropout; None where the format has none.
+        dropout: The `Field` of the head's dropout; None if the format has none.
     """
 
     class_name: str
@@ -43,31 +43,30 @@ class Family:
 
     Args:
         model_type: Its name in `config.json`.
-        class_name: Of `transformers`' class for the backbone.
-        prefix: What a task's file puts before the names of the backbone's tensors.
+        class_name: Name of the class in `transformers` for the backbone.
+        prefix: Prefix of the names of the backbone's tensors in the file of a task.
         fields: Dict of constructor argument -> `Field` of `config.json`.
-        fixed: Dict of field -> its only implemented value, for options that change the
-            numbers.
-        names: Dict of variable path -> `Stored`; those with `{i}` stand for every
-            layer.
-        heads: Dict of task -> its `Head`; the tasks that the backbone can carry.
-        tied: Dict of a tensor that a file need not have -> that whose copy it must be.
-        output_names: As `names`, of those that never have the prefix: an output layer
-            of the backbone's own.
+        fixed: Dict of field -> its only supported value, for options that change the
+            computation.
+        names: Dict of variable path -> `Stored`; one with `{i}` applies to every layer.
+        heads: Dict of task -> its `Head`, for the supported tasks.
+        tied: Dict of optional tensor -> the tensor of which it must be a copy.
+        output_names: Like `names`, for variables that never have the prefix: those of
+            the backbone's own output layer.
         tokenizers: Dict of tokenizer class -> `Layout` of the family's texts. A
             tokenizer of another class keeps its own layout.
-        tokenizer_classes: Dict of the name of a tokenizer class in files, if only this
-            family has it -> `TokenizerClass`.
-        sizes: Dict of the name of a size -> constructor arguments.
-        constants: Fields that are written, and not read.
-        token_fields: Dict of a field that is written -> role of the tokenizer's special
-            token whose id it holds.
-        unused: Pattern that begins the names of further tensors without a use here:
-            buffers, and the heads of tasks that the package lacks.
-        foreign: Dict of the file that tells another format -> function of its
+        tokenizer_classes: Dict of the name of a tokenizer class in files ->
+            `TokenizerClass`, for classes that only this family has.
+        sizes: Dict of size name -> constructor arguments.
+        constants: Fields that are written but not read.
+        token_fields: Dict of a field that is written -> role of the special token of
+            the tokenizer whose id is its value.
+        unused: Regular expression for the start of the names of further tensors that
+            are not needed: buffers, and the heads of unsupported tasks.
+        foreign: Dict of the file that identifies another format -> function of its
             `Tensors` that returns the layout: an object with
             `to_hugging_face(config, tensors)` and `rename(tensors)`.
-        keras_hub: How KerasHub has it; None where it is not read.
+        keras_hub: The `KerasHubClass`; None if KerasHub presets are not supported.
     """
 
     model_type: str
@@ -91,9 +90,9 @@ class Family:
     keras_hub: KerasHubClass | None = None
 
     def laid_out(self, tokenizer):
-        """The tokenizer with the layout of this family.
+        """The tokenizer with the layout of this family in place of its own.
 
-        A warning is logged if it was given another layout.
+        Logs a warning if this replaces a layout other than the default.
 
         Raises:
             TokenizerError: the tokenizer lacks a special token of the layout.
@@ -102,7 +101,7 @@ class Family:
             if isinstance(tokenizer, tokenizer_class):
                 if tokenizer.layout not in (layout, tokenizer.usual_layout):
                     logger.warning(
-                        "The layout of texts is that of %s, %s, not the tokenizer's %s",
+                        "%s uses the layout %s instead of the tokenizer's %s",
                         self.model_type,
                         layout,
                         tokenizer.layout,
@@ -114,7 +113,7 @@ class Family:
         return tokenizer
 
     def from_config(self, config, path):
-        """Constructor arguments of the backbone out of the `config.json` at `path`."""
+        """Constructor arguments of the backbone from the `config.json` at `path`."""
         return fields.read_arguments(
             config, path, self.model_type, self.fields, self.fixed
         )
@@ -124,7 +123,7 @@ class Family:
 
         Args:
             arguments: Constructor arguments of the backbone.
-            class_name: Of `transformers`' class; None is the backbone's.
+            class_name: Name of the class in `transformers`. Defaults to the backbone's.
             extra: Further fields: labels, special tokens, the `"tfzoo"` block.
         """
         return {
@@ -138,18 +137,18 @@ class Family:
         }
 
     def backbone_names(self, num_layers, present=()):
-        """Variable path of the backbone -> `Stored`.
+        """Dict of variable path of the backbone -> `Stored`.
 
         Args:
             num_layers: Number of layers.
-            present: Names of the tensors in a file, or None for a task's file.
+            present: Names of the tensors in a file, or None for the file of a task.
         """
         names = of_layers(self.names, num_layers)
         return {**prefixed(names, self.prefix, present), **self.output_names}
 
     @property
     def head_names(self):
-        """Variable path of every head of the tasks -> `Stored`."""
+        """Dict of variable path of the heads of all tasks -> `Stored`."""
         return {
             path: stored
             for head in self.heads.values()
@@ -157,7 +156,10 @@ class Family:
         }
 
     def copies(self, present):
-        """Tensor of a file -> that whose copy it must be: a tied output layer."""
+        """Dict of tensor in a file -> the tensor of which it must be a copy.
+
+        These are tied output layers.
+        """
         backbone = {stored.name for stored in self.names.values()}
         return {
             copy: there
@@ -169,7 +171,7 @@ class Family:
 
     @property
     def may_be_left_out(self):
-        """Pattern that begins the names of tensors that a task may have no use for."""
+        """Regular expression for the start of names of tensors a task may not need."""
         stored = [*self.head_names.values()]
         first = [s.name.split(".")[0] for s in stored] + [
             name.split(".")[0] for name in self.tied
@@ -182,7 +184,7 @@ class Family:
 
 
 def declared(family):
-    """A decorator of a backbone's class: what the package knows of it is `family`."""
+    """Class decorator that registers a backbone with its `Family`."""
 
     def register(backbone_class):
         backbone_class.family = family
@@ -201,11 +203,11 @@ def class_of(config, path, among=None, rule="Must be one of"):
     Args:
         config: The content of the file.
         path: The file, for the error.
-        among: The classes that it may be; None for all.
-        rule: What the error says before their names.
+        among: The allowed classes; None for all.
+        rule: Start of the error message, followed by their names.
 
     Raises:
-        CheckpointError: there is none for its `model_type`.
+        CheckpointError: no class has its `model_type`.
     """
     known = BACKBONES if among is None else {c.family.model_type: c for c in among}
     model_type = config.get("model_type")

@@ -2,8 +2,8 @@
 
 Sources: Radford et al. 2019,
 https://cdn.openai.com/better-language-models/language_models_are_unsupervised_multitask_learners.pdf;
-the names of tensors are those of `transformers`' `GPT2Model` and `GPT2LMHeadModel`,
-whose `Conv1D` kernels are (inputs, outputs) as ours are.
+tensor names: `GPT2Model` and `GPT2LMHeadModel` of `transformers`, whose `Conv1D`
+kernels are (inputs, outputs), as in Keras.
 
 Shapes: B batch, S sequence, D hidden_dim, V vocabulary_size.
 """
@@ -39,7 +39,7 @@ def _size(num_layers, num_heads, hidden_dim, vocabulary_size, max_sequence_lengt
 
 class _Gpt2(Family):
     def from_config(self, config, path):
-        # GPT-2's own file leaves the width of the feed-forward network out, or null.
+        # GPT-2's own file omits the width of the feed-forward network or sets it null.
         if config.get("n_inner") is None and type(config.get("n_embd")) is int:
             config = {**config, "n_inner": 4 * config["n_embd"]}
         return super().from_config(config, path)
@@ -87,7 +87,7 @@ GPT2 = _Gpt2(
     tied={"lm_head.weight": "wte.weight"},
     tokenizers={ByteBPETokenizer: Layout()},
     sizes={
-        # Ours, for training on a CPU; the tokenizer says how large the vocabulary is
+        # tfzoo's own, for training on a CPU; the tokenizer sets the vocabulary size
         "gpt_tiny": _size(2, 2, 128, 8192, 512),
         "gpt_mini": _size(4, 4, 256, 8192, 512),
         "gpt_small": _size(6, 6, 384, 8192, 512),
@@ -98,7 +98,7 @@ GPT2 = _Gpt2(
         "gpt2_xl": _size(48, 25, 1600, 50257, 1024),
     },
     constants={"bos_token_id": None, "eos_token_id": None},
-    # The causal masks that older files carry, and the heads of tasks.
+    # Causal masks in older files, and the heads of tasks
     unused=(
         r"(transformer\.)?h\.\d+\.attn\.(masked_)?bias$"
         r"|score\.|classifier\.|qa_outputs\.|multiple_choice_head\."
@@ -113,29 +113,30 @@ GPT2 = _Gpt2(
 
 @declared(GPT2)
 class GPTDecoder(PresetBackbone, Decoder):
-    """Decoder of token ids as GPT-2 has it: one vector per position.
+    """GPT-2 decoder: one vector per position.
 
     Args:
         vocabulary_size: Number of token ids V.
         num_layers: Number of `TransformerLayer`s.
-        num_heads: Attention heads N per layer; must divide `hidden_dim`.
+        num_heads: Number of attention heads N per layer; must divide `hidden_dim`.
         hidden_dim: Width D.
         intermediate_dim: Width of the feed-forward networks.
-        dropout: Share zeroed while training, 0 to 1.
-        max_sequence_length: Number of learned positions, the longest input.
-        activation: Of the feed-forward networks, as of `FeedForward`.
+        dropout: Fraction of units to drop during training, in [0, 1).
+        max_sequence_length: Number of learned positions, the maximum input length.
+        activation: Activation of the feed-forward networks, as in `FeedForward`.
         layer_norm_epsilon: Added to the variance.
-        attention_dropout: Share zeroed of the attention weights; None: as `dropout`.
-        embeddings_dropout: Share zeroed of the embeddings; None: as `dropout`.
+        attention_dropout: Fraction of the attention weights to drop. Defaults to
+            `dropout`.
+        embeddings_dropout: Fraction of the embeddings to drop. Defaults to `dropout`.
 
     Inputs (a dict of int32):
         token_ids: (B, S).
-        padding_mask: (B, S), 1 for a token and 0 for padding. Where a row holds
-            several documents, it is the number of each token's document, from 1: a
-            token sees its own document alone, and positions count from its beginning.
+        padding_mask: (B, S), 1 for a token and 0 for padding. If a row contains several
+            documents, it is the number of the token's document, from 1: a token attends
+            only to its own document, and positions count from the document's start.
 
     Returns:
-        (B, S, D). `logits` makes scores of it.
+        (B, S, D). `logits` converts it to scores.
 
     Source: Radford et al. 2019, section 2.3,
         https://cdn.openai.com/better-language-models/language_models_are_unsupervised_multitask_learners.pdf

@@ -1,7 +1,6 @@
-"""GPT-2 as OpenAI published it: `hparams.json`, `encoder.json`, `vocab.bpe`,
-`model.ckpt.*`.
+"""OpenAI's GPT-2: `hparams.json`, `encoder.json`, `vocab.bpe`, `model.ckpt.*`.
 
-Source: openai/gpt-2 src/model.py, whose variables these are
+Source of the variable names: openai/gpt-2 src/model.py
 """
 
 import re
@@ -20,7 +19,7 @@ _VARIABLES = {
 
 
 def to_hugging_face(config, tensors):
-    """The fields of `config.json` of those of `hparams.json`."""
+    """The fields of `config.json`, given those of `hparams.json`."""
     del tensors
     return {
         "architectures": ["GPT2LMHeadModel"],
@@ -30,7 +29,7 @@ def to_hugging_face(config, tensors):
 
 
 def rename(tensors):
-    """The tensors under Hugging Face's names."""
+    """The tensors with Hugging Face's names."""
     return Renamed(tensors, [_source(tensors, name) for name in tensors.names])
 
 
@@ -39,6 +38,6 @@ def _source(tensors, name):
     path = re.sub(r"^h(\d+)", r"h.\1", path).replace("/", ".")
     todays = ".".join(filter(None, [path, _VARIABLES.get(variable, variable)]))
     shape = tensors.shape(name)
-    # A kernel is a convolution of width 1: (1, inputs, outputs)
+    # A kernel is that of a convolution of width 1: (1, inputs, outputs)
     kernel = shape[1:] if variable == "w" and len(shape) == 3 else None
     return todays, Source(name, shape=kernel)

@@ -1,4 +1,4 @@
-"""Any published checkpoint, recognised by its files."""
+"""Opens published checkpoints of all formats, recognized by their files."""
 
 import functools
 import pathlib
@@ -19,14 +19,14 @@ from tfzoo.families.family import BACKBONES
 
 
 class Checkpoint(NamedTuple):
-    """A model on disk, as Hugging Face would have laid it out.
+    """A model on disk, converted to Hugging Face's layout.
 
     Args:
-        path: The file that the configuration comes from, for errors.
+        path: The file with the configuration, for errors.
         config: The fields of Hugging Face's `config.json`, a dict.
-        tensors: The weights under Hugging Face's names.
-        directory: Where the files of the tokenizer lie.
-        has_checksums: Whether the weights are those that tfzoo wrote, with checksums.
+        tensors: The weights with Hugging Face's names.
+        directory: The directory with the files of the tokenizer.
+        has_checksums: Whether tfzoo wrote the weights, with checksums.
     """
 
     path: pathlib.Path
@@ -87,9 +87,9 @@ def _open_foreign(directory, name, layout_of):
 
 def _refuse_pytorch(directory):
     raise CheckpointError(
-        "A pickle is never opened, since that can run what is in it.",
+        "Pickle files are not supported, because opening one can run code in it.",
         path=directory / "pytorch_model.bin",
-        fix=f"Convert it there, where PyTorch is installed: {safetensors.FROM_PICKLE}",
+        fix=f"Convert it where PyTorch is installed: {safetensors.FROM_PICKLE}",
     )
 
 
@@ -98,9 +98,9 @@ def _families():
 
 
 def _formats():
-    """File that tells a format -> function that opens such a directory.
+    """Dict of the file that identifies a format -> function that opens a directory.
 
-    The first that is there decides.
+    The first file that exists decides.
     """
     return {
         safetensors.WEIGHTS: _open_safetensors,
@@ -118,17 +118,17 @@ def _formats():
 
 
 def open_checkpoint(reference):
-    """Opens a checkpoint of whichever format.
+    """Opens a checkpoint of any supported format.
 
     Args:
-        reference: A directory, `hf://ORG/NAME[@REVISION]` or `keras_hub://NAME`; the
-            network is used for these alone.
+        reference: A directory, `hf://ORG/NAME[@REVISION]` or `keras_hub://NAME`; only
+            the latter two use the network.
 
     Returns:
-        A `Checkpoint`. Its tensors are read when they are asked for.
+        A `Checkpoint`. Its tensors are read on demand.
 
     Raises:
-        CheckpointError: it is of no known format, or breaks a rule of its own.
+        CheckpointError: the format is unknown, or the checkpoint is invalid.
     """
     directory = local_directory(reference)
     if not directory.is_dir():
@@ -138,6 +138,7 @@ def open_checkpoint(reference):
         if (directory / name).exists():
             return open_directory(directory)
     raise CheckpointError(
-        f"A checkpoint's directory must hold one of {', '.join([*formats][:-2])}.",
+        "The directory of a checkpoint must contain one of "
+        f"{', '.join([*formats][:-2])}.",
         path=directory,
     )

@@ -1,4 +1,4 @@
-"""Backbones as directories of Hugging Face's format, and sizes by name."""
+"""Backbones in directories of Hugging Face's format, and named sizes."""
 
 import logging
 import pathlib
@@ -25,21 +25,21 @@ logger = logging.getLogger("tfzoo")
 
 
 def named_size(preset, sizes):
-    """The arguments of a size name; None if `preset` is a checkpoint.
+    """The arguments of a named size; None if `preset` is a checkpoint.
 
     Args:
-        preset: Name, directory, or what `is_remote` knows.
+        preset: A size name, a directory, or a remote reference (see `is_remote`).
         sizes: Dict of name -> arguments.
 
     Raises:
-        CheckpointError: it is neither.
+        CheckpointError: `preset` is none of these.
     """
     if str(preset) in sizes:
         return sizes[str(preset)]
     if not is_remote(preset) and not pathlib.Path(preset).is_dir():
         raise CheckpointError(
-            "A preset must be a directory or a size name, hf://ORG/NAME or "
-            "keras_hub://NAME.",
+            "A preset must be a directory, hf://ORG/NAME, keras_hub://NAME or a size "
+            "name.",
             path=preset,
             fix=f"The sizes are {', '.join(sizes)}.",
         )
@@ -47,25 +47,24 @@ def named_size(preset, sizes):
 
 
 class PresetBackbone(KnownKeywords, PushToHub):
-    """A mix-in: reading and writing the directory of a backbone.
+    """Mixin that reads and writes the directory of a backbone.
 
-    `declared` gives its class the `family`.
+    The decorator `declared` sets `family`.
     """
 
     @classmethod
     def from_preset(cls, preset, **arguments):
-        """The backbone of a checkpoint or, with random weights, of a named size.
+        """Loads a checkpoint, or creates a named size with random weights.
 
         Args:
-            preset: A directory, `hf://ORG/NAME[@REVISION]` or `keras_hub://NAME`, as
-                `open_checkpoint` reads them, or a size name such as `"bert_tiny"` or
-                `"gpt2"`.
-            **arguments: Constructor arguments that differ from the preset's; of a
-                directory, those alone that change no weight can.
+            preset: A directory, `hf://ORG/NAME[@REVISION]` or `keras_hub://NAME`, as in
+                `open_checkpoint`, or a size name such as `"bert_tiny"` or `"gpt2"`.
+            **arguments: Constructor arguments that override the preset's; for a
+                checkpoint, only those that do not change the weights.
 
         Raises:
-            CheckpointError: the directory breaks a rule of the format.
-            TypeError: there is no such argument; it is named, and what is near it.
+            CheckpointError: the checkpoint is invalid.
+            TypeError: an argument does not exist; the message suggests similar ones.
         """
         refuse_unknown(f"{cls.__name__}.from_preset", arguments, keywords_of(cls))
         size = named_size(preset, cls.family.sizes)
@@ -83,7 +82,7 @@ class PresetBackbone(KnownKeywords, PushToHub):
 
     @classmethod
     def before_reading(cls, found, **arguments):
-        """The backbone of an opened `Checkpoint`, its weights still to be read.
+        """Creates the backbone of an opened `Checkpoint`, without reading its weights.
 
         Args:
             found: The `Checkpoint`.
@@ -100,24 +99,25 @@ class PresetBackbone(KnownKeywords, PushToHub):
         return backbone
 
     def read(self, tensors, variables, names, *, heads=(), new=(), tied=False):
-        """Assigns the weights of a checkpoint; logs those it may lack, left random.
+        """Assigns the weights of a checkpoint and logs missing and unused ones.
 
-        Those that are not asked for are logged as well, as information.
+        Missing weights that the checkpoint may lack stay random and are logged as a
+        warning; unused tensors are logged at level INFO.
 
         Args:
             tensors: `Tensors` of the checkpoint.
-            variables: Those to assign, of this backbone or a task on it.
+            variables: Variables to assign, of this backbone or of a task with it.
             names: Dict of variable path -> `Stored`.
-            heads: First parts of variable paths that the checkpoint may lack, beside
-                the pooler.
-            new: Paths of variables that it is known to lack.
-            tied: Whether the embedding is the output layer of a task, too, so that a
-                tensor for that must be its copy.
+            heads: First components of variable paths that the checkpoint may lack, in
+                addition to the pooler.
+            new: Paths of variables that the checkpoint is known to lack.
+            tied: Whether the embedding is also the output layer of a task, so that a
+                tensor for the output layer must be a copy of it.
         """
         tied = tied or self.ties_output
         copies = self.family.copies(tensors.names) if tied else {}
         alone = {n: copy for copy, n in copies.items() if n not in tensors.names}
-        if alone:  # a file may hold either of two equal tensors
+        if alone:  # a file may contain either of two equal tensors
             copies = {copy: n for copy, n in copies.items() if n not in alone}
             others = {n: n for n in tensors.names - {*alone.values()}}
             names_here = {**others, **alone}.items()
@@ -132,7 +132,7 @@ class PresetBackbone(KnownKeywords, PushToHub):
         )
         read = {*copies, *(names[variable.path].name for variable in variables)}
         if tensors.names - read:
-            logger.info("Left out: %s", ", ".join(sorted(tensors.names - read)))
+            logger.info("Unused: %s", ", ".join(sorted(tensors.names - read)))
         at_random(v for v in self.variables if v.path in lacking)
         if lacking or new:
             paths = ", ".join(sorted([*lacking, *new]))
@@ -141,15 +141,15 @@ class PresetBackbone(KnownKeywords, PushToHub):
     def save_to_preset(
         self, directory, *, tokenizer=None, dtype=None, max_shard_size=None
     ):
-        """Writes a directory that `from_preset` and `transformers` open.
+        """Writes a directory that `from_preset` and `transformers` can open.
 
         Args:
             directory: Must not exist yet.
-            tokenizer: Written beside the weights, with the family's layout; None writes
-                none.
-            dtype: Of the weights in the file, `"float32"`, `"float16"` or `"bfloat16"`;
-                None keeps theirs.
-            max_shard_size: Bytes of weights in one file; None writes a single one.
+            tokenizer: Tokenizer to write with the weights, with the family's layout, or
+                None.
+            dtype: Data type of the weights in the file: `"float32"`, `"float16"` or
+                `"bfloat16"`. Defaults to that of the variables.
+            max_shard_size: Maximum bytes of weights per file; None for a single file.
         """
         family, weights = self.family, weight_variables(self)
         tokenizer = tokenizer and family.laid_out(tokenizer)

@@ -1,7 +1,7 @@
-"""RoBERTa: BERT without segments, whose positions count from beyond the padding's id.
+"""RoBERTa: BERT without segments, with positions that start after the padding id.
 
-Sources: Liu et al. 2019, https://arxiv.org/abs/1907.11692; the names of tensors are
-those of `transformers`' `RobertaModel` and its `RobertaFor...`.
+Sources: Liu et al. 2019, https://arxiv.org/abs/1907.11692; tensor names: `RobertaModel`
+and `RobertaFor...` of `transformers`.
 
 Shapes: B batch, S sequence, D hidden_dim.
 """
@@ -35,7 +35,7 @@ def _size(num_layers, num_heads, hidden_dim):
 
 
 class _Roberta(Family):
-    """Its field of positions counts those up to the padding's, which no token has."""
+    """In `config.json`, the number of positions includes those that no token has."""
 
     def to_config(self, arguments, class_name=None, extra=None):
         positions = arguments["max_sequence_length"] + arguments["padding_id"] + 1
@@ -48,7 +48,7 @@ class _Roberta(Family):
         found["max_sequence_length"] = positions - found["padding_id"] - 1
         if found["max_sequence_length"] < 1:
             raise CheckpointError(
-                "Must exceed pad_token_id + 1, where positions begin. Received: "
+                "Must exceed pad_token_id + 1, the first position. Received: "
                 f"{positions}, with pad_token_id={found['padding_id']}.",
                 path=path,
                 tensor="max_position_embeddings",
@@ -117,22 +117,22 @@ ROBERTA = _Roberta(
 
 @declared(ROBERTA)
 class RobertaEncoder(PresetBackbone, Encoder):
-    """Encoder of token ids: one vector per position and one for the whole input.
+    """RoBERTa encoder: one vector per position and one for the whole input.
 
-    The first token has position `padding_id` + 1, and padding has position
-    `padding_id`, as fairseq counts: the table of positions has that many rows more than
-    an input can have tokens.
+    As in fairseq, the first token has position `padding_id` + 1, and padding has
+    position `padding_id`: the table of positions has `padding_id` + 1 rows more than
+    `max_sequence_length`.
 
-    Arguments are those of `BertEncoder`, with `num_segments` rows of the table of
-    segments, as published checkpoints have one (every token is in segment 0), and
-    `padding_id`, the id of the padding, from which positions count.
+    Arguments are as in `BertEncoder`, except for `num_segments`, the number of rows of
+    the segment table (published checkpoints have one; every token is in segment 0), and
+    `padding_id`, the id of the padding token, after which positions start.
 
     Inputs (a dict of int32):
         token_ids: (B, S).
         padding_mask: (B, S), 1 for a token and 0 for padding.
 
     Returns:
-        A dict of `sequence_output` (B, S, D) and, with a pooler, `pooled_output`
+        A dict with `sequence_output` (B, S, D) and, with a pooler, `pooled_output`
         (B, D).
 
     Source: Liu et al. 2019, https://arxiv.org/abs/1907.11692

@@ -41,24 +41,24 @@ class Task(
     generator. Text in memory is tokenized up front and batched by length; batches are
     tokenized inside `tf.data`, in their own order.
 
-    A task defines, beside what `AutoCompile` and `PresetReading` ask for:
+    A task defines, besides what `AutoCompile` and `PresetReading` require:
         batches_of(x, y, sample_weight, plan): Raw text that is not a dataset ->
             `tf.data` of (inputs, targets, weights) by a `Plan`.
         map_strings(dataset, *, seed): The same for a batched dataset of raw text.
 
-    Where its raw input is no text or pair of texts, also `raw_input` and `raw_batches`.
+    If raw input is not a text or a pair of texts, also `raw_input` and `raw_batches`.
 
     Args:
         backbone: A model of `tfzoo.models`.
-        tokenizer: Its ids must lie within the backbone's vocabulary. Texts have the
+        tokenizer: Its ids must be within the backbone's vocabulary. Texts have the
             layout of the backbone's family, see `Family.laid_out`.
         outputs: Outputs of the functional graph.
         inputs: Inputs of the functional graph. None for those of the backbone.
-        max_sequence_length: Longest input in tokens; longer ones are cut. None takes
-            the backbone's.
+        max_sequence_length: Maximum number of tokens; longer inputs are truncated.
+            Defaults to the backbone's.
     """
 
-    labels = None  # names of the classes in order, where there are any
+    labels = None  # class names in order, if any
 
     def __init__(
         self,

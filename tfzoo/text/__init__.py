@@ -1,4 +1,4 @@
-"""Strings to ids and back, outside and inside the TensorFlow graph."""
+"""Tokenizers: strings to ids and back, in Python and in TensorFlow graphs."""
 
 from tfzoo.lazy import exports
 

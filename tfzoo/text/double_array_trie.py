@@ -1,6 +1,6 @@
 """A trie in two integer arrays: one addition and one comparison per symbol.
 
-A state is a slot; from state `s` the symbol `c` leads to slot `t = base[s] + c`, if
+A state is a slot. From state `s`, the symbol `c` leads to slot `t = base[s] + c` if
 `check[t] == s`. Source: Aoe 1989, "An efficient digital search algorithm by using a
 double-array structure", https://doi.org/10.1109/32.31365
 """
@@ -11,19 +11,19 @@ import numpy as np
 
 ROOT = 0
 NO_VALUE = -1
-_WINDOW = 128  # slots that are tried at a time
+_WINDOW = 128  # number of slots to try at a time
 
 
 @dataclasses.dataclass(frozen=True)
 class DoubleArrayTrie:
     """The trie of a set of keys, each a sequence of symbols with a value.
 
-    All arrays are int32 (S,), S slots. Whatever is added to a base stays inside them.
+    All arrays are int32 (S,), with S slots. A base plus any symbol is a valid index.
 
     Attributes:
-        base: What a symbol is added to; `dead` where no symbol leads on.
-        check: The slot that one comes from, or -1.
-        value: Value of the longest key on the way to the slot, or -1.
+        base: Offset to which a symbol is added; `dead` for a slot without children.
+        check: The parent slot, or -1.
+        value: Value of the longest key on the path to the slot, or -1.
         length: Number of symbols of that key, or 0.
         dead: A base from which no symbol leads anywhere.
         depth: Number of symbols of the longest key.
@@ -41,8 +41,9 @@ def double_array_trie(keys, values, num_symbols):
     """Builds the trie.
 
     Args:
-        keys: Sequence of non-empty, different sequences of symbols, 0 to `num_symbols`.
-        values: Their values, integers from 0.
+        keys: Sequence of distinct, non-empty sequences of symbols, which are integers
+            >= 0 and < `num_symbols`.
+        values: Their values, integers >= 0.
         num_symbols: Number of symbols.
 
     Returns:
@@ -79,10 +80,10 @@ def _scattered(size, indices, updates, default):
 
 
 def _nodes(keys):
-    """Parent, symbol and depth of every node, in the order of the sorted keys.
+    """Parent, symbol and depth of every node, and the end node of every key.
 
-    Node 0 is the root, a parent stands before its children, and children of one parent
-    stand in the order of their symbols. `end` is the node of every key.
+    Nodes are in the order of the sorted keys: node 0 is the root, a parent precedes its
+    children, and the children of a node are in the order of their symbols.
     """
     lengths = np.array([len(key) for key in keys])
     inside = np.arange(lengths.max()) < lengths[:, None]
@@ -93,7 +94,7 @@ def _nodes(keys):
     new = inside & ~shared
     path = np.zeros((len(keys), lengths.max() + 1), np.int64)
     path[:, 1:][new] = np.arange(1, new.sum() + 1)
-    path = np.maximum.accumulate(path, axis=0)  # the latest node of each depth
+    path = np.maximum.accumulate(path, axis=0)  # the last node at each depth
     row, column = np.nonzero(new)
     root = [0]
     return (
@@ -105,7 +106,7 @@ def _nodes(keys):
 
 
 def _place(parent, symbol, num_symbols):
-    """The base of every node, so that no two children share a slot; -1 for a leaf."""
+    """Chooses bases such that no two nodes share a slot; -1 for a leaf."""
     base = np.full(len(parent), NO_VALUE)
     by_parent = np.argsort(parent[1:], kind="stable") + 1
     owners, first, counts = np.unique(
@@ -114,7 +115,7 @@ def _place(parent, symbol, num_symbols):
     size = len(parent) + num_symbols + _WINDOW
     free = np.ones(2 * size, bool)
     free[ROOT] = False
-    lowest = {}  # by number of children: where the search goes on
+    lowest = {}  # number of children -> where the search continues
     for index in np.argsort(-counts, kind="stable")[: np.sum(counts > 1)]:
         children = symbol[by_parent[first[index] : first[index] + counts[index]]]
         start = lowest.get(counts[index], 0)
@@ -131,7 +132,7 @@ def _place(parent, symbol, num_symbols):
         found = candidates[np.argmax(fits)]
         free[found + children] = False
         base[owners[index]] = found
-    single = counts == 1  # these fit anywhere: give them the free slots in order
+    single = counts == 1  # these fit anywhere and get the free slots in order
     only = symbol[by_parent[first[single]]]
     slots = num_symbols + np.flatnonzero(
         np.concatenate([free[num_symbols:], np.ones(len(only), bool)])

@@ -1,4 +1,4 @@
-"""What the tokenizers in TensorFlow graphs have in common."""
+"""Base class of the tokenizers in TensorFlow operations."""
 
 import tensorflow as tf
 
@@ -8,16 +8,16 @@ TEXTS = tf.TensorSpec([None], tf.string)
 
 
 class GraphEngine(tf.Module):
-    """Base of a tokenizer in TensorFlow operations, for `tf.data` and a SavedModel.
+    """Base of a tokenizer in TensorFlow operations, for `tf.data` and SavedModels.
 
-    It defines `__call__`, texts (B,) to ragged ids, `detokenize` and:
+    Subclasses define `__call__` (texts (B,) to ragged ids), `detokenize` and:
 
-        _tokenize_with_mask: The same, where the mask token is read in texts.
-        _places: What `places` returns.
+        _tokenize_with_mask: Like `__call__`, but recognizes the mask token in texts.
+        _places: Implements `places`.
 
     Args:
-        tokenizer: The tokenizer whose ids these are.
-        name: Of the module.
+        tokenizer: The tokenizer with the vocabulary and the options.
+        name: Name of the module.
     """
 
     def __init__(self, tokenizer, name):
@@ -25,13 +25,13 @@ class GraphEngine(tf.Module):
         self._tokenizer = tokenizer
 
     def encode(self, text, text_pair=None, *, max_length=None, mask_token=False):
-        """Texts or pairs with special tokens, as the tokenizer's `layout` says.
+        """Encodes texts or pairs with the special tokens of the tokenizer's `layout`.
 
         Args:
             text: (B,) strings.
             text_pair: None, or (B,) strings.
-            max_length: Longest result in tokens; the longer text is cut first.
-            mask_token: Whether the mask token, written in a text, is that token.
+            max_length: Maximum number of tokens; the longer text is truncated first.
+            mask_token: Whether the mask token is recognized in texts.
 
         Returns:
             {"token_ids", "segment_ids"}: ragged int32 tensors (B, None).
@@ -46,11 +46,11 @@ class GraphEngine(tf.Module):
             return segments.pack_in_graph(*ids, layout=layout, max_length=max_length)
 
     def in_bounds(self, texts, token=None):
-        """Ids without special tokens; of one long text alone piece by piece.
+        """Ids without special tokens; a single long text is tokenized in pieces.
 
         Args:
             texts: (B,) strings.
-            token: None, or the name of the special token that is read in texts: "mask"
+            token: None, or the name of the special token to recognize in texts: "mask"
                 or "end".
 
         Returns:
@@ -78,9 +78,9 @@ class GraphEngine(tf.Module):
             return tf.RaggedTensor.from_row_splits(values, splits, validate=False)
 
     def places_in_bounds(self, texts):
-        """What `places` returns; of one long text alone found piece by piece."""
+        """The same as `places`; a single long text is tokenized in pieces."""
         texts = tf.convert_to_tensor(texts, tf.string)
-        # Where a space is put before texts, that would go for the pieces as well.
+        # A tokenizer that adds a space before texts would add it before pieces, too.
         is_divided = not getattr(self._tokenizer, "add_prefix_space", False)
 
         def some(texts):
@@ -111,7 +111,7 @@ class GraphEngine(tf.Module):
             }
 
     def places(self, texts):
-        """Ids without special tokens, and where in the texts their tokens stand.
+        """Ids without special tokens, and the positions of the tokens in the texts.
 
         Args:
             texts: (B,) strings.
@@ -119,7 +119,7 @@ class GraphEngine(tf.Module):
         Returns:
             Ragged tensors (B, None): int32 `token_ids`; int32 `starts` and `ends` in
             characters of the text; bool `starts_word`, whether the token is the first
-            of its word. They are what the tokenizer's `encode` gives.
+            of its word. They equal those of the tokenizer's `encode`.
         """
         return self._places(tf.convert_to_tensor(texts, tf.string))
 

@@ -1,19 +1,20 @@
-"""Tensors computed in parts, so that memory does not grow with their size."""
+"""Computations in parts, so that memory does not grow with the size of the input."""
 
 import tensorflow as tf
 
-PIECE = 1 << 16  # bytes of a long text that are tokenised at once
+PIECE = 1 << 16  # bytes of a long text that are tokenized at once
 
 
 def in_parts(function, end_of, count):
-    """What a function says of one part of the rows after another, as one.
+    """Calls a function for one part of the rows after another and joins the results.
 
     Args:
-        function: Of the first row of a part and the row after its last, int32 scalars;
-            returns a dictionary of tensors, which are joined along their first axis.
-            It is called with no rows where there are none.
-        end_of: Of the first row of a part; the row after its last, at most `count`.
-        count: int32 scalar B.
+        function: Function of the first row of a part and the row after its last (int32
+            scalars) that returns a dictionary of tensors, which are concatenated along
+            their first axis. It is called once, with no rows, if `count` is 0.
+        end_of: Function of the first row of a part that returns the row after its last,
+            at most `count`.
+        count: int32 scalar B, the number of rows.
     """
     end = end_of(tf.constant(0))
     results = function(tf.constant(0), end)
@@ -47,14 +48,14 @@ def in_parts(function, end_of, count):
 
 
 def in_pieces(function, text):
-    """What a function says of one text, piece by piece, as one.
+    """Calls a function for one piece of a text after another and joins the results.
 
-    Pieces begin with a space after a printable ASCII character, where a word of BERT
-    and of GPT-2 ends whatever stands around; so a text without such a place is one.
+    A piece starts at a space after a printable ASCII character, where a word of BERT
+    and of GPT-2 ends in any context. A text without such a position is a single piece.
 
     Args:
-        function: Of a piece, string (1,); returns a dictionary of tensors, which are
-            joined along their first axis.
+        function: Function of a piece, string (1,), that returns a dictionary of
+            tensors, which are concatenated along their first axis.
         text: string scalar.
     """
     content = tf.cast(tf.io.decode_raw(text, tf.uint8), tf.int32)

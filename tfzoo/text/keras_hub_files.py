@@ -1,8 +1,8 @@
-"""The files of KerasHub's tokenizers, told in the words of Hugging Face's.
+"""The files of KerasHub's tokenizers, translated to the options of Hugging Face.
 
-`tokenizer.json` there has the class and its options; the vocabulary lies below
-`assets/tokenizer`. Special tokens written in a text are plain text here, whatever
-`special_tokens_in_strings` says.
+KerasHub's `tokenizer.json` contains the class and its options; the vocabulary is in
+`assets/tokenizer`. Special tokens in a text are plain text here, whatever
+`special_tokens_in_strings` is.
 """
 
 import re
@@ -16,8 +16,8 @@ from tfzoo.text.tokenizer_files import JSON
 VOCABULARY = "vocabulary.txt"
 PAIR_OF_FILES = ("vocabulary.json", "merges.txt")
 _ASSETS = "assets/tokenizer"
-# Algorithm -> options of KerasHub's class of it: the values that are computed here, the
-# default first, and the name in Hugging Face's tokenizer_config.json
+# Algorithm -> options of its KerasHub class: the supported values, the default first,
+# and the name in Hugging Face's tokenizer_config.json
 _OPTIONS = {
     WORDPIECE: {
         "lowercase": ((False, True), "do_lower_case"),
@@ -31,26 +31,28 @@ _OPTIONS = {
 
 
 def holds(directory):
-    """Whether a directory has a tokenizer as KerasHub lays it out."""
+    """Whether a directory contains a tokenizer in KerasHub's layout."""
     return (directory / _ASSETS).is_dir()
 
 
 def is_byte_bpe(directory):
-    """Whether that is one of byte-level BPE."""
+    """Whether that tokenizer is byte-level BPE."""
     return (directory / _ASSETS / PAIR_OF_FILES[0]).exists()
 
 
 def vocabulary_and_config(directory):
-    """Where the vocabulary lies, and what `tokenizer_config.json` says or would say.
+    """The directory of the vocabulary and the content of `tokenizer_config.json`.
+
+    For a KerasHub preset, the content is translated from its `tokenizer.json`.
 
     Args:
-        directory: The `pathlib.Path` of a preset, Hugging Face's or KerasHub's.
+        directory: The `pathlib.Path` of a preset of Hugging Face or KerasHub.
 
     Returns:
         (`pathlib.Path` of the directory of the vocabulary, dict).
 
     Raises:
-        TokenizerError: the class or an option is one that tfzoo does not have.
+        TokenizerError: the class or an option is not supported.
     """
     if not holds(directory):
         return directory, tokenizer_files.read_config(directory)
@@ -63,7 +65,7 @@ def vocabulary_and_config(directory):
     config = {"tokenizer_class": name}
     for option, (values, theirs) in _OPTIONS[algorithm].items():
         if option == "add_prefix_space" and not known.layout.tokens:
-            values = values[:1]  # running text may be cut anywhere
+            values = values[:1]  # running text may be split anywhere
         value = told.get(option, values[0])
         tokenizer_files.check_field(value, values, path, f"config.{option}", name)
         if theirs is not None:
@@ -72,7 +74,7 @@ def vocabulary_and_config(directory):
         config["unk_token"] = unknown = told.get("oov_token", "[UNK]")
         if not isinstance(unknown, str):
             raise TokenizerError(
-                f"A token must be text. Received: {unknown!r:.80}.",
+                f"A token must be a string. Received: {unknown!r:.80}.",
                 path=path,
                 tensor="config.oov_token",
             )

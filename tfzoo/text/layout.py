@@ -1,4 +1,4 @@
-"""Which special tokens are put around texts, and the segment of every token."""
+"""The special tokens around texts, and the segment of each token."""
 
 import dataclasses
 
@@ -7,7 +7,7 @@ ROLES = ("cls", "sep", "start", "end")  # special tokens that a layout can have
 
 @dataclasses.dataclass(frozen=True)
 class Layout:
-    """The special tokens around one text or two.
+    """The special tokens around one or two texts.
 
     One text is laid out as `first` a `last`, two as `first` a `between` b `last`.
     Tokens are given by their role in a tokenizer, "cls", "sep", "start" or "end"; a
@@ -65,7 +65,7 @@ class Layout:
         )
 
     def around(self, num_texts):
-        """The tokens before, between and after one text or two.
+        """The tokens before, between and after one or two texts.
 
         Returns:
             List of `num_texts` + 1 lists of (token, segment).
@@ -81,7 +81,7 @@ class Layout:
         return [first, between, last]
 
     def num_special(self, num_texts):
-        """Number of special tokens around one text or two."""
+        """Number of special tokens around one or two texts."""
         return sum(map(len, self.around(num_texts)))
 
     def __str__(self):

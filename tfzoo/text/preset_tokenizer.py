@@ -1,4 +1,4 @@
-"""The tokenizer of a preset directory, of the class that its files say."""
+"""Opens the tokenizer of a preset, of the class that its files specify."""
 
 from tfzoo import files
 from tfzoo.checkpoints.references import local_directory
@@ -14,11 +14,12 @@ def tokenizer_from_preset(preset):
     """Reads a `WordPieceTokenizer` or a `ByteBPETokenizer`.
 
     Args:
-        preset: A directory, or a reference as `open_checkpoint` takes it.
+        preset: A directory, or a reference as in `open_checkpoint`.
 
     Raises:
-        TokenizerError: a file is missing, broken or neither one's.
-        CheckpointError: it cannot be downloaded.
+        TokenizerError: a file is missing, invalid or belongs to another kind of
+            tokenizer.
+        CheckpointError: the download failed.
     """
     directory = local_directory(preset, weights=False)
     if keras_hub_files.holds(directory):

@@ -1,17 +1,20 @@
-"""What the tokenizers do with `tokenizers`, the engine in Rust: texts in, ids out."""
+"""Texts to ids with the engine in Rust, the library `tokenizers`."""
 
 import itertools
 import re
 
 import numpy as np
 
-# Bound the memory for what the engine knows of each token, and how long Ctrl+C waits.
+# Limit the engine's memory per token, and how long Ctrl+C has to wait.
 _TEXTS_AT_ONCE, _CHARACTERS_AT_ONCE = 4096, 1 << 21
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 def as_text(text):
-    """A text without lone surrogates, which UTF-8 does not have, from str or bytes."""
+    """The str of a text (str or bytes), with U+FFFD for lone surrogates.
+
+    UTF-8 cannot encode surrogates.
+    """
     if isinstance(text, bytes):
         return text.decode("utf-8", "replace")
     if not isinstance(text, str):
@@ -20,7 +23,7 @@ def as_text(text):
 
 
 def ids_in_chunks(rust, texts):
-    """Yields lists of the ids of some thousand texts.
+    """Yields lists of the ids of a few thousand texts.
 
     Args:
         rust: A `tokenizers.Tokenizer`.
@@ -34,7 +37,7 @@ def ids_in_chunks(rust, texts):
 
 
 def _some_of(texts):
-    """The next texts of an iterator; one that is too long comes last."""
+    """The next texts of an iterator, up to a limit of texts and of characters."""
     chunk, num_characters = [], 0
     for text in itertools.islice(texts, _TEXTS_AT_ONCE):
         chunk.append(text)
@@ -45,7 +48,7 @@ def _some_of(texts):
 
 
 def flat_ids(rust, texts):
-    """The ids of all texts, int32 (T,), and where texts begin and end, int64 (N + 1,).
+    """The ids of all texts, int32 (T,), and their row splits, int64 (N + 1,).
 
     Args:
         rust: A `tokenizers.Tokenizer`.
@@ -59,18 +62,18 @@ def flat_ids(rust, texts):
 
 
 def flat_columns(rust, columns):
-    """As `flat_ids`, of one or two iterables of as many texts: a list."""
+    """List of the `flat_ids` of one or two iterables with equally many texts."""
     columns = [flat_ids(rust, texts) for texts in columns]
     num_texts = [len(row_splits) - 1 for _, row_splits in columns]
     if len(set(num_texts)) > 1:
         raise ValueError(
-            "There must be as many second texts as first ones. Received: "
+            "texts and text_pairs must have the same number of elements. Received: "
             f"{num_texts[0]} texts, {num_texts[1]} text_pairs"
         )
     return columns
 
 
 def places_of(rust, text):
-    """The tokens of a text: list of (id, (start, end) in characters, word's number)."""
+    """The tokens of a text: list of (id, (start, end) in characters, word number)."""
     encoding = rust.encode(as_text(text))
     return list(zip(encoding.ids, encoding.offsets, encoding.word_ids, strict=True))

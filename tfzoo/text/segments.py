@@ -1,9 +1,9 @@
-"""One text or two with special tokens around them, as a `Layout` says.
+"""Adds special tokens to one or two texts according to a `Layout`.
 
 BERT reads [CLS] a [SEP] or [CLS] a [SEP] b [SEP], RoBERTa <s> a </s> or
-<s> a </s></s> b </s>, T5 a </s>, Llama <s> a, and GPT-2 nothing but the text. Written
-twice, in NumPy and in TensorFlow operations, with equal results: N examples, whose ids
-stand one after the other in `values`, example i from `row_splits[i]` to
+<s> a </s></s> b </s>, T5 a </s>, Llama <s> a, and GPT-2 only the text. There are two
+implementations with equal results, in NumPy and in TensorFlow operations. The ids of N
+examples are concatenated in `values`; those of example i go from `row_splits[i]` to
 `row_splits[i + 1]`.
 
 Source: Devlin et al. 2018, section 3, https://arxiv.org/abs/1810.04805; Liu et al.
@@ -17,17 +17,17 @@ import numpy as np
 
 
 class Encoding(typing.NamedTuple):
-    """One text or text pair, token by token; all lists have one length.
+    """One text or text pair; all lists have one element per token.
 
     Attributes:
-        token_ids: Ids with the special tokens.
-        segment_ids: 0, and the layout's `second_segment` for the second text and the
-            special tokens that go with it.
-        offsets: (start, end) of every token in the characters of its own text; (0, 0)
-            for a special token.
-        word_ids: Number of the word, from 0 in either text, that the token is part of;
-            None for a special token.
-        special_tokens_mask: 1 for a special token.
+        token_ids: Ids including the special tokens.
+        segment_ids: 0, or the layout's `second_segment` for the second text and its
+            special tokens.
+        offsets: (start, end) of the token in characters of its own text; (0, 0) for a
+            special token.
+        word_ids: Number of the token's word, from 0 in each text; None for a special
+            token.
+        special_tokens_mask: 1 for a special token, otherwise 0.
     """
 
     token_ids: list
@@ -38,12 +38,12 @@ class Encoding(typing.NamedTuple):
 
 
 class EncodedBatch(typing.NamedTuple):
-    """N texts or text pairs, one after the other.
+    """N texts or text pairs, concatenated.
 
     Attributes:
-        token_ids: int32 (T,), T tokens of all examples.
+        token_ids: int32 (T,), with T tokens of all examples.
         segment_ids: int32 (T,).
-        row_splits: int64 (N + 1,) where the examples begin and end.
+        row_splits: int64 (N + 1,), the indices at which the examples start and end.
     """
 
     token_ids: np.ndarray
@@ -63,21 +63,21 @@ class EncodedBatch(typing.NamedTuple):
 
     @property
     def lengths(self):
-        """int64 (N,) tokens of every example."""
+        """int64 (N,) number of tokens of each example."""
         return np.diff(self.row_splits)
 
 
 def truncated(lengths, max_length, num_special, xp=np):
-    """How many tokens of one text, or of two, are kept beside the special tokens.
+    """Number of tokens of one or two texts that fit next to the special tokens.
 
     Args:
         lengths: List of one or two integers, arrays or tensors (N,).
-        max_length: Longest result in tokens, special tokens included, or None.
+        max_length: Maximum number of tokens including special tokens, or None.
         num_special: Number of special tokens.
-        xp: Module that computes: numpy or tensorflow.
+        xp: Module to compute with: numpy or tensorflow.
 
     Returns:
-        List of as many.
+        List of the same size.
     """
     if max_length is None:
         return lengths
@@ -93,16 +93,16 @@ def truncated(lengths, max_length, num_special, xp=np):
 
 
 def longest_first(first, second, room, xp=np):
-    """How many tokens of two texts are kept: the longer is cut until both fit.
+    """Number of tokens of two texts after truncating the longer one until both fit.
 
-    The rule of `tokenizers`: where both must be cut, each gets half of the room, and
-    an odd token goes to the longer text (to the second of equal ones).
+    The rule of `tokenizers`: if both must be truncated, each gets half of the room, and
+    an odd token goes to the longer text (to the second if they are equally long).
 
     Args:
         first: Lengths (N,) of the first texts.
         second: Lengths (N,) of the second texts.
         room: Number of tokens for both.
-        xp: Module that computes: numpy or tensorflow.
+        xp: Module to compute with: numpy or tensorflow.
 
     Returns:
         List of two arrays or tensors (N,).
@@ -116,12 +116,12 @@ def longest_first(first, second, room, xp=np):
 
 
 def join(texts, layout, max_length=None):
-    """The `Encoding` of one text or two.
+    """The `Encoding` of one or two texts.
 
     Args:
-        texts: List of one or two lists of tokens: (id, offsets, number of the word).
+        texts: List of one or two lists of tokens: (id, offsets, word number).
         layout: A `Layout` of ids.
-        max_length: Longest result in tokens, special tokens included, or None.
+        max_length: Maximum number of tokens including special tokens, or None.
     """
     around = layout.around(len(texts))
     kept = truncated(list(map(len, texts)), max_length, sum(map(len, around)))
@@ -139,12 +139,12 @@ def _special_tokens(group):
 
 
 def pack(*texts, layout, max_length=None):
-    """Joins texts with their special tokens, in NumPy.
+    """Adds special tokens to one or two texts per example, in NumPy.
 
     Args:
         *texts: One or two pairs of int arrays `values` (T,), `row_splits` (N + 1,).
         layout: A `Layout` of ids.
-        max_length: Longest result in tokens, special tokens included, or None.
+        max_length: Maximum number of tokens including special tokens, or None.
 
     Returns:
         An `EncodedBatch`.
@@ -168,12 +168,12 @@ def pack(*texts, layout, max_length=None):
 
 
 def pack_in_graph(*texts, layout, max_length=None):
-    """The same as `pack` in TensorFlow operations.
+    """The same as `pack`, in TensorFlow operations.
 
     Args:
         *texts: One or two ragged int32 tensors (N, None).
         layout: A `Layout` of ids.
-        max_length: Longest result in tokens, special tokens included, or None.
+        max_length: Maximum number of tokens including special tokens, or None.
 
     Returns:
         {"token_ids", "segment_ids"}: ragged int32 tensors (N, None).
@@ -200,17 +200,17 @@ def pack_in_graph(*texts, layout, max_length=None):
 
 
 def _special_values(around):
-    """The special tokens in order: their ids and their segments, int32."""
+    """Ids and segments of the special tokens, in order, int32."""
     tokens = [token for group in around for token in group]
     return np.array(tokens, np.int32).reshape(-1, 2).T
 
 
 def _parts(texts, around, max_length, xp):
-    """Where the parts of all examples start in the joined values, and their lengths.
+    """Starts of the parts of all examples in the joined values, and their lengths.
 
-    Joined are the values of all texts and, after them, the special tokens; the parts of
-    one example are the special tokens before its first text, that text, those after it,
-    and so on.
+    The joined values are those of all texts, followed by the special tokens. The parts
+    of an example are the special tokens before its first text, that text, the special
+    tokens after it, and so on.
     """
     counts = list(map(len, around))
     kept = truncated(

@@ -31,7 +31,10 @@ def read_template(processor, ids, path):
     segment = next(of for kind, name, of in pair if (kind, name) == (_TEXT, "B"))
     if segment not in (0, 1):
         raise _error(
-            "The second text must be segment 0 or 1.", processor["pair"], "pair", path
+            "The second text must be in segment 0 or 1.",
+            processor["pair"],
+            "pair",
+            path,
         )
     first = _only(before, "before", path)
     last = _only(after, "after", path)
@@ -114,7 +117,7 @@ def written_template(tokenizer):
 
 
 def _template_of(layout, texts):
-    """Pieces (kind, name, segment) of the texts "A" or "AB"."""
+    """Pieces (kind, name, segment) of the template for the texts "A" or "AB"."""
     first, *others = (
         [(_TOKEN, *token) for token in group] for group in layout.around(len(texts))
     )
@@ -125,7 +128,7 @@ def _template_of(layout, texts):
 
 
 def _pieces(processor, name, path):
-    """Pieces (kind, name, segment) of a template's field."""
+    """Pieces (kind, name, segment) of a field of a template."""
     value = processor.get(name)
     pieces = [_piece(entry) for entry in value] if isinstance(value, list) else [None]
     if None in pieces:
@@ -139,7 +142,7 @@ def _pieces(processor, name, path):
 
 
 def _piece(entry):
-    """(kind, name, segment) of a piece, or None if it is none."""
+    """(kind, name, segment) of a piece, or None if it is invalid."""
     kind, content = next(iter(entry.items())) if _is_one(entry) else (None, None)
     if kind not in (_TEXT, _TOKEN) or not isinstance(content, dict):
         return None

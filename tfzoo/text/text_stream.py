@@ -1,12 +1,12 @@
-"""Text as it comes: ids in, and out what of their text can no longer change."""
+"""Streaming detokenization: ids in, and out the text that can no longer change."""
 
 import codecs
 
 
 class TextStream:
-    """Turns ids into text bit by bit, never cutting a character in two.
+    """Turns ids into text incrementally, without splitting a character.
 
-    What `add` and then `end` return is together what `detokenize` gives of all ids.
+    The results of `add` and `end` together equal `detokenize` of all ids.
 
     Args:
         tokenizer: A `ByteBPETokenizer`.
@@ -17,7 +17,7 @@ class TextStream:
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
 
     def add(self, ids):
-        """The text that these ids complete; the start of a character waits.
+        """The text that these ids complete; an incomplete character is kept back.
 
         Args:
             ids: An id or an iterable of ids.
@@ -25,7 +25,7 @@ class TextStream:
         return self._decoder.decode(self._tokenizer.bytes_of(ids))
 
     def end(self):
-        """What is left, a character cut short as U+FFFD; then a new text can start."""
+        """The rest, with U+FFFD for an incomplete character; a new text may follow."""
         text = self._decoder.decode(b"", final=True)
         self._decoder.reset()
         return text

@@ -1,4 +1,4 @@
-"""What all tokenizers have in common: named special tokens, and texts between them."""
+"""Base class of the tokenizers: named special tokens, and encoding with them."""
 
 import operator
 
@@ -7,7 +7,7 @@ import numpy as np
 from tfzoo.errors import TokenizerError
 from tfzoo.text.layout import ROLES, Layout
 
-# Unicode's White_Space, for regular expressions of Python and of RE2
+# Unicode's White_Space, for regular expressions in Python and RE2
 WHITE_SPACE = "[\t-\r \x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]"
 AROUND_TEXTS = ("pad", "unknown", "cls", "sep", "mask")
 
@@ -15,13 +15,13 @@ AROUND_TEXTS = ("pad", "unknown", "cls", "sep", "mask")
 class Tokenizer:
     """Base of the tokenizers.
 
-    A tokenizer is a vocabulary with two engines, one in Rust and one in TensorFlow
-    operations, which give the same ids for every text. It defines `get_config`,
-    `tokenize`, `detokenize`, `graph`, `token_text` and:
+    A tokenizer has a vocabulary and two engines, one in Rust and one in TensorFlow
+    operations, which return the same ids for every text. Subclasses define
+    `get_config`, `tokenize`, `detokenize`, `graph`, `token_text` and:
 
         special_names: Names of the special tokens that it may have.
         usual_layout: The default `Layout` of texts.
-        _engine: Its engine in Rust.
+        _engine: The engine in Rust.
     """
 
     special_names = AROUND_TEXTS
@@ -31,7 +31,7 @@ class Tokenizer:
 
         Args:
             ids: Dict of token -> id.
-            tokens: Dict of the name of a special token -> the token or None.
+            tokens: Dict of name of a special token -> token or None.
         """
         self._ids = ids
         for name in self.special_names:
@@ -42,7 +42,7 @@ class Tokenizer:
         """Sets `layout`, after `_name_tokens`.
 
         Args:
-            layout: A `Layout`, or None for the usual one.
+            layout: A `Layout`, or None for the default.
         """
         if layout is None:
             self.layout = self.usual_layout
@@ -89,14 +89,14 @@ class Tokenizer:
         return self.from_config({**self.get_config(), "layout": layout.get_config()})
 
     def _layout_config(self):
-        """The constructor argument `layout`, unless it is the usual one."""
+        """The constructor argument `layout`, unless it is the default."""
         if self.layout == self.usual_layout:
             return {}
         return {"layout": self.layout.get_config()}
 
     @classmethod
     def from_config(cls, config):
-        """The tokenizer of a `get_config`."""
+        """Creates a tokenizer from the result of `get_config`."""
         layout = config.get("layout")
         return cls(**config | ({"layout": Layout(**layout)} if layout else {}))
 
@@ -110,22 +110,22 @@ class Tokenizer:
 
     @property
     def special(self):
-        """bool (V,) True for the special tokens."""
+        """bool (V,), True for special tokens."""
         return np.isin(np.arange(self.vocabulary_size), self.special_ids)
 
     def token_to_id(self, token):
-        """Id of a token, or None."""
+        """Id of a token, or None if the vocabulary lacks it."""
         return self._ids.get(token)
 
     def id_to_token(self, index):
-        """The token of an id, None if no token has it."""
+        """Token of an id, or None if the id has no token."""
         return self.vocabulary[self._checked(index)]
 
     def required_id(self, name):
-        """Id of the special token of a name, such as "mask".
+        """Id of a special token, given its name, such as "mask".
 
         Raises:
-            TokenizerError: the vocabulary lacks it.
+            TokenizerError: the vocabulary lacks the token.
         """
         if name not in self.special_names:
             names = ", ".join(map(repr, self.special_names))
@@ -134,18 +134,18 @@ class Tokenizer:
         if index is None:
             named = "" if token is None else f" {token}"
             raise TokenizerError(
-                f"The vocabulary must hold the {name} token{named} for this.",
-                fix="Add it to the vocabulary, or name the token that stands for it.",
+                f"The vocabulary must contain the {name} token{named} for this.",
+                fix=f"Add it to the vocabulary, or pass another token as {name}_token.",
             )
         return index
 
     def encode(self, text, text_pair=None, *, max_length=None):
-        """One text or pair with special tokens, laid out as the model reads it.
+        """Encodes one text or pair with the special tokens that the model expects.
 
         Args:
             text: A text, str or bytes.
             text_pair: None, or a second text.
-            max_length: Longest result in tokens; the longer text is cut first.
+            max_length: Maximum number of tokens; the longer text is truncated first.
 
         Returns:
             An `Encoding`: ids, segments, offsets, words.
@@ -156,13 +156,13 @@ class Tokenizer:
     def encode_batch(
         self, texts, text_pairs=None, *, max_length=None, mask_token=False
     ):
-        """Many texts or pairs with their special tokens, as `encode` lays them out.
+        """Encodes many texts or pairs, with the same special tokens as `encode`.
 
         Args:
             texts: Iterable of N texts.
             text_pairs: None, or N second texts.
-            max_length: Longest result in tokens; the longer text is cut first.
-            mask_token: Whether the mask token, written in a text, is that token.
+            max_length: Maximum number of tokens; the longer text is truncated first.
+            mask_token: Whether the mask token is recognized in texts.
 
         Returns:
             An `EncodedBatch`.
@@ -174,7 +174,7 @@ class Tokenizer:
         index = operator.index(index)
         if not 0 <= index < len(self.vocabulary):
             raise ValueError(
-                f"An id must be at least 0 and below the vocabulary's size. Received: "
+                "An id must be >= 0 and < the vocabulary size. Received: "
                 f"id={index}, vocabulary_size={len(self.vocabulary)}"
             )
         return index

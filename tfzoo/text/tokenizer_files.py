@@ -1,4 +1,4 @@
-"""What the files of all tokenizers have in common: fields, special tokens, writing."""
+"""Code shared by the files of all tokenizers: fields, special tokens, writing."""
 
 import json
 import pathlib
@@ -8,7 +8,7 @@ from tfzoo.errors import TokenizerError
 
 JSON, CONFIG = "tokenizer.json", "tokenizer_config.json"
 NAMES, ADDED = "special_tokens_map.json", "added_tokens.json"
-TOKENS = {  # special tokens: their name in these files, ours
+TOKENS = {  # special tokens: name in these files -> constructor argument
     "pad_token": "pad_token",
     "unk_token": "unknown_token",
     "cls_token": "cls_token",
@@ -18,8 +18,7 @@ TOKENS = {  # special tokens: their name in these files, ours
 # Generic classes of `transformers`: tokenizer.json has all but the special tokens
 IGNORES_OPTIONS = ("PreTrainedTokenizerFast", "TokenizersBackend")
 NO_WORDS = (
-    "Words that were added to a vocabulary, which texts are searched for first, are "
-    "not implemented."
+    "Words added to a vocabulary (tokens that are not special) are not supported."
 )
 MAX_BYTES = 64 << 20
 MAX_VOCABULARY_SIZE = 1 << 20
@@ -27,14 +26,14 @@ _BOM = b"\xef\xbb\xbf"
 
 
 def check_field(value, allowed, path, field, of):
-    """Raises `TokenizerError` unless a JSON value is one of those allowed.
+    """Raises `TokenizerError` unless a JSON value is one of the allowed values.
 
     Args:
         value: The value.
-        allowed: List of possible values.
-        path: The file it comes from.
-        field: Its name there.
-        of: Whose values these are: "BERT's WordPiece".
+        allowed: List of allowed values.
+        path: The file that contains it.
+        field: The name of its field.
+        of: What requires these values, such as "BERT's WordPiece".
     """
     choices = [json.dumps(choice) for choice in allowed]
     if json.dumps(value) not in choices:
@@ -47,38 +46,38 @@ def check_field(value, allowed, path, field, of):
 
 
 def parts(content, names):
-    """The objects of these names in a JSON object; {} where there is none."""
+    """The objects with these names in a JSON object; {} for a missing one."""
     found = {name: content.get(name) for name in names}
     return {n: part if isinstance(part, dict) else {} for n, part in found.items()}
 
 
 def check_ids(ids, path, field):
-    """Raises `TokenizerError` unless a JSON value maps tokens to whole numbers."""
+    """Raises `TokenizerError` unless a JSON value maps tokens to integers."""
     if not isinstance(ids, dict) or any(
         type(index) is not int for index in ids.values()
     ):
-        rule = "The vocabulary must map tokens to whole numbers."
+        rule = "The vocabulary must map tokens to integers."
         raise TokenizerError(rule, path=path, tensor=field)
 
 
 def read_config(directory):
-    """The object of tokenizer_config.json, {} where there is none."""
+    """The content of tokenizer_config.json, {} if there is none."""
     path = pathlib.Path(directory) / CONFIG
     return files.read_json(path, TokenizerError) if path.exists() else {}
 
 
 def named_tokens(directory, config):
-    """The special tokens that the files name: dict of their name -> object or None.
+    """The special tokens that the files name: dict of name -> object or None.
 
-    What special_tokens_map.json says goes before tokenizer_config.json, but where that
-    has `added_tokens_decoder`, it is not read, as in `transformers`.
+    special_tokens_map.json takes precedence over tokenizer_config.json, but is not read
+    if the latter has `added_tokens_decoder`, as in `transformers`.
 
     Args:
         directory: The directory.
-        config: The object of its tokenizer_config.json.
+        config: The content of its tokenizer_config.json.
 
     Returns:
-        Objects have the token as `content`, and perhaps its other properties.
+        The objects have the token as `content`, and optionally other properties.
     """
     directory = pathlib.Path(directory)
     sources = [(config, directory / CONFIG)]
@@ -94,18 +93,18 @@ def named_tokens(directory, config):
 
 
 def added_tokens(directory, config, named):
-    """Tokens that stand beside a vocabulary without tokenizer.json, and their file.
+    """Tokens added to a vocabulary without tokenizer.json, and the file they are in.
 
-    They are in tokenizer_config.json or, of before 2023, in added_tokens.json; of the
-    latter those are special that the files name.
+    They are in tokenizer_config.json or, before 2023, in added_tokens.json. Tokens of
+    the latter are special if the files name them as special tokens.
 
     Args:
         directory: The directory.
-        config: The object of its tokenizer_config.json.
+        config: The content of its tokenizer_config.json.
         named: Its `named_tokens`.
 
     Returns:
-        List of objects as tokenizer.json has them, and the path.
+        List of objects as in tokenizer.json, and the path.
     """
     path = pathlib.Path(directory) / ADDED
     if "added_tokens_decoder" not in config and path.exists():
@@ -122,7 +121,7 @@ def added_tokens(directory, config, named):
         added = [{**token, "id": int(index)} for index, token in added.items()]
     except (AttributeError, TypeError, ValueError):
         raise TokenizerError(
-            "Added tokens must be objects by their ids.",
+            "Added tokens must be a map of id -> object.",
             path=path,
             tensor="added_tokens_decoder",
         ) from None
@@ -139,12 +138,12 @@ def _token_object(token, path, name):
         return token
     received = token.get("content") if isinstance(token, dict) else token
     raise TokenizerError(
-        f"A token must be text. Received: {received!r:.80}.", path=path, tensor=name
+        f"A token must be a string. Received: {received!r:.80}.", path=path, tensor=name
     )
 
 
 def read_lines(path):
-    """The lines of a file of tokens; a carriage return at their end is dropped."""
+    """The lines of a file of tokens, without the carriage return at their end."""
     content = files.read_bytes(path, MAX_BYTES, TokenizerError)
     lines = []
     for number, line in enumerate(content.removeprefix(_BOM).split(b"\n"), 1):
@@ -158,11 +157,11 @@ def read_lines(path):
 
 
 def write_files(directory, contents):
-    """Writes text files into an existing directory, and overwrites none.
+    """Writes text files into an existing directory without overwriting any.
 
     Args:
         directory: The directory.
-        contents: Dict of name -> content without the last line's end.
+        contents: Dict of name -> content without the final line feed.
     """
     directory = pathlib.Path(directory)
     for name in contents:

@@ -1,7 +1,7 @@
-"""The trainers of `tokenizers` in a process of their own, so that Ctrl+C ends them.
+"""Runs the trainers of `tokenizers` in a separate process, so that Ctrl+C stops them.
 
-A trainer is one call of Rust, during which Python handles no signal and no thread of
-it runs.
+A trainer is a single call into Rust, during which Python handles no signals and runs no
+other thread.
 """
 
 import contextlib
@@ -19,11 +19,11 @@ _PR_SET_PDEATHSIG = 1  # of prctl(2)
 
 
 def trained(tokenizer, trainer, texts):
-    """What `tokenizer.train_from_iterator(texts, trainer)` makes, as a dictionary.
+    """The result of `tokenizer.train_from_iterator(texts, trainer)`, as a dictionary.
 
     Args:
         tokenizer: `tokenizers.Tokenizer`.
-        trainer: Name of one of `tokenizers.trainers`, and its arguments as a
+        trainer: Name of a class in `tokenizers.trainers`, and its arguments as a
             dictionary.
         texts: Iterable of str, which is read in this process.
 
@@ -38,7 +38,7 @@ def trained(tokenizer, trainer, texts):
         env=environment,
     )
     try:
-        with contextlib.suppress(BrokenPipeError):  # it says why itself
+        with contextlib.suppress(BrokenPipeError):  # it reports the reason itself
             with process.stdin as stdin:
                 stdin.write(_line([tokenizer.to_str(), trainer]))
                 for batch in _batches(texts):
@@ -46,9 +46,9 @@ def trained(tokenizer, trainer, texts):
         result = process.stdout.read()
         if process.wait():
             raise TfzooError(
-                "The process that learns the vocabulary ended without a result "
+                "The process that trains the tokenizer ended without a result "
                 f"(exit code {process.returncode}: killed, or out of memory).",
-                fix="Run the same again, with less text.",
+                fix="Run it again with less text.",
             )
         return json.loads(result)
     finally:
@@ -62,7 +62,7 @@ def _line(value):
 
 
 def _batches(texts):
-    """Yields lists of texts with some thousand characters."""
+    """Yields lists of texts with a few ten thousand characters."""
     batch, size = [], 0
     for text in texts:
         batch.append(text)
@@ -74,7 +74,7 @@ def _batches(texts):
 
 
 def main():
-    """The process: reads lines of JSON, and writes the trained tokenizer."""
+    """Entry point of the process: reads lines of JSON, writes the trained tokenizer."""
     from tokenizers import Tokenizer, trainers
 
     signal.signal(signal.SIGINT, signal.SIG_DFL)

@@ -1,4 +1,4 @@
-"""The texts that a vocabulary is learned from."""
+"""Reads the texts to train a tokenizer on."""
 
 import gzip
 import os
@@ -13,7 +13,7 @@ _LONGEST_PASSAGE = 1 << 20  # characters; bounds the memory
 
 
 def check_source(source):
-    """Raises `ValueError` where one text stands for texts."""
+    """Raises `ValueError` if `source` is a single text or path."""
     if isinstance(source, str | bytes | os.PathLike):
         raise ValueError(
             "source must be an iterable of texts or a list of pathlib.Path. "
@@ -22,15 +22,15 @@ def check_source(source):
 
 
 def texts_of(source, join=iter):
-    """Yields the texts of `source`, the lines of files with their ends.
+    """Yields the texts of `source`; lines of files include their line ends.
 
     Args:
         source: Iterable of texts, or of `pathlib.Path` of text files (UTF-8; gzip if
             their name ends in .gz).
-        join: What makes texts of the lines of a file, such as `passages`.
+        join: Function that makes texts from the lines of a file, such as `passages`.
 
     Raises:
-        TokenizerError: a file cannot be read, is not UTF-8 or a broken gzip file.
+        TokenizerError: a file cannot be read, is not UTF-8 or not a valid gzip file.
     """
     check_source(source)
     for item in source:
@@ -41,10 +41,10 @@ def texts_of(source, join=iter):
 
 
 def passages(lines):
-    """Joins lines, which have their ends, to texts with the same words as the whole.
+    """Joins lines (with line ends) to texts that have the same words as the whole file.
 
-    A word of GPT-2's pattern reaches over the end of a line where the next line starts
-    with white space; elsewhere a line's end is a word, and belongs to the next text.
+    A word of GPT-2's pattern extends beyond the end of a line if the next line starts
+    with white space; otherwise the line end is a word and belongs to the next text.
     """
     passage, size = [], 0
     for line in lines:
@@ -60,7 +60,7 @@ def passages(lines):
 
 
 def _lines(path):
-    """The lines of a text file, which may be gzipped."""
+    """Yields the lines of a text file, which may be gzipped."""
     files.readable_file(path, TokenizerError)
     number = 0
     try:

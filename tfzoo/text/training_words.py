@@ -1,15 +1,15 @@
-"""Words so long that learning from them as they are would take hours, or be of no use.
+"""Removes or splits words so long that training on them would take hours.
 
-A vocabulary is learned by merging neighbours, word by word, and each merge rewrites
-every word it stands in: of a word of a megabyte, a megabyte for every token.
+A tokenizer is trained by merging neighbors within words, and each merge rewrites all
+words that contain it: for a word of a megabyte, that is a megabyte for every token.
 """
 
 import logging
 import re
 import unicodedata
 
-LONGEST_WORD = 1000  # characters; up to there a text's length alone decides the time
-_PART = 1 << 17  # characters that are split at once: Ctrl+C waits for them
+LONGEST_WORD = 1000  # characters; up to this, only the length of the text matters
+_PART = 1 << 17  # characters to split at once; Ctrl+C waits for them
 
 logger = logging.getLogger("tfzoo")
 
@@ -24,20 +24,20 @@ _OF_BPE, _OF_WORDPIECE = (
 
 
 class LongWords:
-    """Texts with nothing but words of at most `LONGEST_WORD` characters.
+    """Limits the words of texts to `LONGEST_WORD` characters.
 
-    A text without longer ones is left as it is.
+    A text without longer words is unchanged.
 
     Args:
-        split: Function of a text; returns its words, each with its first character and
-            the one after its last, as a pre-tokenizer of `tokenizers` does.
+        split: Function of a text that returns its words, each with its start and end in
+            characters, like a pre-tokenizer of `tokenizers`.
     """
 
     def __init__(self, split):
         self.count, self._split = 0, split
 
     def cut(self, texts):
-        """Yields `texts`, the long words of GPT-2's pattern in pieces of their own."""
+        """Yields `texts` with the long words of GPT-2's pattern split into pieces."""
         for text in texts:
             if len(text) <= LONGEST_WORD or not _OF_BPE.search(text):
                 yield text
@@ -53,7 +53,7 @@ class LongWords:
                 yield part[done:]
 
     def left_out(self, texts, normalize):
-        """Yields `texts` without the long words of BERT, split after `normalize`."""
+        """Yields `texts` without the long words of BERT, found after `normalize`."""
         for text in texts:
             if len(text) <= LONGEST_WORD or not _OF_WORDPIECE.search(text):
                 yield text
@@ -72,7 +72,7 @@ class LongWords:
         return length > LONGEST_WORD or goes_on
 
     def tell(self, what):
-        """Logs how many there were and what became of them."""
+        """Logs the number of long words and what was done with them."""
         if self.count:
             logger.warning(
                 "Words of more than %d characters were %s: %d.",
@@ -83,13 +83,13 @@ class LongWords:
 
 
 def _parts(text, ends_word):
-    """Yields parts of a text, cut between words, and whether each begins inside one.
+    """Yields parts of a text, split between words, and whether each starts in a word.
 
-    That is a long one: no other is longer than what is looked back over.
+    Only a long word is ever split: others are shorter than the range searched.
 
     Args:
         text: str.
-        ends_word: Function of two neighbouring characters.
+        ends_word: Function of two adjacent characters; whether the first ends a word.
     """
     start, inside = 0, False
     while start < len(text):

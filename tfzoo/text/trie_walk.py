@@ -1,8 +1,8 @@
-"""Walks through a double-array trie, many at once, in TensorFlow.
+"""Looks keys up in a double-array trie, many at once, in TensorFlow.
 
-M symbols stand in one stream, and each walk reads them from a place on, until none
-leads further. Keys that are not to reach over the start of a word have a symbol that
-starts one in front and nowhere else.
+M symbols form one stream. Each walk reads them from a given position until the trie
+has no such key. For keys that must not extend beyond a word, the symbol that starts a
+word occurs only at their start.
 """
 
 import tensorflow as tf
@@ -10,7 +10,7 @@ import tensorflow as tf
 from tfzoo.text.double_array_trie import NO_VALUE, ROOT
 from tfzoo.text.vectors import where, with_values
 
-_STEPS = 4  # at a time; then only the walks that are not at their end go on
+_STEPS = 4  # at a time; then only unfinished walks continue
 
 
 class TrieWalk(tf.Module):
@@ -18,11 +18,11 @@ class TrieWalk(tf.Module):
 
     Args:
         trie: `DoubleArrayTrie`.
-        outside: Symbol that no key goes on with; it stands behind the stream.
+        outside: Symbol that continues no key; the stream is padded with it.
 
     Attributes:
-        value: int32 (S,) value of the longest key on the way to each of S nodes.
-        length: int32 (S,) number of its symbols.
+        value: int32 (S,), value of the longest key on the path to each of S nodes.
+        length: int32 (S,), number of symbols of that key.
     """
 
     def __init__(self, trie, outside):
@@ -34,7 +34,7 @@ class TrieWalk(tf.Module):
             self.value, self.length = tf.constant(trie.value), tf.constant(trie.length)
 
     def from_all(self, symbols):
-        """Nodes (M,) at which the walks from all places end."""
+        """Nodes (M,) at which the walks from all positions end."""
         ahead = self._ahead(symbols)
         node, base = self._first_steps(
             lambda offset: tf.slice(ahead, [offset], tf.shape(symbols))
@@ -42,12 +42,12 @@ class TrieWalk(tf.Module):
         return self._last_steps(node, base, ahead, tf.range(tf.size(symbols)))
 
     def keys_at(self, symbols, places, lengths):
-        """Values (W,) of the keys at some places, or NO_VALUE.
+        """Values (W,) of the keys at the given positions, or NO_VALUE.
 
         Args:
             symbols: int32 (M,).
-            places: int32 (W,).
-            lengths: int32 (W,) number of symbols of the key that is looked for.
+            places: int32 (W,), the positions.
+            lengths: int32 (W,), number of symbols of the key to look up.
         """
         ahead = self._ahead(symbols)
         node, base = self._first_steps(lambda offset: tf.gather(ahead, places + offset))
@@ -56,7 +56,7 @@ class TrieWalk(tf.Module):
         return tf.where(is_key, tf.gather(self.value, node), NO_VALUE)
 
     def _ahead(self, symbols):
-        behind = self._depth + _STEPS  # a walk that has ended looks on
+        behind = self._depth + _STEPS  # a finished walk reads on
         return tf.pad(symbols, [[0, behind]], constant_values=self._outside)
 
     def _first_steps(self, symbol_at):
@@ -88,7 +88,7 @@ class TrieWalk(tf.Module):
         return tf.gather(going, stay), tf.gather(base, stay), tf.gather(place, stay)
 
     def _step(self, node, base, symbol):
-        """Where a symbol leads from a node, and the base there: dead if it does not."""
+        """The next node and its base; the same node and `dead` if there is none."""
         slot = base + symbol
         leads_on = tf.equal(tf.gather(self._check, slot), node)
         base = tf.where(leads_on, tf.gather(self._base, slot), self._dead)

@@ -141,7 +141,7 @@ class _Windows:
 
 
 def _beside(ids, before, after, *, segment):
-    """Ragged ids and segments of texts and of special tokens (id, segment) by them."""
+    """Ragged ids and segments of texts with special tokens (id, segment) around."""
     one = tf.ones([ids.nrows(), 1], tf.int32)
     return (
         tf.concat(

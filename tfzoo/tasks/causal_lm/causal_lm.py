@@ -33,24 +33,24 @@ from tfzoo.training.perplexity import NextTokenMetrics
 
 @keras.saving.register_keras_serializable("tfzoo")
 class CausalLM(Generating, Scoring, LearnsTokens, Task):
-    """Next tokens: trains on raw text, scores and continues texts.
+    """Causal language model: trains on raw text, scores and continues texts.
 
     Args:
         backbone: A `GPTDecoder`.
         tokenizer: A `ByteBPETokenizer` with an end token, which is put after every
             text. The first token of a text is predicted from the first token of the
             family's layout, or from the end token if the layout has none.
-        max_sequence_length: Longest input in tokens; None takes the backbone's.
-        end_token_ids: The id, or a list of the ids, at which a generated text ends;
-            None takes the tokenizer's end token alone.
-        document_borders: Whether, in training windows that hold several texts, a token
-            sees its own text alone and positions restart with it.
+        max_sequence_length: Maximum number of tokens. Defaults to the backbone's.
+        end_token_ids: The id, or a list of ids, at which a generated text ends.
+            Defaults to the tokenizer's end token.
+        document_borders: Whether, in training windows with several texts, a token
+            attends only to its own text and positions restart with each text.
 
     Raw texts in `fit` and `evaluate` are documents, and there is no `y`. Lists are
-    packed into windows of `max_sequence_length`, nothing is cut off; a `tf.data` batch
-    keeps its rows, whose tokens beyond that length are cut. The loss is the mean over
-    all tokens, in nats. `fit` and `evaluate` hold all logits of a batch, 4 B S V bytes
-    (for a GPT-2 and 16 windows of 1024 tokens 3.3 GB); `perplexity` does not.
+    packed into windows of `max_sequence_length` without truncation; a `tf.data` batch
+    keeps its rows, which are truncated to that length. The loss is the mean over all
+    tokens, in nats. `fit` and `evaluate` keep all logits of a batch in memory, 4 B S V
+    bytes (3.3 GB for a GPT-2 and 16 windows of 1024 tokens); `perplexity` does not.
 
     Returns:
         (B, S, V) float32 logits of the next token at each position.
@@ -170,17 +170,17 @@ class CausalLM(Generating, Scoring, LearnsTokens, Task):
         return {**super().input_limits(length), "padding_mask": length + 2}
 
     def encode_strings(self, text):
-        """Strings (B,) -> `token_ids` and `padding_mask` (B, S), as a graph does it.
+        """Strings (B,) -> `token_ids` and `padding_mask` (B, S), in TensorFlow.
 
-        The tokenizer's `begin_id`, then the text's tokens; what is beyond
-        `max_sequence_length` is cut.
+        The ids are the tokenizer's `begin_id`, then those of the text, truncated to
+        `max_sequence_length`.
         """
         ids, lengths = self._rows(text)
         inputs, _, _ = next_tokens(ids, lengths, begin_id=self.tokenizer.begin_id)
         return inputs
 
     def _rows(self, text):
-        """Strings (B,) -> ids (B, S + 1) from begin to end token; lengths (B,)."""
+        """Strings (B,) -> ids (B, S + 1) from start to end token; lengths (B,)."""
         ids = self.tokenizer.graph(text)
         begin, end = (
             tf.fill([ids.nrows(), 1], tf.constant(index, tf.int32))

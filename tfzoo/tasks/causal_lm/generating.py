@@ -34,10 +34,10 @@ class Generated(typing.NamedTuple):
 
 
 class Generating:
-    """Adds `generate` and `stream` to a task.
+    """Mixin: `generate` and `stream`.
 
-    It has a `backbone` with a method `step`, as `GPTDecoder` has, a `tokenizer` with an
-    end token, and `end_token_ids`, a list of the ids that end a text.
+    A task defines a `backbone` with a method `step`, as in `GPTDecoder`, a `tokenizer`
+    with an end token, and `end_token_ids`, a list of the ids that end a text.
     """
 
     def generate(
@@ -49,40 +49,40 @@ class Generating:
         batch_size=32,
         **options,
     ):
-        """Continues texts. What a prompt gives does not depend on the others.
+        """Continues texts. The result for a prompt does not depend on the others.
 
-        The first call for each shape compiles (seconds); later ones reuse that.
+        The first call for each shape compiles (seconds); later calls reuse the result.
 
         Args:
             prompts: A text, str or bytes, or a column of them: a list, an array, a
                 string tensor, a column of a data frame, an iterator. Invalid UTF-8
-                becomes U+FFFD. The first token of the tokenizer's layout, if there is
-                one, is put before a prompt, and nothing after it. An end token written
-                in a prompt is that token, and an empty prompt begins a new text, with
-                the end token if the layout has no first token.
+                becomes U+FFFD. A prompt starts with the first token of the tokenizer's
+                layout, if any, and ends with its own text. An end token in a prompt is
+                recognized as such, and an empty prompt starts a new text, with the end
+                token if the layout has no first token.
             return_full_text: Whether texts include their prompts.
             return_dict_in_generate: Whether to return `Generated` instead of texts.
-            batch_size: Prompts that are continued at once.
-            **options: Those of `GenerationOptions`, which see (without `eos_token_id`,
-                a text ends at the task's `end_token_ids`), those of `transformers` that
-                tfzoo lacks at the values that change nothing, and
-                truncation: `"error"` refuses prompts that leave too little of the
-                    context, `"left"` leaves out their beginning.
-                bad_words: Texts that must not come; each also after a space.
-                stop_strings: A text or texts after which a text ends; it is kept.
+            batch_size: Number of prompts to continue at a time.
+            **options: Those of `GenerationOptions` (by default, a text ends at the
+                task's `end_token_ids`), options of `transformers` that tfzoo lacks at
+                values without an effect, and
+                truncation: `"error"` rejects prompts that leave too little of the
+                    context, `"left"` drops their start.
+                bad_words: Texts that must not occur, with or without a space before.
+                stop_strings: A text, or texts, after which generation ends; the stop
+                    string is kept.
                 assistant_model: A task with a smaller backbone, whose proposals make
-                    greedy decoding faster without changing it.
-                jit_compile: Whether XLA compiles; True.
+                    greedy decoding faster without changing the result.
+                jit_compile: Whether XLA compiles. Defaults to True.
 
         Returns:
-            A text for each prompt, or, with `num_return_sequences`, a list of texts, of
-            beams the best first. For a single prompt, that alone.
+            A text for each prompt or, with `num_return_sequences`, a list of texts,
+            best beam first. Not a list if `prompts` is a single text.
 
         Raises:
-            ValueError: an argument is outside its range, contradicts another or does
-                not fit the model; a prompt is missing; or the model's logits are not
-                finite.
-            TypeError: there is no option of that name.
+            ValueError: an argument is out of range, contradicts another or does not fit
+                the model; a prompt is missing; or the model's logits are not finite.
+            TypeError: an option does not exist.
         """
         check_flags(
             return_full_text=return_full_text,

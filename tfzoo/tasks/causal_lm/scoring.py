@@ -36,20 +36,20 @@ class Scoring:
         Args:
             texts: A text, str or bytes, or a column of them: a list, an array, a string
                 tensor, a column of a data frame, an iterator.
-            stride: Tokens from the beginning of a window to that of the next, for long
-                texts; None is half of `max_sequence_length`.
-            batch_size: Windows that are computed together, of long ones fewer: beyond
-                the weights it takes no more than some 500 MB.
+            stride: Number of tokens between the starts of consecutive windows, for long
+                texts. Defaults to half of `max_sequence_length`.
+            batch_size: Maximum number of windows at a time; fewer for long ones, so
+                that memory in addition to the weights is at most some 500 MB.
 
         Returns:
-            For each text a dict: `token_ids`, `tokens` (what the vocabulary calls
-            them), `log_probabilities` (float32 array, in nats) and their sum
-            `log_probability`. One dict if `texts` is one text. The first token is
-            given the tokenizer's `begin_id`; that the text ends after the last one is
-            not scored.
+            For each text a dict: `token_ids`, `tokens` (as in the vocabulary),
+            `log_probabilities` (float32 array, in nats) and their sum
+            `log_probability`. One dict if `texts` is a single text. The first token is
+            conditioned on the tokenizer's `begin_id`; the end of the text is not
+            scored.
 
         Raises:
-            ValueError: a text is missing, an argument is outside its range, or a
+            ValueError: a text is missing, an argument is out of range, or a
                 log-probability is not finite.
         """
         texts, single = texts_or_one(texts)

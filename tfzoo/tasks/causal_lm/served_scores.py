@@ -82,7 +82,7 @@ class TextScoring:
         return {"log_probability": found["sums"], "token_count": lengths}
 
     def _log_probability(self, ids, lengths):
-        """Ids (B, S) of texts, of which `lengths` count -> float32 (B,)."""
+        """Ids (B, S) of texts with these lengths -> float32 (B,)."""
         shape, begin_id = tf.shape(ids), self._tokenizer.begin_id
         before = tf.pad(ids[:, :-1], [[0, 0], [1, 0]], constant_values=begin_id)
         mask = tf.sequence_mask(lengths, shape[1], tf.int32)

@@ -59,48 +59,50 @@ def causal_lm_signatures(
 ):
     """The signatures of a model that continues texts.
 
-    `serving_default` takes `prompt` string (B,) and returns `text` string (B,), what
-    comes after each, by the options given here.
+    `serving_default` takes `prompt` string (B,) and returns `text` string (B,), the
+    continuation of each prompt with the options given here.
 
-    `generate` takes `prompt` and an option for each row, all (B,): `max_new_tokens`,
-    `top_k` (0: all) int32, `seed` int64, `temperature` (0: the likeliest token),
-    `top_p` (1: all), `repetition_penalty` (1: none) float32. It returns `text` string
-    (B,) and `token_count` int32 (B,), the number of new tokens with the end token. What
-    is out of range is moved into it. A row's text depends on nothing but the row.
+    `generate` takes `prompt` and options for each row, all (B,): `max_new_tokens`,
+    `top_k` (0 for all) int32, `seed` int64, `temperature` (0 for the most likely
+    token), `top_p` (1 for all), `repetition_penalty` (1 for none) float32. It returns
+    `text` string (B,) and `token_count` int32 (B,), the number of new tokens including
+    the end token. Values out of range are clipped. The text of a row depends only on
+    that row.
 
     `score` takes `text` string (B,) and returns `log_probability` float32 (B,), the sum
     over the tokens of the text, in nats, and their number `token_count` int32 (B,).
 
-    Of a prompt that is too long the end is read, as much as the context leaves beside
-    the row's `max_new_tokens`; of a text that is scored, the first
-    `max_sequence_length` tokens. A prompt begins with the first token of the
-    tokenizer's layout, if it has one. The end token, written in a prompt, is that
-    token, and an empty prompt begins a new text; in a text that is scored it is plain
-    text.
+    A prompt that is too long is truncated to its end, as much as fits in the context
+    next to the row's `max_new_tokens`; a text to score is truncated to its first
+    `max_sequence_length` tokens. A prompt starts with the first token of the
+    tokenizer's layout, if any. The end token is recognized in a prompt, and an empty
+    prompt starts a new text; in a text to score it is plain text.
 
     Args:
         decoder: A `GPTDecoder`.
         tokenizer: A `ByteBPETokenizer` with an end token.
-        max_sequence_length: Tokens that are scored; None takes the decoder's.
-        end_ids: List of the ids that end a text; None: the tokenizer's end token.
-        max_new_tokens: Of `serving_default`, and the most that `generate` gives.
-        temperature: Of `serving_default`, as the next four.
-        top_k: Likewise.
-        top_p: Likewise.
-        repetition_penalty: Likewise.
-        seed: Likewise; so a prompt always gives the same text there.
-        num_beams: Of `serving_default`, as the next three, see `GenerationOptions`:
-            above 1 a beam search.
-        length_penalty: Likewise.
-        early_stopping: Likewise.
-        penalty_alpha: Likewise: a contrastive search.
-        jit_compile: Whether XLA compiles the numeric parts in the served model.
+        max_sequence_length: Maximum number of tokens to score. Defaults to the
+            decoder's.
+        end_ids: List of the ids that end a text. Defaults to the tokenizer's end token.
+        max_new_tokens: Option of `serving_default`, and the maximum for `generate`.
+        temperature: Option of `serving_default`.
+        top_k: Option of `serving_default`.
+        top_p: Option of `serving_default`.
+        repetition_penalty: Option of `serving_default`.
+        seed: Option of `serving_default`, where a prompt always gives the same text.
+        num_beams: Option of `serving_default`, see `GenerationOptions`; > 1 for a beam
+            search.
+        length_penalty: Option of `serving_default`, see `GenerationOptions`.
+        early_stopping: Option of `serving_default`, see `GenerationOptions`.
+        penalty_alpha: Option of `serving_default`, see `GenerationOptions`, for a
+            contrastive search.
+        jit_compile: Whether XLA compiles the numeric parts of the served model.
 
     Returns:
-        ServedModel.
+        `ServedModel`.
 
     Raises:
-        ValueError: an option is outside its range.
+        ValueError: an option is out of range.
         TokenizerError: the vocabulary lacks the end token.
     """
     defaults = {

@@ -106,9 +106,9 @@ def token_classifier_signatures(
 
 
 def _words(text, places, *, before):
-    """Ragged (B, W): words, where they stand, and the column of their first token.
+    """Ragged (B, W): words, their positions, and the column of their first token.
 
-    `before`: whether rows begin with a special token.
+    `before`: whether rows start with a special token.
     """
     ids, is_first = places["token_ids"], places["starts_word"].flat_values
     firsts = tf.squeeze(tf.where(is_first), 1)

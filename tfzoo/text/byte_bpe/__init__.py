@@ -1,1 +1,1 @@
-"""Byte-level byte-pair encoding, as GPT-2 and RoBERTa have it."""
+"""Byte-level byte-pair encoding, as in GPT-2 and RoBERTa."""

@@ -1,10 +1,10 @@
-"""The files of a byte-level BPE tokenizer, as Hugging Face and OpenAI lay them out.
+"""The files of a byte-level BPE tokenizer, in the layout of Hugging Face and OpenAI.
 
 `tokenizer.json`; or `vocab.json` (token -> id) and `merges.txt` (a pair of tokens per
 line, after a line with the version), which OpenAI calls `encoder.json` and `vocab.bpe`.
-Beside either, `tokenizer_config.json` and `special_tokens_map.json` name the special
-tokens. Those of a class are known where none stand there: it is named, or no class is
-and the vocabulary holds them all.
+With either, `tokenizer_config.json` and `special_tokens_map.json` name the special
+tokens. Tokens that they do not name default to those of the class, which is the one
+named or, if none is named, one whose special tokens are all in the vocabulary.
 """
 
 import json
@@ -40,13 +40,13 @@ _VERSION = "#version: 0.2"
 
 
 def read_preset(directory):
-    """What `ByteBPETokenizer` is constructed from, read from a directory.
+    """Reads the constructor arguments of a `ByteBPETokenizer` from a directory.
 
     Returns:
         Dictionary of constructor arguments.
 
     Raises:
-        TokenizerError: a file is missing, broken or not byte-level BPE like GPT-2's.
+        TokenizerError: a file is missing, invalid or not byte-level BPE like GPT-2's.
     """
     directory = local_directory(directory, weights=False)
     directory, config = keras_hub_files.vocabulary_and_config(directory)
@@ -84,7 +84,7 @@ def read_preset(directory):
 
 
 def write_preset(tokenizer, directory, max_sequence_length=None):
-    """Writes the four files into an existing directory, and overwrites none."""
+    """Writes the four files into an existing directory without overwriting any."""
     layout = tokenizer.layout if json_file.has_layout(tokenizer) else Layout()
     end_token = None if tokenizer.end_id is None else tokenizer.end_token
     tokens = {theirs: getattr(tokenizer, ours) for theirs, ours in TOKENS.items()}
@@ -97,7 +97,7 @@ def write_preset(tokenizer, directory, max_sequence_length=None):
         },
         "bos_token": _first_token(tokenizer, layout, end_token),
         "eos_token": end_token,
-        # A class of `transformers` adds those of its special tokens that are not named.
+        # A class of `transformers` adds its default for a special token not named here.
         **(dict.fromkeys(TOKENS) if layout.tokens else {"unk_token": end_token}),
         **there,
     }
@@ -132,7 +132,7 @@ def _class_of_words(vocabulary):
 
 
 def _special(named, known, vocabulary):
-    """Constructor arguments: the special tokens that are named or known.
+    """Constructor arguments: special tokens, named by files or defaults of the class.
 
     Args:
         named: The `named_tokens` of the directory.
@@ -147,7 +147,7 @@ def _special(named, known, vocabulary):
     if found.get("end_token", "") is None:
         del found["end_token"]
     if found.get("unknown_token") == found.get("end_token"):
-        found.pop("unknown_token", None)  # GPT-2 has but one special token
+        found.pop("unknown_token", None)  # GPT-2 has only one special token
     start = (named.get("bos_token") or {}).get("content")
     others = (found.get("end_token", END_TOKEN), found.get("cls_token"))
     if start is not None and start in vocabulary and start not in others:
@@ -158,8 +158,8 @@ def _special(named, known, vocabulary):
 def _layout(template, arguments, path):
     """Constructor arguments: the layout, and the tokens that it gives a role.
 
-    Tokens on both sides of a text are the cls and the sep token. A token on one side
-    only has the role that the files name, or is else the start or the end token.
+    Tokens on both sides of a text are the cls and the sep token. A token on only one
+    side has the role that the files name, otherwise it is the start or the end token.
     """
     tokens = {name: arguments.get(f"{name}_token") for name in ROLES}
     if None not in (template.first, template.last):
@@ -169,7 +169,7 @@ def _layout(template, arguments, path):
     )
     last = _role(template.last, ("sep", "end"), ("end", "sep"), tokens, path)
     found = {first: template.first, last: template.last}
-    found.pop(None)  # of the side where no token stands
+    found.pop(None)  # the side without a token
     layout = templates.with_roles(template, first, last, tokens | found, path)
     return {"layout": layout, **{f"{n}_token": token for n, token in found.items()}}
 
@@ -198,9 +198,9 @@ def _role(token, named, free, tokens, path):
 
 
 def _prefix(arguments, config, directory):
-    """The argument `add_prefix_space`; tokenizer_config.json has the last word.
+    """The argument `add_prefix_space`; tokenizer_config.json takes precedence.
 
-    GPT-2 reads running text, which may be cut anywhere: a space would be too many.
+    GPT-2 reads running text, which may be split anywhere, so a space would be wrong.
     """
     value = arguments.get("add_prefix_space", False)
     path, field = directory / JSON, "pre_tokenizer.add_prefix_space"
@@ -215,7 +215,7 @@ def _prefix(arguments, config, directory):
 
 
 def _mask_lstrip(token, path):
-    """Whether the mask token, an object of the files, takes the spaces before it."""
+    """Whether the mask token (an object in the files) absorbs the spaces before it."""
     for name in ("single_word", "rstrip"):
         value = token.get(name, False)
         json_file.check(value, [False], path, f"mask_token.{name}")
@@ -231,7 +231,7 @@ def _read_pair(directory, config, added, added_path):
             break
     else:
         raise TokenizerError(
-            f"A tokenizer's directory must hold {JSON}, or "
+            f"The directory of a tokenizer must contain {JSON}, or "
             + ", or ".join(map(" and ".join, PAIRS_OF_FILES))
             + ".",
             path=directory,
@@ -253,7 +253,7 @@ def _read_pair(directory, config, added, added_path):
 
 
 def _read_merges(path):
-    """Pairs of tokens, and the number of the line of the first."""
+    """Pairs of tokens, and the line number of the first pair."""
     lines = tokenizer_files.read_lines(path)
     first_line = 2 if lines and lines[0].startswith("#version") else 1
     return [tuple(line.split(" ")) for line in lines[first_line - 1 :]], first_line

@@ -1,7 +1,7 @@
-"""How GPT-2 writes bytes as characters, so that a token is printable text.
+"""GPT-2's mapping of bytes to characters, which makes tokens printable text.
 
-Printable bytes of Latin-1 stand for themselves, the other bytes for the characters from
-U+0100 on: a space is written "\\u0120", a line feed "\\u010a".
+Printable bytes of Latin-1 map to themselves, the other bytes to the characters from
+U+0100: a space is "\\u0120", a line feed "\\u010a".
 
 Source: `bytes_to_unicode` in OpenAI's `encoder.py`, https://github.com/openai/gpt-2
 """
@@ -14,14 +14,14 @@ CHARACTERS = tuple(sorted(_BYTE_OF, key=_BYTE_OF.get))  # of the bytes 0 to 255
 
 
 def written(content):
-    """The characters for some bytes."""
+    """The characters that represent some bytes."""
     return "".join(CHARACTERS[byte] for byte in content)
 
 
 def bytes_of(token):
-    """The bytes that a token stands for.
+    """The bytes that a token represents.
 
-    A token with a character that no byte has stands for its own text, as it does in the
+    A token with a character that represents no byte stands for its own text, as in the
     decoder of `tokenizers`.
     """
     try:

@@ -1,9 +1,9 @@
-"""GPT-2's words: where its pattern splits a text, as logic on vectors of characters.
+"""Splits texts into words with GPT-2's pattern, as operations on vectors of characters.
 
-The pattern, tried from left to right, takes an English clitic ('s 't 're 've 'm 'll
-'d), letters, numbers or other characters with or without a space before them, or white
-space; of white space before a word its last character is left over. All texts of a
-batch are one stream of N characters.
+The pattern, applied from left to right, matches an English clitic ('s 't 're 've 'm 'll
+'d), letters, numbers or other characters with an optional space before them, or white
+space; white space before a word does not include its last character. All texts of a
+batch form one stream of N characters.
 
 Source: `encoder.py` of Radford et al. 2019, https://github.com/openai/gpt-2
 """
@@ -19,7 +19,7 @@ from tfzoo.text.byte_bpe.tables import (
 )
 from tfzoo.text.vectors import following, preceding, where, with_value
 
-_NOTHING = 8  # the kind of what lies before or after a text: a SPACE, but no space
+_NOTHING = 8  # the kind outside of a text: of class SPACE, but not a space
 _ONE_LETTER, _TWO_LETTERS = "stmd", ("re", "ve", "ll")
 
 
@@ -27,12 +27,12 @@ def word_starts(code_points, kinds, splits):
     """Indices at which words start.
 
     Args:
-        code_points: int32 (N,) of all texts.
+        code_points: int32 (N,), the code points of all texts.
         kinds: int32 (N,), see `byte_bpe_tables`.
-        splits: int64 (B + 1,) where the texts begin and end.
+        splits: int64 (B + 1,), the indices at which the texts start and end.
 
     Returns:
-        int64 (W,), W words.
+        int64 (W,), the indices for W words.
     """
     is_edge = with_value(tf.zeros([tf.size(kinds) + 1], tf.bool), splits, value=True)
     before = tf.where(is_edge[:-1], _NOTHING, preceding(kinds, first=_NOTHING))
@@ -49,7 +49,7 @@ def word_starts(code_points, kinds, splits):
 
 
 def _after_clitics(is_start, apostrophes, code_points, is_edge):
-    """`is_start`, where a clitic is a word that begins with its apostrophe."""
+    """`is_start`, updated so that a clitic is a word that starts at its apostrophe."""
     ahead = tf.pad(code_points, [[0, 2]])
     first, second = tf.gather(ahead, apostrophes + 1), tf.gather(ahead, apostrophes + 2)
     second = tf.where(tf.gather(is_edge, apostrophes + 2), 0, second)

@@ -1,16 +1,16 @@
 """Byte-level BPE in a TensorFlow graph of core operations, a whole batch at once.
 
-The texts are one stream of N bytes, and every step works on the whole stream:
+The texts form one stream of N bytes, and every step processes the whole stream:
 
-1. Cut the texts where a special token is read, and put a space before them if the
-   tokenizer does. Decode UTF-8, look up what kind of character each code point is, and
-   mark where the words of GPT-2's pattern start: `gpt2_words`.
-2. Look every word up in a trie of the words that are one token: `trie_walk`.
-3. Merge the bytes of the other words: `long_words`, by `merging`.
+1. Split the texts at special tokens, and add a space before them if the tokenizer does.
+   Decode UTF-8, look up the kind of each code point, and mark where the words of
+   GPT-2's pattern start: `gpt2_words`.
+2. Look up every word in a trie of the words that are a single token: `trie_walk`.
+3. Merge the bytes of the other words: `long_words`, with `merging`.
 
 Source: Radford et al. 2019, section 2.2, and its `encoder.py`,
-https://github.com/openai/gpt-2, in the version of `tokenizers`, whose ids these are for
-every text.
+https://github.com/openai/gpt-2, in the version of `tokenizers`; ids equal those of
+`tokenizers` for every text.
 """
 
 import functools
@@ -39,18 +39,18 @@ _ENDING_SPACES = rf"{WHITE_SPACE}+\z"  # what `lstrip` removes before a special 
 
 
 class ByteBPEGraph(GraphEngine):
-    """A `ByteBPETokenizer` for use in `tf.data` and in a SavedModel.
+    """A `ByteBPETokenizer` for use in `tf.data` and SavedModels.
 
-    Ids are those of the Rust engine, for every text: empty, not UTF-8, with NUL, of a
-    megabyte without a space. Every operation is one of TensorFlow's own and placed on
-    the CPU; all tables are constants.
+    Ids equal those of the Rust engine for every text: empty, not UTF-8, with NUL, or a
+    megabyte without a space. All operations are TensorFlow's own and run on the CPU;
+    all tables are constants.
 
     Args:
         tokenizer: A `ByteBPETokenizer`.
 
     Call arguments:
         texts: (B,) strings.
-        end_token: Whether the end token, written in a text, is that token.
+        end_token: Whether the end token is recognized in texts.
 
     Returns:
         Ragged int32 tensor (B, None) of ids without special tokens.
@@ -73,10 +73,10 @@ class ByteBPEGraph(GraphEngine):
         return self._tokenize_with_end(texts)
 
     def detokenize(self, ids):
-        """Texts of ids, in UTF-8; special tokens and ids that no token has add nothing.
+        """Texts of ids, in UTF-8; special tokens and ids without a token add nothing.
 
-        That goes for ids below 0 or over the vocabulary's size as well. What is not
-        UTF-8 becomes U+FFFD, as in Python's `decode("utf-8", "replace")`.
+        The same applies to ids below 0 or outside the vocabulary. Bytes that are not
+        UTF-8 become U+FFFD, as in Python's `decode("utf-8", "replace")`.
 
         Args:
             ids: int32 (B, None), ragged or not.
@@ -97,7 +97,7 @@ class ByteBPEGraph(GraphEngine):
 
     @functools.cached_property
     def _contents(self):
-        """The bytes of every token, and nothing for any other id."""
+        """The bytes of every token, followed by an empty string for any other id."""
         special = set(self._tokenizer.special_tokens)
         contents = [
             b"" if token is None or token in special else byte_alphabet.bytes_of(token)
@@ -108,7 +108,7 @@ class ByteBPEGraph(GraphEngine):
 
     @functools.cached_property
     def _spaces(self):
-        """int32 (V, 2): with how many spaces every token begins, and ends."""
+        """int32 (V, 2): number of leading and trailing spaces of every token."""
         tokens = [token or "" for token in self._tokenizer.vocabulary]
         leading, trailing = (
             [len(token) - len(strip(token, _SPACE)) for token in tokens]
@@ -144,10 +144,13 @@ class ByteBPEGraph(GraphEngine):
         )
 
     def _tokenize_around(self, texts, token, token_id, *, lstrip=False):
-        """Ids of texts in which a special token is read; `lstrip`: with its spaces."""
+        """Ids of texts in which a special token is recognized.
+
+        With `lstrip`, it includes the spaces before it.
+        """
         with tf.device("CPU"):
             parts = tf.strings.split(_valid(texts), token)
-            # Every part but the first of a text follows a special token.
+            # Every part except the first of a text follows a special token.
             is_first = with_value(
                 tf.zeros([tf.size(parts.flat_values) + 1], tf.bool),
                 parts.row_splits,
@@ -171,7 +174,7 @@ class ByteBPEGraph(GraphEngine):
             return tf.RaggedTensor.from_row_splits(ids, splits, validate=False)
 
     def _spaced(self, texts):
-        """Texts (B,) as they are cut, and whether a space was put before them."""
+        """Texts (B,) with a space before them if needed, and whether it was added."""
         if not self._tokenizer.add_prefix_space:
             return texts, tf.zeros_like(texts, tf.bool)
         first = tf.strings.substr(texts, 0, 1)
@@ -196,7 +199,7 @@ class ByteBPEGraph(GraphEngine):
         return ByteStream(ids, tokens, words, characters, code_points.row_splits)
 
     def _symbols(self, content, starts, ends):
-        """int32 (N,) the symbol of the token that starts at a byte, or NO_TOKEN."""
+        """int32 (N,): the symbol of the token that starts at each byte, or NO_TOKEN."""
         letters = tf.tensor_scatter_nd_add(
             content * 2, starts[:, None], tf.fill(tf.shape(starts), STARTS_WORD)
         )
@@ -213,5 +216,5 @@ class ByteBPEGraph(GraphEngine):
 
 
 def _valid(texts):
-    """Texts in UTF-8, where invalid bytes are what Python replaces them by."""
+    """Texts in UTF-8, with invalid bytes replaced as in Python."""
     return tf.strings.unicode_transcode(texts, "UTF-8", "UTF-8")

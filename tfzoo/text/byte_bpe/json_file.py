@@ -87,7 +87,7 @@ def ids(tokenizer):
 
 
 def added_tokens(tokenizer):
-    """The special tokens of a `ByteBPETokenizer` as tokenizer.json has them."""
+    """The special tokens of a `ByteBPETokenizer` as objects of tokenizer.json."""
     by_id = sorted(zip(tokenizer.special_ids, tokenizer.special_tokens, strict=True))
     same = dict.fromkeys(["single_word", "lstrip", "rstrip", "normalized"], False)
     added = [{"id": i, "content": t, **same, "special": True} for i, t in by_id]
@@ -98,20 +98,20 @@ def added_tokens(tokenizer):
 
 
 def read_json(path):
-    """What `ByteBPETokenizer` is constructed from, read from such a file.
+    """Reads the constructor arguments of a `ByteBPETokenizer` from such a file.
 
     Returns:
         Dictionary of constructor arguments; the list of added tokens; and the `Layout`
-        of tokens that the file states, or None.
+        of tokens that the file specifies, or None.
 
     Raises:
-        TokenizerError: the file is broken or not byte-level BPE like GPT-2's.
+        TokenizerError: the file is invalid or not byte-level BPE like GPT-2's.
     """
     content = files.read_json(path, TokenizerError)
     parts = tokenizer_files.parts(content, ["model", "pre_tokenizer"])
     model = parts["model"]
     if "merges" in model:
-        model.setdefault("type", "BPE")  # files of 2020 do not name it
+        model.setdefault("type", "BPE")  # missing in files of 2020
     for field, allowed in _RULES.items():
         part, _, key = field.partition(".")
         check(parts[part].get(key), allowed, path, field)
@@ -141,17 +141,17 @@ def read_json(path):
 
 
 def check(value, allowed, path, field):
-    """Raises `TokenizerError` unless a JSON value is one that GPT-2's BPE has."""
+    """Raises `TokenizerError` unless a JSON value is allowed for GPT-2's BPE."""
     tokenizer_files.check_field(value, allowed, path, field, _LIKE_GPT2)
 
 
 def read_added(added, vocabulary, path):
-    """Contents of added tokens; those that the vocabulary lacks are put into it.
+    """The contents of added tokens; missing ones are added to the vocabulary.
 
     Args:
         added: List of objects with `id`, `content` and `special`.
-        vocabulary: List of tokens and None, which grows.
-        path: The file they come from.
+        vocabulary: List of tokens and None, which is extended.
+        path: The file that contains the tokens.
     """
     if not isinstance(added, list):
         raise TokenizerError("This must be a list.", path=path, tensor="added_tokens")
@@ -168,7 +168,7 @@ def read_added(added, vocabulary, path):
             )
         if not is_right:
             raise TokenizerError(
-                "An added token must be special and have an id of its own. Received: "
+                "An added token must be special and have a unique id. Received: "
                 f"{json.dumps(token)[:120]}.",
                 path=path,
                 tensor="added_tokens",
@@ -211,7 +211,7 @@ def _own_id(processor, name, ids, path):
         and pair[1] == ids[pair[0]]
     ):
         raise TokenizerError(
-            "This must be a token and the id that it has in the vocabulary. Received: "
+            "This must be a token and its id in the vocabulary. Received: "
             f"{json.dumps(pair)[:80]}.",
             path=path,
             tensor=f"post_processor.{name}",
@@ -220,7 +220,7 @@ def _own_id(processor, name, ids, path):
 
 
 def _merges(merges, path):
-    """Pairs of tokens, which files of before 2024 write with a space between."""
+    """Pairs of tokens, which files before 2024 separate by a space."""
     if not isinstance(merges, list):
         raise TokenizerError("This must be a list.", path=path, tensor="model.merges")
     pairs = [m.split(" ") if isinstance(m, str) else m for m in merges]

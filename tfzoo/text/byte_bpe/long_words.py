@@ -1,18 +1,20 @@
-"""Merging words of any length in time that grows with their length alone.
+"""Merges words of any length in linear time.
 
-A round of `merging` looks at all symbols of a word and merges those of one rank, so a
-word of a megabyte would take thousands of rounds over all of it. So words are cut into
-pieces of `PIECE` bytes, which are merged side by side, and then a window around each
-border between pieces is merged again. It replaces what stood there if it begins and
-ends with the same tokens as before; otherwise it is tried again, twice as wide.
+A round of `merging` reads all symbols of a word and merges those of one rank, so a word
+of a megabyte would take thousands of rounds over the whole word. Therefore words are
+split into pieces of `PIECE` bytes, which are merged in parallel, and then a window
+around each border between pieces is merged again. The result replaces the tokens in the
+window if it starts and ends with the same tokens as before; otherwise the window is
+doubled and merged again.
 
-That gives what merging the whole word gives, because of two properties of BPE whose
-merges only join what earlier ones made. Where it leaves a border between tokens, both
-sides are what BPE makes of their own text. And a border remains in the whole if it
-remains between its two tokens alone: up to the first merge over the border each side
-goes on as if it were alone. So tokens of which every two neighbours stay apart are what
-BPE makes of the whole; neighbours inside a piece or a window do, and the two at each
-end of a window do, if they are the same as before.
+The result equals that of merging the whole word, because of two properties of BPE in
+which merges only join results of earlier merges. First, at a border between tokens,
+each side is what BPE makes of that side on its own. Second, a border remains in the
+whole word if it remains between its two tokens on their own: until the first merge
+across the border, each side evolves independently. So a sequence of tokens of which no
+two neighbors merge is what BPE makes of the whole word. Neighbors inside a piece or a
+window do not merge, and neither do the two at each end of a window if they are the same
+as before.
 """
 
 import tensorflow as tf
@@ -29,24 +31,24 @@ from tfzoo.text.vectors import (
 
 NO_TOKEN = -1
 PIECE = 64  # bytes
-_WINDOW = 16  # bytes on either side of a border, at first
+_WINDOW = 16  # initial number of bytes on each side of a border
 _VECTOR = tf.TensorShape([None])
 
 
 class LongWords(tf.Module):
-    """Words to symbols.
+    """Converts words to symbols.
 
     Args:
         table: `MergeTable`.
 
     Call arguments:
-        symbols: int32 (N,) where the symbols are to be written.
-        content: int32 (N,) bytes.
-        starts: int32 (W,) where the words start.
-        ends: int32 (W,) where they end.
+        symbols: int32 (N,), to be updated with the symbols.
+        content: int32 (N,), bytes.
+        starts: int32 (W,), where the words start.
+        ends: int32 (W,), where they end.
 
     Returns:
-        int32 (N,): `symbols` with those of the words at their first bytes.
+        int32 (N,): `symbols`, with each symbol of the words at its first byte.
     """
 
     def __init__(self, table):
@@ -77,15 +79,15 @@ class LongWords(tf.Module):
         return symbols
 
     def _merge_at(self, content, borders, word_starts, word_ends, width, symbols):
-        """Merges the bytes around borders; returns those that are left, and `symbols`.
+        """Merges the bytes around borders; returns the remaining borders and `symbols`.
 
         Args:
-            content: int32 (N,) bytes.
-            borders: int32 (K,) bytes before which a border lies.
-            word_starts: int32 (K,) where their words start.
-            word_ends: int32 (K,) where their words end.
-            width: Bytes on either side.
-            symbols: int32 (N,) the symbol at the first byte of every token.
+            content: int32 (N,), bytes.
+            borders: int32 (K,), bytes that follow a border.
+            word_starts: int32 (K,), where their words start.
+            word_ends: int32 (K,), where their words end.
+            width: Number of bytes on each side.
+            symbols: int32 (N,), the symbol of each token at its first byte.
         """
         tokens = tf.cast(where(tf.not_equal(symbols, NO_TOKEN)), tf.int32)
         tokens = tf.concat([tokens, [tf.size(symbols)]], 0)
@@ -93,7 +95,7 @@ class LongWords(tf.Module):
         right = tf.searchsorted(tokens, tf.minimum(borders + width, tokens[-1]))
         window_starts = tf.maximum(word_starts, tf.gather(tokens, left))
         window_ends = tf.minimum(word_ends, tf.gather(tokens, right))
-        # Windows that overlap are one.
+        # Overlapping windows are joined.
         is_new = window_starts >= preceding(window_ends, first=-1)
         opens, closes = where(is_new), where(following(is_new, last=True))
         starts, ends = tf.gather(window_starts, opens), tf.gather(window_ends, closes)
@@ -117,7 +119,7 @@ class LongWords(tf.Module):
 
 
 def _replaced(symbols, starts, ends, fits, made):
-    """`symbols` with those made in the windows that fit."""
+    """`symbols`, replaced by `made` in the windows that fit."""
     fitting = where(fits)
     inside = tf.ragged.range(tf.gather(starts, fitting), tf.gather(ends, fitting))
     places = inside.flat_values

@@ -1,8 +1,8 @@
 """The merges of a byte-level BPE as integer arrays: one lookup per pair of symbols.
 
-A symbol is a byte, 0 to 255, or 256 + r for what merge r makes. The row of a left
-symbol holds its right symbols; all rows lie in one array, each displaced so that none
-of its entries falls on one of another row.
+A symbol is a byte, 0 to 255, or 256 + r for the result of merge r. The row of a left
+symbol contains its right symbols. All rows share one array, each at an offset at which
+its entries do not collide with those of other rows.
 
 Source: Tarjan and Yao 1979, "Storing a sparse table", section 2,
 https://doi.org/10.1145/359168.359175
@@ -17,18 +17,18 @@ from tfzoo.errors import TokenizerError
 NUM_BYTES = 256
 NO_MERGE = np.int32(2**31 - 1)  # above every symbol
 _FREE = -1
-_SLOTS_PER_MERGE = 4  # so that a row finds its place among a few that are tried
+_SLOTS_PER_MERGE = 4  # so that a few tries suffice to place a row
 _TRIES = 32
 _MAX_SLOTS = 1 << 26
 
 
 @dataclasses.dataclass(frozen=True)
 class MergeTable:
-    """`made[base[a] + b]` is what merging a and b makes, if `left[base[a] + b] == a`.
+    """`made[base[a] + b]` is the result of merging a and b if `left[base[a] + b] == a`.
 
     Attributes:
         base: int32 (V,), V symbols.
-        left: int32 (S,), S slots; -1 where a slot is free.
+        left: int32 (S,), S slots; -1 for a free slot.
         made: int32 (S,).
     """
 
@@ -41,8 +41,8 @@ def merge_table(left, right):
     """Builds the table.
 
     Args:
-        left: int (M,) left symbols of all merges, in the order of their ranks.
-        right: int (M,) right symbols.
+        left: int (M,), left symbols of all merges, in the order of their ranks.
+        right: int (M,), right symbols.
 
     Returns:
         A `MergeTable`.
@@ -68,8 +68,8 @@ def merge_table(left, right):
             more = num_places // 8
             if len(owner) + more > _MAX_SLOTS:
                 raise TokenizerError(
-                    f"The merges fill no table of {_MAX_SLOTS} slots: too many tokens "
-                    "are merged with too many others."
+                    f"The merges must fit into a table of {_MAX_SLOTS} slots: too many "
+                    "tokens merge with too many others."
                 )
             num_places += more
             owner = np.pad(owner, (0, more), constant_values=_FREE)

@@ -1,9 +1,9 @@
-"""Merging the bytes of many words at once, in TensorFlow, word by word as BPE does.
+"""Merges the bytes of many words at once, in TensorFlow, with the results of BPE.
 
-BPE merges, over and over, the pair of neighbours that was learned first (of equal ones
-the leftmost). Here every round merges, in every word, all pairs of its lowest rank:
-what that makes is part of later merges only (`rules.py` refuses others), so the
-order within a round is BPE's own.
+BPE repeatedly merges the pair of neighbors of the lowest rank (the leftmost of equal
+pairs). Here each round merges, in every word, all pairs of its lowest rank. Their
+results occur only in later merges (`rules.py` rejects others), so that the order is the
+same as in BPE.
 
 Source: Sennrich et al. 2016, section 3.2, https://arxiv.org/abs/1508.07909
 """
@@ -13,24 +13,24 @@ import tensorflow as tf
 from tfzoo.text.byte_bpe.merge_table import NO_MERGE
 from tfzoo.text.vectors import following, preceding, row_numbers, where, with_values
 
-_ROUNDS = 8  # of all words; then the few that are not finished go on alone
+_ROUNDS = 8  # for all words; then only the unfinished ones continue
 _VECTOR = tf.TensorShape([None])
 
 
 class Merging(tf.Module):
-    """Spans of bytes to symbols.
+    """Converts spans of bytes to symbols.
 
     Args:
         table: `MergeTable`.
 
     Call arguments:
-        symbols: int32 (N,) where the symbols are to be written.
-        content: int32 (N,) bytes.
-        starts: int32 (W,) where the spans start; spans are not empty.
-        ends: int32 (W,) where they end.
+        symbols: int32 (N,), to be updated with the symbols.
+        content: int32 (N,), bytes.
+        starts: int32 (W,), where the spans start; spans are not empty.
+        ends: int32 (W,), where they end.
 
     Returns:
-        int32 (N,): `symbols` with those of the spans at their first bytes.
+        int32 (N,): `symbols`, with each symbol of the spans at its first byte.
     """
 
     def __init__(self, table):
@@ -54,7 +54,7 @@ class Merging(tf.Module):
         return symbols
 
     def _rounds(self, symbols, parts, words, places):
-        """Some rounds; then words that are finished are written and left out."""
+        """Runs a few rounds, then writes the finished words and drops them."""
         parts, words, places, made = tf.while_loop(
             lambda parts, words, places, made: tf.reduce_any(
                 tf.not_equal(made, NO_MERGE)
@@ -70,7 +70,7 @@ class Merging(tf.Module):
         return symbols, *(tf.gather(x, left) for x in (parts, words, places))
 
     def _pairs(self, parts, words):
-        """What merging every symbol with the next one of its word makes."""
+        """The result of merging every symbol with the next one in its word."""
         slots = tf.gather(self._base, parts) + following(parts, last=0)
         is_merge = tf.equal(tf.gather(self._left, slots), parts)
         is_merge &= tf.equal(following(words, last=-1), words)
@@ -91,12 +91,12 @@ class Merging(tf.Module):
 
 
 def _lowest(made, words):
-    """For every symbol, what the merge of the lowest rank in its word makes."""
+    """For every symbol, the result of the lowest-ranked merge in its word."""
     return tf.gather(tf.math.segment_min(made, words), words)
 
 
 def _every_other(is_chosen, follows):
-    """Of pairs that overlap, as in "aaa", the first, the third, ..."""
+    """Of overlapping pairs, as in "aaa", the first, third, and so on."""
     index = tf.range(tf.size(is_chosen))
     first = where(is_chosen & ~follows)
     number = tf.cumsum(tf.cast(is_chosen & ~follows, tf.int32)) - 1

@@ -1,4 +1,4 @@
-"""Which vocabularies and merges make a byte-level BPE that both engines can follow."""
+"""Checks vocabularies and merges of byte-level BPE for what both engines require."""
 
 from tfzoo.errors import TokenizerError
 from tfzoo.text.byte_bpe.byte_alphabet import CHARACTERS
@@ -6,12 +6,12 @@ from tfzoo.text.tokenizer_files import MAX_VOCABULARY_SIZE, check_ids
 
 
 def in_order(ids, path, field=None):
-    """The tokens in the order of their ids, None for an id that no token has."""
+    """The tokens in the order of their ids, None for an id without a token."""
     check_ids(ids, path, field)
     for token, index in ids.items():
         if not 0 <= index < MAX_VOCABULARY_SIZE:
             raise TokenizerError(
-                f"An id must be at least 0 and below {MAX_VOCABULARY_SIZE}. Received: "
+                f"An id must be >= 0 and < {MAX_VOCABULARY_SIZE}. Received: "
                 f"{index} for {token!r:.80}.",
                 path=path,
                 tensor=field,
@@ -20,7 +20,7 @@ def in_order(ids, path, field=None):
     for token, index in ids.items():
         if tokens[index] is not None:
             raise TokenizerError(
-                f"An id must have one token. Received: {index} for "
+                f"Ids must be unique. Received: {index} for "
                 f"{tokens[index]!r:.80} and {token!r:.80}.",
                 path=path,
                 tensor=field,
@@ -30,12 +30,12 @@ def in_order(ids, path, field=None):
 
 
 def check_vocabulary(vocabulary, path=None, field=None):
-    """Raises `TokenizerError` unless these can be the tokens of ids 0, 1, 2, ...
+    """Raises `TokenizerError` unless the vocabulary is valid for ids 0, 1, 2, ...
 
     Args:
-        vocabulary: Sequence of tokens, None for an id that no token has.
-        path: The file they come from.
-        field: Where they stand in it.
+        vocabulary: Sequence of tokens, None for an id without a token.
+        path: The file that contains them.
+        field: The field of the file.
 
     Returns:
         Dict of token -> id.
@@ -46,25 +46,28 @@ def check_vocabulary(vocabulary, path=None, field=None):
 
     if len(vocabulary) > MAX_VOCABULARY_SIZE:
         raise error(
-            f"An id must be below {MAX_VOCABULARY_SIZE}. Received: "
-            f"{len(vocabulary) - 1}."
+            f"An id must be < {MAX_VOCABULARY_SIZE}. Received: {len(vocabulary) - 1}."
         )
     ids = {}
     for index, token in enumerate(vocabulary):
         if token is None:
             continue
         if not _is_text(token):
-            raise error(f"A token must be text. Received: {token!r} with id {index}.")
+            raise error(
+                "A token must be a non-empty string of valid Unicode. Received: "
+                f"{token!r} with id {index}."
+            )
         if ids.setdefault(token, index) != index:
             raise error(
-                f"A token must have one id. Received: {token!r} with ids "
+                f"Tokens must be unique. Received: {token!r} with ids "
                 f"{ids[token]} and {index}."
             )
     for byte, character in enumerate(CHARACTERS):
         if character not in ids:
             raise error(
-                "The vocabulary must hold a token for each of the 256 bytes. Missing: "
-                f"{character!r}, which stands for byte {byte}.{_gaps(vocabulary)}"
+                "The vocabulary must contain a token for each of the 256 bytes. "
+                f"Missing: {character!r}, which represents byte {byte}."
+                f"{_gaps(vocabulary)}"
             )
     if vocabulary[-1] is None:
         raise error("The last id of the vocabulary must have a token. Received: none.")
@@ -72,7 +75,7 @@ def check_vocabulary(vocabulary, path=None, field=None):
 
 
 def _gaps(vocabulary):
-    """Which ids have a token, where some have none."""
+    """A sentence about the ids that have a token, or "" if all have one."""
     known = [index for index, token in enumerate(vocabulary) if token is not None]
     if len(known) == len(vocabulary):
         return ""
@@ -81,16 +84,18 @@ def _gaps(vocabulary):
 
 
 def check_merges(merges, ids, path=None, place=None):
-    """Raises `TokenizerError` unless every merge joins what earlier merges made.
+    """Raises `TokenizerError` unless every merge joins results of earlier merges.
 
-    Then what a merge makes is joined later than it is made, and in one way only. All
-    that BPE learns from text is so, and `merging` and `long_words` rely on it.
+    Then the result of a merge takes part only in later merges, and is made in only one
+    way. This holds for all merges learned by BPE, and `merging` and `long_words` rely
+    on it.
 
     Args:
         merges: Sequence of pairs of tokens, in the order of their ranks.
         ids: Dict of token -> id.
-        path: The file they come from.
-        place: Function of a rank -> dict of `TokenizerError`'s line or tensor.
+        path: The file that contains them.
+        place: Function of a rank that returns `line` or `tensor` for `TokenizerError`,
+            as a dict.
     """
     made = set(CHARACTERS)
     for rank, pair in enumerate(merges):
@@ -102,18 +107,18 @@ def check_merges(merges, ids, path=None, place=None):
 
 
 def check_special(special_tokens, merges, ids, path=None):
-    """Raises `TokenizerError` unless these tokens never come from plain text."""
+    """Raises `TokenizerError` unless plain text never contains these tokens."""
     plain = {*CHARACTERS, *map("".join, merges)}
     for token in special_tokens:
         if token not in ids:
             raise TokenizerError(
-                f"A special token must stand in the vocabulary. Received: {token!r}.",
+                f"A special token must be in the vocabulary. Received: {token!r}.",
                 path=path,
             )
         if token in plain:
             raise TokenizerError(
-                "A special token must be neither a byte nor made by a merge: a text "
-                f"would hold it. Received: {token!r}.",
+                "A special token must be neither a byte nor the result of a merge, "
+                f"because texts would contain it. Received: {token!r}.",
                 path=path,
             )
 
@@ -124,13 +129,16 @@ def _broken_rule(pair, ids, made):
     for token in pair:
         if token not in made:
             return (
-                f"A merge must join bytes or what earlier merges made, not {token!r}."
+                f"A merge must join bytes or results of earlier merges, not {token!r}."
             )
     joined = "".join(pair)
     if joined not in ids:
-        return f"What a merge makes must stand in the vocabulary; {joined!r} does not."
+        return f"The result of a merge must be in the vocabulary; {joined!r} is not."
     if joined in made:
-        return f"A token must be made by one merge; {joined!r} was made before."
+        return (
+            f"The result of a merge must be new; {joined!r} is a byte or the result of "
+            "an earlier merge."
+        )
     return None
 
 

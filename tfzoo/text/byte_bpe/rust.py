@@ -1,4 +1,4 @@
-"""Byte-level BPE by `tokenizers`: in Rust, with threads, for use from Python."""
+"""Byte-level BPE with the library `tokenizers`: in Rust, multithreaded."""
 
 import functools
 import typing
@@ -11,11 +11,11 @@ from tfzoo.text.segments import join, pack
 
 
 class TokenizedTexts(typing.NamedTuple):
-    """N texts without special tokens, one after the other.
+    """N texts without special tokens, concatenated.
 
     Attributes:
-        token_ids: int32 (T,), T tokens of all texts.
-        row_splits: int64 (N + 1,) where the texts begin and end.
+        token_ids: int32 (T,), with T tokens of all texts.
+        row_splits: int64 (N + 1,), the indices at which the texts start and end.
     """
 
     token_ids: np.ndarray
@@ -23,7 +23,7 @@ class TokenizedTexts(typing.NamedTuple):
 
     @property
     def lengths(self):
-        """int64 (N,) tokens of every text."""
+        """int64 (N,) number of tokens of each text."""
         return np.diff(self.row_splits)
 
 
@@ -50,13 +50,13 @@ class ByteBPERust:
         return TokenizedTexts(*flat_ids(rust, texts))
 
     def encode(self, texts, max_length):
-        """The `Encoding` of one text or two."""
+        """The `Encoding` of one or two texts."""
         layout = self._tokenizer.layout_ids
         texts = [places_of(self._with_places, text) for text in texts]
         return join(texts, layout, max_length)
 
     def encode_batch(self, columns, max_length, *, mask_token):
-        """The `EncodedBatch` of one iterable of texts or two."""
+        """The `EncodedBatch` of one or two iterables of texts."""
         layout = self._tokenizer.layout_ids
         columns = flat_columns(self._with_mask if mask_token else self._plain, columns)
         return pack(*columns, layout=layout, max_length=max_length)
@@ -78,7 +78,7 @@ class ByteBPERust:
 
     @functools.cached_property
     def _with_places(self):
-        """The engine whose tokens begin, in the text, after their space."""
+        """An engine whose offsets exclude the space before a token."""
         rust = rust_tokenizer(self._tokenizer)
         rust.post_processor = processors.ByteLevel(
             add_prefix_space=self._tokenizer.add_prefix_space, trim_offsets=True

@@ -1,12 +1,13 @@
 """A byte-level BPE as integer arrays for the graph engine.
 
 The entry of a code point is `(bytes of its UTF-8 - 1) << 4 | kind`. The lowest two bits
-of a kind say what GPT-2's pattern asks: space, letter, number or other; the third marks
-the two characters that the pattern names, the space U+0020 and the apostrophe.
+of a kind are its class in GPT-2's pattern: space, letter, number or other; the third
+bit marks the two characters that the pattern names, the space U+0020 and the
+apostrophe.
 
 Source of the pattern: `encoder.py` of Radford et al. 2019,
-https://github.com/openai/gpt-2; the characters are those of the engine installed,
-whichever version of Unicode it knows.
+https://github.com/openai/gpt-2; the classes of characters are those of the installed
+engine, with its version of Unicode.
 """
 
 import dataclasses
@@ -25,20 +26,20 @@ SPACE, LETTER, NUMBER, OTHER = 0, 1, 2, 3
 CLASS, NAMED, KIND, LENGTH_SHIFT = 3, 4, 15, 4
 BLANK, APOSTROPHE = SPACE | NAMED, OTHER | NAMED
 LONGEST_WORD = 64  # bytes; a longer one is not looked up
-STARTS_WORD = 1  # the lowest bit of a symbol of the trie; the others are the byte
+STARTS_WORD = 1  # lowest bit of a symbol of the trie; the other bits are the byte
 _PATTERNS = {LETTER: r"\p{L}+", NUMBER: r"\p{N}+", SPACE: r"\s+"}
 
 
 @dataclasses.dataclass(frozen=True)
 class ByteBPETables:
-    """What the graph needs of a byte-level BPE; arrays are int32.
+    """Tables of a byte-level BPE for the graph; arrays are int32.
 
     Attributes:
-        pages: Entries of code points, with `blocks`: see `two_level`.
-        blocks: As above.
+        pages: With `blocks`, the entries of code points: see `two_level`.
+        blocks: See `pages`.
         merges: The merges, as symbols.
         ids: Id of every symbol.
-        words: What is one token if it is a whole word: its symbol by its bytes, each
+        words: Symbols of the words that are a single token. Keys are their bytes, each
             `byte << 1`, the first with the bit STARTS_WORD.
     """
 
@@ -74,7 +75,7 @@ def byte_bpe_tables(tokenizer):
 
 @functools.cache
 def code_point_entries():
-    """The entries of all code points as `two_level` lays them out."""
+    """The entries of all code points, in the layout of `two_level`."""
     code_points = np.arange(codepoint_tables.NUM_CODE_POINTS, dtype=np.int32)
     rest = code_points[(code_points < 0xD800) | (code_points >= 0xE000)]
     kinds = np.full(len(code_points), OTHER, np.int32)

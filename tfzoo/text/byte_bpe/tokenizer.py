@@ -1,9 +1,9 @@
-"""Byte-level byte-pair encoding, as GPT-2 and RoBERTa have it: text to ids and back.
+"""Byte-level byte-pair encoding, as in GPT-2 and RoBERTa: text to ids and back.
 
-Text is split into words by a pattern, and of the bytes of every word neighbours are
-merged: first the pair that was learned first, and so on. Every text has ids, none is
-unknown, and they give back the text. A word has the space before it as its first
-letter, written "\u0120".
+Text is split into words by a pattern, and neighboring bytes of each word are merged in
+the order in which the merges were learned. Every text can be encoded without unknown
+tokens, and its ids decode to the same text. The space before a word is its first
+character, written "\u0120".
 
 Source: Radford et al. 2019, section 2.2, and its `encoder.py`,
 https://github.com/openai/gpt-2; merging: Sennrich et al. 2016, section 3.2,
@@ -27,50 +27,51 @@ from tfzoo.text.tokenizer import AROUND_TEXTS, Tokenizer
 
 @keras.saving.register_keras_serializable("tfzoo")
 class ByteBPETokenizer(Tokenizer):
-    """Text to byte-level BPE ids and back, by `tokenizers` or in a TensorFlow graph.
+    """Text to byte-level BPE ids and back, with `tokenizers` or in TensorFlow graphs.
 
-    Special tokens in a text are plain text. Bytes are read as UTF-8, what is invalid as
-    `decode("utf-8", "replace")` reads it.
+    Special tokens in a text are plain text. Bytes are decoded as UTF-8, with invalid
+    bytes replaced as in `decode("utf-8", "replace")`.
 
-    GPT-2 has an end token alone; RoBERTa has `**ROBERTA_TOKENS`; Llama has a start
-    token, too.
+    GPT-2 has only an end token; RoBERTa has `**ROBERTA_TOKENS`; Llama also has a start
+    token.
 
     Args:
-        vocabulary: Tokens in the order of their ids, bytes written as `byte_alphabet`
-            writes them; None for an id that no token has.
-        merges: Pairs of tokens, the first learned first.
+        vocabulary: Tokens in the order of their ids, with bytes as the characters of
+            `byte_alphabet`; None for an id without a token.
+        merges: Pairs of tokens, in the order in which they were learned.
         end_token: Token that ends a text; the vocabulary may lack it.
-        start_token: Token that begins a text of a decoder, or None if that is the end
-            token; the vocabulary may lack it.
-        special_tokens: Further tokens that never come from a text.
-        pad_token: Token that fills the end of a short text, or None; the vocabulary may
-            lack it. Likewise the next four.
-        unknown_token: Token of what is unknown, which nothing is.
+        start_token: Token that starts a text of a decoder, or None if the end token
+            does; the vocabulary may lack it.
+        special_tokens: Further tokens that plain text never contains.
+        pad_token: Token for padding, or None; the vocabulary may lack it. The same
+            applies to the next four.
+        unknown_token: Token for unknown text; never used, as no text is unknown.
         cls_token: Token before a text.
         sep_token: Token after a text.
-        mask_token: Token of a masked word.
-        mask_lstrip: Whether a mask token that is read in a text takes the white space
-            before it, as published RoBERTa models do.
-        add_prefix_space: Whether a text gets a space before it if it has none, so that
-            its first word is one like any other.
-        layout: The `Layout` of special tokens around texts. None means
+        mask_token: Token for a masked word.
+        mask_lstrip: Whether a mask token recognized in a text includes the white space
+            before it, as in published RoBERTa models.
+        add_prefix_space: Whether a space is added before a text that has none, so that
+            its first word is encoded like any other.
+        layout: The `Layout` of special tokens around texts. Defaults to
             <s> a </s></s> b </s>, all in segment 0, if there are a cls and a sep token,
-            and no special tokens otherwise.
+            and to no special tokens otherwise.
 
     Attributes:
         vocabulary: Tuple of tokens and None.
         merges: Tuple of pairs.
         end_id: Id of the end token, None if the vocabulary lacks it. Likewise
             `start_id`, `pad_id`, `unknown_id`, `cls_id`, `sep_id`, `mask_id`.
-        special_tokens: Tuple of all special tokens that are there, the end token first.
+        special_tokens: Tuple of all special tokens in the vocabulary, the end token
+            first.
         special_ids: Tuple of their ids.
-        special: bool (V,) True for these.
-        continues: bool (V,) True for a token that continues a word, see there.
+        special: bool (V,), True for special tokens.
+        continues: bool (V,), True for tokens that continue a word.
 
     Raises:
-        TokenizerError: a byte has no token, a token stands twice or is not text; a
-            merge joins what no earlier merge made, or makes what another makes; or a
-            special token is missing or comes from text.
+        TokenizerError: a byte has no token; a token is a duplicate or not a valid
+            string; a merge joins tokens that no earlier merge makes, or makes the same
+            token as another merge; or a special token is missing or may occur in text.
     """
 
     special_names = (*AROUND_TEXTS, "start", "end")
@@ -124,30 +125,30 @@ class ByteBPETokenizer(Tokenizer):
         mask_token=None,
         progress=True,
     ):
-        """A tokenizer whose merges are learned from text, always the same ones.
+        """Trains a tokenizer on text; the result is deterministic.
 
-        As in GPT-2, the 256 bytes come first, then what merging frequent neighbours
-        makes, and the end token last. As in RoBERTa (`**ROBERTA_TOKENS`), the special
-        tokens come before the bytes, <s>, <pad>, </s>, <unk>, and the mask token last.
-        A start token comes first of all.
+        As in GPT-2, the 256 bytes come first, then the results of the merges, and the
+        end token last. As in RoBERTa (`**ROBERTA_TOKENS`), the special tokens <s>,
+        <pad>, </s>, <unk> come before the bytes, and the mask token last. A start token
+        comes first of all.
 
         Args:
             source: Iterable of texts, or list of `pathlib.Path` of text files (UTF-8;
                 gzip if their name ends in .gz).
-            vocabulary_size: Number of tokens; fewer if the text does not give them.
-            min_frequency: How often neighbours must occur to be merged.
+            vocabulary_size: Maximum number of tokens; fewer if the text is too small.
+            min_frequency: Minimum frequency of a pair of neighbors to be merged.
             end_token: Token that ends a text.
-            start_token: Token that begins a text; None: there is none.
-            pad_token: As for the constructor, likewise the next four.
-            unknown_token: None: there is none.
-            cls_token: None: there is none.
-            sep_token: None: there is none.
-            mask_token: None: there is none.
+            start_token: Token that starts a text, or None.
+            pad_token: As in the constructor, or None.
+            unknown_token: As in the constructor, or None.
+            cls_token: As in the constructor, or None.
+            sep_token: As in the constructor, or None.
+            mask_token: As in the constructor, or None.
             progress: Whether progress bars are shown.
 
         Raises:
             TokenizerError: a file cannot be read, the text is empty, or
-                `vocabulary_size` is smaller than bytes and special tokens.
+                `vocabulary_size` is too small for the bytes and special tokens.
         """
         first = [start_token, cls_token, pad_token, sep_token, unknown_token]
         first = [token for token in dict.fromkeys(first) if token is not None]
@@ -174,13 +175,14 @@ class ByteBPETokenizer(Tokenizer):
 
     @classmethod
     def from_preset(cls, directory):
-        """Reads tokenizer.json, else vocab.json and merges.txt, else OpenAI's files.
+        """Reads tokenizer.json, or vocab.json and merges.txt, or OpenAI's files.
 
-        OpenAI's are encoder.json and vocab.bpe. tokenizer_config.json is read, too.
+        The first of these that exists is read. OpenAI's files are encoder.json and
+        vocab.bpe. tokenizer_config.json is read in addition.
 
         Raises:
-            TokenizerError: a file is missing, broken or not byte-level BPE as GPT-2
-                and RoBERTa have it.
+            TokenizerError: a file is missing, invalid or not byte-level BPE as in GPT-2
+                and RoBERTa.
         """
         return cls(**asset_files.read_preset(directory))
 
@@ -188,12 +190,12 @@ class ByteBPETokenizer(Tokenizer):
         """Writes tokenizer.json, vocab.json, merges.txt and tokenizer_config.json.
 
         Args:
-            directory: An existing directory, where none of these files stands.
-            max_sequence_length: The longest text in tokens that the model reads, which
-                `transformers` wants to know.
+            directory: An existing directory without any of these files.
+            max_sequence_length: Maximum number of tokens that the model reads, which is
+                stored for `transformers`.
 
         Raises:
-            OutputError: one of the files stands there, or cannot be written.
+            OutputError: one of the files exists already, or cannot be written.
         """
         asset_files.write_preset(self, directory, max_sequence_length)
 
@@ -218,7 +220,7 @@ class ByteBPETokenizer(Tokenizer):
 
     @property
     def description(self):
-        """What a model card says of it."""
+        """Description for model cards."""
         return f"byte-level BPE, {self.vocabulary_size} tokens"
 
     @property
@@ -239,19 +241,19 @@ class ByteBPETokenizer(Tokenizer):
 
     @functools.cached_property
     def continues(self):
-        """bool (V,) True for a token that continues a word, for masking whole words.
+        """bool (V,), True for tokens that continue a word, for whole word masking.
 
-        It begins with a letter, a mark or a number, or in the middle of a character.
-        White space begins a word, and punctuation and other symbols do: of " don't."
-        the words are " don", "'t" and ".".
+        They start with a letter, a mark or a number, or in the middle of a character.
+        White space, punctuation and other symbols start a word: the words of " don't."
+        are " don", "'t" and ".".
         """
         return np.array(list(map(_continues, self._bytes)))
 
     def token_text(self, index):
-        """How a token reads by itself: " fox", and special tokens as they are written.
+        """The text of a single token, such as " fox"; special tokens are themselves.
 
-        What is not UTF-8 is read as `decode("utf-8", "replace")` reads it; an id that
-        no token has gives nothing.
+        Bytes that are not UTF-8 are replaced as in `decode("utf-8", "replace")`. The
+        text of an id without a token is empty.
         """
         token = self.id_to_token(index)
         if token is None or token in self.special_tokens:
@@ -263,7 +265,7 @@ class ByteBPETokenizer(Tokenizer):
 
         Args:
             text: A text (str or bytes), or an iterable of texts.
-            end_token: Whether the end token, written in a text, is that token.
+            end_token: Whether the end token is recognized in texts.
 
         Returns:
             List of ids, or list of such lists.
@@ -273,11 +275,11 @@ class ByteBPETokenizer(Tokenizer):
         return list(self._engine.tokenize(text, end_token=end_token))
 
     def tokenize_batch(self, texts, *, end_token=False):
-        """Many texts, their ids without special tokens one after the other.
+        """The ids of many texts without special tokens, concatenated.
 
         Args:
             texts: Iterable of N texts.
-            end_token: Whether the end token, written in a text, is that token.
+            end_token: Whether the end token is recognized in texts.
 
         Returns:
             A `TokenizedTexts`.
@@ -285,12 +287,12 @@ class ByteBPETokenizer(Tokenizer):
         return self._engine.tokenize_batch(texts, end_token=end_token)
 
     def detokenize(self, ids):
-        """Text of ids; special tokens and ids that no token has add nothing.
+        """Text of ids; special tokens and ids without a token add nothing.
 
-        Bytes that are not UTF-8 are read as `decode("utf-8", "replace")` reads them.
+        Bytes that are not UTF-8 are replaced as in `decode("utf-8", "replace")`.
 
         Args:
-            ids: Ids of one text, or an iterable of such; lists or arrays.
+            ids: Ids of one text, or an iterable of these; lists or arrays.
 
         Returns:
             A text, or a list of texts.
@@ -301,16 +303,16 @@ class ByteBPETokenizer(Tokenizer):
         return self.bytes_of(ids).decode("utf-8", "replace")
 
     def bytes_of(self, ids):
-        """The bytes of an id or of an iterable of ids, be they UTF-8 or not."""
+        """The bytes of an id or an iterable of ids, which may not be valid UTF-8."""
         ids = [ids] if np.ndim(ids) == 0 else ids
         return b"".join(self._bytes[self._checked(index)] for index in ids)
 
     def stream(self):
-        """A `TextStream`, which gives the text of ids as they come."""
+        """A `TextStream`, which decodes ids to text incrementally."""
         return TextStream(self)
 
     def _plain_tokens(self):
-        """The token of every id, "" where it adds nothing to a text."""
+        """The token of every id, "" if it adds nothing to a text."""
         special = set(self.special_tokens)
         return ("" if t is None or t in special else t for t in self.vocabulary)
 

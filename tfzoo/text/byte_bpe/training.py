@@ -1,9 +1,9 @@
-"""Learning the merges of a byte-level BPE from text, the same ones every time.
+"""Learns the merges of a byte-level BPE from text, deterministically.
 
-`tokenizers` merges the most frequent pair of neighbouring tokens until the vocabulary
-is full (Sennrich et al. 2016, https://arxiv.org/abs/1508.07909). All 256 bytes are
-tokens from the start, in the order of their characters, so equally frequent pairs are
-taken in the same order in every process.
+`tokenizers` merges the most frequent pair of neighboring tokens until the vocabulary is
+full (Sennrich et al. 2016, https://arxiv.org/abs/1508.07909). All 256 bytes are tokens
+from the start, in the order of their characters, so that equally frequent pairs are
+merged in the same order in every process.
 """
 
 from tokenizers import Tokenizer, models, pre_tokenizers
@@ -21,9 +21,9 @@ def train_merges(source, *, vocabulary_size, num_special, min_frequency, progres
 
     Args:
         source: Iterable of texts, or of `pathlib.Path` of text files.
-        vocabulary_size: Number of bytes, merges and special tokens together.
+        vocabulary_size: Total number of bytes, merges and special tokens.
         num_special: Number of special tokens.
-        min_frequency: How often neighbours must occur to be merged.
+        min_frequency: Minimum frequency of a pair of neighbors to be merged.
         progress: Whether progress bars are shown.
     """
     if vocabulary_size < NUM_BYTES + num_special:
@@ -56,5 +56,5 @@ def train_merges(source, *, vocabulary_size, num_special, min_frequency, progres
     result = trained(tokenizer, ("BpeTrainer", trainer), long_words.cut(counted()))
     long_words.tell("cut")
     if not num_characters:
-        raise TokenizerError("The text to learn merges from is empty.")
+        raise TokenizerError("The text to train the tokenizer on must not be empty.")
     return [tuple(pair) for pair in result["model"]["merges"]]

@@ -1,8 +1,9 @@
-"""The files of a WordPiece tokenizer, as Hugging Face lays them out.
+"""The files of a WordPiece tokenizer, in the layout of Hugging Face.
 
 `tokenizer.json` (vocabulary and options) or `vocab.txt` (a token per line, in the order
-of the ids); beside either, `tokenizer_config.json` has the last word on options and,
-with `special_tokens_map.json`, on the names of special tokens, as in `transformers`.
+of the ids). With either, the options in `tokenizer_config.json` take precedence, and so
+do the special tokens named there and in `special_tokens_map.json`, as in
+`transformers`.
 """
 
 import json
@@ -16,7 +17,7 @@ from tfzoo.text.wordpiece import json_file
 
 _TEXT = "vocab.txt"
 _TEXTS = (_TEXT, keras_hub_files.VOCABULARY)
-_OPTIONS = {  # of tokenizer_config.json: our name, possible values
+_OPTIONS = {  # field of tokenizer_config.json: constructor argument, allowed values
     "do_lower_case": ("lowercase", (True, False)),
     "strip_accents": ("strip_accents", (True, False, None)),
     "tokenize_chinese_chars": ("split_cjk", (True, False)),
@@ -24,13 +25,13 @@ _OPTIONS = {  # of tokenizer_config.json: our name, possible values
 
 
 def read_preset(directory):
-    """What `WordPieceTokenizer` is constructed from, read from a directory.
+    """Reads the constructor arguments of a `WordPieceTokenizer` from a directory.
 
     Returns:
         Dictionary of constructor arguments.
 
     Raises:
-        TokenizerError: a file is missing, broken or not BERT's WordPiece.
+        TokenizerError: a file is missing, invalid or not BERT's WordPiece.
     """
     directory = local_directory(directory, weights=False)
     directory, config = keras_hub_files.vocabulary_and_config(directory)
@@ -52,7 +53,8 @@ def read_preset(directory):
         json_file.read_added(added[0], arguments["vocabulary"], added[1])
     else:
         raise TokenizerError(
-            f"A tokenizer's directory must hold {JSON} or {_TEXT}.", path=directory
+            f"The directory of a tokenizer must contain {JSON} or {_TEXT}.",
+            path=directory,
         )
     arguments.update(_options(config, config_path))
     tokens = {TOKENS[theirs]: named[theirs] for theirs in TOKENS if named.get(theirs)}
@@ -71,7 +73,7 @@ def read_preset(directory):
 
 
 def write_preset(tokenizer, directory, max_sequence_length=None):
-    """Writes the three files into an existing directory, and overwrites none."""
+    """Writes the three files into an existing directory without overwriting any."""
     config = {"tokenizer_class": class_to_write(WORDPIECE, tokenizer.layout)}
     for theirs, (ours, _) in _OPTIONS.items():
         config[theirs] = getattr(tokenizer, ours)
@@ -88,13 +90,13 @@ def write_preset(tokenizer, directory, max_sequence_length=None):
 
 
 def check_vocabulary(vocabulary, unknown_token, path=None, *, by_line=False):
-    """Raises `TokenizerError` unless these can be the tokens of ids 0, 1, 2, ...
+    """Raises `TokenizerError` unless the vocabulary is valid for ids 0, 1, 2, ...
 
     Args:
         vocabulary: Sequence of tokens.
-        unknown_token: The token that must be among them.
-        path: The file they come from.
-        by_line: Whether id i stands on line i + 1 of that file.
+        unknown_token: The token that the vocabulary must contain.
+        path: The file that contains them.
+        by_line: Whether the token of id i is on line i + 1 of that file.
     """
 
     def error(rule, index=None):
@@ -102,23 +104,23 @@ def check_vocabulary(vocabulary, unknown_token, path=None, *, by_line=False):
         return TokenizerError(rule, path=path, line=line)
 
     if not vocabulary:
-        raise error("The vocabulary must hold tokens. Received: none.")
+        raise error("The vocabulary must not be empty.")
     ids = {}
     for index, token in enumerate(vocabulary):
         if not token or not _is_one_line(token):
             raise error(
-                f"A token must be one line of text. Received: {token!r} with id "
-                f"{index}.",
+                "A token must be a non-empty line of valid Unicode. Received: "
+                f"{token!r} with id {index}.",
                 index,
             )
         if ids.setdefault(token, index) != index:
             raise error(
-                f"A token must have one id. Received: {token!r} with ids "
+                f"Tokens must be unique. Received: {token!r} with ids "
                 f"{ids[token]} and {index}.",
                 index,
             )
     if unknown_token not in ids:
-        raise error(f"The vocabulary must hold the unknown token {unknown_token}.")
+        raise error(f"The vocabulary must contain the unknown token {unknown_token}.")
 
 
 def _is_one_line(token):

@@ -1,4 +1,4 @@
-"""A table over code points, in TensorFlow."""
+"""A lookup table of code points, in TensorFlow."""
 
 import tensorflow as tf
 
@@ -6,11 +6,11 @@ from tfzoo.text.wordpiece.codepoint_tables import BLOCK_BITS
 
 
 class CodePointTable(tf.Module):
-    """Looks code points up in a table of two levels.
+    """Looks up code points in a two-level table.
 
     Args:
-        pages: int32 arrays of `codepoint_tables.two_level`.
-        blocks: As above.
+        pages: int32 array of `codepoint_tables.two_level`.
+        blocks: int32 array of `codepoint_tables.two_level`.
 
     Call arguments:
         code_points: int32 (N,).

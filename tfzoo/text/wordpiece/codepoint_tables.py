@@ -1,8 +1,8 @@
-"""What BERT's normaliser makes of every code point, as arrays.
+"""The output of BERT's normalizer for every code point, as arrays.
 
-The normaliser and the pre-tokenizer of `tokenizers` are asked, many code points in one
-call, so the tables agree with the engine that is installed, whichever version of
-Unicode it knows. Source of the rules: BERT's `tokenization.py`, Devlin et al. 2018,
+They come from the normalizer and the pre-tokenizer of `tokenizers`, called with many
+code points at a time, so that the tables agree with the installed engine and its
+version of Unicode. Source of the rules: BERT's `tokenization.py`, Devlin et al. 2018,
 https://github.com/google-research/bert.
 """
 
@@ -16,8 +16,8 @@ from tokenizers import normalizers, pre_tokenizers
 NUM_CODE_POINTS = 0x110000
 BLOCK_BITS = 7
 VANISHES, VANISHES_BETWEEN_MARKS = 0, 1
-# These code points are asked for. The others are ideographs and unassigned ones, which
-# stay as they are, and private ones, which vanish.
+# The code points to probe. The others are ideographs and unassigned ones, which do not
+# change, and private ones, which are removed.
 _PROBED = ((0, 0x3400), (0xA000, 0xD800), (0xE000, 0x20000), (0x2F800, 0x2FA20))
 _PROBED = (*_PROBED, (0xE0000, 0xE1000))
 _PRIVATE = ((0xF0000, 0xFFFFE), (0x100000, 0x10FFFE))
@@ -31,25 +31,25 @@ _IDEOGRAPHS = (
     (0x2B920, 0x2CEB0),
     (0x2F800, 0x2FA20),
 )
-_FENCE = "\u2502"  # a box-drawing line: no other code point becomes one
-_LAST_MARK = "\u0345"  # canonical order puts every other mark before it
+_FENCE = "\u2502"  # a box-drawing line: the output of no other code point
+_LAST_MARK = "\u0345"  # every other mark precedes it in canonical order
 
 
 @dataclasses.dataclass(frozen=True)
 class Normalization:
-    """The normaliser as arrays over code points.
+    """The normalizer as arrays over code points.
 
     Attributes:
-        single: int32 (0x110000,) the code point that a code point becomes, or `~row`
-            of `expansions` where it becomes none, several or a mark.
-        expansions: Tuples of code points. Row 0, for what vanishes, and row 1, for what
-            vanishes but keeps the marks on its two sides apart, are empty.
-        space: bool (0x110000,) True for what separates words.
-        punctuation: bool (0x110000,) True for what is a word by itself.
-        ideograph: bool (0x110000,) True for what is a word by itself where ideographs
-            are split, judged before normalisation.
-        mark_order: int32 (0x110000,) Unicode's canonical combining class of the marks
-            that survive; 0 for what marks do not pass.
+        single: int32 (0x110000,), the code point that replaces a code point, or `~row`,
+            a row of `expansions`, if none, several or a mark replace it.
+        expansions: Tuples of code points. Row 0, for removed code points, and row 1,
+            for removed ones that marks are not reordered across, are empty.
+        space: bool (0x110000,), True for code points that separate words.
+        punctuation: bool (0x110000,), True for code points that are words on their own.
+        ideograph: bool (0x110000,), True for code points that are words on their own if
+            ideographs are split; decided before normalization.
+        mark_order: int32 (0x110000,), Unicode's canonical combining class of the marks
+            that are kept; 0 for code points that marks are not reordered across.
     """
 
     single: np.ndarray
@@ -62,7 +62,7 @@ class Normalization:
 
 @functools.lru_cache(maxsize=4)
 def normalization(*, lowercase, strip_accents):
-    """The tables of BERT's normaliser with these options."""
+    """The tables of BERT's normalizer with these options."""
     normalize = _bert_normalizer(lowercase=lowercase, strip_accents=strip_accents)
     marks = _surviving_marks(normalize) if strip_accents else {}
     single = np.arange(NUM_CODE_POINTS, dtype=np.int32)
@@ -91,14 +91,14 @@ def normalization(*, lowercase, strip_accents):
 
 
 def two_level(table):
-    """A table over code points as pages that share equal blocks.
+    """Compresses a table of code points to pages that share equal blocks.
 
     Args:
         table: int32 (0x110000,).
 
     Returns:
-        int32 `pages`, `blocks`: `table[c] == blocks[pages[c >> b] + c % 2**b]` with b
-        being `BLOCK_BITS`.
+        int32 `pages`, `blocks`: `table[c] == blocks[pages[c >> b] + c % 2**b]` with
+        b = `BLOCK_BITS`.
     """
     numbers, blocks = {}, table.reshape(-1, 1 << BLOCK_BITS)
     pages = [numbers.setdefault(block.tobytes(), len(numbers)) for block in blocks]
@@ -121,7 +121,7 @@ def _text(code_points):
 
 
 def _each(normalize):
-    """Pairs of every probed character but the fence and what it becomes alone."""
+    """Pairs of every probed character (except the fence) and its normalized form."""
     characters = _text(_code_points(_PROBED)).replace(_FENCE, "")
     outputs = normalize(_FENCE.join(characters)).split(_FENCE)
     return zip(characters, outputs, strict=True)
@@ -136,10 +136,9 @@ def _keeps_marks_apart(character):
 
 
 def _surviving_marks(normalize):
-    """Canonical combining classes of the marks that stripping accents leaves.
+    """Canonical combining classes of the marks that remain when accents are stripped.
 
-    These are not called nonspacing marks, or were not yet when the engine's list of
-    them was made.
+    These are not nonspacing marks, or were not in the engine's version of Unicode.
     """
     reorder = normalizers.NFD().normalize_str
     return {
@@ -153,7 +152,7 @@ def _surviving_marks(normalize):
 
 @functools.lru_cache(maxsize=1)
 def _word_boundaries():
-    """Which code points separate words, and which are words by themselves."""
+    """Which code points separate words, and which are words on their own."""
     probed = _code_points(_PROBED)
     text = _text(np.stack([np.full_like(probed, ord("a")), probed], 1).reshape(-1))
     pieces = pre_tokenizers.BertPreTokenizer().pre_tokenize_str(text)

@@ -1,15 +1,16 @@
 """WordPiece in a TensorFlow graph of core operations, all texts of a batch at once.
 
-The texts are one stream of N code points, and every step works on the whole stream:
+The texts form one stream of N code points, and every step processes the whole stream:
 
-1. Decode UTF-8 and look every code point up in one table: what BERT's normaliser makes
-   of it, whether it is part of a word, and its symbol in the vocabulary's alphabet.
-2. Rewrite the stream where a code point vanishes or becomes several.
+1. Decode UTF-8 and look up every code point in one table: its output of BERT's
+   normalizer, whether it is part of a word, and its symbol in the vocabulary's
+   alphabet.
+2. Rewrite the stream where a code point is removed or becomes several.
 3. Keep the M symbols of words, and mark where words start.
-4. Cut all words into tokens: `longest_match`.
+4. Split all words into tokens: `longest_match`.
 
 Source: Devlin et al. 2018, https://arxiv.org/abs/1810.04805, and its `tokenization.py`
-in the version of `tokenizers`, whose ids these are for every text.
+in the version of `tokenizers`; ids equal those of `tokenizers` for every text.
 """
 
 import functools
@@ -33,12 +34,12 @@ from tfzoo.text.wordpiece.tables import (
 
 
 class WordPieceGraph(GraphEngine):
-    """A `WordPieceTokenizer` for use in `tf.data` and in a SavedModel.
+    """A `WordPieceTokenizer` for use in `tf.data` and SavedModels.
 
-    Ids are those of the Rust engine, for every text: empty, not UTF-8, with NUL, of a
-    megabyte without a space. Places are, save for marks on one letter that are not in
-    Unicode's canonical order. Every operation is one of TensorFlow's own and placed on
-    the CPU; all tables are constants.
+    Ids equal those of the Rust engine for every text: empty, not UTF-8, with NUL, or a
+    megabyte without a space. So do offsets, except for marks on one letter that are not
+    in Unicode's canonical order. All operations are TensorFlow's own and run on the
+    CPU; all tables are constants.
 
     Args:
         tokenizer: A `WordPieceTokenizer`.
@@ -68,7 +69,7 @@ class WordPieceGraph(GraphEngine):
         return self._tokenize(tf.convert_to_tensor(texts, tf.string))
 
     def detokenize(self, ids):
-        """Texts of ids: words with a space between, no padding, [CLS], [SEP].
+        """Texts of ids: words separated by a space, without padding, [CLS] and [SEP].
 
         Args:
             ids: int32 (B, None), ragged or not.
@@ -127,7 +128,7 @@ class WordPieceGraph(GraphEngine):
     def _tokenize_with_mask(self, texts):
         with tf.device("CPU"):
             mask = re.escape(self._tokenizer.mask_token)
-            other = chr(ord(MASK_STAND_IN) + 1)  # is removed as well
+            other = chr(ord(MASK_STAND_IN) + 1)  # is also removed
             texts = tf.strings.regex_replace(texts, MASK_STAND_IN, other)
             texts = tf.strings.regex_replace(texts, mask, MASK_STAND_IN)
             code_points = tf.strings.unicode_decode(texts, "UTF-8")
@@ -137,11 +138,11 @@ class WordPieceGraph(GraphEngine):
             return self._ids(entries, code_points)
 
     def _ids(self, entries, code_points):
-        """Ragged ids of the texts whose code points have these entries."""
+        """Ragged ids of texts, given the entries of their code points."""
         return self._tokens(entries, code_points.row_splits)[0]
 
     def _tokens(self, entries, splits):
-        """Ragged ids (B, None); int64 (T,) first and last code point of every token."""
+        """Ragged ids (B, None); int64 (T,) first and last code point of each token."""
         itself = tf.range(tf.size(entries, tf.int64))
         entries, splits, origins = tf.cond(
             tf.reduce_any(entries < 0),
@@ -150,7 +151,7 @@ class WordPieceGraph(GraphEngine):
         )
         symbols, places = self._symbols(entries, splits)
         ids, first = self._match(symbols)
-        # All symbols are of words, and all of a word are in its tokens.
+        # All symbols belong to words, and the tokens of a word contain all of them.
         last = (
             tf.concat([first[1:], [tf.size(symbols, tf.int64)]], 0)[: tf.size(ids)] - 1
         )
@@ -160,10 +161,10 @@ class WordPieceGraph(GraphEngine):
         return ids, tf.gather(origins, first), tf.gather(origins, last)
 
     def _rewrite(self, entries, splits):
-        """Replaces the entries of code points that vanish or become several.
+        """Replaces the entries of code points that are removed or become several.
 
         Returns:
-            Entries, where the texts begin and end in them, and which code points they
+            Entries, the row splits of the texts, and the code points that the entries
             come from.
         """
         num_rewritten = tf.size(self._expansions)
@@ -186,7 +187,7 @@ class WordPieceGraph(GraphEngine):
         return entries, tf.gather(ranges.row_splits, splits), ranges.value_rowids()
 
     def _reorder_marks(self, ranges, order, entries, splits):
-        """Puts marks that follow one another into Unicode's canonical order."""
+        """Puts consecutive marks into Unicode's canonical order."""
         apart = tf.cast(entries == ~VANISHES_BETWEEN_MARKS, tf.int64)
         apart = tf.tensor_scatter_nd_add(
             tf.pad(apart, [[0, 1]]), splits[:, None], tf.ones_like(splits)
@@ -197,7 +198,7 @@ class WordPieceGraph(GraphEngine):
         return tf.gather(ranges.flat_values, tf.argsort(rank, stable=True))
 
     def _symbols(self, entries, splits):
-        """Trie symbols (M,) of all words, and their places in the stream."""
+        """Trie symbols (M,) of all words, and their positions in the stream."""
         before = tf.concat([[SPACE], entries], 0)
         text_starts = tf.fill(tf.shape(splits), SPACE)
         before = tf.tensor_scatter_nd_update(

@@ -35,20 +35,20 @@ def to_json(tokenizer):
 
 
 def read_json(path):
-    """What `WordPieceTokenizer` is constructed from, read from such a file.
+    """Reads the constructor arguments of a `WordPieceTokenizer` from such a file.
 
     Returns:
         Dictionary of constructor arguments; and the `Layout` of tokens that the file
-        states, or None.
+        specifies, or None.
 
     Raises:
-        TokenizerError: the file is broken or not BERT's WordPiece.
+        TokenizerError: the file is invalid or not BERT's WordPiece.
     """
     content = files.read_json(path, TokenizerError)
     parts = tokenizer_files.parts(content, ["model", "normalizer", "pre_tokenizer"])
     model, normalizer = parts["model"], parts["normalizer"]
     if "max_input_chars_per_word" in model:
-        model.setdefault("type", "WordPiece")  # files of 2020 do not name it
+        model.setdefault("type", "WordPiece")  # missing in files of 2020
     for field, allowed in _RULES.items():
         part, _, key = field.partition(".")
         check(parts[part].get(key), allowed, path, field)
@@ -69,17 +69,17 @@ def read_json(path):
 
 
 def check(value, allowed, path, field):
-    """Raises `TokenizerError` unless a JSON value is one that BERT's WordPiece has."""
+    """Raises `TokenizerError` unless a JSON value is allowed for BERT's WordPiece."""
     tokenizer_files.check_field(value, allowed, path, field, "BERT's WordPiece")
 
 
 def read_added(added, vocabulary, path):
-    """Checks added tokens, which must be special; new ones end the vocabulary.
+    """Checks added tokens, which must be special, and appends new ones.
 
     Args:
         added: List of objects with `id`, `content` and `special`.
-        vocabulary: List of tokens, which grows.
-        path: The file they come from.
+        vocabulary: List of tokens, which is extended.
+        path: The file that contains the tokens.
     """
     if not isinstance(added, list):
         raise TokenizerError("This must be a list.", path=path, tensor="added_tokens")
@@ -95,8 +95,8 @@ def read_added(added, vocabulary, path):
             and token.get("special") is True
         ):
             raise TokenizerError(
-                "An added token must be special and stand in the vocabulary with its "
-                "id, or follow its last one and hold punctuation. Received: "
+                "An added token must be special and be in the vocabulary with the same "
+                "id, or contain punctuation and have the next free id. Received: "
                 f"{json.dumps(token)[:120]}.",
                 path=path,
                 tensor="added_tokens",
@@ -105,7 +105,7 @@ def read_added(added, vocabulary, path):
 
 
 def _is_no_word(content):
-    """Whether it is text that stands in no text as one word."""
+    """Whether this is a string that is never a single word of a text."""
     split = BertPreTokenizer().pre_tokenize_str
     return isinstance(content, str) and len(split(as_text(content))) > 1
 
@@ -117,8 +117,8 @@ def _tokens(ids, path):
     for index, token in enumerate(tokens):
         if ids[token] != index:
             raise TokenizerError(
-                f"Ids must be 0, 1, 2, ..., each once. Received: {ids[token]} for "
-                f"{token!r} where {index} is due.",
+                f"Ids must be 0, 1, 2, ..., without gaps or duplicates. Received: "
+                f"{ids[token]} for {token!r} instead of {index}.",
                 path=path,
                 tensor="model.vocab",
             )

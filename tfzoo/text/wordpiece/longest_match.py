@@ -1,8 +1,8 @@
 """Greedy longest match of tokens in words, for many words at once, in TensorFlow.
 
-All words stand in one stream of M symbols; a symbol that starts a word has its lowest
-bit set. The tokens of a trie have that bit in their first symbol if they can start a
-word, and nowhere else, so no token reaches over the start of the next word.
+All words form one stream of M symbols; a symbol that starts a word has its lowest bit
+set. Tokens in the trie that can start a word have that bit in their first symbol, and
+no other symbol has it, so that no token extends into the next word.
 
 Source: the maximum matching of BERT's `tokenization.py`, Devlin et al. 2018,
 https://github.com/google-research/bert
@@ -18,19 +18,19 @@ _FIRST = 1  # the lowest bit
 
 
 class LongestMatch(tf.Module):
-    """Words to tokens.
+    """Splits words into tokens.
 
     Args:
-        trie: `DoubleArrayTrie` of the tokens, their ids being its values.
-        unknown_id: Id for a word that greedy matching cannot cut into tokens.
-        max_word_length: Symbols of the longest word that is not unknown.
+        trie: `DoubleArrayTrie` of the tokens, with their ids as values.
+        unknown_id: Id of a word that greedy matching cannot split into tokens.
+        max_word_length: Maximum number of symbols of a word; longer ones are unknown.
 
     Call arguments:
         symbols: int32 (M,).
 
     Returns:
-        ids: int32 (T,) of the T tokens.
-        places: int64 (T,) of their first symbols.
+        ids: int32 (T,), ids of the T tokens.
+        places: int64 (T,), positions of their first symbols.
     """
 
     def __init__(self, trie, unknown_id, max_word_length):
@@ -58,9 +58,10 @@ class LongestMatch(tf.Module):
         return tf.gather(ids, stay), tf.gather(places, stay)
 
     def _follow(self, starts, node, is_first):
-        """Places, in order, of all tokens from the start of every word to its end.
+        """Positions, in order, of the tokens of every word.
 
-        Where no token fits, the place is still among them and its word is left.
+        Where no token matches, the position is included and the rest of the word is
+        skipped.
         """
 
         def go_on(current, is_token):

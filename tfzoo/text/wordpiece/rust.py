@@ -1,12 +1,12 @@
-"""WordPiece by `tokenizers`: in Rust, with threads and offsets, for use from Python."""
+"""WordPiece with the library `tokenizers`: in Rust, multithreaded, with offsets."""
 
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers
 
 from tfzoo.text.rust_engine import flat_columns, ids_in_chunks, places_of
 from tfzoo.text.segments import join, pack
 
-PREFIX = "##"  # of a token that continues a word
-MAX_WORD_LENGTH = 100  # characters; a longer word is unknown
+PREFIX = "##"  # marks a token that continues a word
+MAX_WORD_LENGTH = 100  # characters; longer words are unknown
 
 
 class WordPieceRust:
@@ -27,12 +27,12 @@ class WordPieceRust:
             yield from chunk
 
     def encode(self, texts, max_length):
-        """The `Encoding` of one text or two."""
+        """The `Encoding` of one or two texts."""
         layout = self._tokenizer.layout_ids
         return join([places_of(self._rust, text) for text in texts], layout, max_length)
 
     def encode_batch(self, columns, max_length, *, mask_token):
-        """The `EncodedBatch` of one iterable of texts or two."""
+        """The `EncodedBatch` of one or two iterables of texts."""
         layout = self._tokenizer.layout_ids
         rust = self._with_mask() if mask_token else self._rust
         columns = flat_columns(rust, columns)
@@ -51,7 +51,7 @@ def rust_tokenizer(tokenizer, special_tokens=()):
 
     Args:
         tokenizer: A `WordPieceTokenizer`.
-        special_tokens: Tokens that are read as such where they stand in a text.
+        special_tokens: Special tokens to recognize in texts.
     """
     ids = {token: index for index, token in enumerate(tokenizer.vocabulary)}
     result = Tokenizer(
@@ -72,7 +72,7 @@ def rust_tokenizer(tokenizer, special_tokens=()):
 
 
 def bert_normalizer(lowercase, strip_accents, split_cjk):
-    """BERT's normaliser; accents go where case goes if `strip_accents` is None."""
+    """BERT's normalizer; `strip_accents=None` strips accents if `lowercase`."""
     return normalizers.BertNormalizer(
         clean_text=True,
         handle_chinese_chars=split_cjk,
@@ -82,5 +82,5 @@ def bert_normalizer(lowercase, strip_accents, split_cjk):
 
 
 def after_another(token):
-    """What a token adds to the text of the tokens before it."""
+    """The text that a token appends to that of the tokens before it."""
     return token[len(PREFIX) :] if token.startswith(PREFIX) else f" {token}"

@@ -1,8 +1,8 @@
 """A WordPiece vocabulary as integer arrays for the graph engine.
 
 The entry of a code point is `letter << 3 | flags`, where letter is its number in the
-vocabulary's alphabet (0: not there), or `~row` where the normaliser makes none, several
-or a mark of it. A symbol of the trie is an entry without its two lower flags, that is
+vocabulary's alphabet (0 if missing), or `~row` if the normalizer removes it or replaces
+it by several or a mark. A symbol of the trie is an entry without its two lowest flags,
 `letter << 1 | starts_word`: the tokens "ing" and "##ing" differ in their first symbol.
 """
 
@@ -17,22 +17,22 @@ from tfzoo.text.wordpiece.rust import MAX_WORD_LENGTH, PREFIX
 
 ENDS_WORD, IN_WORD, STARTS_WORD = 1, 2, 4
 SPACE, LETTER, ALONE = ENDS_WORD, IN_WORD, ENDS_WORD | IN_WORD | STARTS_WORD
-MASK_STAND_IN = "\ue000"  # a private character: the normaliser removes it from text
+MASK_STAND_IN = "\ue000"  # a private character, which the normalizer removes from texts
 
 
 @dataclasses.dataclass(frozen=True)
 class WordPieceTables:
-    """What the graph needs of a vocabulary; arrays are int32.
+    """Tables of a vocabulary for the graph; arrays are int32.
 
     Attributes:
-        pages: Entries of code points, with `blocks`: see `two_level`.
-        blocks: As above.
-        expansions: The entries of all rows, one after the other.
-        row_starts: Where a row starts in `expansions`.
-        row_lengths: How many entries it has.
+        pages: With `blocks`, the entries of code points: see `two_level`.
+        blocks: See `pages`.
+        expansions: The entries of all rows, concatenated.
+        row_starts: Index in `expansions` at which each row starts.
+        row_lengths: Number of entries of each row.
         mark_order: Canonical combining class of every entry of `expansions`.
         mask_entry: The entry of the mask token.
-        trie: All tokens that a text can hold.
+        trie: All tokens that may occur in a text.
     """
 
     pages: np.ndarray

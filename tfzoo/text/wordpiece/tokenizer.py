@@ -1,8 +1,8 @@
 """BERT's WordPiece tokenizer: text to ids and back.
 
-Text is cleaned, split at spaces, punctuation and ideographs, and every word is cut into
-the longest tokens that the vocabulary has, from left to right; "##" marks a token that
-continues a word. A word that cannot be cut so, or has over 100 characters, is [UNK].
+Text is cleaned and split at spaces, punctuation and ideographs. Every word is split
+into the longest tokens in the vocabulary, from left to right; "##" marks a token that
+continues a word. A word for which this fails, or of over 100 characters, is [UNK].
 
 Source: Devlin et al. 2018, https://arxiv.org/abs/1810.04805, and its `tokenization.py`
 in the version of `tokenizers`; the vocabulary and the name WordPiece: Wu et al. 2016,
@@ -25,35 +25,36 @@ from tfzoo.text.wordpiece.rust import (
 
 @keras.saving.register_keras_serializable("tfzoo")
 class WordPieceTokenizer(Tokenizer):
-    """Text to WordPiece ids and back, by `tokenizers` or inside a TensorFlow graph.
+    """Text to WordPiece ids and back, with `tokenizers` or in TensorFlow graphs.
 
-    Special tokens in a text are plain text. Bytes are read as UTF-8, what is invalid as
-    `decode("utf-8", "replace")` reads it.
+    Special tokens in a text are plain text. Bytes are decoded as UTF-8, with invalid
+    bytes replaced as in `decode("utf-8", "replace")`.
 
     Args:
         vocabulary: Tokens in the order of their ids.
         lowercase: Whether text is lowercased.
-        strip_accents: Whether accents are removed; None: if `lowercase`.
-        split_cjk: Whether every ideograph is a word by itself.
-        pad_token: Token that fills the end of a short text.
-        unknown_token: Token of a word that cannot be cut; must be in the vocabulary.
+        strip_accents: Whether accents are removed; None for the value of `lowercase`.
+        split_cjk: Whether every ideograph is a separate word.
+        pad_token: Token for padding.
+        unknown_token: Token for a word that cannot be split into tokens; must be in the
+            vocabulary.
         cls_token: Token before a text.
         sep_token: Token after a text.
-        mask_token: Token of a masked word.
-        layout: The `Layout` of special tokens around texts. None means
+        mask_token: Token for a masked word.
+        layout: The `Layout` of special tokens around texts. Defaults to
             [CLS] a [SEP] b [SEP], with b and the last token in segment 1.
 
     Attributes:
         vocabulary: Tuple of tokens.
         pad_id: Id of the pad token, None if the vocabulary lacks it. Likewise
             `unknown_id`, `cls_id`, `sep_id`, `mask_id`.
-        special_ids: Tuple of those that are there.
-        special: bool (V,) True for these.
-        continues: bool (V,) True for a token that continues a word.
+        special_ids: Tuple of the ids of the special tokens in the vocabulary.
+        special: bool (V,), True for special tokens.
+        continues: bool (V,), True for tokens that continue a word.
 
     Raises:
-        TokenizerError: the vocabulary is empty, lacks the unknown token or one of the
-            layout's, or a token stands twice or is not one line of text.
+        TokenizerError: the vocabulary is empty or lacks the unknown token or a token of
+            the layout, or a token is a duplicate or not a single line.
     """
 
     usual_layout = Layout("cls", "sep", between=("sep",))
@@ -98,25 +99,26 @@ class WordPieceTokenizer(Tokenizer):
         alphabet_size=1000,
         progress=True,
     ):
-        """A tokenizer whose vocabulary is learned from text, always the same one.
+        """Trains a tokenizer on text; the result is deterministic.
 
         The special tokens get the ids 0 to 4, in the order [PAD], [UNK], [CLS], [SEP],
-        [MASK]; then come the characters, then what merging frequent neighbours makes.
+        [MASK]; then come the characters, then the results of merges.
 
         Args:
             source: Iterable of texts, or list of `pathlib.Path` of text files (UTF-8;
                 gzip if their name ends in .gz).
-            vocabulary_size: Number of tokens; fewer if the text does not give them.
-            lowercase: As for the constructor, likewise the next two.
-            strip_accents: None: if `lowercase`.
-            split_cjk: Whether every ideograph is a word by itself.
-            min_frequency: How often neighbours must occur to be merged.
-            alphabet_size: How many characters are kept, the most frequent ones.
+            vocabulary_size: Maximum number of tokens; fewer if the text is too small.
+            lowercase: Whether text is lowercased.
+            strip_accents: Whether accents are removed; None for the value of
+                `lowercase`.
+            split_cjk: Whether every ideograph is a separate word.
+            min_frequency: Minimum frequency of a pair of neighbors to be merged.
+            alphabet_size: Maximum number of characters; the most frequent are kept.
             progress: Whether progress bars are shown.
 
         Raises:
             TokenizerError: a file cannot be read, the text is empty, or
-                `vocabulary_size` is smaller than special tokens and characters.
+                `vocabulary_size` is too small for the special tokens and characters.
         """
         vocabulary = training.train_vocabulary(
             source,
@@ -135,10 +137,12 @@ class WordPieceTokenizer(Tokenizer):
 
     @classmethod
     def from_preset(cls, directory):
-        """Reads tokenizer.json, else vocab.txt, and tokenizer_config.json if there.
+        """Reads tokenizer.json or vocab.txt, and tokenizer_config.json if it exists.
+
+        tokenizer.json takes precedence over vocab.txt.
 
         Raises:
-            TokenizerError: a file is missing, broken or not BERT's WordPiece.
+            TokenizerError: a file is missing, invalid or not BERT's WordPiece.
         """
         return cls(**asset_files.read_preset(directory))
 
@@ -146,12 +150,12 @@ class WordPieceTokenizer(Tokenizer):
         """Writes tokenizer.json, vocab.txt and tokenizer_config.json.
 
         Args:
-            directory: An existing directory, where none of these files stands.
-            max_sequence_length: The longest text in tokens that the model reads, which
-                `transformers` wants to know.
+            directory: An existing directory without any of these files.
+            max_sequence_length: Maximum number of tokens that the model reads, which is
+                stored for `transformers`.
 
         Raises:
-            OutputError: one of the files stands there, or cannot be written.
+            OutputError: one of the files exists already, or cannot be written.
         """
         asset_files.write_preset(self, directory, max_sequence_length)
 
@@ -164,7 +168,7 @@ class WordPieceTokenizer(Tokenizer):
 
     @property
     def description(self):
-        """What a model card says of it."""
+        """Description for model cards."""
         case = "uncased" if self.lowercase else "cased"
         return f"WordPiece, {self.vocabulary_size} tokens, {case}"
 
@@ -178,7 +182,7 @@ class WordPieceTokenizer(Tokenizer):
         return self._graph
 
     def token_text(self, index):
-        """How a token reads by itself, which is as it stands in the vocabulary."""
+        """The text of a single token, as in the vocabulary."""
         return self.id_to_token(index)
 
     def tokenize(self, text):
@@ -195,10 +199,10 @@ class WordPieceTokenizer(Tokenizer):
         return list(self._engine.tokenize(text))
 
     def detokenize(self, ids):
-        """Text of ids: words with a space between, without padding, [CLS] and [SEP].
+        """Text of ids: words separated by a space, without padding, [CLS] and [SEP].
 
         Args:
-            ids: Ids of one text, or an iterable of such; lists or arrays.
+            ids: Ids of one text, or an iterable of these; lists or arrays.
 
         Returns:
             A text, or a list of texts.

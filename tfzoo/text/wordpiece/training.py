@@ -1,10 +1,10 @@
-"""Learning a WordPiece vocabulary from text, the same one every time.
+"""Learns a WordPiece vocabulary from text, deterministically.
 
-`tokenizers` merges the most frequent pair of neighbouring tokens until the vocabulary
-is full (Sennrich et al. 2016, https://arxiv.org/abs/1508.07909). Among equally frequent
-pairs it takes the one of the lowest ids, but numbers the characters in the order of a
-hash table, which differs from process to process. So characters are counted here first,
-and handed over in a fixed order.
+`tokenizers` merges the most frequent pair of neighboring tokens until the vocabulary is
+full (Sennrich et al. 2016, https://arxiv.org/abs/1508.07909). Among equally frequent
+pairs it takes the one with the lowest ids, but it numbers characters in the order of a
+hash table, which differs between processes. Therefore characters are counted here
+first, and passed to it in a fixed order.
 """
 
 import collections
@@ -63,7 +63,7 @@ def train_vocabulary(
 
 
 def _alphabet(texts, normalizer, size):
-    """The most frequent characters of normalised words, in the order of Unicode."""
+    """The most frequent characters of normalized words, in Unicode order."""
     raw, counts = collections.Counter(), collections.Counter()
     for text in texts:
         raw.update(text)
@@ -73,12 +73,12 @@ def _alphabet(texts, normalizer, size):
     for space in [part for part in counts if part.isspace()]:
         del counts[space]
     if not counts:
-        raise TokenizerError("The text to learn a vocabulary from holds no word.")
+        raise TokenizerError("The text to train the tokenizer on must contain words.")
     return sorted(sorted(counts, key=lambda c: (-counts[c], c))[:size])
 
 
 def _continuing(alphabet, normalizer):
-    """Tokens of the characters that can stand inside a word."""
+    """Tokens for the characters that can continue a word."""
     split = pre_tokenizers.BertPreTokenizer().pre_tokenize_str
     words = {c: split(normalizer.normalize_str(f"a{c}a")) for c in alphabet}
     return [PREFIX + c for c in alphabet if len(words[c]) == 1]
@@ -86,7 +86,7 @@ def _continuing(alphabet, normalizer):
 
 @contextlib.contextmanager
 def _readable_twice(source):
-    """Yields a function that starts reading the texts of `source` from the first."""
+    """Yields a function that iterates over the texts of `source` from the start."""
     check_source(source)
     if iter(source) is not source:
         yield lambda: texts_of(source)
