@@ -36,7 +36,7 @@ def read_bytes(path, limit, error=TfzooError):
     with open(path, "rb") as file:
         content = file.read(limit + 1)
     if len(content) > limit:
-        raise error(f"The file must hold at most {limit} bytes.", path=path)
+        raise error(f"The file must have at most {limit} bytes.", path=path)
     return content
 
 
@@ -47,7 +47,7 @@ def read_json(path, error=TfzooError, limit=MAX_JSON_BYTES, kind=dict):
         path: The file.
         error: Exception class to raise.
         limit: Maximum file size in bytes.
-        kind: `dict`, or `list` if the file must hold a list.
+        kind: `dict`, or `list` if the file must contain a list.
     """
     return parse_json(read_bytes(path, limit, error), path, error, kind)
 

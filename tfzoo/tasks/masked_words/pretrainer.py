@@ -54,7 +54,7 @@ class BertPretrainer(Task):
         "max_sequence_length": int,
         "whole_word": bool,
     }
-    own_targets = "The documents hold their own targets"
+    own_targets = "The documents contain their own targets"
 
     def __init__(
         self,
@@ -121,7 +121,7 @@ class BertPretrainer(Task):
                 "Raw documents must fit in memory. Received: an endless dataset"
             )
         x = batched(x)
-        refuse_targets(x, "The documents hold their own targets", single=True)
+        refuse_targets(x, "The documents contain their own targets", single=True)
         return [text for batch in x for text in batch.numpy().tolist()]
 
     def targets_of_ids(self, y, inputs):
