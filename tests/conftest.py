@@ -40,6 +40,26 @@ def asks_for_slow(config):
 
 def pytest_configure(config):
     settings.load_profile("thorough" if asks_for_slow(config) else "quick")
+    runs_tests = not config.option.numprocesses  # else its workers do
+    if runs_tests and not asks_for_slow(config):
+        graphs_as_they_were_traced()
+
+
+def graphs_as_they_were_traced():
+    """Without TensorFlow's optimizers, which take longer than small models.
+
+    The slow tests have them, and so have the processes that tests start. What
+    `tf.data` calls obeys only what TensorFlow's context began with.
+    """
+    import tensorflow as tf
+
+    config = tf.compat.v1.ConfigProto()
+    config.graph_options.optimizer_options.opt_level = (
+        tf.compat.v1.OptimizerOptions.L0  # else constants are folded, copies merged
+    )
+    config.graph_options.rewrite_options.disable_meta_optimizer = True
+    tf.compat.v1.disable_eager_execution()
+    tf.compat.v1.enable_eager_execution(config)
 
 
 def pytest_xdist_auto_num_workers(config):
@@ -70,19 +90,6 @@ spec.loader.exec_module(module)
 print(json.dumps(getattr(module, sys.argv[2])()))
 """
 ROOT = pathlib.Path(__file__).resolve().parent.parent
-
-
-@pytest.fixture(scope="session", autouse=True)
-def graphs_as_they_were_traced(request):
-    """Without TensorFlow's optimizer, which takes longer than small models.
-
-    The slow tests have it, and so have the processes that tests start.
-    """
-    if not asks_for_slow(request.config):
-        import tensorflow as tf
-
-        options = {"disable_meta_optimizer": True}
-        tf.config.optimizer.set_experimental_options(options)
 
 
 @pytest.fixture(scope="session", autouse=True)
