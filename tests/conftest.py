@@ -18,6 +18,7 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # a core for each worker and its childr
 import pytest
 from hypothesis import HealthCheck, settings
 
+from helpers import unoptimized
 from loopback_hub import hub  # noqa: F401 - a fixture
 
 for name, examples in {"quick": 25, "thorough": 500}.items():
@@ -32,6 +33,8 @@ for name, examples in {"quick": 25, "thorough": 500}.items():
             HealthCheck.too_slow,
         ],
     )
+
+WHOLE = ("tests/serving", "tests/generation")  # folders, see the scheduler
 
 
 def asks_for_slow(config):
@@ -53,18 +56,25 @@ def graphs_as_they_were_traced():
     """
     import tensorflow as tf
 
-    config = tf.compat.v1.ConfigProto()
-    config.graph_options.optimizer_options.opt_level = (
-        tf.compat.v1.OptimizerOptions.L0  # else constants are folded, copies merged
-    )
-    config.graph_options.rewrite_options.disable_meta_optimizer = True
     tf.compat.v1.disable_eager_execution()
-    tf.compat.v1.enable_eager_execution(config)
+    tf.compat.v1.enable_eager_execution(unoptimized())
 
 
 def pytest_xdist_auto_num_workers(config):
     """Slow tests watch the clock and the memory, so that nothing runs beside them."""
     return 0 if asks_for_slow(config) else min(os.cpu_count() or 1, 4)
+
+
+def pytest_xdist_make_scheduler(config, log):
+    """Files go whole to a process, and folders whose files share what was exported."""
+    from xdist.scheduler import LoadFileScheduling
+
+    class Scheduling(LoadFileScheduling):
+        def _split_scope(self, nodeid):
+            folder = "/".join(nodeid.split("/")[:2])
+            return folder if folder in WHOLE else super()._split_scope(nodeid)
+
+    return Scheduling(config, log)
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -16,6 +16,18 @@ SMALL = dict(  # a backbone
 )
 
 
+def unoptimized():
+    """A `ConfigProto` without TensorFlow's optimizers, which take longer than tests."""
+    import tensorflow as tf
+
+    config = tf.compat.v1.ConfigProto()
+    config.graph_options.optimizer_options.opt_level = (
+        tf.compat.v1.OptimizerOptions.L0  # else constants are folded, copies merged
+    )
+    config.graph_options.rewrite_options.disable_meta_optimizer = True
+    return config
+
+
 def module(path):
     """A file's module, made anew at each call."""
     path = pathlib.Path(path)

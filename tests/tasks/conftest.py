@@ -1,15 +1,12 @@
 """A small vocabulary and backbone that the tests of tasks share."""
 
-import functools
-
 import numpy as np
 import pytest
-import tensorflow as tf
 
+from cheap_tokenizers import WholeWords
 from helpers import random_weights
 from tfzoo.families import BertEncoder, GPTDecoder
 from tfzoo.text import ByteBPETokenizer, WordPieceTokenizer
-from tfzoo.text.graph_engine import GraphEngine
 
 WORDS = "the a cat dog sat ran on under mat tree good bad very not was film".split()
 
@@ -20,31 +17,6 @@ def tokenizer():
     special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
     pieces = [*letters, *(f"##{c}" for c in letters[:26])]
     return WordPieceTokenizer([*special, *pieces, *[w for w in WORDS if len(w) > 1]])
-
-
-class WholeWords(WordPieceTokenizer):
-    """Reads known words with spaces between as `WordPieceTokenizer` does, no others.
-
-    Its graph has few operations, for tests of what is done with ids: data sets trace
-    and instantiate the graph of a tokenizer anew in every call of `fit`.
-    """
-
-    @functools.cached_property
-    def graph(self):
-        return _WholeWordsGraph(self, "whole_words")
-
-
-class _WholeWordsGraph(GraphEngine):
-    def __call__(self, texts):
-        words = tf.strings.split(texts)
-        known = tf.equal(words.flat_values[:, None], self._tokenizer.vocabulary)
-        ids = tf.argmax(known, axis=1, output_type=tf.int32)
-        are_known = tf.debugging.Assert(tf.reduce_all(ids > 0), [words.flat_values])
-        with tf.control_dependencies([are_known]):
-            return words.with_flat_values(tf.identity(ids))
-
-    def in_bounds(self, texts, token=None):
-        return self(texts)
 
 
 @pytest.fixture(scope="session")
