@@ -60,6 +60,12 @@ def small_quickstart():
     return quickstart
 
 
+def eagerly(model):
+    """The model, which `predict` does not trace: quicker for a few batches."""
+    model.run_eagerly = True
+    return model
+
+
 def random_weights(model, scale=0.3, seed=0):
     """The model, its weights drawn anew so large that every part of it shows.
 

@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 
-from cheap_tokenizers import WholeWords
+from cheap_tokenizers import WholeWords, plain_bytes
 from helpers import random_weights
 from tfzoo.families import BertEncoder, GPTDecoder
+from tfzoo.tasks import CausalLM, encoder_task
 from tfzoo.text import ByteBPETokenizer, WordPieceTokenizer
 
 WORDS = "the a cat dog sat ran on under mat tree good bad very not was film".split()
@@ -24,7 +25,7 @@ def whole_words(tokenizer):
     return WholeWords(tokenizer.vocabulary)
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def make_encoder(tokenizer):
     """A function that makes a small encoder with weights that are not all tiny."""
 
@@ -48,7 +49,7 @@ def byte_tokenizer(texts):
     return ByteBPETokenizer.train(texts[0], vocabulary_size=280, progress=False)
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def make_gpt(byte_tokenizer):
     """A function that makes a small decoder with weights that are not all tiny."""
 
@@ -65,6 +66,12 @@ def make_gpt(byte_tokenizer):
         return random_weights(decoder, 0.2)
 
     return make
+
+
+@pytest.fixture(scope="session")
+def byte_gpt(make_gpt):
+    """Function to a new causal language model whose tokenizer has a small graph."""
+    return lambda: CausalLM(make_gpt(vocabulary_size=257), plain_bytes())
 
 
 @pytest.fixture(scope="session")
@@ -91,3 +98,17 @@ def small_encoder(tokenizer):
         return random_weights(encoder, 0.2)
 
     return make
+
+
+@pytest.fixture
+def unsaved(monkeypatch):
+    """Function of a task on an encoder to the functions that it exports, and no files.
+
+    The SavedModel of a `TextClassifier` is loaded and asked; `tests/serving` has more.
+    """
+
+    def functions(task, **options):
+        monkeypatch.setattr(encoder_task, "export_version", lambda base, served: served)
+        return task.export_version("nowhere", **options).functions
+
+    return functions

@@ -295,6 +295,24 @@ def test_a_column_of_a_data_frame_is_read_and_a_missing_text_is_told(model, gene
         model.score({"the cat"})
 
 
+@pytest.fixture(
+    scope="module",
+    params=[
+        "position_embedding",
+        pytest.param("token_embedding", marks=pytest.mark.slow),
+    ],
+)
+def broken(byte_tokenizer, request):
+    """Of the positions one that only the text reaches, after the prompt was read."""
+    broken = CausalLM(decoder_for(byte_tokenizer), byte_tokenizer)
+    name = f"{request.param}/embeddings"
+    (table,) = (v for v in broken.variables if v.path == name)
+    values = np.asarray(table.value)
+    values[20] = np.nan
+    table.assign(values)
+    return broken
+
+
 @pytest.mark.parametrize(
     "options",
     [
@@ -306,19 +324,7 @@ def test_a_column_of_a_data_frame_is_read_and_a_missing_text_is_told(model, gene
     ],
     ids=str,
 )
-@pytest.mark.parametrize(
-    "place",
-    ["position_embedding", pytest.param("token_embedding", marks=pytest.mark.slow)],
-)
-def test_a_model_that_is_not_finite_is_told_instead_of_garbage(
-    byte_tokenizer, model, options, place
-):
-    """Of the positions one that only the text reaches, after the prompt was read."""
-    broken = CausalLM(decoder_for(byte_tokenizer), byte_tokenizer)
-    (table,) = (v for v in broken.variables if v.path == f"{place}/embeddings")
-    values = np.asarray(table.value)
-    values[20] = np.nan
-    table.assign(values)
+def test_a_model_that_is_not_finite_is_told_instead_of_garbage(broken, model, options):
     if "assistant_model" in options:
         options = dict(assistant_model=model)
     options = dict(max_new_tokens=30, jit_compile=False, **options)
