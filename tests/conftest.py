@@ -18,6 +18,7 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # a core for each worker and its childr
 import pytest
 from hypothesis import HealthCheck, settings
 
+from helpers import unoptimized
 from loopback_hub import hub  # noqa: F401 - a fixture
 
 for name, examples in {"quick": 25, "thorough": 500}.items():
@@ -33,6 +34,8 @@ for name, examples in {"quick": 25, "thorough": 500}.items():
         ],
     )
 
+WHOLE = ("tests/serving", "tests/generation")  # folders, see the scheduler
+
 
 def asks_for_slow(config):
     return "slow" in config.option.markexpr.replace("not slow", "")
@@ -40,11 +43,38 @@ def asks_for_slow(config):
 
 def pytest_configure(config):
     settings.load_profile("thorough" if asks_for_slow(config) else "quick")
+    runs_tests = not config.option.numprocesses  # else its workers do
+    if runs_tests and not asks_for_slow(config):
+        graphs_as_they_were_traced()
+
+
+def graphs_as_they_were_traced():
+    """Without TensorFlow's optimizers, which take longer than small models.
+
+    The slow tests have them, and so have the processes that tests start. What
+    `tf.data` calls obeys only what TensorFlow's context began with.
+    """
+    import tensorflow as tf
+
+    tf.compat.v1.disable_eager_execution()
+    tf.compat.v1.enable_eager_execution(unoptimized())
 
 
 def pytest_xdist_auto_num_workers(config):
     """Slow tests watch the clock and the memory, so that nothing runs beside them."""
     return 0 if asks_for_slow(config) else min(os.cpu_count() or 1, 4)
+
+
+def pytest_xdist_make_scheduler(config, log):
+    """Files go whole to a process, and folders whose files share what was exported."""
+    from xdist.scheduler import LoadFileScheduling
+
+    class Scheduling(LoadFileScheduling):
+        def _split_scope(self, nodeid):
+            folder = "/".join(nodeid.split("/")[:2])
+            return folder if folder in WHOLE else super()._split_scope(nodeid)
+
+    return Scheduling(config, log)
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -70,19 +100,6 @@ spec.loader.exec_module(module)
 print(json.dumps(getattr(module, sys.argv[2])()))
 """
 ROOT = pathlib.Path(__file__).resolve().parent.parent
-
-
-@pytest.fixture(scope="session", autouse=True)
-def graphs_as_they_were_traced(request):
-    """Without TensorFlow's optimizer, which takes longer than small models.
-
-    The slow tests have it, and so have the processes that tests start.
-    """
-    if not asks_for_slow(request.config):
-        import tensorflow as tf
-
-        options = {"disable_meta_optimizer": True}
-        tf.config.optimizer.set_experimental_options(options)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -16,6 +16,18 @@ SMALL = dict(  # a backbone
 )
 
 
+def unoptimized():
+    """A `ConfigProto` without TensorFlow's optimizers, which take longer than tests."""
+    import tensorflow as tf
+
+    config = tf.compat.v1.ConfigProto()
+    config.graph_options.optimizer_options.opt_level = (
+        tf.compat.v1.OptimizerOptions.L0  # else constants are folded, copies merged
+    )
+    config.graph_options.rewrite_options.disable_meta_optimizer = True
+    return config
+
+
 def module(path):
     """The module of a file, loaded again at each call."""
     path = pathlib.Path(path)
@@ -46,6 +58,12 @@ def small_quickstart():
         assert hasattr(quickstart, name)
         setattr(quickstart, name, value)
     return quickstart
+
+
+def eagerly(model):
+    """The model, which `predict` does not trace: quicker for a few batches."""
+    model.run_eagerly = True
+    return model
 
 
 def random_weights(model, scale=0.3, seed=0):

@@ -152,14 +152,16 @@ CHANGES = {
 }
 
 
-def test_every_argument_changes_the_files(prepared, text_file, tokenizer, tmp_path):
+def test_every_argument_changes_the_files(documents, tokenizer, tmp_path):
+    text = tmp_path / "topics.txt"
+    text.write_text("\n\n".join("\n".join(lines) for lines in documents[:5]))
     options = {*inspect.getfullargspec(prepare_pretraining_data).kwonlyargs}
     # The column, the number of processes and the progress bar have their own tests.
     assert options == {*CHANGES, "text_column", "processes", "progress"}
-    seen = {b"".join(contents(prepared[0]).values())}
-    for name, value in CHANGES.items():
-        directory = tmp_path / name
-        prepare(text_file, tokenizer, directory, **{name: value})
+    seen = set()
+    for name, value in [("seed", 0), *CHANGES.items()]:
+        directory = tmp_path / f"{name}-{value}"
+        prepare(text, tokenizer, directory, **{name: value})
         (directory / "run.json").unlink()
         (directory / "manifest.json").unlink()
         seen.add(b"".join(contents(directory).values()))

@@ -172,25 +172,23 @@ def test_it_is_saved_with_its_own_names_and_reopened(model, tmp_path):
     tensors = safetensors.numpy.load_file(tmp_path / "toy" / "model.safetensors")
     assert tensors["toy.blocks.0.k.w"].shape == (8, 16) and "scores" in tensors
     other = from_preset(tmp_path / "toy")
-    assert type(other) is CausalLM and type(other.backbone) is ToyDecoder
-    text = ["the dog runs"]
-    np.testing.assert_array_equal(
-        other.predict(text, verbose=0), model.predict(text, verbose=0)
-    )
     model.save(tmp_path / "toy.keras")
     loaded = keras.saving.load_model(tmp_path / "toy.keras")
-    np.testing.assert_array_equal(
-        loaded.predict(text, verbose=0), model.predict(text, verbose=0)
-    )
+    ids = np.array([model.tokenizer.tokenize("the dog runs")], np.int32)
+    inputs = {"token_ids": ids, "padding_mask": np.ones_like(ids)}
+    for copy in (other, loaded):
+        assert type(copy) is CausalLM and type(copy.backbone) is ToyDecoder
+        assert copy.tokenizer.get_config() == model.tokenizer.get_config()
+        np.testing.assert_array_equal(copy(inputs), model(inputs))
 
 
 def test_it_learns(toy, tokenizer):
     backbone = CausalLM.backbone_of_size("toy_tiny", tokenizer)
     model = CausalLM(backbone, tokenizer)
     before = [np.array(v) for v in backbone.trainable_variables]
-    model.compile(learning_rate=1e-2)
+    model.compile(learning_rate=3e-2)
     texts = ["a cat sleeps"] * 32
-    losses = model.fit(texts, batch_size=4, epochs=30, verbose=0).history["loss"]
+    losses = model.fit(texts, batch_size=8, epochs=10, verbose=0).history["loss"]
     assert losses[-1] < losses[0] / 2
     for old, variable in zip(before, backbone.trainable_variables, strict=True):
         assert np.abs(old - np.asarray(variable)).max() > 0, variable.path
@@ -257,7 +255,7 @@ def test_xla_gives_the_same(model, options):
 
 
 def test_an_assistant_does_not_change_the_results(model, tokenizer):
-    small = CausalLM.backbone_of_size("toy_tiny", tokenizer)
+    small = CausalLM.backbone_of_size("toy_tiny", tokenizer, num_layers=1)
     assistant = CausalLM(random_weights(small, 0.4, seed=1), tokenizer)
     options = dict(max_new_tokens=8, jit_compile=False)
     expected = model.generate(PROMPTS, **options)

@@ -11,10 +11,13 @@ V, CONTEXT = 53, 128
 
 
 def random_decoder(seed=0, **sizes):
-    """A decoder with weights large enough for its texts to vary."""
+    """A decoder with weights large enough for its texts to vary.
+
+    Of one layer; `tests/families` generates with two.
+    """
     arguments = dict(
         vocabulary_size=V,
-        num_layers=2,
+        num_layers=1,
         num_heads=2,
         hidden_dim=16,
         intermediate_dim=32,

@@ -19,7 +19,8 @@ def by_numpy(next_logits, prompt, *, num_beams, num_new, ends, length_penalty):
         for ids, score in running:
             logits = log_softmax(next_logits([*prompt, *ids]).astype(np.float64))
             scores += [([*ids, t], score + s) for t, s in enumerate(logits)]
-        scores = sorted(scores, key=lambda pair: -pair[1])[: 2 * num_beams]
+        scores = sorted(scores, key=lambda pair: -pair[1])
+        scores = scores[: max(2, 1 + len(ends)) * num_beams]
         for ids, score in scores[:num_beams]:
             if ids[-1] in ends or length == num_new:
                 finished.append((ids, score / length**length_penalty))

@@ -8,10 +8,12 @@ import sys
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from helpers import random_weights, recipe
 from tfzoo.errors import ExportError, OutputError, TfzooError
 from tfzoo.families import BertEncoder, GPTDecoder
+from tfzoo.serving import ServedModel
 from tfzoo.tasks import (
     BertPretrainer,
     CausalLM,
@@ -105,9 +107,17 @@ def test_json_output_has_every_probability_by_label(mail, printed):
     assert answer["score"] == answer["probabilities"][answer["label"]]
 
 
-def test_an_export_prints_its_path_and_never_overwrites(mail, capsys):
+def little(core, tokenizer, *, jit_compile, **options):
+    """Signatures of few operations, where their files are asked about."""
+    function = tf.function(lambda text: {"label": text}, autograph=False)
+    concrete = function.get_concrete_function(tf.TensorSpec([None], tf.string, "text"))
+    return ServedModel({"serving_default": concrete}, {}, ())
+
+
+def test_an_export_prints_its_path_and_never_overwrites(mail, capsys, monkeypatch):
     task, versions = mail
     preset = versions.parents[1] / "mail"
+    monkeypatch.setattr(TextClassifier, "signatures", staticmethod(little))
     recipe("export_model").main(preset, versions)
     assert f"wrote {versions / '2'}" in capsys.readouterr().out
     with pytest.raises(OutputError, match="must contain only versions of one model"):
@@ -294,8 +304,6 @@ def test_a_wrong_model_is_one_line(tmp_path, command):
 
 
 def test_a_broken_or_foreign_saved_model_is_one_line(tmp_path):
-    import tensorflow as tf
-
     predict = recipe("predict")
     (tmp_path / "saved_model.pb").write_bytes(b"not a model")
     with pytest.raises(predict.UserError, match="cannot be loaded"):

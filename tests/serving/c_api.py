@@ -2,11 +2,12 @@
 
 Usage: python c_api.py TENSORFLOW_FOLDER
 
-Each line of the standard input is a JSON list of a SavedModel's path and requests,
-[signature, {input: [dtype, shape, flat values]}] with dtype "int32", "int64", "float32"
-or "string". The response is one line, a JSON object: `methods` (signature -> method
-name), `answers` (for each request {output: [shape, flat values]} or the error's text),
-`ops` (all operations of the library) and `modules` (all modules imported in Python).
+Each line of the standard input is a JSON list of a SavedModel's path, a ConfigProto in
+hexadecimal digits and requests, [signature, {input: [dtype, shape, flat values]}] with
+dtype "int32", "int64", "float32" or "string". The response is one line, a JSON object:
+`methods` (signature -> method name), `answers` (for each request {output: [shape, flat
+values]} or the error's text), `ops` (all operations of the library) and `modules` (all
+modules imported in Python).
 """
 
 import ctypes
@@ -56,15 +57,18 @@ class Buffer(ctypes.Structure):
 class SavedModel:
     """A SavedModel in a session of the C library."""
 
-    def __init__(self, library, path):
+    def __init__(self, library, path, config):
         self.library = library
         self.status = POINTER(library.TF_NewStatus())
+        options = POINTER(library.TF_NewSessionOptions())
+        library.TF_SetConfig(options, config, ctypes.c_size_t(len(config)), self.status)
+        self.check()
         self.graph = POINTER(library.TF_NewGraph())
         meta_graph = POINTER(library.TF_NewBuffer())
         tags = (ctypes.c_char_p * 1)(b"serve")
         self.session = POINTER(
             library.TF_LoadSessionFromSavedModel(
-                POINTER(library.TF_NewSessionOptions()),
+                options,
                 None,
                 str(path).encode(),
                 tags,
@@ -221,8 +225,8 @@ def main(folder):
     library = load_library(folder)
     ops = fields(content(POINTER(library.TF_GetAllOpList())))[1]
     for line in sys.stdin:
-        path, requests = json.loads(line)
-        model = SavedModel(library, path)
+        path, config, requests = json.loads(line)
+        model = SavedModel(library, path, bytes.fromhex(config))
         result = {
             "methods": {
                 name: known["method"] for name, known in model.signatures.items()

@@ -2,6 +2,7 @@
 
 import json
 import pathlib
+import shutil
 import subprocess
 import sys
 
@@ -10,7 +11,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from helpers import random_weights
+from cheap_tokenizers import WholeWords
+from helpers import random_weights, unoptimized
 from tfzoo.families import BertEncoder, GPTDecoder
 from tfzoo.layers import MaskedLMHead
 from tfzoo.serving import export_version
@@ -29,6 +31,12 @@ LABELS = ("ham", "spam", "naïve")
 @pytest.fixture(scope="session")
 def tokenizer():
     return WordPieceTokenizer(VOCABULARY)
+
+
+@pytest.fixture(scope="session")
+def whole_words():
+    """For models whose texts are known words."""
+    return WholeWords(VOCABULARY)
 
 
 @pytest.fixture(scope="session")
@@ -86,7 +94,7 @@ def core_of(tokenizer):
 def serve(classifier, core_of, tokenizer):
     """Builds the signatures of the small classifier."""
 
-    def signatures(**options):
+    def signatures(tokenizer=tokenizer, **options):
         core = core_of(classifier)
         return classifier_signatures(core, tokenizer, **{"labels": LABELS, **options})
 
@@ -102,6 +110,16 @@ def served(serve):
 def exported(served, tmp_path_factory):
     """Folder of version 1 of the small classifier."""
     return export_version(tmp_path_factory.mktemp("saved_models") / "mail", served)
+
+
+@pytest.fixture(scope="session")
+def moved(exported, tmp_path_factory):
+    """The signatures of a copy, loaded from a place that it was moved to."""
+    original = tmp_path_factory.mktemp("copy") / "mail" / "1"
+    shutil.copytree(exported, original)
+    moved = tmp_path_factory.mktemp("elsewhere") / "7"
+    original.rename(moved)
+    return tf.saved_model.load(moved).signatures
 
 
 @pytest.fixture(scope="session")
@@ -148,8 +166,10 @@ def c_library(here):
     pipes = dict(stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     with subprocess.Popen(command, **pipes) as process:
 
-        def ask(path, requests):
-            process.stdin.write(json.dumps([str(path), requests]) + "\n")
+        def ask(path, requests, *, optimized=True):
+            config = b"" if optimized else unoptimized().SerializeToString()
+            line = json.dumps([str(path), config.hex(), requests])
+            process.stdin.write(f"{line}\n")
             process.stdin.flush()
             return json.loads(process.stdout.readline())
 

@@ -16,6 +16,8 @@ MAX_LENGTH, MAX_QUESTION, STRIDE, MAX_ANSWER = 72, 8, 16, 5
 QUESTIONS = ["the dog?", "", "a " * 40, "what", "cat"]
 MIXED = " ".join(np.random.default_rng(0).choice("dog cat a the".split(), 270))
 CONTEXTS = ["the Dog runs fast.", "a cat sleeps", MIXED, "", "\u200b Cats\u0301!"]
+KNOWN_QUESTIONS = ["the dog", "", "a " * 40, "fast", "cat"]  # for `whole_words`
+KNOWN_CONTEXTS = ["the dog runs fast .", "a cat sleeps", MIXED, "", "cat !"]
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +46,7 @@ def core(model, nothing):
 
 @pytest.fixture(scope="module")
 def serve(core, tokenizer):
-    def signatures(*, jit_compile=False, **options):
+    def signatures(tokenizer=tokenizer, *, jit_compile=False, **options):
         return question_answerer_signatures(
             padded_core(
                 core,
@@ -129,9 +131,9 @@ def ask(served, questions, contexts):
     return {name: value.numpy() for name, value in answer.items()}
 
 
-def check_answers(answer, expected, unanswerable):
+def check_answers(answer, expected, columns, *, unanswerable):
     assert sorted(answer) == ["answer", "end", "score", "start"]
-    for row, texts in enumerate(zip(QUESTIONS, CONTEXTS, strict=True)):
+    for row, texts in enumerate(zip(*columns, strict=True)):
         text, score, start, end = expected(*texts, unanswerable)
         assert answer["answer"][row].decode() == text
         assert (answer["start"][row], answer["end"][row]) == (start, end)
@@ -140,18 +142,20 @@ def check_answers(answer, expected, unanswerable):
 
 def test_the_best_span_of_all_windows_is_the_answer(served, expected):
     answer = ask(served, QUESTIONS, CONTEXTS)
-    check_answers(answer, expected, unanswerable=False)
+    columns = QUESTIONS, CONTEXTS
+    check_answers(answer, expected, columns, unanswerable=False)
     assert (answer["answer"] != b"").sum() >= 1
 
 
 def test_no_answer_must_be_more_likely_than_any_answer_in_every_window(
-    serve, expected, nothing
+    serve, expected, nothing, whole_words
 ):
-    served, counts = serve(unanswerable=True), []
+    served, counts = serve(whole_words, unanswerable=True), []
+    columns = KNOWN_QUESTIONS, KNOWN_CONTEXTS
     for value in np.linspace(-10, 60, 29):
         nothing.assign(value)
-        answer = ask(served, QUESTIONS, CONTEXTS)
-        check_answers(answer, expected, unanswerable=True)
+        answer = ask(served, *columns)
+        check_answers(answer, expected, columns, unanswerable=True)
         counts.append((answer["answer"] != b"").sum())
     nothing.assign(0.0)
     assert counts[0] > 1 and counts[-1] == 0

@@ -66,10 +66,13 @@ def test_tensorflow_without_keras_answers_strings(exported, served, python, here
     check_answers(printed["answers"], served)
 
 
+@pytest.mark.parametrize(
+    "optimized", [False, pytest.param(True, marks=pytest.mark.slow)]
+)
 def test_the_c_library_without_pythons_tensorflow_answers_strings(
-    exported, served, c_library
+    exported, served, c_library, optimized
 ):
-    printed = c_library(exported, requests())
+    printed = c_library(exported, requests(), optimized=optimized)
     check_answers(printed["answers"], served)
     assert not [name for name in printed["modules"] if "tensorflow" in name]
     assert printed["methods"]["examples"] == "tensorflow/serving/classify"

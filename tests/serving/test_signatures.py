@@ -199,8 +199,8 @@ def test_an_example_without_text_is_refused_by_name(served):
         ask(served, "examples", inputs=texts_of(b"not an example"))
 
 
-def test_pairs_are_two_segments(serve, reference):
-    pair = serve(text_pair=True)
+def test_pairs_are_two_segments(serve, whole_words, reference):
+    pair = serve(whole_words, text_pair=True)
     texts, pairs = ["the dog", "a cat", ""], ["runs", "", "dog"]
     answer = ask(
         pair, "serving_default", text=texts_of(*texts), text_pair=texts_of(*pairs)

@@ -110,13 +110,21 @@ def test_the_default_may_be_another_search(
 
 
 def test_every_row_follows_its_own_options_as_in_python(ask, python):
+    penalty = {"repetition_penalty": 1.1}  # each set of options is a trace in Python
     several = [
         NEUTRAL,
         {**NEUTRAL, "repetition_penalty": 1.7},
         DRAWN,
         {**DRAWN, "top_k": 3, "top_p": 0.7, "repetition_penalty": 0.8},
-        {**DRAWN, "seed": -(2**63), "top_k": 4, "top_p": 0.9},
-        {**DRAWN, "max_new_tokens": 33, "seed": 2**40, "top_p": 0.5},
+        {**DRAWN, "seed": -(2**63), "top_k": 4, "top_p": 0.9, **penalty},
+        {
+            **DRAWN,
+            "max_new_tokens": 33,
+            "seed": 2**40,
+            "top_k": 9,
+            "top_p": 0.5,
+            **penalty,
+        },
     ]
     texts, counts = ask(*zip(PROMPTS, several, strict=True))
     for prompt, options, text, count in zip(

@@ -1,15 +1,13 @@
 """A small vocabulary and backbone, shared by the tests of tasks."""
 
-import functools
-
 import numpy as np
 import pytest
-import tensorflow as tf
 
+from cheap_tokenizers import WholeWords, plain_bytes
 from helpers import random_weights
 from tfzoo.families import BertEncoder, GPTDecoder
+from tfzoo.tasks import CausalLM, encoder_task
 from tfzoo.text import ByteBPETokenizer, WordPieceTokenizer
-from tfzoo.text.graph_engine import GraphEngine
 
 WORDS = "the a cat dog sat ran on under mat tree good bad very not was film".split()
 
@@ -22,37 +20,12 @@ def tokenizer():
     return WordPieceTokenizer([*special, *pieces, *[w for w in WORDS if len(w) > 1]])
 
 
-class WholeWords(WordPieceTokenizer):
-    """Like `WordPieceTokenizer` for known words separated by spaces, and only these.
-
-    Its graph has few operations, for tests of what is done with ids: datasets trace and
-    instantiate the graph of a tokenizer again in every call of `fit`.
-    """
-
-    @functools.cached_property
-    def graph(self):
-        return _WholeWordsGraph(self, "whole_words")
-
-
-class _WholeWordsGraph(GraphEngine):
-    def __call__(self, texts):
-        words = tf.strings.split(texts)
-        known = tf.equal(words.flat_values[:, None], self._tokenizer.vocabulary)
-        ids = tf.argmax(known, axis=1, output_type=tf.int32)
-        are_known = tf.debugging.Assert(tf.reduce_all(ids > 0), [words.flat_values])
-        with tf.control_dependencies([are_known]):
-            return words.with_flat_values(tf.identity(ids))
-
-    def in_bounds(self, texts, token=None):
-        return self(texts)
-
-
 @pytest.fixture(scope="session")
 def whole_words(tokenizer):
     return WholeWords(tokenizer.vocabulary)
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def make_encoder(tokenizer):
     """Function that makes a small encoder whose weights are not all tiny."""
 
@@ -76,7 +49,7 @@ def byte_tokenizer(texts):
     return ByteBPETokenizer.train(texts[0], vocabulary_size=280, progress=False)
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def make_gpt(byte_tokenizer):
     """Function that makes a small decoder whose weights are not all tiny."""
 
@@ -93,6 +66,12 @@ def make_gpt(byte_tokenizer):
         return random_weights(decoder, 0.2)
 
     return make
+
+
+@pytest.fixture(scope="session")
+def byte_gpt(make_gpt):
+    """Function to a new causal language model whose tokenizer has a small graph."""
+    return lambda: CausalLM(make_gpt(vocabulary_size=257), plain_bytes())
 
 
 @pytest.fixture(scope="session")
@@ -119,3 +98,17 @@ def small_encoder(tokenizer):
         return random_weights(encoder, 0.2)
 
     return make
+
+
+@pytest.fixture
+def unsaved(monkeypatch):
+    """Function of a task on an encoder to the functions that it exports, and no files.
+
+    The SavedModel of a `TextClassifier` is loaded and asked; `tests/serving` has more.
+    """
+
+    def functions(task, **options):
+        monkeypatch.setattr(encoder_task, "export_version", lambda base, served: served)
+        return task.export_version("nowhere", **options).functions
+
+    return functions

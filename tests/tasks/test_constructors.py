@@ -26,14 +26,16 @@ TASKS = {
 }
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def make(small_encoder, make_gpt, tokenizer, byte_tokenizer):
+    encoder, gpt = small_encoder(), make_gpt()
+
     def make(task, **options):
         if task is CausalLM:
-            return task(make_gpt(), byte_tokenizer, **options)
+            return task(gpt, byte_tokenizer, **options)
         if task in (TextClassifier, TokenClassifier):
             options["labels"] = ["no", "yes"]
-        return task(small_encoder(), tokenizer, **options)
+        return task(encoder, tokenizer, **options)
 
     return make
 

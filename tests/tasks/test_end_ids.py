@@ -2,6 +2,7 @@
 
 import json
 import logging
+import shutil
 
 import keras
 import pytest
@@ -14,19 +15,19 @@ PROMPTS = ["the cat", "a dog ran on the mat and sat", "x"]
 GRAPH = dict(max_new_tokens=12, jit_compile=False)
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def plain(make_gpt, byte_tokenizer):
     return CausalLM(make_gpt(max_sequence_length=64), byte_tokenizer)
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def common(plain):
     """An id that occurs in a text, and the ids of the text up to it."""
     found = plain.generate(PROMPTS[1], return_dict_in_generate=True, **GRAPH).token_ids
     return found[5], found[: found.index(found[5]) + 1]
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def model(make_gpt, byte_tokenizer, common):
     ids = [byte_tokenizer.end_id, common[0]]
     backbone = make_gpt(max_sequence_length=64)
@@ -82,6 +83,19 @@ def test_end_ids_are_saved_and_restored(model, tmp_path):
     assert copy.end_token_ids == copy.in_float32().end_token_ids == model.end_token_ids
 
 
+@pytest.fixture(scope="module")
+def saved(plain, tmp_path_factory):
+    directory = tmp_path_factory.mktemp("saved") / "gpt"
+    plain.save_to_preset(directory)
+    return directory
+
+
+@pytest.fixture
+def preset(saved, tmp_path):
+    """A copy of the saved model, to be changed."""
+    return shutil.copytree(saved, tmp_path / "gpt")
+
+
 def with_fields(directory, own, config):
     """The directory with these end ids in its files; None: null, ...: absent."""
     for name, value in (("generation_config.json", own), ("config.json", config)):
@@ -106,31 +120,28 @@ def with_fields(directory, own, config):
     ],
 )
 def test_generation_config_takes_precedence_over_config(
-    plain, byte_tokenizer, tmp_path, own, config, expected
+    preset, byte_tokenizer, own, config, expected
 ):
-    plain.save_to_preset(tmp_path / "gpt")
-    model = CausalLM.from_preset(with_fields(tmp_path / "gpt", own, config))
+    model = CausalLM.from_preset(with_fields(preset, own, config))
     assert model.end_token_ids == (expected or [byte_tokenizer.end_id])
-    model = CausalLM.from_preset(tmp_path / "gpt", end_token_ids=[3])
+    model = CausalLM.from_preset(preset, end_token_ids=[3])
     assert model.end_token_ids == [3]
 
 
 @pytest.mark.parametrize("ids", [-1, "5", 5.0, True, [], [5, -1], [[5]], {"a": 5}])
 @pytest.mark.parametrize("name", ["generation_config.json", "config.json"])
-def test_invalid_end_ids_are_reported_with_their_file(plain, tmp_path, ids, name):
-    plain.save_to_preset(tmp_path / "gpt")
+def test_invalid_end_ids_are_reported_with_their_file(preset, ids, name):
     own = ids if name == "generation_config.json" else None
-    with_fields(tmp_path / "gpt", own, ids)
+    with_fields(preset, own, ids)
     with pytest.raises(CheckpointError, match=f"{name}: eos_token_id: .*id >= 0"):
-        CausalLM.from_preset(tmp_path / "gpt")
+        CausalLM.from_preset(preset)
 
 
 @pytest.mark.parametrize("ids", [280, [5, 280]])
 def test_an_end_id_beyond_the_vocabulary_is_logged_and_ignored(
-    plain, byte_tokenizer, tmp_path, caplog, ids
+    preset, byte_tokenizer, caplog, ids
 ):
-    plain.save_to_preset(tmp_path / "gpt")
-    model = CausalLM.from_preset(with_fields(tmp_path / "gpt", ids, None))
+    model = CausalLM.from_preset(with_fields(preset, ids, None))
     assert model.end_token_ids == ([5] if ids != 280 else [byte_tokenizer.end_id])
     assert (
         "eos_token_id: 280 is ignored, because ids must be in [0, 279]" in caplog.text
@@ -144,16 +155,15 @@ def test_end_ids_outside_the_vocabulary_are_refused(make_gpt, byte_tokenizer, id
     assert CausalLM(make_gpt(), byte_tokenizer, end_token_ids=5).end_token_ids == [5]
 
 
-def test_other_options_in_a_file_are_logged_in_one_line(plain, tmp_path, caplog):
-    plain.save_to_preset(tmp_path / "gpt")
-    path = tmp_path / "gpt" / "generation_config.json"
+def test_other_options_in_a_file_are_logged_in_one_line(preset, caplog):
+    path = preset / "generation_config.json"
     neutral = dict(do_sample=False, top_p=1.0, num_beams=1, use_cache=True, top_k=0)
     path.write_text(json.dumps({**neutral, "transformers_version": "5", "top_k": None}))
     with caplog.at_level(logging.WARNING, "tfzoo"):
-        CausalLM.from_preset(tmp_path / "gpt")
+        CausalLM.from_preset(preset)
         assert "not applied" not in caplog.text
         path.write_text(json.dumps({**neutral, "temperature": 0.6, "max_length": 50}))
-        CausalLM.from_preset(tmp_path / "gpt")
+        CausalLM.from_preset(preset)
     (record,) = [r for r in caplog.records if "not applied" in r.getMessage()]
     assert "generation_config.json: not applied" in record.getMessage()
     assert record.getMessage().endswith("temperature=0.6, max_length=50")

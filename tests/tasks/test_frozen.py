@@ -115,7 +115,10 @@ def test_a_frozen_layer_in_a_custom_model_is_frozen_after_loading(tmp_path):
     ],
     ids=str,
 )
-def test_trained_variables_change_only_with_compile(task, before, options, tmp_path):
+def test_trained_variables_change_only_with_compile(
+    make_encoder, tokenizer, before, options, tmp_path
+):
+    task = TextClassifier(make_encoder(), tokenizer, ["no", "yes"])
     task.backbone.trainable = before
     task.compile(keras.optimizers.SGD(0.1), **options)
     task.fit(["the cat"], ["no"], verbose=0)

@@ -297,6 +297,24 @@ def test_a_column_of_a_data_frame_is_read_and_a_missing_text_is_reported(
         model.score({"the cat"})
 
 
+@pytest.fixture(
+    scope="module",
+    params=[
+        "position_embedding",
+        pytest.param("token_embedding", marks=pytest.mark.slow),
+    ],
+)
+def broken(byte_tokenizer, request):
+    """Of the positions one that only the text reaches, after the prompt was read."""
+    broken = CausalLM(decoder_for(byte_tokenizer), byte_tokenizer)
+    name = f"{request.param}/embeddings"
+    (table,) = (v for v in broken.variables if v.path == name)
+    values = np.asarray(table.value)
+    values[20] = np.nan
+    table.assign(values)
+    return broken
+
+
 @pytest.mark.parametrize(
     "options",
     [
@@ -308,17 +326,7 @@ def test_a_column_of_a_data_frame_is_read_and_a_missing_text_is_reported(
     ],
     ids=str,
 )
-@pytest.mark.parametrize(
-    "place",
-    ["position_embedding", pytest.param("token_embedding", marks=pytest.mark.slow)],
-)
-def test_a_non_finite_model_is_an_error(byte_tokenizer, model, options, place):
-    """Only the text, not the prompt, reaches the position that is not finite."""
-    broken = CausalLM(decoder_for(byte_tokenizer), byte_tokenizer)
-    (table,) = (v for v in broken.variables if v.path == f"{place}/embeddings")
-    values = np.asarray(table.value)
-    values[20] = np.nan
-    table.assign(values)
+def test_a_non_finite_model_is_an_error(broken, model, options):
     if "assistant_model" in options:
         options = dict(assistant_model=model)
     options = dict(max_new_tokens=30, jit_compile=False, **options)

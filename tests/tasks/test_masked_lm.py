@@ -4,17 +4,25 @@ import pytest
 import scipy.special
 import tensorflow as tf
 
+from helpers import eagerly
 from tfzoo.errors import TokenizerError
 from tfzoo.tasks import BertPretrainer, MaskedLM, from_preset
 from tfzoo.text import WordPieceTokenizer
 
 
 @pytest.fixture
-def model(make_encoder, tokenizer):
+def fresh(make_encoder, tokenizer):
     return MaskedLM(make_encoder(dropout=0.0), tokenizer)
 
 
-def test_one_sentence_can_be_learned_and_predicted(model):
+@pytest.fixture(scope="module")
+def model(make_encoder, tokenizer):
+    """One that no test changes."""
+    return MaskedLM(make_encoder(dropout=0.0), tokenizer)
+
+
+def test_one_sentence_can_be_learned_and_predicted(fresh):
+    model = fresh
     model.compile(learning_rate=1e-2)
     model.fit(["the cat sat on the mat"] * 16, epochs=40, batch_size=8, verbose=0)
     best = model.fill_mask("the cat [MASK] on the mat", top_k=3)[0]
@@ -62,7 +70,8 @@ def test_the_data_is_a_function_of_seed_and_step(model, texts):
 
 
 @pytest.mark.slow
-def test_lists_and_datasets_train_and_evaluate(model, texts):
+def test_lists_and_datasets_train_and_evaluate(fresh, texts):
+    model = fresh
     data = tf.data.Dataset.from_tensor_slices(texts[0]).batch(20)
     for x in (texts[0], data):
         history = model.fit(x, validation_data=data, verbose=0).history
@@ -128,7 +137,8 @@ def test_filling_many_texts_equals_filling_each_alone_with_one_trace(model):
     assert function.experimental_get_tracing_count() == 1
 
 
-def test_non_finite_scores_are_reported(model):
+def test_non_finite_scores_are_reported(fresh):
+    model = fresh
     gamma = next(v for v in model.variables if v.path.endswith("norm/gamma"))
     gamma.assign(np.full(gamma.shape, np.nan))
     with pytest.raises(ValueError, match="Scores must be finite.*float32.* row 0"):
@@ -141,7 +151,8 @@ def test_a_vocabulary_without_mask_is_refused(make_encoder):
         MaskedLM(make_encoder(), words)
 
 
-def test_saved_copies_agree(model, tmp_path):
+def test_saved_copies_agree(fresh, tmp_path):
+    model = eagerly(fresh)
     model.save(tmp_path / "a.keras")
     model.save_to_preset(tmp_path / "a")
     expected = model.predict(["a [MASK]"], verbose=0)
@@ -150,15 +161,15 @@ def test_saved_copies_agree(model, tmp_path):
         MaskedLM.from_preset(tmp_path / "a"),
         from_preset(tmp_path / "a"),
     ):
-        np.testing.assert_array_equal(copy.predict(["a [MASK]"], verbose=0), expected)
+        found = eagerly(copy).predict(["a [MASK]"], verbose=0)
+        np.testing.assert_array_equal(found, expected)
 
 
-def test_the_saved_model_predicts_the_same_words(make_encoder, tokenizer, tmp_path):
+def test_what_is_served_fills_the_same_words(make_encoder, whole_words, unsaved):
     """Also for a backbone with more ids, which take part of the probability."""
-    size = tokenizer.vocabulary_size
-    model = MaskedLM(make_encoder(vocabulary_size=size + 9, dropout=0.0), tokenizer)
-    path = model.export_version(tmp_path / "served", top_k=3)
-    served = tf.saved_model.load(str(path)).signatures["serving_default"]
+    size = whole_words.vocabulary_size
+    model = MaskedLM(make_encoder(vocabulary_size=size + 9, dropout=0.0), whole_words)
+    served = unsaved(model, top_k=3)["serving_default"]
     texts = ["the [MASK] sat", "a [MASK] [MASK]"]
     answers = served(text=tf.constant(texts))
     filled = model.fill_mask(texts, top_k=3)
@@ -175,7 +186,8 @@ def test_the_saved_model_predicts_the_same_words(make_encoder, tokenizer, tmp_pa
 
 
 @pytest.mark.slow
-def test_the_pooler_is_neither_trained_nor_warned_about(model, texts):
+def test_the_pooler_is_neither_trained_nor_warned_about(fresh, texts):
+    model = fresh
     assert not any("pooler" in v.path for v in model.trainable_variables)
     model.fit(texts[0], verbose=0)
 

@@ -9,7 +9,6 @@ import tensorflow as tf
 
 from tfzoo.tasks import (
     BertPretrainer,
-    CausalLM,
     MaskedLM,
     QuestionAnswerer,
     TextClassifier,
@@ -236,6 +235,7 @@ def test_predict_takes_the_inputs_of_fit_without_labels(classifier, x, ids):
 
 def test_pairs_may_be_rows_of_two_texts(small_encoder, whole_words, x):
     task = TextClassifier(small_encoder(), whole_words, LABELS, text_pair=True)
+    task.compile(run_eagerly=True)
     pairs = list(zip(x, x[::-1], strict=True))
     want = task.predict((x, x[::-1]), verbose=0)
     labels = np.zeros(8, int)
@@ -324,7 +324,9 @@ def test_class_weight_is_the_weight_of_every_example_of_the_class(
     make_classifier, x, y, index, ids
 ):
     weights = np.where(index == 1, 3.0, 1.0)
-    found = []
+    task, found = make_classifier(), []
+    task.compile(optimizer=keras.optimizers.SGD(0.5), run_eagerly=True)
+    before = task.get_weights()
     for data, options in (
         ((x, y), dict(sample_weight=weights)),
         ((x, y), dict(class_weight={"yes": 3.0})),
@@ -334,12 +336,12 @@ def test_class_weight_is_the_weight_of_every_example_of_the_class(
         ((x, y), dict(class_weight=[1, 3])),
         ((x, y), dict(class_weight=np.array([1.0, 3.0]))),
     ):
-        task = make_classifier()
-        task.compile(optimizer=keras.optimizers.SGD(0.5), run_eagerly=True)
+        task.set_weights(before)
         task.fit(*data, shuffle=False, verbose=0, **options)
         found.append(np.concatenate([w.ravel() for w in task.get_weights()]))
     for weights in found[1:]:
         np.testing.assert_allclose(weights, found[0], atol=1e-5)
+    assert np.abs(found[0] - np.concatenate([w.ravel() for w in before])).max() > 0.01
 
 
 @pytest.fixture
@@ -585,8 +587,8 @@ def test_similarities_of_pairs_may_be_integers(small_encoder, whole_words, ids):
         assert task.evaluate(*data, verbose=0) == pytest.approx(want, abs=1e-5)
 
 
-def test_a_task_without_targets_is_validated_on_texts_only(make_gpt, byte_tokenizer):
-    task = CausalLM(make_gpt(), byte_tokenizer)
+def test_a_task_without_targets_is_validated_on_texts_only(byte_gpt):
+    task = byte_gpt()
     task.compile(run_eagerly=True)
     x = ["the cat sat", "a dog ran"]
     for data in (x, (x,), slices({"text": x}).batch(2), Column(x)):
@@ -594,10 +596,10 @@ def test_a_task_without_targets_is_validated_on_texts_only(make_gpt, byte_tokeni
 
 
 def test_targets_for_texts_with_their_own_targets_are_reported(
-    small_encoder, make_gpt, whole_words, byte_tokenizer, x, y
+    small_encoder, byte_gpt, whole_words, x, y
 ):
     for task in (
-        CausalLM(make_gpt(), byte_tokenizer),
+        byte_gpt(),
         MaskedLM(small_encoder(), whole_words),
         BertPretrainer(small_encoder(), whole_words),
     ):
@@ -620,11 +622,11 @@ def test_one_batch_may_be_a_table(classifier, x, y):
 
 
 def test_every_task_takes_a_dataset_of_text_dicts(
-    small_encoder, make_gpt, whole_words, byte_tokenizer, x
+    small_encoder, byte_gpt, whole_words, x
 ):
     data = slices({"text": x}).batch(3)
     pairs = slices({"text": x, "text_pair": x[::-1]}).batch(4)
-    gpt = CausalLM(make_gpt(), byte_tokenizer)
+    gpt = byte_gpt()
     for task, batches in (
         (gpt, data),
         (MaskedLM(small_encoder(), whole_words), data),
@@ -679,14 +681,23 @@ def test_a_number_that_may_be_a_label_or_ignored_is_refused(small_encoder, whole
             task.fit(data, [[-100, -1]], verbose=0)
 
 
+@pytest.fixture(scope="module")
+def tags(x):
+    return [[LABELS[len(word) % 2] for word in text.split()] for text in x]
+
+
+@pytest.fixture(scope="module")
+def tagged(tagger, x, tags):
+    """Figures and logits of lists."""
+    return tagger.evaluate(x, tags, verbose=0), tagger.predict(x, verbose=0)
+
+
 @pytest.mark.parametrize("road", TAGGED)
-def test_a_tagger_takes_tables_as_the_other_tasks_do(tagger, x, road):
-    y = [[LABELS[len(word) % 2] for word in text.split()] for text in x]
-    data = TAGGED[road](x, y)
-    want = tagger.evaluate(x, y, verbose=0)
-    np.testing.assert_allclose(tagger.evaluate(*data, verbose=0), want, atol=1e-5)
-    found = tagger.predict(data[0], verbose=0)
-    np.testing.assert_allclose(found, tagger.predict(x, verbose=0), atol=1e-5)
+def test_a_tagger_takes_tables_as_the_other_tasks_do(tagger, x, tags, tagged, road):
+    data = TAGGED[road](x, tags)
+    figures, logits = tagged
+    np.testing.assert_allclose(tagger.evaluate(*data, verbose=0), figures, atol=1e-5)
+    np.testing.assert_allclose(tagger.predict(data[0], verbose=0), logits, atol=1e-5)
 
 
 @pytest.mark.parametrize(

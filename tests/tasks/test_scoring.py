@@ -1,3 +1,5 @@
+import functools
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -7,22 +9,28 @@ from tfzoo.tasks import CausalLM
 from tfzoo.tasks.causal_lm.scoring import windows
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def model(make_gpt, byte_tokenizer):
     return CausalLM(make_gpt(), byte_tokenizer)
 
 
+@functools.cache
+def logits_after(model, ids):
+    """The logits that come last, float64 (V,), in a forward pass of their own."""
+    context = np.array([ids], np.int32)
+    given = {"token_ids": context, "padding_mask": np.ones_like(context)}
+    return np.asarray(model(given), np.float64)[0, -1]
+
+
 def by_hand(model, text, stride=None):
-    """Log-probabilities, one token at a time, each in its own forward pass."""
+    """Log-probabilities, one token at a time."""
     ids = [model.tokenizer.end_id, *model.tokenizer.tokenize(text)]
     found = []
     for i in range(1, len(ids)):
         start = 0
         while i - start > model.max_sequence_length:
             start += stride
-        context = np.array([ids[start:i]], np.int32)
-        given = {"token_ids": context, "padding_mask": np.ones_like(context)}
-        logits = np.asarray(model(given), np.float64)[0, -1]
+        logits = logits_after(model, tuple(ids[start:i]))
         found.append(logits[ids[i]] - np.log(np.exp(logits).sum()))
     return np.array(found)
 

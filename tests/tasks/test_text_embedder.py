@@ -104,10 +104,9 @@ def test_nearest_equals_a_full_sort_with_the_first_of_equals():
     np.testing.assert_allclose(scores, np.take_along_axis(cosines, order, 1), atol=1e-5)
 
 
-def test_a_served_model_gives_the_same_vectors(make_encoder, tokenizer, tmp_path):
-    embedder = TextEmbedder(make_encoder(), tokenizer)
-    path = embedder.export_version(tmp_path / "vectors")
-    served = tf.saved_model.load(str(path)).signatures["serving_default"]
+def test_what_is_served_gives_the_same_vectors(make_encoder, whole_words, unsaved):
+    embedder = TextEmbedder(make_encoder(), whole_words)
+    served = unsaved(embedder)["serving_default"]
     found = served(text=tf.constant(TEXTS))["embedding"]
     np.testing.assert_allclose(found, embedder.embed(TEXTS), atol=1e-5)
     assert served(text=tf.constant([], tf.string))["embedding"].shape == (0, 16)

@@ -91,7 +91,9 @@ def test_offsets_equal_those_of_the_rust_engine(spaced, hostile):
     texts = ["", " ", "  ", "    a", " a", "\u00e9", " \u00e9", "a  b\n c ", "\n  \n "]
     for tokenizer in tokenizers.values():
         config = tokenizer.get_config() | {"add_prefix_space": add_prefix_space}
-        assert_equal_places(ByteBPETokenizer(**config), [*texts, *hostile])
+        if add_prefix_space != tokenizer.add_prefix_space:
+            tokenizer = ByteBPETokenizer(**config)
+        assert_equal_places(tokenizer, [*texts, *hostile])
 
 
 @given(texts=st.lists(st.text(" a\n\u00e9\U0001f468") | st.text() | st.binary()))

@@ -1,6 +1,7 @@
 """Byte-level BPE with RoBERTa's special tokens, against `tokenizers`."""
 
 import copy
+import functools
 import pickle
 
 import keras
@@ -50,7 +51,12 @@ def reference(tokenizer, *, mask=False):
     return rust
 
 
-def changed(tokenizer, **options):
+@functools.cache
+def changed(tokenizer, *, prefix, lstrip=True):
+    """The tokenizer with other options, the same where asked again: it is traced."""
+    if (prefix, lstrip) == (False, True):
+        return tokenizer
+    options = dict(add_prefix_space=prefix, mask_lstrip=lstrip)
     return ByteBPETokenizer(**{**tokenizer.get_config(), **options})
 
 
@@ -65,7 +71,7 @@ def as_bytes(texts):
 @pytest.fixture(scope="module", params=[False, True], ids=["plain", "prefix"])
 def tokenizer(request, roberta):
     """Without and with a space added before every text."""
-    return changed(roberta, add_prefix_space=request.param)
+    return changed(roberta, prefix=request.param)
 
 
 @pytest.mark.parametrize("max_length", [None, 4, 5, 9, 20])
@@ -124,8 +130,9 @@ def assert_batches(tokenizer, expected, texts, pairs=None, **options):
 
 
 @pytest.mark.parametrize("lstrip", [True, False])
-def test_a_mask_in_a_text_is_recognized_as_in_tokenizers(tokenizer, lstrip):
-    tokenizer = changed(tokenizer, mask_lstrip=lstrip)
+def test_a_mask_in_a_text_is_recognized_as_in_tokenizers(roberta, tokenizer, lstrip):
+    tokenizer = changed(roberta, prefix=tokenizer.add_prefix_space, lstrip=lstrip)
+    assert tokenizer.mask_lstrip == lstrip
     rust = reference(tokenizer, mask=True)
     expected = [rust.encode(valid(text)).ids for text in MASKED]
     assert_batches(tokenizer, expected, MASKED, mask_token=True)
@@ -148,19 +155,11 @@ pieces = st.lists(
 
 @given(texts=st.lists(pieces, min_size=1, max_size=4), prefix=st.booleans())
 def test_any_text_with_masks_gets_the_ids_of_tokenizers(roberta, texts, prefix):
-    tokenizer = tokenizer_with_prefix(roberta, prefix)
+    tokenizer = changed(roberta, prefix=prefix)
+    assert tokenizer.add_prefix_space == prefix
     rust = reference(tokenizer, mask=True)
     expected = [encoding.ids for encoding in rust.encode_batch(texts)]
     assert_batches(tokenizer, expected, texts, mask_token=True)
-
-
-_MADE = {}
-
-
-def tokenizer_with_prefix(roberta, prefix):
-    if prefix not in _MADE:
-        _MADE[prefix] = changed(roberta, add_prefix_space=prefix)
-    return _MADE[prefix]
 
 
 @pytest.mark.slow
@@ -243,8 +242,9 @@ def test_letters_numbers_and_parts_of_characters_continue_a_word():
     assert not tokenizer.continues[tokenizer.mask_id]
 
 
-def test_keras_serialization_copy_and_pickle_round_trip(tokenizer):
-    tokenizer = changed(tokenizer, mask_lstrip=False)
+def test_keras_serialization_copy_and_pickle_round_trip(roberta, tokenizer):
+    prefix = tokenizer.add_prefix_space
+    tokenizer = changed(roberta, prefix=prefix, lstrip=False)
     through_keras = keras.saving.deserialize_keras_object(
         keras.saving.serialize_keras_object(tokenizer)
     )

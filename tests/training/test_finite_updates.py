@@ -86,6 +86,14 @@ def test_the_first_skipped_step_and_the_total_are_reported(capsys):
     assert total.startswith("warning: 4 of 10 updates were skipped")
 
 
+@pytest.fixture(scope="module")
+def stopping():
+    """A model that has been trained, and is traced."""
+    model = marked.make_model(adamw())
+    model.fit(marked.batches(2), shuffle=False, verbose=0)
+    return model
+
+
 @pytest.mark.parametrize(
     ("value", "message"),
     [
@@ -97,15 +105,13 @@ def test_the_first_skipped_step_and_the_total_are_reported(capsys):
         (math.inf, r"The loss must be finite\. Received: inf"),
     ],
 )
-def test_stop_names_what_was_not_finite_and_keeps_the_weights(value, message):
-    model = marked.make_model(adamw())
-    model.fit(marked.batches(2), shuffle=False, verbose=0)
-    kept = marked.state(model)
+def test_stop_names_what_was_not_finite_and_keeps_the_weights(stopping, value, message):
+    kept = marked.state(stopping)
     with pytest.raises(TfzooError, match=message) as raised:
-        model.fit(marked.batches(3, (1,), value), shuffle=False, verbose=0)
+        stopping.fit(marked.batches(3, (1,), value), shuffle=False, verbose=0)
     assert "at step 1 (batch 1 of 3 of epoch 1)" in str(raised.value)
     assert "\n" not in str(raised.value)
-    for ours, theirs in zip(marked.state(model), kept, strict=True):
+    for ours, theirs in zip(marked.state(stopping), kept, strict=True):
         np.testing.assert_array_equal(ours, theirs)
 
 
@@ -199,7 +205,7 @@ def test_scaled_gradients_that_overflow_are_left_to_the_loss_scale(jit_compile):
 
 def test_a_vanishing_loss_scale_stops_training():
     optimizer = keras.optimizers.LossScaleOptimizer(adamw(), initial_scale=2.0**-10)
-    model = marked.make_model(optimizer)
+    model = marked.make_model(optimizer, run_eagerly=True)
     with pytest.raises(TfzooError, match="Every gradient must be finite.* step 5 "):
         model.fit(marked.batches(6, range(1, 7)), shuffle=False, verbose=0)
 

@@ -17,11 +17,22 @@ import tensorflow as tf
 
 from helpers import module
 from tfzoo.errors import OutputError, TfzooError
-from tfzoo.training import KeepBest, Run
+from tfzoo.training import KeepBest, Run, runs
 
 SCRIPT = pathlib.Path(__file__).with_name("marked_run.py")
 marked_run = module(SCRIPT)
 train, STEPS, BAD = marked_run.train, marked_run.STEPS, marked_run.BAD
+
+
+@pytest.fixture(autouse=True)
+def no_curves(monkeypatch):
+    """What a run draws is tested elsewhere."""
+    monkeypatch.setattr(runs, "save_curves", lambda *arguments: None)
+
+
+def eager(output, **options):
+    """The run without a trace, which is as long as six steps."""
+    return train(output, run_eagerly=True, **options)
 
 
 def newest(output):
@@ -66,7 +77,7 @@ def test_a_rewind_gives_the_same_weights_as_a_skip(tmp_path, capsys):
 
 
 def test_a_rewind_before_the_first_checkpoint_starts_over(tmp_path):
-    run, model = train(tmp_path, on_non_finite="rewind", steps_between_saves=100)
+    run, model = eager(tmp_path, on_non_finite="rewind", steps_between_saves=100)
     assert run.record.left_out == list(BAD)
     assert all(np.isfinite(w).all() for w in model.get_weights())
 
@@ -75,7 +86,7 @@ def test_a_rewind_before_the_first_checkpoint_starts_over(tmp_path):
 def test_an_update_that_overflows_is_never_saved(tmp_path, policy):
     optimizer = keras.optimizers.SGD(3e38, weight_decay=1e38)
     with pytest.raises(TfzooError, match="After step 1 of 6, .*not, although every"):
-        train(tmp_path, bad=(), optimizer=optimizer, on_non_finite=policy)
+        eager(tmp_path, bad=(), optimizer=optimizer, on_non_finite=policy)
     assert not list((tmp_path / "checkpoints").glob("step-*"))
 
 
@@ -96,7 +107,7 @@ def test_a_rewind_skips_the_update_that_overflowed(tmp_path):
 
 def test_endless_rewinding_is_an_error(tmp_path):
     with pytest.raises(TfzooError, match="10 in a row that were not"):
-        train(tmp_path, bad=range(2, 13), steps=13, on_non_finite="rewind")
+        eager(tmp_path, bad=range(2, 13), steps=13, on_non_finite="rewind")
 
 
 def spoil(output, name, part):
@@ -119,9 +130,9 @@ def spoil(output, name, part):
 )
 def test_a_checkpoint_that_is_not_finite_is_skipped(tmp_path, capsys, part):
     with pytest.raises(TfzooError):
-        train(tmp_path)
+        eager(tmp_path)
     spoil(tmp_path, "step-000000002", part)
-    run, _ = train(tmp_path, on_non_finite="skip")
+    run, _ = eager(tmp_path, on_non_finite="skip")
     assert f"{part}/" in (err := capsys.readouterr().err)
     assert "Every value must be finite" in err
     assert run.record.step == STEPS
@@ -129,11 +140,11 @@ def test_a_checkpoint_that_is_not_finite_is_skipped(tmp_path, capsys, part):
 
 def test_only_checkpoints_that_are_not_finite_are_an_error(tmp_path):
     with pytest.raises(TfzooError):
-        train(tmp_path)
+        eager(tmp_path)
     for name in ("step-000000001", "step-000000002"):
         spoil(tmp_path, name, "model")
     with pytest.raises(OutputError, match="finite step-000000002, step-000000001"):
-        train(tmp_path)
+        eager(tmp_path)
 
 
 def test_the_best_epoch_is_never_one_that_is_not_finite(tmp_path):
@@ -157,16 +168,18 @@ def test_a_run_does_not_finish_with_weights_that_are_not_finite(tmp_path):
     assert not json.loads((tmp_path / "run.json").read_text())["finished"]
 
 
-def test_a_loss_of_no_update_is_null(tmp_path):
-    run, _ = train(tmp_path, bad=(3, 4), on_non_finite="skip", steps=6)
+def test_a_loss_of_no_update_is_null(tmp_path, monkeypatch):
+    monkeypatch.undo()  # it is drawn, too
+    run, _ = eager(tmp_path, bad=(3, 4), on_non_finite="skip", steps=6)
     losses = json.loads((tmp_path / "metrics.json").read_text())["loss_by_step"]["loss"]
     assert [loss is None for loss in losses] == [i in (2, 3) for i in range(6)]
+    assert (tmp_path / "curves.png").exists()
     assert math.isfinite(run.record.epochs[0]["loss"])
 
 
 def test_keras_own_callback_ends_a_run(tmp_path):
     callbacks = [keras.callbacks.TerminateOnNaN()]
-    run, model = train(tmp_path, value=math.nan, callbacks=callbacks, finish=False)
+    run, model = eager(tmp_path, value=math.nan, callbacks=callbacks, finish=False)
     assert run.record.step == BAD[0]
     assert all(np.isfinite(w).all() for w in model.get_weights())
 
@@ -177,14 +190,14 @@ def test_a_models_own_training_step_can_only_be_stopped(tmp_path):
             return super().train_step(data)
 
     with pytest.raises(ValueError, match="its own train_step.*'skip'"):
-        train(tmp_path / "a", cls=Own, on_non_finite="skip")
+        eager(tmp_path / "a", cls=Own, on_non_finite="skip")
     with pytest.raises(TfzooError, match="Every weight must be finite. After step 3 "):
-        train(tmp_path / "b", cls=Own)
+        eager(tmp_path / "b", cls=Own)
     assert newest(tmp_path / "b")[1] == "step-000000002"
     with pytest.raises(
         TfzooError, match="The loss must be finite. Received: nan at step 3"
     ):
-        train(tmp_path / "c", cls=Own, value=math.nan)
+        eager(tmp_path / "c", cls=Own, value=math.nan)
 
 
 def test_an_unknown_policy_is_named(tmp_path):
