@@ -281,13 +281,13 @@ def test_a_template_names_the_tokens_around_a_text(tmp_path):
         ({"model__vocab": {"[UNK]": 0.5}}, "must map tokens to integers"),
         (
             {"model__vocab": {"[UNK]": 0, "a": 2}, "added_tokens": []},
-            "2 for 'a'.* 1 is",
+            "2 for 'a'.* of 1",
         ),
         (
             {"model__vocab": {"[UNK]": 0, "a": 0}, "added_tokens": []},
-            "0 for 'a'.* 1 is",
+            "0 for 'a'.* of 1",
         ),
-        ({"model__vocab": {"[UNK]": -1}, "added_tokens": []}, "-1 for '.UNK.'.* 0 is"),
+        ({"model__vocab": {"[UNK]": -1}, "added_tokens": []}, "-1 for '.UNK.'.* of 0"),
         ({"model__vocab": {}, "added_tokens": []}, "must not be empty"),
         ({"model__vocab": {"a": 0}, "added_tokens": []}, r"unknown token \[UNK\]"),
         (
