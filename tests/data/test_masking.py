@@ -187,5 +187,5 @@ def test_wrong_sizes_and_vocabularies_are_refused(word_tokenizer):
             )
     for token in ("[MASK]", "[CLS]", "[SEP]", "[PAD]"):
         without = WordPieceTokenizer([t for t in SPECIAL + WORDS if t != token])
-        with pytest.raises(TokenizerError, match=rf"hold the .* \[{token[1:-1]}\]"):
+        with pytest.raises(TokenizerError, match=rf"contain the .* \[{token[1:-1]}\]"):
             WordMasking(without, max_sequence_length=8, max_predictions=2)

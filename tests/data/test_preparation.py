@@ -266,7 +266,7 @@ def test_wrong_arguments_are_refused_before_anything_is_written(
         with pytest.raises(ValueError, match="Received"):
             prepare(text_file, tokenizer, tmp_path / "out", **wrong)
     without = WordPieceTokenizer(["[PAD]", "[UNK]", "[CLS]", "[SEP]"])
-    with pytest.raises(TfzooError, match=r"hold the mask token \[MASK\]"):
+    with pytest.raises(TfzooError, match=r"contain the mask token \[MASK\]"):
         prepare(text_file, without, tmp_path / "out")
     with pytest.raises(DataError, match="does not exist"):
         prepare(tmp_path / "missing.txt", tokenizer, tmp_path / "out")

@@ -179,7 +179,7 @@ def test_one_document_is_an_error_unless_next_sentence_is_off(
 
 def test_a_vocabulary_without_mask_is_named(text_file):
     tokens = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "a"]
-    with pytest.raises(TokenizerError, match=r"hold the mask token \[MASK\]"):
+    with pytest.raises(TokenizerError, match=r"contain the mask token \[MASK\]"):
         open_pretraining_data([text_file], WordPieceTokenizer(tokens), **OPTIONS)
 
 

@@ -107,7 +107,7 @@ def test_json_output_has_every_probability_by_label(mail, printed):
     assert answer["score"] == answer["probabilities"][answer["label"]]
 
 
-def little(core, tokenizer, *, jit_compile, **options):
+def little(core, tokenizer, **options):
     """Signatures of few operations, where their files are asked about."""
     function = tf.function(lambda text: {"label": text}, autograph=False)
     concrete = function.get_concrete_function(tf.TensorSpec([None], tf.string, "text"))
