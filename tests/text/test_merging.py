@@ -135,5 +135,5 @@ def test_a_table_over_the_maximum_size_is_refused(monkeypatch):
     source = np.random.default_rng(0)
     left = np.repeat(np.arange(100), 100)
     right = np.concatenate([source.permutation(10_000)[:100] for _ in range(100)])
-    with pytest.raises(TokenizerError, match="no table of 60000 slots"):
+    with pytest.raises(TokenizerError, match="a table of 60000 slots"):
         merge_table.merge_table(left, right)
