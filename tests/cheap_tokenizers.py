@@ -1,7 +1,7 @@
 """Tokenizers whose graphs have few operations, for tests of what is done with ids.
 
-That of a real one is most of the graph of a small served model, and data sets trace and
-instantiate it anew in every call of `fit`.
+A real tokenizer is most of the graph of a small served model, and datasets trace and
+instantiate it again in every call of `fit`.
 """
 
 import functools
@@ -17,9 +17,9 @@ from tfzoo.text.graph_engine import GraphEngine
 
 @keras.saving.register_keras_serializable("tests")
 class WholeWords(WordPieceTokenizer):
-    """Reads known words with a space between as `WordPieceTokenizer` does, no others.
+    """Like `WordPieceTokenizer` for known words separated by spaces, and only these.
 
-    The mask token is read wherever it is written.
+    The mask token is always recognized.
     """
 
     @functools.cached_property
@@ -58,9 +58,9 @@ class _WholeWordsGraph(GraphEngine):
 
 @keras.saving.register_keras_serializable("tests")
 class PlainBytes(ByteBPETokenizer):
-    """A token for every byte, and the end token, which is read in no text.
+    """A token for every byte, and the end token, which is never recognized in texts.
 
-    Texts are UTF-8: the graph does not replace what is not.
+    Texts must be UTF-8: the graph does not replace invalid bytes.
     """
 
     @functools.cached_property

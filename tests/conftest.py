@@ -1,4 +1,4 @@
-"""What all tests share: how they run, quiet TensorFlow and the optional real data."""
+"""Settings of all tests: parallelism, TensorFlow, and the optional real data."""
 
 import gc
 import json
@@ -10,7 +10,7 @@ import sys
 
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")  # as importing tfzoo first does
+os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")  # as on importing tfzoo first
 if "PYTEST_XDIST_WORKER" in os.environ:  # a core for each worker and its children
     os.environ["TF_NUM_INTRAOP_THREADS"] = os.environ["TF_NUM_INTEROP_THREADS"] = "1"
     os.environ["RAYON_NUM_THREADS"] = "1"
@@ -34,7 +34,7 @@ for name, examples in {"quick": 25, "thorough": 500}.items():
         ],
     )
 
-WHOLE = ("tests/serving", "tests/generation")  # folders, see the scheduler
+WHOLE = ("tests/serving", "tests/generation")  # folders that run in one process
 
 
 def asks_for_slow(config):
@@ -49,10 +49,10 @@ def pytest_configure(config):
 
 
 def graphs_as_they_were_traced():
-    """Without TensorFlow's optimizers, which take longer than small models.
+    """Disables TensorFlow's optimizers, which take longer than small models.
 
-    The slow tests have them, and so have the processes that tests start. What
-    `tf.data` calls obeys only what TensorFlow's context began with.
+    They are enabled in slow tests and in the processes that tests start. Functions
+    called by `tf.data` use only the options with which TensorFlow's context started.
     """
     import tensorflow as tf
 
@@ -61,12 +61,12 @@ def graphs_as_they_were_traced():
 
 
 def pytest_xdist_auto_num_workers(config):
-    """Slow tests watch the clock and the memory, so that nothing runs beside them."""
+    """Slow tests measure time and memory, so nothing runs in parallel with them."""
     return 0 if asks_for_slow(config) else min(os.cpu_count() or 1, 4)
 
 
 def pytest_xdist_make_scheduler(config, log):
-    """Files go whole to a process, and folders whose files share what was exported."""
+    """Runs a file in one process, and a folder if its files share exported models."""
     from xdist.scheduler import LoadFileScheduling
 
     class Scheduling(LoadFileScheduling):
@@ -79,14 +79,14 @@ def pytest_xdist_make_scheduler(config, log):
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config, items):
-    """What Hypothesis tries with a few examples is slow with many."""
+    """Tests with Hypothesis have few examples, or many and are slow."""
     if asks_for_slow(config):
         for item in items:
             if item.get_closest_marker("hypothesis"):
                 item.add_marker(pytest.mark.slow)
 
 
-# Run in a process of its own, where TensorFlow has two virtual CPU devices.
+# Runs in a separate process, where TensorFlow has two virtual CPU devices.
 STARTER = """
 import importlib.util, json, sys, warnings
 import tensorflow as tf
@@ -104,9 +104,9 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 
 @pytest.fixture(scope="session", autouse=True)
 def no_notes_of_who_made_an_operation(request):
-    """Without Python's stack, which TensorFlow notes for its messages.
+    """Disables stack traces, which TensorFlow records for its messages.
 
-    pytest's is deep, and every operation of every graph has one.
+    pytest's stack is deep, and every operation of every graph records it.
     """
     if not asks_for_slow(request.config):
         from tensorflow.python.util import tf_stack
@@ -121,9 +121,9 @@ def no_notes_of_who_made_an_operation(request):
 
 @pytest.fixture(scope="module", autouse=True)
 def what_stays_is_left_to_no_collector():
-    """What outlives a file's tests is not looked through again after each new one.
+    """Freezes objects that outlive the tests of a file for the garbage collector.
 
-    Graphs are millions of objects, of which Python's collector would look at all.
+    Graphs are millions of objects, which it would traverse after each test.
     """
     yield
     gc.collect()
@@ -132,7 +132,7 @@ def what_stays_is_left_to_no_collector():
 
 @pytest.fixture(scope="session", autouse=True)
 def no_waiting_for_the_disk():
-    """Only a power cut would show whether it was waited for."""
+    """Disables waiting for the disk, which only matters in power failures."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(os, "fsync", lambda descriptor: None)
         yield
@@ -140,7 +140,7 @@ def no_waiting_for_the_disk():
 
 @pytest.fixture(scope="session")
 def shared_data():
-    """Folder of real data beside the checkout; tests that need it skip without it."""
+    """Folder of real data next to the checkout; tests that need it skip without it."""
     place = os.environ.get("TFZOO_DATA", ROOT.parent / "shared" / "data")
     if not pathlib.Path(place).is_dir():
         pytest.skip(f"real data not found at {place}")
@@ -149,9 +149,9 @@ def shared_data():
 
 @pytest.fixture(scope="session")
 def on_two_devices():
-    """Calls a function of a file where TensorFlow has two CPUs; what it returns.
+    """Function that calls a function of a file with two CPU devices.
 
-    TensorFlow's devices are fixed at its first use, so this takes a new process.
+    TensorFlow's devices are fixed at its first use, so this starts a new process.
     """
 
     def call(path, function):
@@ -172,10 +172,10 @@ PIECES += [b",", b"\xff", bytes(8)]
 
 @pytest.fixture(scope="session")
 def refusals():
-    """Opens 500 scrambled copies of a file; how many are refused.
+    """Function that returns how many of 500 scrambled copies of a file are refused.
 
-    That is with a `TfzooError` of one line; any other exception goes through. Called
-    with the file, a function that opens it, and the most changes of a copy.
+    Refused means a one-line `TfzooError`; other exceptions propagate. Its arguments are
+    the file, a function that opens it, and the maximum number of changes per copy.
     """
     from tfzoo.errors import TfzooError
 

@@ -21,7 +21,11 @@ _WHOLE_FROM = {
     "vocabulary_size": 1,
 }
 _SEEDS = 1 << 32  # as many as NumPy accepts
-_SHARES = ("label_smoothing", "masked_fraction", "short_sequence_fraction")
+_SHARES = {  # name: whether a share is valid, and the rule
+    "label_smoothing": (lambda x: 0 <= x < 1, "in [0, 1)"),
+    "masked_fraction": (lambda x: 0 < x <= 1, "in (0, 1]"),
+    "short_sequence_fraction": (lambda x: 0 <= x <= 1, "in [0, 1]"),
+}
 
 
 def check_numbers(arguments):
@@ -48,7 +52,8 @@ def check_numbers(arguments):
         elif name == "weight_decay":
             good, rule = 0 <= value < math.inf, "must be a finite number >= 0"
         elif name in _SHARES:
-            good, rule = 0 <= value <= 1, "must be in [0, 1]"
+            accepts, interval = _SHARES[name]
+            good, rule = accepts(value), f"must be {interval}"
         else:
             continue
         if not good:

@@ -1,10 +1,12 @@
-"""Errors for bad external input: files, checkpoints, vocabularies, requests.
+"""Errors for bad external input, and checks of arguments.
 
 Misuse of the API raises `ValueError`; bad external input raises a `TfzooError`, so that
 a recipe can print one line and exit.
 """
 
 import difflib
+
+import numpy as np
 
 
 class TfzooError(Exception):
@@ -76,6 +78,38 @@ def refuse_unknown(owner, keywords, known):
         if not near:
             takes = f"It takes {', '.join(known) or 'no keywords'}."
         raise TypeError(f"{owner} takes no argument {keyword!r}. {takes}")
+
+
+def is_whole(value):
+    """Whether a value is an integer; bools are not."""
+    return isinstance(value, int | np.integer) and not isinstance(value, bool)
+
+
+def require_whole(name, value, least, *, optional=False):
+    """Raises `ValueError` unless a value is an integer >= `least`.
+
+    Args:
+        name: Name of the argument.
+        value: The value.
+        least: Smallest valid value.
+        optional: Whether None is valid, too.
+    """
+    if optional and value is None:
+        return
+    if not is_whole(value) or value < least:
+        received = shown(value)
+        raise ValueError(f"{name} must be an integer >= {least}. Received: {received}")
+
+
+def require_flags(**flags):
+    """Raises `ValueError` for the first value that is neither True nor False.
+
+    Args:
+        **flags: Values by name.
+    """
+    for name, value in flags.items():
+        if not isinstance(value, bool | np.bool_):
+            raise ValueError(f"{name} must be True or False. Received: {shown(value)}")
 
 
 def shown(value):

@@ -1,6 +1,7 @@
 """Bounded reads, and atomic writes: write to a temporary path, then rename."""
 
 import contextlib
+import errno
 import hashlib
 import json
 import os
@@ -12,6 +13,8 @@ from tfzoo.errors import OutputError, TfzooError
 
 MAX_JSON_BYTES = 64 << 20
 MAX_JSON_DEPTH = 64
+# Errors of writing to an open file, which name no path.
+_OF_WRITING = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO)
 
 
 def readable_file(path, error=TfzooError):
@@ -162,7 +165,8 @@ def written_beside(path, *, directory=False, replace=False):
         os.replace(content, path)
         flush_directory(path.parent)
     except OSError as e:
-        if e.filename is None or str(beside) in str(e.filename):
+        is_ours = str(beside) in str(e.filename)
+        if is_ours or (e.filename is None and e.errno in _OF_WRITING):
             reason = e.strerror or str(e)
             raise OutputError(f"Cannot write the output: {reason}.", path=path) from e
         raise

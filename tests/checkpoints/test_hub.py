@@ -215,6 +215,12 @@ def test_a_lone_pickle_is_refused_with_the_command_that_converts_it(hub):
     assert "pytorch_model.bin" not in hub.sent
 
 
+def test_the_command_that_downloads_a_pickle_has_its_revision(hub):
+    hub.add("org/old", {"config.json": b"{}", "pytorch_model.bin": b"\x80\x04."})
+    message = refused("hf://org/old@main")
+    assert "hf download org/old --revision main --local-dir DIR" in message
+
+
 def test_a_repository_without_weights_is_refused(hub):
     hub.add("org/data", {"README.md": b"", "config.json": b"{}"})
     assert "The repository must have model.safetensors" in refused("hf://org/data")

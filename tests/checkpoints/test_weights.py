@@ -159,8 +159,10 @@ def test_weights_that_overflow_the_dtype_are_refused_and_nothing_is_left_behind(
         encoder.save_to_preset(tmp_path / "half", dtype="float16")
     with pytest.raises(ValueError, match="dtype must be .*Received: 'int8'"):
         encoder.save_to_preset(tmp_path / "half", dtype="int8")
-    with pytest.raises(ValueError, match="max_shard_size must be >= 1"):
-        encoder.save_to_preset(tmp_path / "half", max_shard_size=0)
+    for wrong in (0, 2.5, "5GB"):
+        rule = f"max_shard_size must be an integer >= 1. Received: {wrong!r}"
+        with pytest.raises(ValueError, match=rule):
+            encoder.save_to_preset(tmp_path / "half", max_shard_size=wrong)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["bert"]
     encoder.save_to_preset(tmp_path / "brain", dtype="bfloat16")
 

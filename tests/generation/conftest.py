@@ -13,7 +13,7 @@ V, CONTEXT = 53, 128
 def random_decoder(seed=0, **sizes):
     """A decoder with weights large enough for its texts to vary.
 
-    Of one layer; `tests/families` generates with two.
+    It has one layer; `tests/families` generates with two.
     """
     arguments = dict(
         vocabulary_size=V,

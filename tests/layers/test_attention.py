@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 from keras import ops
 
-from tfzoo.layers import Attention
+from tfzoo.layers import Attention, Rotary
 
 B, T, S, D, N = 2, 5, 7, 12, 3
 
@@ -70,6 +70,14 @@ def test_a_row_whose_keys_are_all_hidden_is_finite(arrays):
 def test_heads_that_do_not_divide_the_width_are_named():
     with pytest.raises(ValueError, match="hidden_dim=12, num_heads=5"):
         Attention(5)(np.zeros((1, 2, 12), np.float32))
+
+
+@pytest.mark.parametrize("part", [{"rotary": Rotary()}, {"window": 2}])
+def test_a_step_of_rotary_or_a_window_needs_positions(arrays, part):
+    layer = Attention(N, **part)
+    layer(arrays[0])
+    with pytest.raises(ValueError, match="positions must be given with rotary or"):
+        layer.step(arrays[0], layer.state(B), mask=True)
 
 
 def test_dropout_acts_only_during_training(arrays):

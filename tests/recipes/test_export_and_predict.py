@@ -108,7 +108,7 @@ def test_json_output_has_every_probability_by_label(mail, printed):
 
 
 def little(core, tokenizer, **options):
-    """Signatures of few operations, where their files are asked about."""
+    """Signatures with few operations, for tests of the files."""
     function = tf.function(lambda text: {"label": text}, autograph=False)
     concrete = function.get_concrete_function(tf.TensorSpec([None], tf.string, "text"))
     return ServedModel({"serving_default": concrete}, {}, ())

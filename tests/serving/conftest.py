@@ -35,7 +35,7 @@ def tokenizer():
 
 @pytest.fixture(scope="session")
 def whole_words():
-    """For models whose texts are known words."""
+    """A tokenizer for texts of known words."""
     return WholeWords(VOCABULARY)
 
 
@@ -114,7 +114,7 @@ def exported(served, tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def moved(exported, tmp_path_factory):
-    """The signatures of a copy, loaded from a place that it was moved to."""
+    """The signatures of a copy, loaded from where it was moved to."""
     original = tmp_path_factory.mktemp("copy") / "mail" / "1"
     shutil.copytree(exported, original)
     moved = tmp_path_factory.mktemp("elsewhere") / "7"

@@ -71,7 +71,7 @@ def test_a_failed_export_leaves_nothing(tmp_path):
 
 @pytest.fixture(scope="module")
 def little():
-    """A model of few operations, where its writing matters and not what it answers."""
+    """A model with few operations, for tests of writing rather than of answers."""
     weights = tf.Variable(tf.range(1000.0), name="output/kernel")
     function = tf.function(lambda x: {"y": x * weights}, autograph=False)
     concrete = function.get_concrete_function(tf.TensorSpec([None, 1], name="x"))

@@ -70,7 +70,7 @@ def make_gpt(byte_tokenizer):
 
 @pytest.fixture(scope="session")
 def byte_gpt(make_gpt):
-    """Function to a new causal language model whose tokenizer has a small graph."""
+    """Function that makes a causal language model whose tokenizer has a small graph."""
     return lambda: CausalLM(make_gpt(vocabulary_size=257), plain_bytes())
 
 
@@ -102,9 +102,9 @@ def small_encoder(tokenizer):
 
 @pytest.fixture
 def unsaved(monkeypatch):
-    """Function of a task on an encoder to the functions that it exports, and no files.
+    """Function of an encoder task that returns its exported functions without files.
 
-    The SavedModel of a `TextClassifier` is loaded and asked; `tests/serving` has more.
+    The SavedModel of a `TextClassifier` is loaded and called; `tests/serving` has more.
     """
 
     def functions(task, **options):

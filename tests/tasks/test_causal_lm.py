@@ -17,7 +17,7 @@ def model(make_gpt, byte_tokenizer):
 
 @pytest.fixture(scope="module")
 def evaluated(make_gpt, byte_tokenizer):
-    """A compiled one, which is evaluated alone."""
+    """A compiled model, only for evaluation."""
     model = CausalLM(make_gpt(dropout=0.0), byte_tokenizer)
     model.compile()
     return model

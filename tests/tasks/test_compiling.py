@@ -20,7 +20,7 @@ X, Y = ["the cat", "a good dog", "bad", "good film"] * 2, ["no", "yes"] * 4
 
 @pytest.fixture
 def classifier(small_encoder, tokenizer):
-    """Of which only the head is trained, which is quicker and has all that is asked."""
+    """A classifier of which only the head is trained, which is faster and suffices."""
     task = TextClassifier(small_encoder(), tokenizer, LABELS)
     task.backbone.trainable = False
     return task
@@ -28,7 +28,7 @@ def classifier(small_encoder, tokenizer):
 
 @pytest.fixture(scope="module")
 def refusing(small_encoder, tokenizer):
-    """One that is never compiled, for what is refused."""
+    """A classifier that is never compiled, for arguments that are refused."""
     return TextClassifier(small_encoder(), tokenizer, LABELS)
 
 

@@ -92,7 +92,7 @@ def saved(plain, tmp_path_factory):
 
 @pytest.fixture
 def preset(saved, tmp_path):
-    """A copy of the saved model, to be changed."""
+    """A copy of the saved model, for the test to change."""
     return shutil.copytree(saved, tmp_path / "gpt")
 
 

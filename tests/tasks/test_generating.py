@@ -305,7 +305,7 @@ def test_a_column_of_a_data_frame_is_read_and_a_missing_text_is_reported(
     ],
 )
 def broken(byte_tokenizer, request):
-    """Of the positions one that only the text reaches, after the prompt was read."""
+    """Only the text, not the prompt, reaches the position that is not finite."""
     broken = CausalLM(decoder_for(byte_tokenizer), byte_tokenizer)
     name = f"{request.param}/embeddings"
     (table,) = (v for v in broken.variables if v.path == name)

@@ -17,7 +17,7 @@ def fresh(make_encoder, tokenizer):
 
 @pytest.fixture(scope="module")
 def model(make_encoder, tokenizer):
-    """One that no test changes."""
+    """A model that no test changes."""
     return MaskedLM(make_encoder(dropout=0.0), tokenizer)
 
 
@@ -86,6 +86,28 @@ def test_predict_returns_the_logits_at_mask_tokens(model, tokenizer):
     alone = model.predict(texts[:1], verbose=0)
     np.testing.assert_allclose(logits[0, 0], alone[0, 0], atol=1e-5)
     assert model.predict([], verbose=0).shape == (0, 0, tokenizer.vocabulary_size)
+
+
+def test_predict_reads_both_texts_of_pairs(model, tokenizer):
+    first, second = ["the [MASK]", "a cat"], ["a [MASK] cat", "the [MASK] mat"]
+    encoded = tokenizer.encode_batch(first, second, mask_token=True)
+    inputs = {
+        name: np.stack(np.split(getattr(encoded, name), encoded.row_splits[1:-1]))
+        for name in ("token_ids", "segment_ids")
+    }
+    inputs["padding_mask"] = np.ones_like(inputs["token_ids"])
+    gaps = [np.flatnonzero(row == tokenizer.mask_id) for row in inputs["token_ids"]]
+    inputs["mask_positions"] = np.array([gaps[0], [gaps[1][0], 0]], np.int32)
+    logits = np.asarray(model(inputs))
+    roads = (
+        {"text": first, "text_pair": second},
+        (first, second),
+        list(zip(first, second, strict=True)),
+        tf.data.Dataset.from_tensors({"text": first, "text_pair": second}),
+    )
+    for x in roads:
+        found = model.predict(x, verbose=0)
+        np.testing.assert_allclose(found, logits, atol=1e-5)
 
 
 @pytest.mark.parametrize(

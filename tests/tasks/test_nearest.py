@@ -52,6 +52,12 @@ def test_empty_queries_and_corpora_have_no_neighbors():
     assert nearest(np.eye(3), np.zeros((0, 3)))[1].shape == (3, 0)
 
 
+@pytest.mark.parametrize("wrong", [0, 1.5, True, None])
+def test_a_number_of_neighbors_that_is_not_whole_is_named(wrong):
+    with pytest.raises(ValueError, match=f"k must be an integer >= 1.*{wrong}"):
+        nearest(np.eye(2), np.eye(2), k=wrong)
+
+
 def test_zero_vectors_have_similarity_0():
     scores, _ = nearest([[0.0, 0.0]], np.eye(2))
     assert scores.tolist() == [[0, 0]]
@@ -72,7 +78,7 @@ def test_a_corpus_may_be_in_a_file(tmp_path):
     [
         (np.zeros(3), np.eye(3), 1, r"two axes. Received: shapes \(3,\) and \(3, 3\)"),
         (np.eye(2), np.eye(3), 1, "the same width. Received: 2 and 3"),
-        (np.eye(2), np.eye(2), 0, "Received: k=0"),
+        (np.eye(2), np.eye(2), 0, "k must be .*Received: 0"),
         (np.eye(2), [[1, 0], [0, np.nan]], 1, r"finite. Received: corpus\[1\].* nan"),
         ([[np.inf, 0]], np.eye(2), 1, r"finite. Received: queries\[0\]"),
     ],

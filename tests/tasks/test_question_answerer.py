@@ -308,7 +308,7 @@ def test_a_checkpoint_of_another_task_gives_the_backbone(
 
 
 def check_served(model, served, questions, contexts):
-    """What is served answers as the model does, and not always the same."""
+    """The served model gives the model's answers, and different ones."""
     answers = served(question=tf.constant(questions), context=tf.constant(contexts))
     expected = model.answer(questions, contexts)
     assert len({answer["answer"] for answer in expected}) > 3
@@ -383,3 +383,10 @@ def test_every_answer_of_squad_is_recovered_from_its_tokens(
             text = records[n]["context"][tokens.starts[start] : tokens.ends[end]]
             same += exact_match_and_f1(text, [records[n]["answers"][0]["text"]])[0]
     assert len(found) == len(records) and same / len(found) > 0.97
+
+
+@pytest.mark.parametrize("wrong", [0, 1.5, True, None])
+@pytest.mark.parametrize("name", ["top_k", "batch_size"])
+def test_a_number_that_is_not_whole_is_named(model, name, wrong):
+    with pytest.raises(ValueError, match=f"{name} must be an integer >= 1.*{wrong}"):
+        model.answer("what?", "a cat", **{name: wrong})

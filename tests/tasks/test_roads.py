@@ -106,6 +106,24 @@ def test_an_abandoned_iterator_does_not_wait_for_a_batch():
     assert not held
 
 
+def test_a_pydataset_is_told_when_epochs_begin_and_end(classifier, x, y):
+    told = []
+
+    class Told(Rows):
+        def __getitem__(self, i):
+            told.append(i)
+            return super().__getitem__(i)
+
+        def on_epoch_begin(self):
+            told.append("begin")
+
+        def on_epoch_end(self):
+            told.append("end")
+
+    classifier.evaluate(Told(lambda s: (x[s], y[s])), verbose=0)
+    assert told == [0, "begin", 0, 1, "end"]
+
+
 @pytest.fixture(scope="module")
 def x(texts):
     return texts[0][:8]
@@ -688,7 +706,7 @@ def tags(x):
 
 @pytest.fixture(scope="module")
 def tagged(tagger, x, tags):
-    """Figures and logits of lists."""
+    """Metrics and logits for lists."""
     return tagger.evaluate(x, tags, verbose=0), tagger.predict(x, verbose=0)
 
 

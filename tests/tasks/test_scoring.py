@@ -16,7 +16,7 @@ def model(make_gpt, byte_tokenizer):
 
 @functools.cache
 def logits_after(model, ids):
-    """The logits that come last, float64 (V,), in a forward pass of their own."""
+    """The last logits, float64 (V,), from a separate forward pass."""
     context = np.array([ids], np.int32)
     given = {"token_ids": context, "padding_mask": np.ones_like(context)}
     return np.asarray(model(given), np.float64)[0, -1]

@@ -19,7 +19,7 @@ def fresh(make_encoder, tokenizer):
 
 @pytest.fixture(scope="module")
 def classifier(make_encoder, tokenizer):
-    """One whose weights no test changes."""
+    """A model whose weights no test changes."""
     return TextClassifier(make_encoder(dropout=0.0), tokenizer, LABELS)
 
 

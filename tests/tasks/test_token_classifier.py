@@ -130,7 +130,7 @@ def test_words_and_a_string_of_them_are_equal_inputs(model, sentences):
 def test_lists_and_ragged_datasets_give_the_same_batches(
     model, whole_words, sentences, are_named
 ):
-    """Of numbers with a quicker tokenizer, which knows no word of several tokens."""
+    """Numbers use a faster tokenizer, which has no words of several tokens."""
     x, y = sentences
     if not are_named:
         model = TokenClassifier(model.backbone, whole_words, LABELS)

@@ -53,7 +53,7 @@ def reference(tokenizer, *, mask=False):
 
 @functools.cache
 def changed(tokenizer, *, prefix, lstrip=True):
-    """The tokenizer with other options, the same where asked again: it is traced."""
+    """The tokenizer with other options, cached because it is traced."""
     if (prefix, lstrip) == (False, True):
         return tokenizer
     options = dict(add_prefix_space=prefix, mask_lstrip=lstrip)

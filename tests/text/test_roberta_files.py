@@ -10,6 +10,7 @@ from tokenizers import AddedToken, Tokenizer, models, pre_tokenizers, processors
 from tfzoo.errors import TokenizerError
 from tfzoo.text import ROBERTA_TOKENS, ByteBPETokenizer, tokenizer_from_preset
 from tfzoo.text.byte_bpe.byte_alphabet import CHARACTERS
+from tfzoo.text.tokenizer_files import IGNORES_OPTIONS
 
 LETTERS = sorted(CHARACTERS)
 MERGES = [("a", "b"), ("\u0120", "ab"), ("ab", "c")]
@@ -217,6 +218,24 @@ def test_a_published_tokenizer_json_is_read(tmp_path, changes, name):
     ).token_ids.tolist() == ([0, 260, 264, 2])
     assert (tokenizer.pad_id, tokenizer.end_id) == (1, 2)
     assert not tokenizer.add_prefix_space
+
+
+@pytest.mark.parametrize(
+    ("name", "ids"),
+    [
+        ("RobertaTokenizer", [0, 260, 2, 2, 262, 2]),
+        ("GPT2Tokenizer", [260, 262]),
+        *((name, [260, 262]) for name in IGNORES_OPTIONS),
+    ],
+)
+def test_without_a_layout_in_tokenizer_json_the_class_has_it(tmp_path, name, ids):
+    """As in `transformers` 5."""
+    byte_level = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True}
+    content = tokenizer_json(post_processor=byte_level)
+    write(tmp_path, "tokenizer.json", content)
+    config = {"cls_token": "<s>", "sep_token": "</s>", "tokenizer_class": name}
+    write(tmp_path, "tokenizer_config.json", config)
+    assert tokenizer_from_preset(tmp_path).encode("ab", "abc").token_ids == ids
 
 
 def test_special_tokens_of_roberta_are_recognized_without_names(tmp_path):

@@ -49,6 +49,19 @@ def ragged(lengths, value):
     return tf.RaggedTensor.from_row_splits(*flat(lengths, value))
 
 
+@pytest.mark.parametrize("wrong", [1, 3.5, True, "4"])
+def test_a_maximum_length_that_is_not_whole_is_named(wrong):
+    layout = Layout(first=8, last=9)
+    texts = flat([3, 3], 1)
+    rule = f"max_length must be an integer >= 2, .*Received: max_length={wrong!r}"
+    for pack, text in (
+        (segments.pack, texts),
+        (segments.pack_in_graph, ragged([3], 1)),
+    ):
+        with pytest.raises(ValueError, match=rule):
+            pack(text, layout=layout, max_length=wrong)
+
+
 @pytest.mark.parametrize("name", LAYOUTS)
 @pytest.mark.parametrize("max_length", [4, 5, 6, 8, 11, 30])
 @pytest.mark.parametrize("pair", [False, True])
@@ -104,7 +117,7 @@ def test_a_maximum_below_the_number_of_special_tokens_is_refused(
 ):
     texts, layout = [flat([1], 2)] * num_texts, LAYOUTS[name]
     assert len(segments.pack(*texts, layout=layout, max_length=least)[0]) == least
-    rule = f"must be at least {least}.*Received: max_length={least - 1}"
+    rule = f"must be an integer >= {least}, .*Received: max_length={least - 1}"
     in_graph = [ragged([1], 2)] * num_texts
     for pack, values in ((segments.pack, texts), (segments.pack_in_graph, in_graph)):
         with pytest.raises(ValueError, match=rule):

@@ -9,9 +9,11 @@ import time
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tokenizers import normalizers, pre_tokenizers
+from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
 
+from tfzoo.errors import TfzooError
 from tfzoo.text import ByteBPETokenizer, WordPieceTokenizer, training_words
+from tfzoo.text.trainer_process import trained
 from tfzoo.text.training_words import LONGEST_WORD, LongWords
 
 KINDS = [WordPieceTokenizer, ByteBPETokenizer]
@@ -51,6 +53,24 @@ def test_skipped_words_do_not_change_the_vocabulary(kind):
         pieces = [""]
     long, short = (kind.train([*LINES, *more], **options) for more in ([word], pieces))
     assert long.vocabulary == short.vocabulary
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("name", ["vocabulary_size", "min_frequency", "alphabet_size"])
+def test_a_number_that_is_not_whole_is_named(kind, name):
+    if name == "alphabet_size" and kind is ByteBPETokenizer:
+        return
+    options = {"vocabulary_size": 290, name: 50.5}
+    with pytest.raises(ValueError, match=f"{name} must be an integer >= .*50.5"):
+        kind.train(LINES, **options, progress=False)
+
+
+def test_an_error_of_the_trainer_is_quoted():
+    rust = Tokenizer(models.BPE())
+    with pytest.raises(TfzooError, match="not trained: TypeError: .*as an integer"):
+        trained(rust, ("BpeTrainer", {"vocab_size": "many"}), LINES)
+    with pytest.raises(TfzooError, match="not trained: AttributeError: .*NoTrainer"):
+        trained(rust, ("NoTrainer", {}), LINES)
 
 
 def words_of(split, texts):

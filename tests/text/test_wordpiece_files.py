@@ -8,6 +8,7 @@ from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processor
 
 from tfzoo.errors import OutputError, TokenizerError
 from tfzoo.text import WordPieceTokenizer, tokenizer_from_preset
+from tfzoo.text.tokenizer_files import IGNORES_OPTIONS
 
 TOKENS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "a", "##b", "\u00e9", "A", "e"]
 OPTIONS = [
@@ -247,6 +248,14 @@ def test_tokenizer_json_of_older_versions_is_read(tmp_path):
     assert WordPieceTokenizer.from_preset(tmp_path).cls_id == 2
 
 
+@pytest.mark.parametrize("name", IGNORES_OPTIONS)
+def test_a_generic_class_adds_only_the_tokens_of_tokenizer_json(tmp_path, name):
+    names = {"cls_token": "[CLS]", "sep_token": "[SEP]"}
+    write(tmp_path, "tokenizer_config.json", {"tokenizer_class": name, **names})
+    write(tmp_path, "tokenizer.json", tokenizer_json(post_processor=None))
+    assert WordPieceTokenizer.from_preset(tmp_path).encode("ab").token_ids == [5, 6]
+
+
 def template(**changes):
     single = "[CLS]:0 $A:0 [SEP]:0"
     pair = changes.get("pair", "[CLS]:0 $A:0 [SEP]:0 $B:1 [SEP]:1")
@@ -269,6 +278,8 @@ def test_a_template_names_the_tokens_around_a_text(tmp_path):
     [
         ({"model__type": "BPE"}, 'model.type: This must be "WordPiece".*"BPE"'),
         ({"model": None}, "model.type: This must be"),
+        ({"model__unk_token": ...}, "model.unk_token: .*a token. Received: null"),
+        ({"model__unk_token": ["a"]}, r"model.unk_token: .*Received: ..a"),
         ({"model__continuing_subword_prefix": "_"}, 'continuing_subword_prefix.*"_"'),
         ({"model__max_input_chars_per_word": 200}, "must be 100.*Received: 200"),
         ({"normalizer__type": "Lowercase"}, "normalizer.type"),

@@ -26,12 +26,12 @@ train, STEPS, BAD = marked_run.train, marked_run.STEPS, marked_run.BAD
 
 @pytest.fixture(autouse=True)
 def no_curves(monkeypatch):
-    """What a run draws is tested elsewhere."""
+    """The curves of a run are tested elsewhere."""
     monkeypatch.setattr(runs, "save_curves", lambda *arguments: None)
 
 
 def eager(output, **options):
-    """The run without a trace, which is as long as six steps."""
+    """The run without tracing, which takes as long as six steps."""
     return train(output, run_eagerly=True, **options)
 
 
@@ -158,6 +158,18 @@ def test_the_best_epoch_is_never_one_that_is_not_finite(tmp_path):
     assert not list(tmp_path.glob("best-epoch-*"))
 
 
+def test_the_best_epoch_is_never_one_whose_log_is_not_finite(tmp_path):
+    best = KeepBest(tmp_path, monitor="loss", mode="min")
+    best.set_model(marked_run.marked.make_model("sgd"))
+    best.on_train_begin()
+    for value in (math.nan, -math.inf, math.inf):
+        best.on_epoch_end(0, {"loss": value})
+    with pytest.raises(TfzooError, match="loss must be finite in at least one epoch"):
+        best.restore(best.model)
+    best.on_epoch_end(1, {"loss": 2.0})
+    assert best.restore(best.model) == (2, 2.0)
+
+
 def test_a_run_does_not_finish_with_weights_that_are_not_finite(tmp_path):
     with Run(tmp_path, {}) as run:
         model = marked_run.marked.make_model("sgd")
@@ -169,7 +181,7 @@ def test_a_run_does_not_finish_with_weights_that_are_not_finite(tmp_path):
 
 
 def test_a_loss_of_no_update_is_null(tmp_path, monkeypatch):
-    monkeypatch.undo()  # it is drawn, too
+    monkeypatch.undo()  # now curves are drawn
     run, _ = eager(tmp_path, bad=(3, 4), on_non_finite="skip", steps=6)
     losses = json.loads((tmp_path / "metrics.json").read_text())["loss_by_step"]["loss"]
     assert [loss is None for loss in losses] == [i in (2, 3) for i in range(6)]

@@ -60,6 +60,18 @@ def test_the_requested_number_is_kept(tmp_path):
     assert names == {"step-000000009", "step-000001200"}
 
 
+def test_files_with_other_names_are_no_snapshots(tmp_path):
+    snapshots = Snapshots(tmp_path, "step", kept=1)
+    others = ["step-foo", "step-12", "step-000000001-copy"]
+    for name in others:
+        (tmp_path / name).mkdir()
+    for number in (1, 2):
+        snapshots.save(number, make_variables(number), {})
+    assert snapshots.newest() == (2, {})
+    names = {path.name for path in tmp_path.iterdir()}
+    assert names == {*others, "step-000000002"}
+
+
 def test_without_snapshots_there_is_no_newest(tmp_path):
     assert Snapshots(tmp_path, "step", kept=2).newest() is None
     assert Snapshots(tmp_path / "absent", "step", kept=2).newest() is None

@@ -213,12 +213,13 @@ def _without_weights(reference, repo_id, revision):
         return _explained(e, reference)
     if not has_pickle:
         return CheckpointError(rule, path=reference)
+    of_revision = f" --revision {revision}" if revision else ""
     return CheckpointError(
         f"{rule} Received: {_PICKLE}, a pickle, which is never opened: it could run "
         "any code.",
         path=reference,
-        fix=f"Download it (hf download {repo_id} --local-dir DIR) and convert it in "
-        f"DIR, with PyTorch installed: {FROM_PICKLE}",
+        fix=f"Download it (hf download {repo_id}{of_revision} --local-dir DIR) and "
+        f"convert it in DIR, with PyTorch installed: {FROM_PICKLE}",
     )
 
 

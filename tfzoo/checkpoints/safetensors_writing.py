@@ -6,6 +6,7 @@ import numpy as np
 
 from tfzoo.checkpoints.checksums import UNKNOWN, sha256, signed
 from tfzoo.checkpoints.safetensors_files import CHECKSUM, INDEX, WEIGHTS
+from tfzoo.errors import require_whole
 from tfzoo.weight_files import data, header, num_bytes
 
 
@@ -19,10 +20,7 @@ def write_safetensors(directory, tensors, max_shard_size=None):
         max_shard_size: Maximum bytes of tensors per file; a larger tensor gets a file
             of its own. None writes a single file.
     """
-    if max_shard_size is not None and max_shard_size < 1:
-        raise ValueError(
-            f"max_shard_size must be >= 1. Received: max_shard_size={max_shard_size}"
-        )
+    require_whole("max_shard_size", max_shard_size, 1, optional=True)
     shards = _shards(sorted(tensors, key=lambda t: t.name), max_shard_size)
     if len(shards) == 1:
         _write(directory / WEIGHTS, shards[0])

@@ -6,7 +6,8 @@ Letters: N examples, B batch_size, S length of the longest row in a batch.
 import numpy as np
 import tensorflow as tf
 
-from tfzoo.data.pipelines import require_whole, without_waiting
+from tfzoo.data.pipelines import without_waiting
+from tfzoo.errors import require_whole
 
 SECOND = "second_"  # prefix of the input names of second texts
 # SST-2 in batches of 32: 2 % of the tokens are padding, 67 % without sorting

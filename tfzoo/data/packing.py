@@ -15,9 +15,10 @@ import numpy as np
 import tensorflow as tf
 
 from tfzoo.data.corpus import build_corpus
-from tfzoo.data.pipelines import require_whole, without_waiting
+from tfzoo.data.pipelines import without_waiting
 from tfzoo.data.shuffling import shuffled
 from tfzoo.data.whole_text import WholeText
+from tfzoo.errors import require_whole
 
 
 def open_packed_text(
@@ -136,7 +137,7 @@ class PackedText:
         batch are filled up with targets of weight 0.
         """
         require_whole("batch_size", batch_size, 1)
-        require_whole("max_examples", max_examples, 1)
+        require_whole("max_examples", max_examples, 1, optional=True)
         count = min(self.num_examples, max_examples or self.num_examples)
 
         def rows(step, batch_size):

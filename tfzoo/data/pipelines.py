@@ -1,31 +1,6 @@
-"""Argument checks for pipelines, and datasets that end without a delay."""
+"""Datasets that end without a delay."""
 
-import numpy as np
 import tensorflow as tf
-
-
-def is_whole(value):
-    """Whether a value is an integer; bools are not."""
-    return isinstance(value, int | np.integer) and not isinstance(value, bool)
-
-
-def require_whole(name, value, least):
-    """Raises `ValueError` unless a value is None or an integer >= `least`."""
-    if value is None:
-        return
-    if not is_whole(value) or value < least:
-        raise ValueError(f"{name} must be an integer >= {least}. Received: {value!r}")
-
-
-def require_flags(**flags):
-    """Raises `ValueError` for the first value that is neither True nor False.
-
-    Args:
-        **flags: Values by name.
-    """
-    for name, value in flags.items():
-        if not isinstance(value, bool | np.bool_):
-            raise ValueError(f"{name} must be True or False. Received: {value!r}")
 
 
 def without_waiting(dataset):

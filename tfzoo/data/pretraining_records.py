@@ -6,12 +6,12 @@ S max_sequence_length, M max_predictions.
 
 import tensorflow as tf
 
-from tfzoo.data.pipelines import require_whole, without_waiting
+from tfzoo.data.pipelines import without_waiting
 from tfzoo.data.prepared_directory import record_files
 from tfzoo.data.record_layout import RecordLayout, weigh_first
 from tfzoo.data.running_text import content_hash
 from tfzoo.data.tfrecord_frames import compression
-from tfzoo.errors import DataError
+from tfzoo.errors import DataError, require_whole
 
 _SHUFFLED_AT_ONCE = 4096
 assert_cardinality = tf.data.experimental.assert_cardinality
@@ -98,7 +98,7 @@ class RecordSource:
         The last batch is filled up with copies of weight 0.
         """
         require_whole("batch_size", batch_size, 1)
-        require_whole("max_examples", max_examples, 1)
+        require_whole("max_examples", max_examples, 1, optional=True)
         count = min(self.num_examples, max_examples or self.num_examples)
 
         def filled(step, records):

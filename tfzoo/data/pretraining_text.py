@@ -12,10 +12,10 @@ import tensorflow as tf
 
 from tfzoo.data.example_settings import Settings
 from tfzoo.data.pair_table import PairTable, rows_of_pairs
-from tfzoo.data.pipelines import require_whole, without_waiting
+from tfzoo.data.pipelines import without_waiting
 from tfzoo.data.record_layout import as_training_batch, weigh_first
 from tfzoo.data.shuffling import shuffled
-from tfzoo.errors import DataError
+from tfzoo.errors import DataError, require_whole
 
 _TABLES_KEPT = 2  # a batch may span two epochs
 
@@ -64,7 +64,7 @@ class TextSource:
         The last batch is filled up with copies of weight 0.
         """
         require_whole("batch_size", batch_size, 1)
-        require_whole("max_examples", max_examples, 1)
+        require_whole("max_examples", max_examples, 1, optional=True)
         count = min(self.num_examples, max_examples or self.num_examples)
         steps = tf.data.Dataset.range(-(-count // batch_size))
         return (

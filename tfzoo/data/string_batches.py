@@ -5,7 +5,8 @@ Letters: B batch_size, S length of the longest row in a batch.
 
 import tensorflow as tf
 
-from tfzoo.data.pipelines import require_whole, without_waiting
+from tfzoo.data.pipelines import without_waiting
+from tfzoo.errors import require_whole
 
 _POOL_BATCHES = 32
 

@@ -8,7 +8,7 @@ import numbers
 
 import numpy as np
 
-from tfzoo.errors import shown
+from tfzoo.errors import is_whole, require_flags, shown
 
 DEFAULT_NEW_TOKENS = 64
 # name: neutral value
@@ -117,11 +117,10 @@ class GenerationOptions:
         for name, limits in RANGES.items():
             if getattr(self, name) is not None:
                 _check_range(name, getattr(self, name), *limits)
-        if self.do_sample not in (None, True, False):
-            raise ValueError(
-                f"do_sample must be True or False. Received: {self.do_sample!r}"
-            )
-        if self.early_stopping not in (None, True, False, "never"):
+        if self.do_sample is not None:
+            require_flags(do_sample=self.do_sample)
+        early = self.early_stopping
+        if not isinstance(early, bool | np.bool_ | None) and early != "never":
             raise ValueError(
                 "early_stopping must be True, False or 'never'. "
                 f"Received: {self.early_stopping!r}"
@@ -138,7 +137,7 @@ class GenerationOptions:
     def _check_seed(self):
         seeds = self.seed if isinstance(self.seed, list | tuple) else [self.seed]
         for seed in seeds:
-            good = isinstance(seed, numbers.Integral) and -(2**63) <= seed < 2**63
+            good = is_whole(seed) and -(2**63) <= seed < 2**63
             if not good and self.seed is not None:
                 raise ValueError(
                     "seed must be a signed 64-bit integer, or a list of them. "
@@ -254,8 +253,8 @@ class GenerationOptions:
 
 
 def _check_range(name, value, whole, lowest, highest, lowest_allowed):
-    kind = numbers.Integral if whole else numbers.Real
-    good = isinstance(value, kind) and not isinstance(value, bool) and value == value
+    good = is_whole(value) if whole else isinstance(value, numbers.Real)
+    good = good and not isinstance(value, bool) and value == value
     if good and lowest is not None:
         good = value >= lowest if lowest_allowed else value > lowest
     if good and highest is not None:

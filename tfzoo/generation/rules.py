@@ -3,12 +3,10 @@
 Shapes: B prompts, R rows (B times rows_per_prompt), V vocabulary_size.
 """
 
-import numbers
-
 import numpy as np
 import tensorflow as tf
 
-from tfzoo.errors import shown
+from tfzoo.errors import is_whole, shown
 from tfzoo.generation.options import PENALTIES
 
 
@@ -96,7 +94,7 @@ def _seeds(seed, num_prompts):
     """int64 (num_prompts,)."""
     if seed is None:
         return np.random.default_rng().integers(2**63, size=num_prompts)
-    seeds = [seed] * num_prompts if isinstance(seed, numbers.Integral) else list(seed)
+    seeds = [seed] * num_prompts if is_whole(seed) else list(seed)
     if len(seeds) != num_prompts:
         raise ValueError(
             "seed must be an integer or a list of one per prompt. "
@@ -117,5 +115,4 @@ def check_ids(name, ids, vocabulary_size):
 
 def is_id(value, vocabulary_size):
     """Whether a value is an integer from 0 to `vocabulary_size` - 1."""
-    whole = isinstance(value, numbers.Integral) and not isinstance(value, bool)
-    return whole and 0 <= value < vocabulary_size
+    return is_whole(value) and 0 <= value < vocabulary_size

@@ -186,7 +186,14 @@ class Attention(LayerKeywords, keras.layers.Layer):
 
         Returns:
             A tuple of the output (B, T, D) and the state of `x` only.
+
+        Raises:
+            ValueError: positions are required but None.
         """
+        if positions is None and (self.rotary or self.window):
+            raise ValueError(
+                "positions must be given with rotary or window. Received: None"
+            )
         past_keys, past_values, *past_positions = past
         layers = (self.query, self.key, self.value)
         query, keys, values = map(self._split, few_rows_of_several(layers, x, kernels))

@@ -59,7 +59,7 @@ def dataset_of_batches(x, task, *, learns=True, each=None, shuffle=False, seed=0
         ValueError: there is no batch, or a batch is invalid or unlike the first.
     """
     passes = passes_of(x, shuffle, seed)
-    first = next(batches := passes(), None)
+    first = first_batch(x)
     if first is None:
         raise ValueError("There must be at least one batch. Received: none")
     found = tensors_of(first, 0, task, learns=learns)
@@ -69,7 +69,7 @@ def dataset_of_batches(x, task, *, learns=True, each=None, shuffle=False, seed=0
         count = x.num_batches
         count = tf.data.INFINITE_CARDINALITY if count is None else count
     else:
-        rest = itertools.chain([first], batches)
+        rest = itertools.chain([first], x)
         passes = lambda: rest  # noqa: E731  (a generator is read once)
 
     reads_once = isinstance(x, Iterator)
@@ -99,6 +99,16 @@ def dataset_of_batches(x, task, *, learns=True, each=None, shuffle=False, seed=0
     return dataset.prefetch(2)
 
 
+def first_batch(x):
+    """The first batch, or None if there is none; it is removed from a generator.
+
+    A `PyDataset` is asked before its first `on_epoch_begin`, as by Keras.
+    """
+    if isinstance(x, Iterator):
+        return next(x, None)
+    return None if x.num_batches == 0 else x[0]
+
+
 def passes_of(x, shuffle, seed):
     """A function that returns an iterator over the batches at each call."""
     if isinstance(x, Iterator):
@@ -117,6 +127,7 @@ def passes_of(x, shuffle, seed):
             if shuffle:
                 random = np.random.default_rng([seed, next(epochs)])
                 order = random.permutation(x.num_batches).tolist()
+        x.on_epoch_begin()
         pool = concurrent.futures.ThreadPoolExecutor(max(1, x.workers))
         try:
             waiting = collections.deque()

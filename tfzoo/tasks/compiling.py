@@ -6,8 +6,7 @@ import numbers
 
 import keras
 
-from tfzoo.data.pipelines import require_whole
-from tfzoo.errors import shown
+from tfzoo.errors import require_whole, shown
 from tfzoo.layers.keywords import known_keywords
 from tfzoo.tasks.keras_names import loss_of_logits, metric_of_logits
 from tfzoo.training.distribution import require_supported

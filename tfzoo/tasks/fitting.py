@@ -1,7 +1,6 @@
 """`fit` and `evaluate` of a task."""
 
-from tfzoo.data.pipelines import is_whole, require_whole
-from tfzoo.errors import shown
+from tfzoo.errors import is_whole, require_whole, shown
 from tfzoo.layers.keywords import known_keywords
 from tfzoo.tasks.feeding import require_end
 from tfzoo.tasks.plan import Plan
@@ -88,7 +87,7 @@ class Fitting:
             ("validation_batch_size", validation_batch_size, 1),
             ("validation_steps", validation_steps, 1),
         ):
-            require_whole(name, value, least)
+            require_whole(name, value, least, optional=True)
         if not is_whole(seed) or not 0 <= seed < 2**63:
             raise ValueError(
                 f"seed must be an integer >= 0 and < 2**63. Received: {shown(seed)}"
@@ -156,8 +155,8 @@ class Fitting:
             return super().evaluate(**kwargs)
         if not self.compiled:
             self.compile()
-        require_whole("batch_size", batch_size, 1)
-        require_whole("steps", kwargs.get("steps"), 1)
+        require_whole("batch_size", batch_size, 1, optional=True)
+        require_whole("steps", kwargs.get("steps"), 1, optional=True)
         with self.refusals.told(), to_the_end(kwargs.get("steps")):
             data = self.batches_to_evaluate(x, y, sample_weight, batch_size=batch_size)
             require_end(data, kwargs.get("steps"), "steps")

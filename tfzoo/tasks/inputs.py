@@ -9,6 +9,7 @@ import math
 from collections.abc import Iterable, Iterator, Mapping, Set
 from typing import NamedTuple
 
+import keras
 import numpy as np
 import tensorflow as tf
 
@@ -258,9 +259,10 @@ def _pairs(x):
 def array_of(x):
     """A container as a NumPy array, or None if it cannot be converted.
 
-    None also for lists and tuples, whose values must be checked one by one.
+    None also for lists and tuples, whose values must be checked one by one, and for a
+    `PyDataset`, whose values are batches.
     """
-    if isinstance(x, list | tuple):
+    if isinstance(x, list | tuple | keras.utils.PyDataset):
         return None
     if isinstance(x, np.ndarray):
         return x

@@ -8,9 +8,9 @@ import numpy as np
 import tensorflow as tf
 
 from tfzoo.data.buckets import ordered_batches
-from tfzoo.data.pipelines import require_whole, without_waiting
+from tfzoo.data.pipelines import without_waiting
 from tfzoo.data.string_batches import dense_batch
-from tfzoo.errors import shown
+from tfzoo.errors import require_whole, shown
 from tfzoo.layers.keywords import known_keywords
 from tfzoo.tasks.batches import array_batches, dataset_of_batches, is_batches
 from tfzoo.tasks.checks import check_dataset, checked, checked_inputs
@@ -32,8 +32,8 @@ class Predicting:
 
     def predict_batches(self, x, batch_size=None, **kwargs):
         """Keras's `predict` on prepared ids, or on batches of any kind."""
-        require_whole("batch_size", batch_size, 1)
-        require_whole("steps", kwargs.get("steps"), 1)
+        require_whole("batch_size", batch_size, 1, optional=True)
+        require_whole("steps", kwargs.get("steps"), 1, optional=True)
         with self.refusals.told(), to_the_end(kwargs.get("steps")):
             batches = self.input_batches(x, batch_size)
             require_end(batches, kwargs.get("steps"), "steps")
@@ -157,7 +157,7 @@ class RowPerText:
         refuse_steps(kwargs)
         if not texts.texts:
             return self._nothing()
-        require_whole("batch_size", batch_size, 1)
+        require_whole("batch_size", batch_size, 1, optional=True)
         batch_size = batch_size or BATCH_SIZE
         encoded = self.encode_texts(texts)
         if len(texts.texts) <= batch_size and not set(kwargs) - {"verbose"}:

@@ -6,9 +6,8 @@ Shapes: B batch, S sequence.
 import keras
 
 from tfzoo.data.buckets import padded_batches
-from tfzoo.data.pipelines import is_whole
 from tfzoo.data.string_batches import dense_batch
-from tfzoo.errors import shown
+from tfzoo.errors import is_whole, shown
 from tfzoo.layers.keywords import known_keywords
 from tfzoo.models.frozen import frozen_config, with_frozen
 from tfzoo.tasks.compiling import AutoCompile

@@ -15,6 +15,8 @@ import typing
 
 import numpy as np
 
+from tfzoo.errors import is_whole, shown
+
 
 class Encoding(typing.NamedTuple):
     """One text or text pair; all lists have one element per token.
@@ -81,10 +83,10 @@ def truncated(lengths, max_length, num_special, xp=np):
     """
     if max_length is None:
         return lengths
-    if max_length < num_special:
+    if not is_whole(max_length) or max_length < num_special:
         raise ValueError(
-            f"max_length must be at least {num_special}, the number of special tokens. "
-            f"Received: max_length={max_length}"
+            f"max_length must be an integer >= {num_special}, the number of special "
+            f"tokens. Received: max_length={shown(max_length)}"
         )
     room = max_length - num_special
     if len(lengths) == 1:

@@ -50,7 +50,10 @@ def trained(tokenizer, trainer, texts):
                 f"(exit code {process.returncode}: killed, or out of memory).",
                 fix="Run it again with less text.",
             )
-        return json.loads(result)
+        result = json.loads(result)
+        if "error" in result:
+            raise TfzooError(f"The tokenizer was not trained: {result['error']}.")
+        return result
     finally:
         process.kill()
         process.stdout.close()
@@ -74,7 +77,10 @@ def _batches(texts):
 
 
 def main():
-    """Entry point of the process: reads lines of JSON, writes the trained tokenizer."""
+    """Entry point of the process: reads lines of JSON, writes the trained tokenizer.
+
+    If Python or Rust raises, it writes {"error": the message} instead.
+    """
     from tokenizers import Tokenizer, trainers
 
     signal.signal(signal.SIGINT, signal.SIG_DFL)
@@ -83,5 +89,9 @@ def main():
     tokenizer, (name, arguments) = json.loads(sys.stdin.buffer.readline())
     tokenizer = Tokenizer.from_str(tokenizer)
     texts = map(json.loads, sys.stdin.buffer)
-    tokenizer.train_from_iterator(texts, getattr(trainers, name)(**arguments))
-    sys.stdout.write(tokenizer.to_str())
+    try:
+        tokenizer.train_from_iterator(texts, getattr(trainers, name)(**arguments))
+        result = tokenizer.to_str()
+    except BaseException as e:  # a panic of Rust is not an `Exception`
+        result = json.dumps({"error": f"{type(e).__name__}: {e}"})
+    sys.stdout.write(result)

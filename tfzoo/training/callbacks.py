@@ -98,7 +98,8 @@ class KeepBest(keras.callbacks.Callback):
     Args:
         directory: Where to keep them, for example a run's `checkpoints`.
         monitor: Name of the log to compare, such as "val_accuracy".
-        mode: "max" or "min", whichever is better. Of equal epochs the first is kept.
+        mode: "max" or "min", whichever is better. Of equal epochs the first is kept,
+            and none whose log is not finite.
     """
 
     def __init__(self, directory, *, monitor, mode):
@@ -120,7 +121,7 @@ class KeepBest(keras.callbacks.Callback):
                 f"Received: {self.monitor!r}"
             )
         value = logs[self.monitor]
-        if math.isnan(value):
+        if not math.isfinite(value):
             return
         if self.best is None or self.sign * value > self.sign * self.best:
             self.best = value
@@ -136,8 +137,8 @@ class KeepBest(keras.callbacks.Callback):
         found = self.snapshots.newest()
         if found is None:
             raise TfzooError(
-                f"{self.monitor} must be a number in at least one epoch. "
-                "Received: NaN in all.",
+                f"{self.monitor} must be finite in at least one epoch. "
+                "Received: NaN or infinity in all.",
                 path=self.snapshots.directory,
             )
         epoch, state = found

@@ -8,6 +8,7 @@ state and the checksums of both. All variables are finite, except those of the g
 import hashlib
 import json
 import pathlib
+import re
 import shutil
 import sys
 
@@ -128,8 +129,13 @@ class Snapshots:
         return self.directory / f"{self.prefix}-{number:09d}"
 
     def _present(self):
-        found = self.directory.glob(f"{self.prefix}-*")
-        return sorted((int(path.name.rpartition("-")[2]), path) for path in found)
+        """Pairs of number and path, in order; other names are not snapshots."""
+        found = []
+        for path in self.directory.glob(f"{self.prefix}-*"):
+            number = path.name.removeprefix(f"{self.prefix}-")
+            if re.fullmatch("[0-9]{9,}", number):
+                found.append((int(number), path))
+        return sorted(found)
 
 
 def named(**groups):

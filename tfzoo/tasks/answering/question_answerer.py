@@ -10,7 +10,7 @@ from keras import ops
 
 from tfzoo.checkpoints.fields import read_field
 from tfzoo.data.context_windows import answer_targets, encode_windows
-from tfzoo.data.pipelines import require_flags, require_whole
+from tfzoo.errors import require_flags, require_whole
 from tfzoo.layers.keywords import known_keywords
 from tfzoo.tasks.answering.questions import (
     accepted_answers,
@@ -98,7 +98,7 @@ class QuestionAnswerer(FiguresOfAll, EncoderTask):
             ("max_question_length", max_question_length, 1),
             ("stride", stride, 0),
         ):
-            require_whole(name, value, least)
+            require_whole(name, value, least, optional=name != "max_answer_length")
         logits = token_outputs(backbone, 2, answer_dropout, name=self.heads[0])
         is_token = ops.expand_dims(backbone.input["padding_mask"], -1) > 0
         super().__init__(
@@ -226,7 +226,7 @@ class QuestionAnswerer(FiguresOfAll, EncoderTask):
         if questions is None:
             return self.predict_batches(x, batch_size, **kwargs)
         refuse_steps(kwargs)
-        require_whole("batch_size", batch_size, 1)
+        require_whole("batch_size", batch_size, 1, optional=True)
         encoded = self._windows(questions).encoded
         return as_rows(
             self.outputs_of_rows(encoded, batch_size=batch_size or BATCH_SIZE), 2
@@ -253,8 +253,8 @@ class QuestionAnswerer(FiguresOfAll, EncoderTask):
             return self.answer(
                 [questions], [contexts], top_k=top_k, batch_size=batch_size
             )[0]
-        if top_k < 1:
-            raise ValueError(f"top_k must be >= 1. Received: {top_k}")
+        require_whole("top_k", top_k, 1)
+        require_whole("batch_size", batch_size, 1)
         raw = raw_questions({"question": questions, "context": contexts})
         answers = self._answers(raw, top_k, batch_size)
         return [found[0] for found in answers] if top_k == 1 else answers

@@ -4,11 +4,10 @@ import itertools
 from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
 
-import numpy as np
 import tensorflow as tf
 
-from tfzoo.errors import shown
-from tfzoo.tasks.batches import is_batches, passes_of
+from tfzoo.errors import is_whole, shown
+from tfzoo.tasks.batches import first_batch, is_batches, passes_of
 from tfzoo.tasks.inputs import column_names, is_missing, texts_of, values_of
 from tfzoo.tasks.refusals import of_batch
 
@@ -98,18 +97,21 @@ def gathered_questions(x):
 
 def _gathered_batches(x):
     """The same for a generator or `PyDataset`; returns `x`, unread, if not raw."""
-    batches = passes_of(x, shuffle=False, seed=0)()
-    first = next(batches, None)
+    first = first_batch(x)
     inputs = first[:1] if isinstance(first, tuple) else [first]
     if not inputs or raw_questions(inputs[0]) is None:
-        unread = itertools.chain([] if first is None else [first], batches)
-        return unread if isinstance(x, Iterator) else x
+        if not isinstance(x, Iterator):
+            return x
+        return itertools.chain([] if first is None else [first], x)
     if not isinstance(x, Iterator) and x.num_batches is None:
         raise ValueError(
             "Raw questions must fit in memory. Received: an endless PyDataset"
         )
+    batches = passes_of(x, shuffle=False, seed=0)()
+    if isinstance(x, Iterator):
+        batches = itertools.chain([first], batches)
     records = []
-    for number, batch in enumerate(itertools.chain([first], batches)):
+    for number, batch in enumerate(batches):
         with of_batch(number):
             records += _records(batch)
     return records
@@ -226,7 +228,7 @@ def _start_and_text(start, text, row):
             f"The text of an answer must be a string. Received: {shown(text)} in row "
             f"{row}"
         )
-    if not isinstance(start, int | np.integer) or isinstance(start, bool):
+    if not is_whole(start):
         raise ValueError(
             f"answer_start must be an integer. Received: {shown(start)} in row {row}"
         )

@@ -9,9 +9,8 @@ import tensorflow as tf
 
 from tfzoo.data.corpus import build_corpus
 from tfzoo.data.packing import PackedText, next_tokens
-from tfzoo.data.pipelines import require_flags
 from tfzoo.data.whole_text import TextList
-from tfzoo.errors import refuse_unknown
+from tfzoo.errors import refuse_unknown, require_flags
 from tfzoo.generation.rules import check_ids
 from tfzoo.layers import NextTokenHead
 from tfzoo.layers.keywords import known_keywords, named_parameters

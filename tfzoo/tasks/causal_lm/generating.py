@@ -1,16 +1,12 @@
 """Text from prompts, for a task with a decoder and a tokenizer."""
 
 import dataclasses
-import numbers
 import typing
 
+from tfzoo.errors import is_whole, require_flags, require_whole
 from tfzoo.generation.compiled import CompiledGeneration
 from tfzoo.generation.options import DEFAULT_NEW_TOKENS
-from tfzoo.tasks.causal_lm.generation_options import (
-    CallOptions,
-    check_batch_size,
-    check_flags,
-)
+from tfzoo.tasks.causal_lm.generation_options import CallOptions
 from tfzoo.tasks.inputs import text_of, texts_or_one
 from tfzoo.training.host_memory import keep_freed_memory
 
@@ -84,14 +80,14 @@ class Generating:
                 the model; a prompt is missing; or the model's logits are not finite.
             TypeError: an option does not exist.
         """
-        check_flags(
+        require_flags(
             return_full_text=return_full_text,
             return_dict_in_generate=return_dict_in_generate,
         )
         call = GenerationCall(self, options, self._compiled_generation)
         prompts, single = texts_or_one(prompts, "prompts")
         batch_size = 32 if batch_size is None else batch_size
-        check_batch_size(batch_size)
+        require_whole("batch_size", batch_size, 1)
         results = []
         seeds = call.seeds(len(prompts))
         for i in range(0, len(prompts), batch_size):
@@ -168,7 +164,7 @@ class GenerationCall:
     def seeds(self, num_prompts):
         """One seed per prompt; None if there is a single seed or none."""
         seeds = self.options.seed
-        if seeds is None or isinstance(seeds, numbers.Integral):
+        if seeds is None or is_whole(seeds):
             return None
         if len(seeds) != num_prompts:
             raise ValueError(

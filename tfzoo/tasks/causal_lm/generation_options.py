@@ -4,7 +4,7 @@ import dataclasses
 
 import numpy as np
 
-from tfzoo.errors import refuse_unknown, shown
+from tfzoo.errors import refuse_unknown, require_flags, shown
 from tfzoo.generation.neutral import NEUTRAL, without_neutral
 from tfzoo.generation.options import GenerationOptions
 from tfzoo.generation.rules import check_ids
@@ -50,7 +50,7 @@ class CallOptions:
             )
         self.stop_strings = _words("stop_strings", options.pop("stop_strings", ()))
         self.jit_compile = options.pop("jit_compile", True)
-        check_flags(jit_compile=self.jit_compile)
+        require_flags(jit_compile=self.jit_compile)
         self.assistant = options.pop("assistant_model", None)
         bad_words = [
             task.tokenizer.tokenize(form)
@@ -106,22 +106,6 @@ class CallOptions:
                 f"assistant_model must have a max_sequence_length >= {large}. "
                 f"Received: max_sequence_length={reads}"
             )
-
-
-def check_flags(**flags):
-    """Raises ValueError if a value is not True, False or None."""
-    for name, value in flags.items():
-        if not isinstance(value, bool | np.bool_ | None):
-            raise ValueError(f"{name} must be True or False. Received: {shown(value)}")
-
-
-def check_batch_size(value):
-    """Raises ValueError if the value is not an integer >= 1."""
-    whole = isinstance(value, int | np.integer) and not isinstance(value, bool)
-    if not whole or value < 1:
-        raise ValueError(
-            f"batch_size must be an integer >= 1. Received: {shown(value)}"
-        )
 
 
 def _words(name, words):

@@ -8,10 +8,9 @@ import math
 import numpy as np
 import tensorflow as tf
 
-from tfzoo.errors import shown
+from tfzoo.errors import is_whole, require_whole, shown
 from tfzoo.generation.log_probabilities import log_probabilities
 from tfzoo.layers.keywords import known_keywords
-from tfzoo.tasks.causal_lm.generation_options import check_batch_size
 from tfzoo.tasks.inputs import text_of, texts_or_one
 
 BATCH_SIZE = 16
@@ -106,7 +105,7 @@ class Scoring:
     def _log_probabilities(self, tokenized, stride, batch_size):
         """float32 arrays with one number per id."""
         stride = self._checked_stride(stride)
-        check_batch_size(batch_size)
+        require_whole("batch_size", batch_size, 1)
         begin_id = self.tokenizer.begin_id
         rows = [np.array([begin_id, *ids], np.int32) for ids in tokenized]
         found = [np.zeros(len(row) - 1, np.float32) for row in rows]
@@ -149,8 +148,7 @@ class Scoring:
     def _checked_stride(self, stride):
         longest = self.max_sequence_length
         stride = max(1, longest // 2) if stride is None else stride
-        whole = isinstance(stride, int | np.integer) and not isinstance(stride, bool)
-        if not whole or not 1 <= stride <= longest:
+        if not is_whole(stride) or not 1 <= stride <= longest:
             raise ValueError(
                 f"stride must be in [1, {longest}], the max_sequence_length. "
                 f"Received: stride={shown(stride)}"

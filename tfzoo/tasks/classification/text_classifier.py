@@ -6,7 +6,7 @@ Shapes: N texts, B batch, C labels.
 import keras
 import numpy as np
 
-from tfzoo.data.pipelines import require_flags
+from tfzoo.errors import require_flags
 from tfzoo.layers import ClassificationHead
 from tfzoo.layers.keywords import known_keywords
 from tfzoo.tasks.checks import weights_in_graph

@@ -6,6 +6,8 @@ Shapes: Q queries, N vectors of the corpus, D width, K neighbors.
 import numpy as np
 import tensorflow as tf
 
+from tfzoo.errors import require_whole
+
 QUERIES, VECTORS = 256, 16384  # at a time: 16 MB of scores
 
 
@@ -35,8 +37,7 @@ def nearest(queries, corpus, k=10):
             "queries and corpus must have the same width. "
             f"Received: {np.shape(queries)[1]} and {np.shape(corpus)[1]}"
         )
-    if k < 1:
-        raise ValueError(f"k must be >= 1. Received: k={k}")
+    require_whole("k", k, 1)
     count = len(queries)
     scores = np.zeros((count, min(k, len(corpus))), np.float32)
     indices = np.zeros(scores.shape, np.int64)

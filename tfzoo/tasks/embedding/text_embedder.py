@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from tfzoo.checkpoints.sentence_transformers import read_modules, write_modules
 from tfzoo.data.buckets import SECOND
-from tfzoo.data.pipelines import require_flags
+from tfzoo.errors import require_flags
 from tfzoo.families import BACKBONES
 from tfzoo.layers import SentencePooling
 from tfzoo.layers.keywords import known_keywords

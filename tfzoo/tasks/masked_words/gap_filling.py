@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfzoo.data.string_batches import dense_batch
-from tfzoo.errors import shown
+from tfzoo.errors import is_whole, shown
 from tfzoo.layers.keywords import known_keywords
 from tfzoo.tasks.inputs import text_of, texts_or_one
 from tfzoo.tasks.plan import BATCH_SIZE
@@ -54,8 +54,7 @@ class GapFilling:
                 `top_k` is out of range; or the model's scores are not finite.
         """
         most = self.tokenizer.vocabulary_size
-        whole = isinstance(top_k, int | np.integer) and not isinstance(top_k, bool)
-        if not whole or not 1 <= top_k <= most:
+        if not is_whole(top_k) or not 1 <= top_k <= most:
             raise ValueError(
                 f"top_k must be an integer in [1, {most}], the size of the vocabulary. "
                 f"Received: {shown(top_k)}"

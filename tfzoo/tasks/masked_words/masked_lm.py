@@ -7,7 +7,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tfzoo.data.pipelines import require_flags
+from tfzoo.errors import require_flags
 from tfzoo.layers.keywords import known_keywords
 from tfzoo.tasks.encoder_task import EncoderTask
 from tfzoo.tasks.inputs import raw_texts
@@ -133,11 +133,18 @@ class MaskedLM(GapFilling, LearnsTokens, EncoderTask):
             return self.predict_batches(x, batch_size, **kwargs)
         if not texts.texts:
             return np.zeros((0, 0, self.backbone.vocabulary_size), np.float32)
-        return self.predict_batches(self._gaps(texts.texts), batch_size, **kwargs)
+        text = texts.texts
+        if texts.text_pairs is not None:
+            text = {"text": text, "text_pair": texts.text_pairs}
+        return self.predict_batches(self._gaps(text), batch_size, **kwargs)
 
-    def _gaps(self, texts):
-        """Prepared inputs (N, S), with `mask_positions` (N, M) of the mask tokens."""
-        inputs = self.encode_strings(texts, mask_token=True)
+    def _gaps(self, text):
+        """Prepared inputs (N, S), with `mask_positions` (N, M) of the mask tokens.
+
+        Args:
+            text: As in `encode_strings`.
+        """
+        inputs = self.encode_strings(text, mask_token=True)
         gaps = tf.equal(inputs["token_ids"], self.tokenizer.mask_id)
         positions = tf.RaggedTensor.from_value_rowids(
             tf.cast(tf.where(gaps)[:, 1], tf.int32),

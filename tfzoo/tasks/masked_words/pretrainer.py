@@ -11,9 +11,8 @@ from collections.abc import Mapping
 import keras
 import tensorflow as tf
 
-from tfzoo.data.pipelines import require_flags
 from tfzoo.data.pretraining import open_pretraining_data
-from tfzoo.errors import shown
+from tfzoo.errors import require_flags, shown
 from tfzoo.layers.initializers import truncated_normal
 from tfzoo.tasks.inputs import single_texts
 from tfzoo.tasks.masked_words.masking_of_text import masked_words_head, max_predictions

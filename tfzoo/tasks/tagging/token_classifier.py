@@ -7,13 +7,13 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tfzoo.data.pipelines import require_whole
 from tfzoo.data.string_batches import dense_batch
 from tfzoo.data.word_rows import (
     encode_ragged,
     encode_sentences,
     targets_of_tokens,
 )
+from tfzoo.errors import require_whole
 from tfzoo.layers.keywords import known_keywords
 from tfzoo.tasks.batches import dataset_of_batches, is_batches
 from tfzoo.tasks.checks import weights_in_graph
@@ -217,7 +217,7 @@ class TokenClassifier(Classifier):
         if sentences is None:
             return self.predict_batches(x, batch_size, **kwargs)
         refuse_steps(kwargs)
-        require_whole("batch_size", batch_size, 1)
+        require_whole("batch_size", batch_size, 1, optional=True)
         return as_rows(
             self._word_logits(sentences, batch_size or BATCH_SIZE), self.num_outputs
         )

@@ -6,6 +6,7 @@ Shapes: N sentences, S tokens.
 import numpy as np
 import tensorflow as tf
 
+from tfzoo.errors import is_whole
 from tfzoo.tasks.inputs import array_of, values_of
 from tfzoo.tasks.labels import Labels
 from tfzoo.tasks.targets import listed
@@ -101,8 +102,7 @@ class WordTargets:
         return np.array(indices, np.int32)[places].reshape(shape)
 
     def _of_word(self, label, row):
-        number = isinstance(label, int | np.integer) and not isinstance(label, bool)
-        if not number or int(label) not in NOT_LEARNED:
+        if not is_whole(label) or int(label) not in NOT_LEARNED:
             return self.labels.index_of(label, row)
         if str(label) in self.labels:
             raise ValueError(

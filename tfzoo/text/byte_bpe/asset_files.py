@@ -55,6 +55,9 @@ def read_preset(directory):
     known = known_class(name, BYTE_BPE)
     if (directory / JSON).exists():
         arguments, added, template = json_file.read_json(directory / JSON)
+        arguments["layout"] = known and known.layout
+        if name in IGNORES_OPTIONS:
+            arguments["layout"] = Layout()  # unless tokenizer.json states one
     else:
         added, path = tokenizer_files.added_tokens(directory, config, named)
         arguments = _read_pair(directory, config, added, path)

@@ -9,7 +9,7 @@ merged in the same order in every process.
 from tokenizers import Tokenizer, models, pre_tokenizers
 from tqdm import tqdm
 
-from tfzoo.errors import TokenizerError
+from tfzoo.errors import TokenizerError, require_whole
 from tfzoo.text.byte_bpe.merge_table import NUM_BYTES
 from tfzoo.text.trainer_process import trained
 from tfzoo.text.training_text import passages, texts_of
@@ -26,6 +26,8 @@ def train_merges(source, *, vocabulary_size, num_special, min_frequency, progres
         min_frequency: Minimum frequency of a pair of neighbors to be merged.
         progress: Whether progress bars are shown.
     """
+    require_whole("vocabulary_size", vocabulary_size, 1)
+    require_whole("min_frequency", min_frequency, 0)
     if vocabulary_size < NUM_BYTES + num_special:
         raise TokenizerError(
             f"vocabulary_size must be at least {NUM_BYTES + num_special}, for the "

@@ -11,6 +11,7 @@ import json
 from tfzoo.checkpoints.references import local_directory
 from tfzoo.errors import TokenizerError
 from tfzoo.text import keras_hub_files, templates, tokenizer_files
+from tfzoo.text.layout import Layout
 from tfzoo.text.tokenizer_classes import WORDPIECE, class_to_write, named_class
 from tfzoo.text.tokenizer_files import CONFIG, IGNORES_OPTIONS, JSON, TOKENS
 from tfzoo.text.wordpiece import json_file
@@ -43,6 +44,7 @@ def read_preset(directory):
         arguments, template = json_file.read_json(path)
         if name in IGNORES_OPTIONS:
             config = {key: config[key] for key in config if key not in _OPTIONS}
+            arguments["layout"] = Layout()  # unless tokenizer.json states one
     elif texts := [n for n in _TEXTS if (directory / n).exists()]:
         path, by_line, template = directory / texts[0], True, None
         arguments = {"vocabulary": tokenizer_files.read_lines(path)}

@@ -57,8 +57,15 @@ def read_json(path):
         "lowercase": normalizer["lowercase"],
         "strip_accents": normalizer["strip_accents"],
         "split_cjk": normalizer["handle_chinese_chars"],
-        "unknown_token": str(model.get("unk_token")),
+        "unknown_token": model.get("unk_token"),
     }
+    if not isinstance(arguments["unknown_token"], str):
+        raise TokenizerError(
+            "This must be a token. Received: "
+            f"{json.dumps(arguments['unknown_token'])[:80]}.",
+            path=path,
+            tensor="model.unk_token",
+        )
     vocabulary = arguments["vocabulary"]
     read_added(content.get("added_tokens") or [], vocabulary, path)
     template = _template(content.get(templates.FIELD), vocabulary, path)

@@ -14,7 +14,7 @@ import tempfile
 from tokenizers import Tokenizer, models, pre_tokenizers
 from tqdm import tqdm
 
-from tfzoo.errors import TokenizerError
+from tfzoo.errors import TokenizerError, require_whole
 from tfzoo.text.trainer_process import trained
 from tfzoo.text.training_text import check_source, texts_of
 from tfzoo.text.training_words import LongWords
@@ -27,6 +27,9 @@ def train_vocabulary(
     source, normalizer, *, vocabulary_size, min_frequency, alphabet_size, progress
 ):
     """The tokens in the order of their ids; see `WordPieceTokenizer.train`."""
+    require_whole("vocabulary_size", vocabulary_size, 1)
+    require_whole("min_frequency", min_frequency, 0)
+    require_whole("alphabet_size", alphabet_size, 1)
     with _readable_twice(source) as read:
         alphabet = _alphabet(
             tqdm(read(), "characters", disable=not progress, unit=" texts"),
