@@ -1,28 +1,33 @@
-"""From raw text to a served classifier in minutes, without any download.
+"""From raw text to served models in minutes, with one command and no download.
 
     python recipes/quickstart.py
+    python recipes/quickstart.py --text corpus.txt --table mail.csv --text-column text \
+        --label-column label --output runs/mine
 
-The text is documentation found in every installation: docstrings of Python's standard
-library, NumPy, Keras and TensorFlow, and the topics of the language reference. The task
-is real: classify descriptions by the library, or the area of the standard library, that
-they are from. Names of libraries, code and markup are removed, and whole source files
-are held out.
+Trains a WordPiece vocabulary and pretrains a small BERT on raw text. Fine-tunes it to
+restore capitals and punctuation, as transcripts of speech need: the text itself has the
+labels. With a table, also fine-tunes a classifier. Compares each, on text that is held
+out, with the same network without pretraining and with plain baselines that learn from
+the same examples; exports it as a SavedModel and runs that in a fresh process.
 
-Trains a WordPiece tokenizer and pretrains a small BERT on the text; fine-tunes it and,
-for comparison, the same network with random weights on the same few labeled
-descriptions; exports the former as a SavedModel and runs it in a fresh process. Writes
-everything, including the text, `metrics.json` and `curves.png`, to the output
-directory. The same command continues an interrupted run.
+Without `--text`, the text is the documentation found in every installation: that of
+Python's standard library, the language reference, NumPy, Keras and TensorFlow.
 
-One run (Python 3.11, TensorFlow 2.21, 2.6 minutes on two cores) gave on 800 held-out
-descriptions: majority class 12.5 %, from scratch 29.5 %, pretrained 48.4 %.
+Writes everything, including the text, to the output directory. The same command
+continues an interrupted run.
 """
 
 import collections
+import dataclasses
+import itertools
+import json
+import os
 import pathlib
 import platform
 import subprocess
 import sys
+import time
+from collections.abc import Callable
 
 from tfzoo import cli
 
@@ -30,73 +35,115 @@ SIZES = dict(num_layers=2, num_heads=2, hidden_dim=128, intermediate_dim=512)
 VOCABULARY_SIZE = 4000
 MAX_SEQUENCE_LENGTH = 64
 PRETRAINING = dict(steps=1500, batch_size=32, learning_rate=2e-3)
-FINE_TUNING = dict(epochs=8, batch_size=16, learning_rate=1e-3)
-LABELLED, HELD_OUT = 60, 100  # maximum number of descriptions per area
-QUESTIONS = [
-    "Return the sum of the array elements over a given axis.",
-    "Parse the headers of a message from a string.",
-    "Block until another thread releases the lock.",
-    "A layer that normalizes its inputs over the batch.",
-]
+RESTORING = dict(epochs=10, most_steps=1500, batch_size=32, learning_rate=1e-3)
+CLASSIFYING = dict(epochs=3, most_steps=1500, batch_size=32, learning_rate=5e-4)
+MOST_CHARACTERS = dict(corpus=10_000_000, held_out=500_000)  # that restoring reads
+RADIUS = 5  # words that a baseline sees on either side
+HELD_OUT = 10  # one in this many documents, and rows of the table
+SHOWN = 3  # answers of each exported model
 
 
 def main(
+    text: tuple[pathlib.Path, ...] = (),
+    table: pathlib.Path | None = None,
+    text_column: str | None = None,
+    label_column: str | None = None,
+    header: bool = True,
     output: pathlib.Path = pathlib.Path("runs/quickstart"),
     saved_models: pathlib.Path = pathlib.Path("saved_models"),
+    seed: int = 0,
 ):
-    """From raw text to a served classifier in minutes, without any download.
+    """From raw text to served models in minutes, with one command and no download.
 
     Args:
+        text: Text files (.txt with blank lines between documents, or .tsv, .csv, .jsonl
+            with a document in each column "text"; each also .gz). Defaults to the
+            documentation in this installation.
+        table: Labeled texts (.tsv, .csv, .jsonl, each also .gz) for a classifier.
+        text_column: Column of the text in the table, by name or by number (from 1).
+        label_column: Column of the label, likewise.
+        header: Whether line 1 of a .tsv or .csv table has the column names.
         output: Output directory: new, or begun by the same command.
-        saved_models: Directory for the SavedModel, in a subdirectory with the output's
-            name.
+        saved_models: Directory for the SavedModels, in subdirectories whose names begin
+            with the output's.
+        seed: Seed of all random choices.
     """
+    arguments = dict(locals())
+    del arguments["output"], arguments["saved_models"]  # these may change
+    start = time.perf_counter()
+    cli.check_numbers(arguments)
+    check_table(table, text_column, label_column, header=header)
     from tfzoo.data.examples import read_examples
-    from tfzoo.data.installed_docs import write_installed_docs
     from tfzoo.files import read_json
     from tfzoo.training import Run, fingerprint
 
     settings = {name: value for name, value in globals().items() if name.isupper()}
-    settings["python"] = platform.python_version()
-    with Run(output, settings) as run:
+    settings |= {**arguments, "python": platform.python_version()}
+    data = fingerprint([*text, *([] if table is None else [table])])
+    with Run(output, settings, data=data) as run:
         if run.finished:
-            print_table(read_json(output / "metrics.json")["metrics"])
+            print_tables(read_json(output / "metrics.json")["metrics"])
             return
-        text = output / "text"
-        if not text.exists():
-            print("Collecting the documentation of this installation")
-            write_installed_docs(text, labelled=LABELLED, held_out=HELD_OUT)
-        tokenizer = train_tokenizer(text / "corpus.txt", output / "tokenizer")
-        data = fingerprint([text, output / "tokenizer"])
-        examples = [
-            read_examples(text / name, text_column="text", label_column="label")
-            for name in ("train.jsonl", "held_out.jsonl")
-        ]
-        with Run(output / "pretraining", settings, data=data) as part:
-            if not part.finished:
-                pretrain(part, text / "corpus.txt", tokenizer)
-        with Run(output / "from_scratch", settings, data=data) as part:
-            if not part.finished:
-                print("Fine-tuning random weights, for comparison")
-                classifier, accuracy = fine_tune(part, None, tokenizer, *examples)
-                part.finish(classifier.save_to_preset, {"accuracy": accuracy})
-            scratch = read_json(part.directory / "metrics.json")["metrics"]
-        print("Fine-tuning the pretrained weights")
-        pretrained = output / "pretraining"
-        classifier, accuracy = fine_tune(run, pretrained, tokenizer, *examples)
-        version = classifier.export_version(saved_models / output.absolute().name)
-        metrics = {
-            "majority_class": majority_share(*examples),
-            "from_scratch": scratch["accuracy"],
-            "pretrained": accuracy,
-            "labelled_examples": len(examples[0]),
-            "held_out_examples": len(examples[1]),
-        }
-        run.finish(classifier.save_to_preset, metrics)
-    print_table(metrics)
-    print(f"{version} in a process that only imports TensorFlow:")
-    ask(version, QUESTIONS)
-    print(f"wrote {output}: the model, metrics.json, curves.png, logs/")
+        examples = None
+        if table is not None:
+            examples = read_examples(
+                table, text_column=text_column, label_column=label_column, header=header
+            ).split_every(HELD_OUT, seed=seed)
+        if not (output / "text").exists():
+            write_text(output / "text", text)
+        corpus = output / "text" / "corpus.txt"
+        tokenizer = train_tokenizer(corpus, output / "tokenizer")
+
+        def part(name):
+            inputs = [output / "text", output / "tokenizer"]
+            return Run(output / name, settings, data=data | fingerprint(inputs))
+
+        with part("pretraining") as pretraining:
+            if not pretraining.finished:
+                pretrain(pretraining, corpus, tokenizer, seed)
+        goals = [restoring(output / "text", tokenizer, seed)]
+        if examples is not None:
+            goals.append(classifying(*examples, seed))
+        metrics = {}
+        for goal in goals:
+            base = saved_models / f"{output.absolute().name}_{goal.name}"
+            metrics[goal.measure] = compare(goal, part, output, tokenizer, seed, base)
+            print(f"{base} in a process that only imports TensorFlow:")
+            goal.show(base)
+        run.finish(None, metrics)
+    print_tables(metrics)
+    print(f"wrote {output}: text, vocabulary, models, metrics.json")
+    processor = sum(os.times()[:4])
+    print(f"{time.perf_counter() - start:.0f} s, {processor:.0f} s of processor time")
+
+
+def check_table(table, text_column, label_column, *, header):
+    """Rejects a table without its columns, and arguments for a table without one."""
+    given = {"text_column": text_column, "label_column": label_column}
+    missing = [name for name, value in given.items() if value is None]
+    if table is not None and missing:
+        raise ValueError(
+            f"{' and '.join(missing)} must be given with a table. "
+            f"Received: table={str(table)!r}"
+        )
+    if table is None and (len(missing) < len(given) or not header):
+        raise ValueError(
+            "text_column, label_column and header are for a table, which must be given "
+            f"with them. Received: table=None, text_column={text_column!r}, "
+            f"label_column={label_column!r}, header={header}"
+        )
+
+
+def write_text(directory, paths):
+    """Writes the text to train on and the text held out, with a sentence per line."""
+    from tfzoo.data.documents import hold_out, read_documents, write_documents
+    from tfzoo.data.installed_docs import installed_docs
+
+    if not paths:
+        print("Collecting the documentation of this installation")
+    documents = read_documents(paths) if paths else installed_docs()
+    corpus, held_out = hold_out(documents, HELD_OUT)
+    write_documents(directory, corpus=corpus, held_out=held_out)
 
 
 def train_tokenizer(corpus, directory):
@@ -112,103 +159,258 @@ def train_tokenizer(corpus, directory):
     return WordPieceTokenizer.from_preset(directory)
 
 
-def new_encoder(tokenizer, dropout):
-    """A BERT with random weights, the same each time."""
-    import keras
-
+def new_encoder(tokenizer):
+    """A BERT with random weights."""
     from tfzoo import BertEncoder
 
-    keras.utils.set_random_seed(0)
+    # Such a short training hardly sees anything twice: dropout would only slow it down.
     return BertEncoder(
         tokenizer.vocabulary_size,
         **SIZES,
-        dropout=dropout,
+        dropout=0.0,
         max_sequence_length=MAX_SEQUENCE_LENGTH,
     )
 
 
-def pretrain(run, corpus, tokenizer):
+def pretrain(run, corpus, tokenizer, seed):
     """Pretrains a small BERT on the corpus."""
+    import keras
+
     from tfzoo import BertPretrainer
     from tfzoo.data.pretraining import open_pretraining_data
 
-    print("Pretraining: masked words and next-sentence prediction")
     source = open_pretraining_data(
         [corpus],
         tokenizer,
         cache_directory=run.checkpoints / "text",
         max_sequence_length=MAX_SEQUENCE_LENGTH,
         max_predictions=round(0.15 * MAX_SEQUENCE_LENGTH),
+        seed=seed,
     )
-    # Such a short training hardly sees anything twice: dropout would only slow it down.
-    task = BertPretrainer(new_encoder(tokenizer, dropout=0.0), tokenizer)
     steps, batch_size = PRETRAINING["steps"], PRETRAINING["batch_size"]
+    print(
+        f"Pretraining on masked words and next-sentence prediction: {steps} batches of "
+        f"{batch_size}, from {source.num_examples} examples"
+    )
+    keras.utils.set_random_seed(seed)
+    task = BertPretrainer(new_encoder(tokenizer), tokenizer)
     task.compile(learning_rate=PRETRAINING["learning_rate"], total_steps=steps)
     run.fit(
         task,
         lambda start: source.batches(batch_size, start_step=start),
-        steps_per_epoch=steps // 5,
+        steps_per_epoch=-(-steps // 5),
         total_steps=steps,
     )
     run.finish(task.save_to_preset, run.record.epochs[-1])
 
 
-def fine_tune(run, pretrained, tokenizer, examples, held_out):
-    """Fine-tunes a classifier; returns it and its accuracy on held-out data."""
-    import keras
+@dataclasses.dataclass
+class Goal:
+    """What a model is trained for, and how it is measured.
 
+    Attributes:
+        name: Name of the model.
+        measure: What `score` returns.
+        task: Class of the task.
+        labels: Its labels.
+        settings: Settings of its training.
+        examples: Inputs and targets to train on, as the task takes them.
+        held_out: Other inputs.
+        score: Function of the labels predicted for `held_out`, from 0 to 1.
+        baselines: Dict of name -> function of `examples` and the other inputs that
+            returns their labels.
+        show: Function of an exported model that prints some of its answers.
+    """
+
+    name: str
+    measure: str
+    task: type
+    labels: list
+    settings: dict
+    examples: tuple
+    held_out: list
+    score: Callable
+    baselines: dict
+    show: Callable
+
+
+def restoring(directory, tokenizer, seed):
+    """The goal to restore capitals and punctuation of the text in a directory."""
+    from tfzoo import TokenClassifier
+    from tfzoo.baselines import tag_by_window, tag_by_word
+    from tfzoo.data import restoration
+
+    def read(name):
+        text = (directory / f"{name}.txt").read_text(encoding="utf-8")
+        words, labels = restoration.bare_words(text[: MOST_CHARACTERS[name]])
+        sizes = map(len, tokenizer.tokenize(words))
+        around = tokenizer.layout_ids.num_special(1)
+        return restoration.passages(words, labels, sizes, MAX_SEQUENCE_LENGTH - around)
+
+    examples, (held_out, true) = read("corpus"), read("held_out")
+
+    def show(base):
+        texts = [" ".join(words) for words in held_out[:: -(-len(held_out) // SHOWN)]]
+        for text, answer in zip(texts, ask(base, texts), strict=True):
+            print(f"  {text}\n  = {restoration.restored(text, answer['words'])}")
+
+    words = sum(map(len, held_out))
+    return Goal(
+        "restorer",
+        f"F1 of capitals and punctuation, {words} held-out words",
+        TokenClassifier,
+        list(restoration.LABELS),
+        RESTORING,
+        examples,
+        held_out,
+        lambda found: restoration.restoration_f1(
+            itertools.chain(*true), itertools.chain(*found)
+        ),
+        {
+            "each word by itself": tag_by_word,
+            f"words within {RADIUS}, one layer": lambda *data: tag_by_window(
+                *data, radius=RADIUS, seed=seed
+            ),
+        },
+        show,
+    )
+
+
+def classifying(examples, held_out, seed):
+    """The goal to classify texts as a table does."""
     from tfzoo import TextClassifier
+    from tfzoo.baselines import classify_by_bag
     from tfzoo.data.examples import label_list
 
-    labels = label_list(examples)
-    keras.utils.set_random_seed(0)
-    if pretrained is None:
-        classifier = TextClassifier(new_encoder(tokenizer, 0.1), tokenizer, labels)
-    else:
-        classifier = TextClassifier.from_preset(pretrained, labels=labels, dropout=0.1)
-    epochs, batch_size = FINE_TUNING["epochs"], FINE_TUNING["batch_size"]
-    steps = -(-len(examples) // batch_size)
-    classifier.compile(
-        learning_rate=FINE_TUNING["learning_rate"], total_steps=epochs * steps
+    def show(base):
+        texts = held_out.texts[:SHOWN]
+        for text, answer in zip(texts, ask(base, texts), strict=True):
+            print(f"  {answer['label']}\t{answer['score']:.3f}\t{text}")
+
+    def most_frequent(texts, labels, others):
+        label = collections.Counter(labels).most_common(1)[0][0]
+        return [label] * len(others)
+
+    def bag(characters):
+        return lambda *data: classify_by_bag(*data, characters=characters, seed=seed)
+
+    return Goal(
+        "classifier",
+        f"Accuracy, {len(held_out)} held-out rows",
+        TextClassifier,
+        label_list(examples),
+        CLASSIFYING,
+        (examples.texts, examples.labels),
+        held_out.texts,
+        lambda found: sum(map(str.__eq__, found, held_out.labels)) / len(held_out),
+        {
+            "most frequent label": most_frequent,
+            "words by TF-IDF, one layer": bag(characters=False),
+            "characters by TF-IDF, one layer": bag(characters=True),
+        },
+        show,
     )
+
+
+def compare(goal, part, output, tokenizer, seed, base):
+    """Trains, measures and exports a model and trains what it is compared with.
+
+    Returns:
+        Dict of name -> score, from 0 to 1.
+    """
+    from tfzoo.files import read_json
+
+    with part(f"{goal.name}_from_scratch") as run:
+        if not run.finished:
+            print(f"Training the {goal.name} with random weights, for comparison")
+            task = fine_tune(run, goal, None, tokenizer, seed)
+            run.finish(task.save_to_preset, {"score": score(goal, task)})
+    scratch = read_json(run.directory / "metrics.json")["metrics"]["score"]
+    with part(goal.name) as run:
+        if not run.finished:
+            print(f"Training the baselines of the {goal.name}")
+            scores = {
+                name: goal.score(baseline(*goal.examples, goal.held_out))
+                for name, baseline in goal.baselines.items()
+            }
+            print(f"Training the {goal.name} with the pretrained weights")
+            task = fine_tune(run, goal, output / "pretraining", tokenizer, seed)
+            scores |= {"BERT, random weights": scratch}
+            scores |= {"BERT, pretrained on the text": score(goal, task)}
+            task.export_version(base)
+            run.finish(task.save_to_preset, scores)
+    return read_json(run.directory / "metrics.json")["metrics"]
+
+
+def fine_tune(run, goal, pretrained, tokenizer, seed):
+    """Trains a model for a goal from pretrained or random weights; returns it."""
+    import keras
+
+    keras.utils.set_random_seed(seed)
+    if pretrained is None:
+        task = goal.task(new_encoder(tokenizer), tokenizer, goal.labels)
+    else:
+        task = goal.task.from_preset(pretrained, labels=goal.labels)
+    inputs, targets = goal.examples
+    batch_size = goal.settings["batch_size"]
+    steps_per_epoch = -(-len(inputs) // batch_size)
+    epochs = goal.settings["epochs"]
+    steps = min(epochs * steps_per_epoch, goal.settings["most_steps"])
+    print(f"{steps} batches of {batch_size}, from {len(inputs)} examples")
+    task.compile(learning_rate=goal.settings["learning_rate"], total_steps=steps)
     run.fit(
-        classifier,
-        lambda start: classifier.training_data(
-            examples.texts,
-            examples.labels,
+        task,
+        lambda start: task.training_data(
+            inputs,
+            targets,
             batch_size=batch_size,
             epochs=epochs,
+            seed=seed,
             start_step=start,
         ),
-        steps_per_epoch=steps,
-        epochs=epochs,
-        validation_data=classifier.evaluation_data(held_out.texts, held_out.labels),
+        steps_per_epoch=steps_per_epoch,
+        total_steps=steps,
     )
-    return classifier, run.record.history["val_accuracy"][-1]
+    return task
 
 
-def majority_share(examples, held_out):
-    """Accuracy of always predicting the most frequent label."""
-    label = collections.Counter(examples.labels).most_common(1)[0][0]
-    return held_out.labels.count(label) / len(held_out)
-
-
-def print_table(metrics):
-    """Prints the accuracies."""
-    print(
-        f"\nAccuracy on {metrics['held_out_examples']} held-out descriptions, "
-        f"trained on {metrics['labelled_examples']} labeled ones:"
+def score(goal, task):
+    """The score of a trained model."""
+    found = task.predict(goal.held_out).argmax(axis=-1)
+    if found.ndim == 1:
+        return goal.score([goal.labels[i] for i in found])
+    return goal.score(
+        [
+            [goal.labels[i] for i in row[: len(words)]]
+            for row, words in zip(found, goal.held_out, strict=True)
+        ]
     )
-    for name in ("majority_class", "from_scratch", "pretrained"):
-        print(f"  {name.replace('_', ' '):16}{metrics[name]:6.1%}")
-    print()
 
 
-def ask(version, texts):
-    """Runs an exported model with `predict.py`, which needs only TensorFlow."""
+def ask(base, texts):
+    """Runs an exported model with `predict.py`, which needs only TensorFlow.
+
+    Returns:
+        For each text a dict of the model's outputs.
+    """
     recipe = pathlib.Path(__file__).with_name("predict.py")
-    command = [sys.executable, str(recipe), "--model", str(version), "--text", *texts]
-    subprocess.run(command, check=True)
+    answers = subprocess.run(
+        [sys.executable, str(recipe), "--model", str(base), "--json"],
+        input="".join(" ".join(text.split()) + "\n" for text in texts).encode(),
+        env={**os.environ, "PYTHONUTF8": "1"},
+        stdout=subprocess.PIPE,
+        check=True,
+    ).stdout
+    return [json.loads(line) for line in answers.decode().split("\n")[:-1]]
+
+
+def print_tables(metrics):
+    """Prints the scores of each goal."""
+    for measure, scores in metrics.items():
+        print(f"\n{measure}:")
+        for name, value in scores.items():
+            print(f"  {name:32}{value:6.1%}")
+    print()
 
 
 if __name__ == "__main__":

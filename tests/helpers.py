@@ -50,10 +50,9 @@ def small_quickstart():
         VOCABULARY_SIZE=400,
         MAX_SEQUENCE_LENGTH=32,
         PRETRAINING=dict(steps=5, batch_size=4, learning_rate=1e-3),
-        FINE_TUNING=dict(epochs=2, batch_size=8, learning_rate=1e-3),
-        LABELLED=8,
-        HELD_OUT=8,
-        QUESTIONS=["Sums an array.", "", "a\tb"],
+        RESTORING=dict(epochs=2, most_steps=5, batch_size=8, learning_rate=1e-3),
+        CLASSIFYING=dict(epochs=2, most_steps=5, batch_size=8, learning_rate=1e-3),
+        MOST_CHARACTERS=dict(corpus=20_000, held_out=5000),
     ).items():
         assert hasattr(quickstart, name)
         setattr(quickstart, name, value)

@@ -20,6 +20,7 @@ MAY_IMPORT = {
     "weight_files": set(),
     "files": {"errors"},
     "cli": CORE,
+    "baselines": CORE,
     "checkpoints": CORE,
     "layers": CORE,
     "training": CORE,

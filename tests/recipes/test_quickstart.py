@@ -1,7 +1,7 @@
 """The complete quickstart on a small scale."""
 
 import json
-import pathlib
+import re
 
 import pytest
 
@@ -9,60 +9,102 @@ from helpers import small_quickstart
 from tfzoo.data import installed_docs
 from tfzoo.errors import OutputError
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
-ANSWERS = "in a process that only imports TensorFlow"
+SENTENCES = [
+    f"{word} is {other}, I think. But why, {other}?"
+    for word in ("Ada", "Alan", "London", "The cat", "NASA", "It")
+    for other in ("late", "here", "gone", "young")
+]
 
 
 @pytest.fixture
 def quickstart(monkeypatch):
-    """The recipe, with little of the text and a few steps."""
-    monkeypatch.setattr(installed_docs, "_AREA_OF", {"json": "internet"})
-    monkeypatch.setattr(installed_docs, "_LIBRARIES", {"numpy": ["lib"]})
+    """The recipe, with a few steps, and with little of the documentation."""
+    documents = [SENTENCES[i : i + 2] for i in range(0, len(SENTENCES), 2)]
+    monkeypatch.setattr(installed_docs, "installed_docs", lambda: documents)
     return small_quickstart()
+
+
+@pytest.fixture
+def mail(tmp_path):
+    """Arguments for a text and a table."""
+    text, table = tmp_path / "corpus.txt", tmp_path / "mail.tsv"
+    text.write_text("\n\n".join(SENTENCES))
+    rows = [("spam", "Win a prize, 10% off!"), ("ham", "See you at 8?")] * 20
+    lines = [f"{label}\t{text} {i}\n" for i, (label, text) in enumerate(rows)]
+    table.write_text("".join(lines))
+    columns = dict(text_column="2", label_column="1", header=False)
+    return dict(text=(text,), table=table, **columns)
 
 
 @pytest.mark.slow
 def test_the_quickstart_runs_from_text_to_answers_and_then_reports_it_is_finished(
-    quickstart, tmp_path, capfd
+    quickstart, mail, tmp_path, capfd
 ):
-    output, saved = tmp_path / "runs" / "first", tmp_path / "saved"
-    quickstart.main(output, saved)
+    arguments = dict(output=tmp_path / "first", saved_models=tmp_path / "saved", **mail)
+    quickstart.main(**arguments)
     printed = capfd.readouterr().out
-    answers = printed.split(ANSWERS)[1].splitlines()[1:]
-    labels = {"internet", "language", "numpy"}
-    assert [line.split("\t")[0] in labels for line in answers[:3]] == [True] * 3
+    metrics = json.loads((tmp_path / "first/metrics.json").read_text())["metrics"]
+    assert [len(scores) for scores in metrics.values()] == [4, 5]
+    for measure, scores in metrics.items():
+        assert f"{measure}:" in printed
+        for name, value in scores.items():
+            assert 0 <= value <= 1
+            assert re.search(rf"{re.escape(name)} +{value:.1%}", printed)
+    restored = re.findall(r"^  (.+)\n  = (.+)$", printed, re.M)
+    assert 1 <= len(restored) <= 3
+    for bare, text in restored:
+        assert re.sub(r"[,.:;?!]", "", text).lower() == bare
+    assert len(re.findall(r"^  (?:ham|spam)\t[01]\.\d+\t", printed, re.M)) == 3
+    for name in ("restorer", "classifier"):
+        assert (tmp_path / f"saved/first_{name}/1/saved_model.pb").is_file()
+        assert (tmp_path / "first" / name / "model.safetensors").is_file()
 
-    metrics = json.loads((output / "metrics.json").read_text())["metrics"]
-    for name in ("majority_class", "from_scratch", "pretrained"):
-        assert 0 <= metrics[name] <= 1
-        assert f"{metrics[name]:6.1%}" in printed
-    assert (output / "curves.png").read_bytes().startswith(b"\x89PNG")
-    assert (saved / "first" / "1" / "saved_model.pb").is_file()
+    quickstart.main(**arguments)
+    again = capfd.readouterr().out
+    assert "this run is already finished" in again
+    assert printed[printed.index("\nF1 of") : printed.index("\nwrote")] in again
+    assert not (tmp_path / "saved/first_restorer/2").exists()
 
-    quickstart.main(output, saved)
-    assert "this run is already finished" in capfd.readouterr().out
-    assert not (saved / "first" / "2").exists()
+
+def test_without_a_text_the_documentation_is_written_with_some_held_out(
+    quickstart, tmp_path
+):
+    quickstart.write_text(tmp_path / "text", ())
+    corpus, held_out = (
+        (tmp_path / f"text/{name}.txt").read_text() for name in ("corpus", "held_out")
+    )
+    assert held_out.split("\n") == [*SENTENCES[18:20], ""]
+    assert len(corpus.split("\n\n")) == 11
+    assert not {*corpus.split("\n")} & {*SENTENCES[18:20]}
 
 
 def test_a_directory_with_other_content_is_refused(quickstart, tmp_path):
     (tmp_path / "notes.txt").write_text("mine")
     with pytest.raises(OutputError, match="must be new, empty, or contain a run"):
-        quickstart.main(tmp_path, tmp_path / "saved")
+        quickstart.main(output=tmp_path, saved_models=tmp_path / "saved")
     assert [path.name for path in tmp_path.iterdir() if path.name[0] != "."] == [
         "notes.txt"
     ]
 
 
-def test_the_pretraining_text_has_no_held_out_module(quickstart, tmp_path):
-    installed_docs.write_installed_docs(tmp_path / "text", labelled=8, held_out=8)
-    docs = installed_docs.installed_docs()
-    apart = installed_docs.held_out_modules(docs)
-    module_of = {doc.description: doc.module for doc in docs}
-    sides = {}
-    for name in ("train", "held_out"):
-        lines = (tmp_path / "text" / f"{name}.jsonl").read_text().splitlines()
-        sides[name] = {module_of[json.loads(line)["text"]] for line in lines}
-    assert sides["train"].isdisjoint(apart)
-    assert sides["held_out"] <= apart
-    blocks = (tmp_path / "text" / "corpus.txt").read_text().split("\n\n")
-    assert len(blocks) == len({doc.module for doc in docs} - apart)
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        (
+            dict(table="a.csv"),
+            "^text_column and label_column must be given",
+        ),
+        (
+            dict(table="a.csv", text_column="1"),
+            "^label_column must be given with a table",
+        ),
+        (dict(text_column="1"), "for a table, which must be given"),
+        (dict(header=False), "for a table, which must be given .* header=False"),
+    ],
+)
+def test_a_table_and_its_columns_are_given_together(
+    quickstart, tmp_path, arguments, message
+):
+    with pytest.raises(ValueError, match=message):
+        quickstart.main(output=tmp_path / "new", **arguments)
+    assert not (tmp_path / "new").exists()

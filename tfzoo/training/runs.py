@@ -291,6 +291,8 @@ class Run:
     def finish(self, save, metrics):
         """Writes the result, `metrics.json` and `curves.png`, and finishes the run.
 
+        A run that trained nothing itself, but only in its parts, has no curves.
+
         Args:
             save: Function of a path that creates a directory there with the result,
                 which is then moved into the run's directory. None for no result.
@@ -306,7 +308,8 @@ class Run:
                 path=self.directory,
             )
         written = [] if save is None else saved_in(self.directory, save)
-        save_curves(self.record, self.directory / "curves.png")
+        if self.record.step:
+            save_curves(self.record, self.directory / "curves.png")
         figures = {name: finite(value) for name, value in metrics.items()}
         write_json(
             self.directory / "metrics.json",
