@@ -32,10 +32,11 @@ from collections.abc import Callable
 from tfzoo import cli
 
 SIZES = dict(num_layers=2, num_heads=4, hidden_dim=128, intermediate_dim=512)
+DROPOUT = 0.1
 VOCABULARY_SIZE = 4000
 MAX_SEQUENCE_LENGTH = 64
 PRETRAINING = dict(steps=1500, batch_size=32, learning_rate=1e-3)
-RESTORING = dict(epochs=10, most_steps=4000, batch_size=16, learning_rate=3e-3)
+RESTORING = dict(epochs=10, most_steps=6000, batch_size=16, learning_rate=3e-3)
 CLASSIFYING = dict(epochs=3, most_steps=1500, batch_size=32, learning_rate=5e-4)
 MOST_CHARACTERS = dict(corpus=10_000_000, held_out=500_000)  # that restoring reads
 RADIUS = 5  # words that a baseline sees on either side
@@ -164,7 +165,7 @@ def new_encoder(tokenizer):
 
     BERT's own N(0, 0.02) is for a width of 768; for a small width, attention begins too
     even to learn from. Positions begin as sinusoids (Vaswani et al. 2017, section 3.5),
-    which make neighbors easy to find. Hardly anything is seen twice, so no dropout.
+    which make neighbors easy to find.
     """
     import numpy as np
 
@@ -173,7 +174,7 @@ def new_encoder(tokenizer):
     encoder = BertEncoder(
         tokenizer.vocabulary_size,
         **SIZES,
-        dropout=0.0,
+        dropout=DROPOUT,
         max_sequence_length=MAX_SEQUENCE_LENGTH,
     )
     width = SIZES["hidden_dim"]
@@ -286,7 +287,7 @@ def restoring(directory, tokenizer, seed):
         ),
         {
             "each word by itself": tag_by_word,
-            f"words within {RADIUS}, one layer": lambda *data: tag_by_window(
+            f"words within {RADIUS}, pairs, endings": lambda *data: tag_by_window(
                 *data, radius=RADIUS, seed=seed
             ),
         },
@@ -323,8 +324,8 @@ def classifying(examples, held_out, pretrained, seed):
         lambda found: sum(map(str.__eq__, found, held_out.labels)) / len(held_out),
         {
             "most frequent label": most_frequent,
-            "words by TF-IDF, one layer": bag(characters=False),
-            "characters by TF-IDF, one layer": bag(characters=True),
+            "words, pairs by TF-IDF": bag(characters=False),
+            "characters by TF-IDF": bag(characters=True),
         },
         show,
         pretrained,

@@ -15,8 +15,9 @@ import tensorflow as tf
 
 _NOT_LEARNED = (-1, -100)  # labels of ignored words, as for a `TokenClassifier`
 _OUTSIDE, _UNKNOWN = 0, 1  # ids that stand for no word
+_PAIRS = 1 << 15  # features for hashed pairs of words
 _WINDOW = dict(
-    most_words=20_000, epochs=5, least_steps=300, batch_size=4096, learning_rate=0.02
+    most_words=20_000, epochs=3, least_steps=300, batch_size=4096, learning_rate=0.03
 )
 _BAG = dict(most_features=20_000, epochs=30, batch_size=32, learning_rate=0.01)
 
@@ -48,8 +49,9 @@ def tag_by_window(sentences, labels, others, *, radius, seed=0):
     """Labels words by those around them: logistic regression, a single dense layer.
 
     Its inputs are one-hot: which word is at each distance of at most `radius`, among
-    the 20,000 most frequent ones that occur at least twice. Nothing is seen beyond the
-    sentence.
+    the 20,000 most frequent ones that occur at least twice; which pairs the word makes
+    with the ones before and behind it; and its last three characters. Nothing is seen
+    beyond the sentence.
 
     Args:
         sentences: Lists of words.
@@ -70,7 +72,7 @@ def tag_by_window(sentences, labels, others, *, radius, seed=0):
     learned = np.flatnonzero([label in numbers for label in targets])
     learned = np.random.default_rng(seed).permutation(learned)
     steps = -(-len(learned) // _WINDOW["batch_size"])
-    features, num_features = _windows(sentences, ids, radius)
+    features, num_features = _features(sentences, ids, radius)
     model = _one_layer(features.shape[1], num_features, len(names))
     model.fit(
         features[learned],
@@ -82,7 +84,7 @@ def tag_by_window(sentences, labels, others, *, radius, seed=0):
     )
     others = [*map(list, others)]
     logits = model.predict(
-        _windows(others, ids, radius)[0], batch_size=_WINDOW["batch_size"], verbose=0
+        _features(others, ids, radius)[0], batch_size=_WINDOW["batch_size"], verbose=0
     )
     found = iter([names[i] for i in logits.argmax(axis=-1)])
     return [[*itertools.islice(found, len(words))] for words in others]
@@ -143,16 +145,24 @@ def _joined(rows):
     return itertools.chain.from_iterable(rows)
 
 
-def _windows(sentences, ids, radius):
+def _features(sentences, ids, radius):
     """The features of every word, int32 (N, K), and their number F."""
-    flat, places = [_OUTSIDE] * radius, []
+    flat, places, endings = [_OUTSIDE] * (radius + 1), [], []
+    known = {word[-3:]: i for i, word in enumerate(ids, _UNKNOWN + 1)}
     for sentence in sentences:
         places += range(len(flat), len(flat) + len(sentence))
-        flat += [ids.get(word, _UNKNOWN) for word in sentence] + [_OUTSIDE] * radius
-    offsets = np.arange(-radius, radius + 1, dtype=np.int32)
-    around = np.array(flat, np.int32)[np.add.outer(places, offsets)]
+        flat += [ids.get(word, _UNKNOWN) for word in sentence]
+        flat += [_OUTSIDE] * (radius + 1)
+        endings += [known.get(word[-3:], _UNKNOWN) for word in sentence]
+    flat, places = np.array(flat, np.int64), np.array(places)
+    pairs = (flat[:-1] * 1_000_003 + flat[1:]) % _PAIRS  # hashed
+    words = [flat[places + offset] for offset in range(-radius, radius + 1)]
+    columns = [*words, np.array(endings), pairs[places - 1], pairs[places]]
     num_words = len(ids) + 2
-    return around + num_words * (offsets + radius), num_words * len(offsets)
+    sizes = [num_words] * (len(words) + 1) + [_PAIRS] * 2
+    first = np.cumsum([0, *sizes])
+    features = np.stack(columns, axis=1) + first[:-1]
+    return features.astype(np.int32), int(first[-1])
 
 
 def _one_layer(num_columns, num_features, num_labels):
