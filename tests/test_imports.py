@@ -19,7 +19,8 @@ MAY_IMPORT = {
     "lazy": set(),
     "weight_files": set(),
     "files": {"errors"},
-    "cli": CORE,
+    "quiet_start": set(),
+    "cli": CORE | {"quiet_start"},
     "checkpoints": CORE,
     "layers": CORE,
     "training": CORE,
@@ -30,10 +31,12 @@ MAY_IMPORT = {
     "data": CORE | {"text"},
     "serving": CORE | {"text", "generation"},
 }
-MAY_IMPORT["tasks"] = {*MAY_IMPORT} - {"cli"}
-MAY_IMPORT["__init__"] = {*MAY_IMPORT} - {"cli"}
+MAY_IMPORT["tasks"] = {*MAY_IMPORT} - {"cli", "quiet_start"}
+MAY_IMPORT["__init__"] = {*MAY_IMPORT} - {"cli", "quiet_start"}
+MAY_IMPORT["commands"] = {*MAY_IMPORT} - {"__init__"}
+MAY_IMPORT["__main__"] = {"cli", "commands"}
 WITHOUT_TENSORFLOW = {"__init__", "errors", "files", "cli", "layers", "models"}
-WITHOUT_TENSORFLOW |= {"families", "lazy"}
+WITHOUT_TENSORFLOW |= {"families", "lazy", "quiet_start", "__main__"}
 UNSAFE = {"pickle", "dill", "cloudpickle", "marshal", "shelve", "joblib"}
 SHARED_BY_BENCHMARKS = {"side_by_side", "training_rounds"}
 
@@ -132,6 +135,11 @@ def test_recipes_and_benchmarks_import_each_other_only_where_shared():
         if path.parent.name == "benchmarks":
             allowed |= SHARED_BY_BENCHMARKS
         assert {*scripts, "recipes", "tests"}.isdisjoint(words - allowed), path
+
+
+def test_no_command_imports_another():
+    for path in sources("tfzoo/commands"):
+        assert "commands" not in parts_of_tfzoo(path), path
 
 
 @pytest.mark.parametrize("folder", ["tfzoo", "recipes", "benchmarks"])
