@@ -240,3 +240,25 @@ def test_the_first_use_of_a_task_imports_nothing_heavy():
 @pytest.mark.slow
 def test_the_first_use_of_a_task_takes_at_most_a_second_more_than_keras():
     assert statistics.median(fresh(FIRST_USE)[0] for _ in range(5)) <= 1
+
+
+ONEDNN = """
+import json, os, sys, types
+if {imported_before}:
+    sys.modules["tensorflow"] = types.ModuleType("tensorflow")
+import tfzoo
+print(json.dumps(os.environ.get("TF_ENABLE_ONEDNN_OPTS")))
+"""
+
+
+@pytest.mark.parametrize(
+    ("chosen", "imported_before", "expected"),
+    [(None, False, "1"), ("0", False, "0"), (None, True, None)],
+)
+def test_onednn_is_switched_on_where_nobody_chose_and_tensorflow_will_read_it(
+    monkeypatch, chosen, imported_before, expected
+):
+    monkeypatch.delenv("TF_ENABLE_ONEDNN_OPTS", raising=False)
+    choice = {} if chosen is None else {"TF_ENABLE_ONEDNN_OPTS": chosen}
+    program = ONEDNN.format(imported_before=imported_before)
+    assert fresh(program, **choice) == expected
