@@ -20,7 +20,7 @@ GREETINGS = (
     "Could not find cuda drivers on your machine",
     "This TensorFlow binary is optimized to use available CPU instructions",
     "To enable the following instructions: ",
-    r"failed call to cuInit: .*UNKNOWN ERROR \(303\)",
+    r"failed call to cuInit: .*(UNKNOWN ERROR \(303\)|CUDA_ERROR_NO_DEVICE)",
 )
 # A process of its own, so that nothing is lost if the import crashes.
 _FILTER = """
@@ -89,3 +89,8 @@ def without_lines(patterns):
         finally:
             os.dup2(former, 2)
             os.close(former)
+
+
+if "__mp_main__" in sys.modules:  # `multiprocessing` starts a worker of a command
+    os.environ["CUDA_VISIBLE_DEVICES"] = "-1"  # before TensorFlow finds its devices
+    quiet_start()
