@@ -23,6 +23,7 @@ def open_pretraining_data(
     sentences="lines",
     documents="auto",
     text_column="text",
+    header=True,
     processes=1,
     progress=True,
     **settings,
@@ -30,8 +31,8 @@ def open_pretraining_data(
     """Opens text, with pairs and masks made on the fly, or prepared TFRecords.
 
     Args:
-        paths: Text files (or `tfds:...`); or TFRecord files and directories written by
-            `prepare_pretraining_data`. Not both.
+        paths: Text files (or `tfds:...`, or Hugging Face datasets); or TFRecord files
+            and directories written by `prepare_pretraining_data`. Not both.
         tokenizer: The tokenizer.
         cache_directory: Where to keep the tokenized text. None for a temporary
             directory that lives as long as the result.
@@ -39,6 +40,7 @@ def open_pretraining_data(
         sentences: Where sentences end, as in `RunningText`; text only.
         documents: Where documents end, as in `RunningText`; text only.
         text_column: Column of the text in files with columns.
+        header: Whether line 1 of a `.tsv` or `.csv` has the column names.
         processes: Number of tokenizing processes.
         progress: Whether to show progress bars.
         **settings: As in `Settings`. For records, `max_sequence_length` and
@@ -67,7 +69,7 @@ def open_pretraining_data(
             seed=settings.seed,
         )
     corpus = build_corpus(
-        RunningText(paths, sentences, documents, text_column),
+        RunningText(paths, sentences, documents, text_column, header=header),
         tokenizer,
         cache_directory,
         processes=processes,
