@@ -231,12 +231,10 @@ def test_only_the_prefix_makes_a_path_with_a_colon_a_dataset():
     objects=st.lists(
         st.dictionaries(
             st.text(),
-            st.recursive(
-                st.none() | st.booleans() | st.integers() | st.text(),
-                lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
-                max_leaves=5,
-            ),
-        )
+            st.none() | st.integers() | st.text() | st.lists(st.text(), max_size=3),
+            max_size=3,
+        ),
+        max_size=4,
     ),
     indent=st.sampled_from([None, 0, 1]),
     ascii=st.booleans(),
