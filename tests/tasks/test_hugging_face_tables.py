@@ -46,6 +46,10 @@ class Dataset:
     def __init__(self, columns, features, format=None):
         self.columns_there, self.features, self.format = columns, features, format
 
+    @classmethod
+    def from_list(cls, rows, features):
+        return cls({name: [row[name] for row in rows] for name in rows[0]}, features)
+
     column_names = property(lambda self: list(self.columns_there))
 
     def with_format(self, format):
@@ -69,6 +73,7 @@ class Dataset:
 class IterableDataset:
     def __init__(self, table):
         self.table, self.column_names = table, table.column_names
+        self.features = table.features
 
     def with_format(self, format):
         return IterableDataset(self.table.with_format(format))
@@ -146,11 +151,9 @@ def table(make, x, y):
     return make(columns, label=["yes", "no"])
 
 
-@pytest.mark.parametrize("format", [None, "numpy"])
 def test_a_dataset_is_evaluated_fitted_and_predicted_like_lists(
-    classifier, table, x, y, format
+    classifier, table, x, y
 ):
-    table = table.with_format(format)
     want = classifier.evaluate(x, y, verbose=0)
     np.testing.assert_allclose(classifier.evaluate(table, verbose=0), want, atol=1e-6)
     history = classifier.fit(table, verbose=0, validation_data=table).history
@@ -160,6 +163,13 @@ def test_a_dataset_is_evaluated_fitted_and_predicted_like_lists(
         classifier.predict(x, verbose=0),
         atol=1e-6,
     )
+
+
+def test_values_are_the_same_in_every_format(classifier, table, x, y):
+    for format in (None, "numpy"):
+        formatted = table.with_format(format)
+        assert classifier.raw_input(formatted) == (x, None)
+        assert classifier.given_targets(formatted, None) == y
 
 
 def test_only_the_columns_that_a_task_needs_are_read(classifier, x, y, monkeypatch):
@@ -179,6 +189,21 @@ def test_class_names_that_the_task_lacks_are_refused(classifier, make, x):
     index = classifier.evaluate(table["text"], table["label"], verbose=0)
     want = classifier.evaluate(x, ["no"] * 7 + ["yes"], verbose=0)
     np.testing.assert_allclose(index, want, atol=1e-6)
+
+
+def test_a_missing_column_is_named_with_how_to_rename_one(
+    classifier, make, x, small_encoder, whole_words, make_encoder, tokenizer
+):
+    table = make({"sentence": x, "label": [0] * 8})
+    tagger = TokenClassifier(small_encoder(), whole_words, ["O", "B-pet"])
+    answerer = QuestionAnswerer(make_encoder(pooler=False), tokenizer)
+    for task, name in ((classifier, "text"), (tagger, "text"), (answerer, "question")):
+        rule = (
+            rf"column '{name}'.*rename_column\(NAME, .*the columns 'sentence', 'label'"
+        )
+        for call in (task.evaluate, task.predict):
+            with pytest.raises(ValueError, match=rule):
+                call(table, verbose=0)
 
 
 def test_texts_without_labels_are_predicted_but_not_evaluated(classifier, make, x):
@@ -235,12 +260,16 @@ def test_splits_and_streams_are_refused_with_what_to_pass(
     for call in (classifier.fit, classifier.evaluate, classifier.predict):
         with pytest.raises(ValueError, match=r"such as x\['train'\].*'train', 'test'"):
             call(splits, verbose=0)
-        with pytest.raises(ValueError, match=r"list\(x\).*iter\(x\.select_columns"):
+        with pytest.raises(
+            ValueError, match=r"from_list\(list\(x\).*iter\(x\.select_col"
+        ):
             call(stream, verbose=0)
-    want = classifier.predict(x, verbose=0)
-    for data in (list(stream), iter(stream.select_columns(["text", "label"]).batch(3))):
-        found = classifier.predict(data, verbose=0)
-        np.testing.assert_allclose(found, want, atol=1e-5)
+    read = type(table).from_list(list(stream), features=stream.features)
+    assert classifier.raw_input(read) == (x, None)
+    assert classifier.given_targets(read, None) == y
+    batches = iter(stream.select_columns(["text", "label"]).batch(3))
+    numbers = [["yes", "no"].index(label) for label in y]
+    assert next(batches) == {"text": x[:3], "label": numbers[:3]}
 
 
 def test_data_functions_read_a_dataset(table, make, x, y):

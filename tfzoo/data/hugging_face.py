@@ -17,8 +17,9 @@ def refuse_splits_and_streams(x):
     """Raises `ValueError` for a `DatasetDict` and for an `IterableDataset`."""
     if _is_of_datasets(x) and not hasattr(x, "__len__"):
         raise ValueError(
-            "An IterableDataset must be read into memory, list(x), or given in "
-            'batches, iter(x.select_columns(["text", "label"]).batch(32)). '
+            "An IterableDataset must be read into memory, Dataset.from_list(list(x), "
+            "features=x.features), or given in batches, iter(x.select_columns("
+            '["text", "label"]).batch(32)), with the task\'s own label indices. '
             f"Received: {type(x).__name__}"
         )
     if isinstance(x, Mapping) and x and all(map(_is_of_datasets, x.values())):
@@ -26,6 +27,17 @@ def refuse_splits_and_streams(x):
         raise ValueError(
             f"The input must be one split, such as x[{first!r}]. Received: "
             f"{type(x).__name__} of {', '.join(map(repr, x))}"
+        )
+
+
+def require_columns(x, *names):
+    """Raises `ValueError` if `x` is a `Dataset` without these columns."""
+    lacking = is_table(x) and [name for name in names if name not in x.column_names]
+    if lacking:
+        raise ValueError(
+            f"The table must have the column {lacking[0]!r}; name one so with "
+            f"x.rename_column(NAME, {lacking[0]!r}). Received: the columns "
+            f"{', '.join(map(repr, x.column_names[:20]))}"
         )
 
 

@@ -14,7 +14,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfzoo.data import hugging_face
-from tfzoo.data.hugging_face import refuse_splits_and_streams
+from tfzoo.data.hugging_face import refuse_splits_and_streams, require_columns
 from tfzoo.errors import shown
 
 TARGETS = ("label", "labels")  # columns of a table that contain the targets
@@ -128,6 +128,7 @@ def raw_texts(x):
     if isinstance(x, Texts):
         return x
     refuse_splits_and_streams(x)
+    require_columns(x, "text")
     if isinstance(x, Mapping):
         return _of_mapping(x) if "text" in x else None
     if is_table(x):

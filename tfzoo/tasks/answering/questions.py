@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
-from tfzoo.data.hugging_face import refuse_splits_and_streams
+from tfzoo.data.hugging_face import refuse_splits_and_streams, require_columns
 from tfzoo.errors import is_whole, shown
 from tfzoo.tasks.batches import first_batch, is_batches, passes_of
 from tfzoo.tasks.inputs import (
@@ -38,6 +38,7 @@ def raw_questions(x):
     if isinstance(x, Questions):
         return x
     refuse_splits_and_streams(x)
+    require_columns(x, "question", "context")
     if isinstance(x, list | tuple) and x and all(isinstance(r, dict) for r in x):
         if not all("question" in record and "context" in record for record in x):
             return None

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import numpy as np
 import tensorflow as tf
 
-from tfzoo.data.hugging_face import refuse_splits_and_streams
+from tfzoo.data.hugging_face import refuse_splits_and_streams, require_columns
 from tfzoo.errors import shown
 from tfzoo.tasks.inputs import (
     TARGETS,
@@ -35,6 +35,7 @@ def raw_sentences(x):
             keys.
     """
     refuse_splits_and_streams(x)
+    require_columns(x, "text")
     if isinstance(x, Mapping):
         if "text" not in x:
             return None
