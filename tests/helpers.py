@@ -2,9 +2,13 @@
 
 import importlib.util
 import pathlib
+import re
+import shlex
 
 import numpy as np
 import scipy.special
+
+from tfzoo.__main__ import separated
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 SMALL = dict(  # a backbone
@@ -39,8 +43,30 @@ def module(path):
 
 
 def recipe(name):
-    """The module of a recipe."""
-    return module(ROOT / "recipes" / f"{name}.py")
+    """The module of a command, which `recipes/NAME.py` runs."""
+    return module(ROOT / "tfzoo" / "commands" / f"{name}.py")
+
+
+def commands_of(document):
+    """Commands in the shell blocks of a document, a list of lists for each block.
+
+    A command is its name, as that of a file, and its arguments: `python
+    recipes/NAME.py ...`, or `tfzoo NAME ... --then NAME ...`.
+    """
+    blocks = []
+    for language, block in re.findall(r"^```(\w*)\n(.*?)^```$", document, re.M | re.S):
+        if language:
+            continue
+        found = []
+        for line in block.replace("\\\n", " ").splitlines():
+            words = shlex.split(line, comments=True)
+            if words[:1] == ["python"] and words[1].startswith("recipes/"):
+                found.append([pathlib.Path(words[1]).stem, *words[2:]])
+            elif words[:1] == ["tfzoo"]:
+                found += separated(words[1:])
+        if found:
+            blocks.append([[n.replace("-", "_"), *rest] for n, *rest in found])
+    return blocks
 
 
 def small_quickstart():

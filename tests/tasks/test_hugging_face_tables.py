@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from tfzoo.data.examples import read_examples
+from tfzoo.data.pretraining import open_pretraining_data
 from tfzoo.data.running_text import RunningText
 from tfzoo.data.whole_text import WholeText
 from tfzoo.errors import DataError
@@ -287,5 +288,7 @@ def test_data_functions_read_a_dataset(table, make, x, y):
         read_examples(table, text_column="sentence")
     with pytest.raises(ValueError, match="paths must be a list of files"):
         RunningText(table)
+    with pytest.raises(ValueError, match="paths must be a list of files"):
+        open_pretraining_data(table, None)
     with pytest.raises(ValueError, match=r"such as x\['train'\]"):
         read_examples(DatasetDict(train=table), text_column="text")

@@ -7,9 +7,9 @@ from tfzoo.data.corpus import build_corpus
 from tfzoo.data.example_settings import Settings
 from tfzoo.data.pretraining_records import RecordSource
 from tfzoo.data.pretraining_text import TextSource
-from tfzoo.data.readers import file_kind, is_data_set
+from tfzoo.data.readers import expanded, file_kind, is_data_set
 from tfzoo.data.running_text import RunningText
-from tfzoo.errors import DataError, refuse_unknown
+from tfzoo.errors import DataError, refuse_unknown, shown
 
 _SETTINGS = [field.name for field in dataclasses.fields(Settings)]
 
@@ -56,7 +56,9 @@ def open_pretraining_data(
     """
     refuse_unknown("open_pretraining_data", settings, _SETTINGS)
     settings = Settings(**settings)
-    paths = list(paths)
+    if isinstance(paths, str) or is_data_set(paths):
+        raise ValueError(f"paths must be a list of files. Received: {shown(paths)}")
+    paths = [*map(expanded, paths)]
     if not paths:
         raise ValueError("paths must have at least one file. Received: []")
     if _are_records(paths):

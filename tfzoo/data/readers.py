@@ -17,6 +17,7 @@ their content, and so are TFRecord files with other names.
 """
 
 import dataclasses
+import os
 import pathlib
 import re
 import sys
@@ -106,6 +107,7 @@ def read_records(spec, *, header=True):
     hugging_face.refuse_splits_and_streams(spec)
     if hugging_face.is_table(spec):
         return _dataset_records(spec)
+    spec = expanded(spec)
     if is_data_set(spec):
         from tfzoo.data import example_records
 
@@ -131,6 +133,11 @@ def is_data_set(spec):
     return hugging_face.is_table(spec) or str(spec).startswith("tfds:")
 
 
+def expanded(spec):
+    """A file or dataset, with the home directory for a `~` at the start."""
+    return spec if hugging_face.is_table(spec) else os.path.expanduser(spec)
+
+
 def name_of(spec):
     """The name of a file or dataset, for messages."""
     return type(spec).__name__ if hugging_face.is_table(spec) else str(spec)
@@ -150,7 +157,8 @@ def files_and_data_sets(specs):
         from tfzoo.data.example_records import tfds_full_name
 
         names[str(spec)] = tfds_full_name(str(spec))
-    return [spec for spec in specs if not is_data_set(spec)], names
+    files = [spec for spec in specs if not is_data_set(spec)]
+    return [type(file)(os.path.expanduser(file)) for file in files], names
 
 
 def file_kind(path):

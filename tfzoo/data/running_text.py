@@ -7,6 +7,7 @@ from tqdm import tqdm
 
 from tfzoo.data import hugging_face
 from tfzoo.data.readers import (
+    expanded,
     file_kind,
     is_data_set,
     read_records,
@@ -37,7 +38,7 @@ class TextFiles:
             )
         if isinstance(paths, str) or hugging_face.is_table(paths) or not paths:
             raise ValueError(f"paths must be a list of files. Received: {paths!r}")
-        self.paths = list(paths)
+        self.paths = [*map(expanded, paths)]
         self.documents, self.text_column = documents, text_column
         self.header, self._told = header, set()
         for path in self.paths:
