@@ -4,10 +4,10 @@
         --text-column text --label-column label --output runs/mail
 
 Reads .tsv, .csv, .jsonl, .json, .parquet (each also .gz) or
-`tfds:NAME[/config][:split]`. Writes
-checkpoints while it runs and, at the end, a preset of the best epoch (which
-`evaluate-classifier`, `export-model` and `transformers` open), `metrics.json`,
-`curves.png` and TensorBoard `logs/`. The same command continues an interrupted run.
+`tfds:NAME[/config][:split]`. Writes checkpoints while it runs and, at the end, a preset
+of the best epoch (which `evaluate-classifier`, `export-model` and `transformers` open),
+`metrics.json`, `curves.png` and TensorBoard `logs/`. The same command continues an
+interrupted run.
 """
 
 import pathlib

@@ -6,10 +6,9 @@
         --vocabulary-size 8000 --output runs/byte_bpe
 
 Reads text files (.txt by lines; .tsv, .csv, .jsonl, .json, .parquet by records; each
-also .gz). Writes
-`tokenizer.json`, `tokenizer_config.json` and `vocab.txt`, or `vocab.json` and
-`merges.txt`, which `transformers` also opens, and `metrics.json`. The same text always
-gives the same tokenizer.
+also .gz). Writes `tokenizer.json`, `tokenizer_config.json` and `vocab.txt`, or
+`vocab.json` and `merges.txt`, which `transformers` also opens, and `metrics.json`. The
+same text always gives the same tokenizer.
 """
 
 import itertools

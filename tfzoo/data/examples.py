@@ -8,7 +8,8 @@ import numpy as np
 
 from tfzoo.data.cells import label_of, text_of
 from tfzoo.data.holding_out import held_out_rows, numbered
-from tfzoo.data.readers import name_of, read_records, tell_header
+from tfzoo.data.readers import name_of, read_records
+from tfzoo.data.records import tell_header
 from tfzoo.errors import DataError
 
 TASKS = ("classification", "multi_label", "regression")

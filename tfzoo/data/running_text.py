@@ -11,8 +11,8 @@ from tfzoo.data.readers import (
     file_kind,
     is_data_set,
     read_records,
-    tell_header,
 )
+from tfzoo.data.records import tell_header
 from tfzoo.data.sentences import SentenceSplitter
 from tfzoo.errors import DataError, shown
 from tfzoo.files import readable_file
