@@ -1,26 +1,27 @@
 """The README's code runs, in order and without a network, with small sizes.
 
-The commands for Docker and curl need a server and are not run.
+The commands for Docker and curl need a server and are not run; for the clients in
+Python, see `tests/serving/test_clients.py`.
 """
 
 import re
-import shlex
-import sys
 
 import pytest
 
-from helpers import ROOT, random_weights, recipe
+from helpers import ROOT, commands_of, random_weights, recipe
 from tfzoo import cli, tasks
 from tfzoo.families import BertEncoder, DistilBertEncoder, GPTDecoder
 from tfzoo.text import ByteBPETokenizer, WordPieceTokenizer
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"^```(\w*)\n(.*?)^```$", README, re.M | re.S)
-PYTHON, SHELL = (
-    [block for language, block in BLOCKS if language == wanted]
-    for wanted in ("python", "")
-)
-RECIPES = [block for block in SHELL if block.startswith("python recipes/")]
+PYTHON = [
+    block
+    for language, block in BLOCKS
+    if language == "python" and "localhost" not in block
+]
+LOCAL = [block for block in PYTHON if "hf://" not in block]
+HUB = [block for block in PYTHON if "hf://" in block]
 # Each must be in the README, so that a change there shows here.
 SMALL = {
     "num_layers=4": "num_layers=1",
@@ -53,6 +54,9 @@ def small(block):
     return block
 
 
+COMMANDS = commands_of(small(README))
+
+
 @pytest.fixture
 def place(tmp_path, monkeypatch):
     """The folder with a new user's own text and tables."""
@@ -78,13 +82,13 @@ def test_every_replaced_size_is_in_the_readme():
 
 
 @pytest.mark.slow
-def test_all_python_blocks_except_the_last_run_in_order(place, capsys):
-    *blocks, _ = PYTHON
+def test_the_python_blocks_that_need_no_hub_run_in_order(place, capsys):
     names = {}
-    for block in blocks:
+    for block in LOCAL:
         exec(compile(small(block), "README.md", "exec"), names)
     assert (place / "saved_models" / "mail" / "1" / "saved_model.pb").exists()
-    assert (place / "saved_models" / "gpt" / "1" / "saved_model.pb").exists()
+    for name in ("gpt", "names", "answers"):
+        assert (place / "saved_models" / name / "1" / "saved_model.pb").exists()
     assert (place / "runs" / "gpt" / "model.safetensors").exists()
     assert names["classifier"].labels == ("ham", "spam")
     assert "{'label': " in capsys.readouterr().out
@@ -122,52 +126,50 @@ def models_on_the_hub(hub, tmp_path):
 
 
 @pytest.mark.slow
-def test_the_block_that_opens_models_from_the_hub_runs(models_on_the_hub, capsys):
+def test_the_blocks_that_open_models_from_the_hub_run_in_order(
+    models_on_the_hub, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.chdir(tmp_path)
     names = {}
-    imports = "import tfzoo, tfzoo.tasks\n"
-    exec(compile(imports + small(PYTHON[-1]), "README.md", "exec"), names)
+    for block in ("import tfzoo, tfzoo.tasks\n", *HUB):
+        exec(compile(small(block), "README.md", "exec"), names)
+    for name in ("films", "frozen_films"):
+        assert (tmp_path / "saved_models" / name / "1" / "saved_model.pb").exists()
     assert len(names["texts"]) == 100 and names["vectors"].shape == (3, 16)
     assert names["indices"][0, 0] == 0
 
 
-def commands(block):
-    """The recipe commands of a block, as lists of words."""
-    lines = small(block).replace("\\\n", " ").splitlines()
-    return [shlex.split(line, comments=True)[1:] for line in lines]
-
-
 def test_there_are_commands_for_a_bert_for_a_gpt_and_for_a_checkpoint():
-    names = [[path.split("/")[1] for path, *_ in commands(block)] for block in RECIPES]
+    names = [[name for name, *_ in block] for block in COMMANDS]
     assert names == [
         [
-            "train_tokenizer.py",
-            "pretrain_bert.py",
-            "finetune_classifier.py",
-            "evaluate_classifier.py",
-            "export_model.py",
-            "predict.py",
+            "train_tokenizer",
+            "pretrain_bert",
+            "finetune_classifier",
+            "evaluate_classifier",
+            "export_model",
+            "predict",
         ],
         [
-            "train_tokenizer.py",
-            "pretrain_gpt.py",
-            "finetune_gpt.py",
-            "generate_text.py",
-            "export_model.py",
-            "predict.py",
+            "train_tokenizer",
+            "pretrain_gpt",
+            "finetune_gpt",
+            "generate_text",
+            "export_model",
+            "predict",
         ],
-        ["convert_checkpoint.py"],
+        ["convert_checkpoint"],
     ]
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("block", RECIPES, ids=["bert", "gpt", "checkpoint"])
-def test_the_commands_run_in_order(block, place, monkeypatch, capsys):
-    for path, *arguments in commands(block):
-        module = recipe(path.removeprefix("recipes/").removesuffix(".py"))
-        monkeypatch.setattr(sys, "argv", [path, *arguments])
-        if path == "recipes/predict.py":
+@pytest.mark.parametrize("block", COMMANDS, ids=["bert", "gpt", "checkpoint"])
+def test_the_commands_run_in_order(block, place, capsys):
+    for name, *arguments in block:
+        module = recipe(name)
+        if name == "predict":
             capsys.readouterr()
-            module.main(**vars(module.arguments()))
+            module.main(**vars(module.arguments(arguments)))
             assert capsys.readouterr().out.strip()
         else:
-            cli.run(module.main)  # exits on any error
+            module.main(**cli.parsed(module.main, arguments))

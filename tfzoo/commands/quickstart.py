@@ -1,0 +1,436 @@
+"""From raw text to served models in minutes, with one command and no download.
+
+    tfzoo quickstart
+    tfzoo quickstart --text corpus.txt --table mail.csv --text-column text \
+        --label-column label --output runs/mine
+
+Trains a WordPiece vocabulary and pretrains a small BERT on raw text. Fine-tunes it to
+restore capitals and punctuation, as transcripts of speech need: the text itself has the
+labels. With a table, also fine-tunes a classifier. Compares each, on text that is held
+out, with the same network without pretraining and with plain baselines that learn from
+the same examples; exports it as a SavedModel and runs that in a fresh process.
+
+Without `--text`, the text is the documentation found in every installation: that of
+Python's standard library, the language reference, NumPy, Keras and TensorFlow.
+
+Writes everything, including the text, to the output directory. The same command
+continues an interrupted run.
+"""
+
+import collections
+import dataclasses
+import itertools
+import json
+import os
+import pathlib
+import platform
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+
+from tfzoo import cli
+
+SIZES = dict(num_layers=2, num_heads=4, hidden_dim=128, intermediate_dim=512)
+DROPOUT = 0.1
+VOCABULARY_SIZE = 4000
+MAX_SEQUENCE_LENGTH = 64
+PRETRAINING = dict(steps=1500, batch_size=32, learning_rate=1e-3)
+RESTORING = dict(epochs=10, most_steps=6000, batch_size=16, learning_rate=3e-3)
+CLASSIFYING = dict(epochs=3, most_steps=1500, batch_size=32, learning_rate=5e-4)
+MOST_CHARACTERS = dict(corpus=10_000_000, held_out=500_000)  # that restoring reads
+RADIUS = 5  # words that a baseline sees on either side
+HELD_OUT = 10  # one in this many documents, and rows of the table
+SHOWN = 3  # answers of each exported model
+
+
+def main(
+    text: tuple[pathlib.Path, ...] = (),
+    table: pathlib.Path | None = None,
+    text_column: str | None = None,
+    label_column: str | None = None,
+    header: bool = True,
+    output: pathlib.Path = pathlib.Path("runs/quickstart"),
+    saved_models: pathlib.Path = pathlib.Path("saved_models"),
+    seed: int = 0,
+):
+    """From raw text to served models in minutes, with one command and no download.
+
+    Args:
+        text: Text files (.txt with blank lines between documents, or .tsv, .csv, .jsonl
+            with a document in each column "text"; each also .gz). Defaults to the
+            documentation in this installation.
+        table: Labeled texts (.tsv, .csv, .jsonl, each also .gz) for a classifier.
+        text_column: Column of the text in the table, by name or by number (from 1).
+        label_column: Column of the label, likewise.
+        header: Whether line 1 of a .tsv or .csv table has the column names.
+        output: Output directory: new, or begun by the same command.
+        saved_models: Directory for the SavedModels, in subdirectories whose names begin
+            with the output's.
+        seed: Seed of all random choices.
+    """
+    arguments = dict(locals())
+    del arguments["output"], arguments["saved_models"]  # these may change
+    start = time.perf_counter()
+    cli.check_numbers(arguments)
+    check_table(table, text_column, label_column, header=header)
+    from tfzoo.data.examples import read_examples
+    from tfzoo.files import read_json
+    from tfzoo.training import Run, fingerprint
+
+    settings = {name: value for name, value in globals().items() if name.isupper()}
+    settings |= {**arguments, "python": platform.python_version()}
+    data = fingerprint([*text, *([] if table is None else [table])])
+    with Run(output, settings, data=data) as run:
+        if run.finished:
+            print_tables(read_json(output / "metrics.json")["metrics"])
+            return
+        examples = None
+        if table is not None:
+            examples = read_examples(
+                table, text_column=text_column, label_column=label_column, header=header
+            ).split_every(HELD_OUT, seed=seed)
+        if not (output / "text").exists():
+            write_text(output / "text", text)
+        corpus = output / "text" / "corpus.txt"
+        tokenizer = train_tokenizer(corpus, output / "tokenizer")
+
+        def part(name):
+            inputs = [output / "text", output / "tokenizer"]
+            return Run(output / name, settings, data=data | fingerprint(inputs))
+
+        goals = [restoring(output / "text", tokenizer, seed)]
+        if examples is not None:
+            with part("pretraining") as pretraining:
+                if not pretraining.finished:
+                    pretrain(pretraining, corpus, tokenizer, seed)
+            goals.append(classifying(*examples, pretraining.directory, seed))
+        metrics = {}
+        for goal in goals:
+            base = saved_models / f"{output.absolute().name}_{goal.name}"
+            metrics[goal.measure] = compare(goal, part, tokenizer, seed, base)
+            print(f"{base} in a process that only imports TensorFlow:")
+            goal.show(base)
+        run.finish(None, metrics)
+    print_tables(metrics)
+    print(f"wrote {output}: text, vocabulary, models, metrics.json")
+    processor = sum(os.times()[:4])
+    print(f"{time.perf_counter() - start:.0f} s, {processor:.0f} s of processor time")
+
+
+def check_table(table, text_column, label_column, *, header):
+    """Rejects a table without its columns, and arguments for a table without one."""
+    given = {"text_column": text_column, "label_column": label_column}
+    missing = [name for name, value in given.items() if value is None]
+    if table is not None and missing:
+        raise ValueError(
+            f"{' and '.join(missing)} must be given with a table. "
+            f"Received: table={str(table)!r}"
+        )
+    if table is None and (len(missing) < len(given) or not header):
+        raise ValueError(
+            "text_column, label_column and header are for a table, which must be given "
+            f"with them. Received: table=None, text_column={text_column!r}, "
+            f"label_column={label_column!r}, header={header}"
+        )
+
+
+def write_text(directory, paths):
+    """Writes the text to train on and the text held out, with a sentence per line."""
+    from tfzoo.data.documents import hold_out, read_documents, write_documents
+    from tfzoo.data.installed_docs import installed_docs
+
+    if not paths:
+        print("Collecting the documentation of this installation")
+    documents = read_documents(paths) if paths else installed_docs()
+    corpus, held_out = hold_out(documents, HELD_OUT)
+    write_documents(directory, corpus=corpus, held_out=held_out)
+
+
+def train_tokenizer(corpus, directory):
+    """Trains a tokenizer on the corpus, or opens the one in the directory."""
+    from tfzoo.files import written_beside
+    from tfzoo.text import WordPieceTokenizer
+
+    if not directory.exists():
+        print("Training the tokenizer")
+        tokenizer = WordPieceTokenizer.train([corpus], vocabulary_size=VOCABULARY_SIZE)
+        with written_beside(directory, directory=True) as beside:
+            tokenizer.save_to_preset(beside)
+    return WordPieceTokenizer.from_preset(directory)
+
+
+def new_encoder(tokenizer):
+    """A BERT with random weights, which learns from its first minute on.
+
+    BERT's own N(0, 0.02) is for a width of 768; for a small width, attention begins too
+    even to learn from. Positions begin as sinusoids (Vaswani et al. 2017, section 3.5),
+    which make neighbors easy to find.
+    """
+    import numpy as np
+
+    from tfzoo.families import BertEncoder
+
+    encoder = BertEncoder(
+        tokenizer.vocabulary_size,
+        **SIZES,
+        dropout=DROPOUT,
+        max_sequence_length=MAX_SEQUENCE_LENGTH,
+    )
+    width = SIZES["hidden_dim"]
+    wavelengths = 10_000 ** (np.arange(0, width, 2) / width)
+    angles = np.arange(MAX_SEQUENCE_LENGTH)[:, None] / wavelengths
+    for variable in encoder.trainable_variables:
+        if variable.path.endswith("kernel"):
+            variable.assign(variable * (width**-0.5 / 0.02))
+        if "position" in variable.path:
+            waves = np.concatenate([np.sin(angles), np.cos(angles)], axis=1)
+            variable.assign(0.04 * waves)
+    return encoder
+
+
+def pretrain(run, corpus, tokenizer, seed):
+    """Pretrains a small BERT on the corpus."""
+    import keras
+
+    from tfzoo.data.pretraining import open_pretraining_data
+    from tfzoo.tasks import BertPretrainer
+
+    source = open_pretraining_data(
+        [corpus],
+        tokenizer,
+        cache_directory=run.checkpoints / "text",
+        max_sequence_length=MAX_SEQUENCE_LENGTH,
+        max_predictions=round(0.15 * MAX_SEQUENCE_LENGTH),
+        seed=seed,
+    )
+    steps, batch_size = PRETRAINING["steps"], PRETRAINING["batch_size"]
+    print(
+        f"Pretraining on masked words and next-sentence prediction: {steps} batches of "
+        f"{batch_size}, from {source.num_examples} examples"
+    )
+    keras.utils.set_random_seed(seed)
+    task = BertPretrainer(new_encoder(tokenizer), tokenizer)
+    task.compile(learning_rate=PRETRAINING["learning_rate"], total_steps=steps)
+    run.fit(
+        task,
+        lambda start: source.batches(batch_size, start_step=start),
+        steps_per_epoch=-(-steps // 5),
+        total_steps=steps,
+    )
+    run.finish(task.save_to_preset, run.record.epochs[-1])
+
+
+@dataclasses.dataclass
+class Goal:
+    """What a model is trained for, and how it is measured.
+
+    Attributes:
+        name: Name of the model.
+        measure: What `score` returns.
+        task: Class of the task.
+        labels: Its labels.
+        settings: Settings of its training.
+        examples: Inputs and targets to train on, as the task takes them.
+        held_out: Other inputs.
+        score: Function of the labels predicted for `held_out`, from 0 to 1.
+        baselines: Dict of name -> function of `examples` and the other inputs that
+            returns their labels.
+        show: Function of an exported model that prints some of its answers.
+        pretrained: Directory of the weights to begin with; None for random ones.
+    """
+
+    name: str
+    measure: str
+    task: type
+    labels: list
+    settings: dict
+    examples: tuple
+    held_out: list
+    score: Callable
+    baselines: dict
+    show: Callable
+    pretrained: pathlib.Path | None = None
+
+
+def restoring(directory, tokenizer, seed):
+    """The goal to restore capitals and punctuation of the text in a directory."""
+    from tfzoo.baselines import tag_by_window, tag_by_word
+    from tfzoo.data import restoration
+    from tfzoo.tasks import TokenClassifier
+
+    def read(name):
+        text = (directory / f"{name}.txt").read_text(encoding="utf-8")
+        words, labels = restoration.bare_words(text[: MOST_CHARACTERS[name]])
+        sizes = map(len, tokenizer.tokenize(words))
+        around = tokenizer.layout_ids.num_special(1)
+        return restoration.passages(words, labels, sizes, MAX_SEQUENCE_LENGTH - around)
+
+    examples, (held_out, true) = read("corpus"), read("held_out")
+
+    def show(base):
+        texts = [" ".join(words) for words in held_out[:: -(-len(held_out) // SHOWN)]]
+        for text, answer in zip(texts, ask(base, texts), strict=True):
+            print(f"  {text}\n  = {restoration.restored(text, answer['words'])}")
+
+    words = sum(map(len, held_out))
+    return Goal(
+        "restorer",
+        f"F1 of capitals and punctuation, {words} held-out words",
+        TokenClassifier,
+        list(restoration.LABELS),
+        RESTORING,
+        examples,
+        held_out,
+        lambda found: restoration.restoration_f1(
+            itertools.chain(*true), itertools.chain(*found)
+        ),
+        {
+            "each word by itself": tag_by_word,
+            f"words within {RADIUS}, pairs, endings": lambda *data: tag_by_window(
+                *data, radius=RADIUS, seed=seed
+            ),
+        },
+        show,
+    )
+
+
+def classifying(examples, held_out, pretrained, seed):
+    """The goal to classify texts as a table does."""
+    from tfzoo.baselines import classify_by_bag
+    from tfzoo.data.examples import label_list
+    from tfzoo.tasks import TextClassifier
+
+    def show(base):
+        texts = held_out.texts[:SHOWN]
+        for text, answer in zip(texts, ask(base, texts), strict=True):
+            print(f"  {answer['label']}\t{answer['score']:.3f}\t{text}")
+
+    def most_frequent(texts, labels, others):
+        label = collections.Counter(labels).most_common(1)[0][0]
+        return [label] * len(others)
+
+    def bag(characters):
+        return lambda *data: classify_by_bag(*data, characters=characters, seed=seed)
+
+    return Goal(
+        "classifier",
+        f"Accuracy, {len(held_out)} held-out rows",
+        TextClassifier,
+        label_list(examples),
+        CLASSIFYING,
+        (examples.texts, examples.labels),
+        held_out.texts,
+        lambda found: sum(map(str.__eq__, found, held_out.labels)) / len(held_out),
+        {
+            "most frequent label": most_frequent,
+            "words, pairs by TF-IDF": bag(characters=False),
+            "characters by TF-IDF": bag(characters=True),
+        },
+        show,
+        pretrained,
+    )
+
+
+def compare(goal, part, tokenizer, seed, base):
+    """Trains, measures and exports a model and trains what it is compared with.
+
+    Returns:
+        Dict of name -> score, from 0 to 1.
+    """
+    from tfzoo.files import read_json
+
+    scratch = {}
+    if goal.pretrained is not None:
+        with part(f"{goal.name}_from_scratch") as run:
+            if not run.finished:
+                print(f"Training the {goal.name} without pretraining, for comparison")
+                task = fine_tune(run, goal, None, tokenizer, seed)
+                scratch = {"BERT, not pretrained": score(goal, task)}
+                run.finish(task.save_to_preset, scratch)
+        scratch = read_json(run.directory / "metrics.json")["metrics"]
+    with part(goal.name) as run:
+        if not run.finished:
+            print(f"Training the baselines of the {goal.name}")
+            scores = {
+                name: goal.score(baseline(*goal.examples, goal.held_out))
+                for name, baseline in goal.baselines.items()
+            }
+            print(f"Training the {goal.name}")
+            task = fine_tune(run, goal, goal.pretrained, tokenizer, seed)
+            row = "trained" if goal.pretrained is None else "pretrained"
+            scores |= scratch | {f"BERT, {row} on the text": score(goal, task)}
+            task.export_version(base)
+            run.finish(task.save_to_preset, scores)
+    return read_json(run.directory / "metrics.json")["metrics"]
+
+
+def fine_tune(run, goal, pretrained, tokenizer, seed):
+    """Trains a model for a goal from pretrained or random weights; returns it."""
+    import keras
+
+    keras.utils.set_random_seed(seed)
+    if pretrained is None:
+        task = goal.task(new_encoder(tokenizer), tokenizer, goal.labels)
+    else:
+        task = goal.task.from_preset(pretrained, labels=goal.labels)
+    inputs, targets = goal.examples
+    batch_size = goal.settings["batch_size"]
+    steps_per_epoch = -(-len(inputs) // batch_size)
+    epochs = goal.settings["epochs"]
+    steps = min(epochs * steps_per_epoch, goal.settings["most_steps"])
+    print(f"{steps} batches of {batch_size}, from {len(inputs)} examples")
+    task.compile(learning_rate=goal.settings["learning_rate"], total_steps=steps)
+    run.fit(
+        task,
+        lambda start: task.training_data(
+            inputs,
+            targets,
+            batch_size=batch_size,
+            epochs=epochs,
+            seed=seed,
+            start_step=start,
+        ),
+        steps_per_epoch=steps_per_epoch,
+        total_steps=steps,
+    )
+    return task
+
+
+def score(goal, task):
+    """The score of a trained model."""
+    found = task.predict(goal.held_out).argmax(axis=-1)
+    if found.ndim == 1:
+        return goal.score([goal.labels[i] for i in found])
+    return goal.score(
+        [
+            [goal.labels[i] for i in row[: len(words)]]
+            for row, words in zip(found, goal.held_out, strict=True)
+        ]
+    )
+
+
+def ask(base, texts):
+    """Runs an exported model with `predict`, which needs only TensorFlow.
+
+    Returns:
+        For each text a dict of the model's outputs.
+    """
+    recipe = pathlib.Path(__file__).with_name("predict.py")
+    answers = subprocess.run(
+        [sys.executable, str(recipe), "--model", str(base), "--json"],
+        input="".join(" ".join(text.split()) + "\n" for text in texts).encode(),
+        env={**os.environ, "PYTHONUTF8": "1"},
+        stdout=subprocess.PIPE,
+        check=True,
+    ).stdout
+    return [json.loads(line) for line in answers.decode().split("\n")[:-1]]
+
+
+def print_tables(metrics):
+    """Prints the scores of each goal."""
+    for measure, scores in metrics.items():
+        print(f"\n{measure}:")
+        for name, value in scores.items():
+            print(f"  {name:32}{value:6.1%}")
+    print()
