@@ -2,7 +2,9 @@
 
 import json
 import re
+import types
 
+import numpy as np
 import pytest
 
 from helpers import small_quickstart
@@ -108,3 +110,20 @@ def test_a_table_and_its_columns_are_given_together(
     with pytest.raises(ValueError, match=message):
         quickstart.main(output=tmp_path / "new", **arguments)
     assert not (tmp_path / "new").exists()
+
+
+def test_a_new_encoder_has_large_kernels_and_positions_that_tell_distances(quickstart):
+    quickstart.SIZES = dict(
+        num_layers=1, num_heads=2, hidden_dim=32, intermediate_dim=64
+    )
+    encoder = quickstart.new_encoder(types.SimpleNamespace(vocabulary_size=50))
+    weights = {v.path: v.numpy() for v in encoder.trainable_variables}
+    kernels = [w.ravel() for path, w in weights.items() if path.endswith("kernel")]
+    # Truncation at two standard deviations leaves 0.88 of one.
+    assert np.concatenate(kernels).std() == pytest.approx(0.88 * 32**-0.5, rel=0.05)
+    (positions,) = (w for path, w in weights.items() if "position" in path)
+    products = positions @ positions.T
+    for distance in (0, 1, 5):
+        diagonal = np.diagonal(products, distance)
+        np.testing.assert_allclose(diagonal, diagonal[0], rtol=1e-4)
+    assert products[3, 4] > products[3, 5] > products[3, 6]

@@ -4,17 +4,23 @@
     tfzoo quickstart --text corpus.txt --table mail.csv --text-column text \
         --label-column label --output runs/mine
 
-Trains a WordPiece vocabulary and pretrains a small BERT on raw text. Fine-tunes it to
-restore capitals and punctuation, as transcripts of speech need: the text itself has the
-labels. With a table, also fine-tunes a classifier. Compares each, on text that is held
-out, with the same network without pretraining and with plain baselines that learn from
-the same examples; exports it as a SavedModel and runs that in a fresh process.
+Trains a WordPiece vocabulary on raw text, and a small BERT to restore capitals and
+punctuation, as transcripts of speech need: the text itself has the labels. With a
+table, also pretrains a BERT on the text and fine-tunes it to a classifier, which it
+compares with the same network without pretraining. Compares both models, on text that
+is held out, with plain baselines that learn from the same examples; exports them as
+SavedModels and runs these in a fresh process.
 
 Without `--text`, the text is the documentation found in every installation: that of
 Python's standard library, the language reference, NumPy, Keras and TensorFlow.
 
 Writes everything, including the text, to the output directory. The same command
 continues an interrupted run.
+
+One run on the documentation (seed 0, Python 3.11, TensorFlow 2.21; 433 s of processor
+time, 1.7 GB) gave, as the F1 of capitals and punctuation on 76,381 held-out words: each
+word by itself 27.0 %; words within 5 on either side, pairs and endings, through one
+layer 63.4 %; BERT 64.6 %.
 """
 
 import collections
