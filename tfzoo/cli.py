@@ -1,8 +1,10 @@
 """The command line of a recipe: arguments from `main`'s signature, one-line errors."""
 
+import contextlib
 import math
 import os
 import re
+import signal
 import sys
 import traceback
 
@@ -64,7 +66,7 @@ def run(main):
     """Runs `main` with arguments parsed from the command line.
 
     Exit codes: 0 on success; 1, with one line on stderr, for bad external input; 2 for
-    bad arguments; 130 when interrupted.
+    bad arguments; 130 after Ctrl-C, 143 after SIGTERM, 129 after SIGHUP.
 
     Args:
         main: A function with type annotations; its docstring is the `--help` text.
@@ -75,7 +77,8 @@ def run(main):
     from tfzoo.errors import TfzooError
 
     try:
-        tyro.cli(main)
+        with _exits_on_signals():
+            tyro.cli(main)
     except TfzooError as e:
         print(f"error: {e}", file=sys.stderr)
         sys.exit(1)
@@ -93,6 +96,24 @@ def run(main):
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         sys.exit(130)
+
+
+@contextlib.contextmanager
+def _exits_on_signals():
+    """Makes SIGTERM and SIGHUP end the block with an exception, which cleans up."""
+
+    def end(number, frame):
+        raise SystemExit(128 + number)
+
+    former = {}
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is signal.SIG_DFL:  # nohup ignores SIGHUP
+            former[number] = signal.signal(number, end)
+    try:
+        yield
+    finally:
+        for number, handler in former.items():
+            signal.signal(number, handler)
 
 
 def _line_of_data(error):

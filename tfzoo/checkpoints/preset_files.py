@@ -33,7 +33,7 @@ def read_config(directory, name=CONFIG):
     return config
 
 
-def write_preset(path, config, card, write_rest):
+def write_preset(path, config, card, write_rest, *, size=0):
     """Writes a preset directory atomically.
 
     Args:
@@ -42,8 +42,9 @@ def write_preset(path, config, card, write_rest):
         card: Text of the model card.
         write_rest: Function of a `pathlib.Path` that writes weights and tokenizer to
             it.
+        size: Number of bytes of the weights, which must be free.
     """
-    with written_beside(path, directory=True) as beside:
+    with written_beside(path, directory=True, size=size) as beside:
         (beside / CARD).write_text(card, encoding="utf-8")
         write_rest(beside)
         known = {CONFIG: checksums.UNKNOWN, **checksums.of_files(beside)}

@@ -16,6 +16,7 @@ from tfzoo.errors import DataError, OutputError
 from tfzoo.files import (
     read_json,
     read_sealed_json,
+    remove_leftovers,
     write_json,
     write_sealed_json,
     written_beside,
@@ -45,6 +46,7 @@ class PreparedDirectory:
     def __init__(self, path, run, shards):
         self.path, self.work = pathlib.Path(path), pathlib.Path(path) / "work"
         self._run, self._shards = run, shards
+        remove_leftovers(self.path)
         if self.path.is_dir() and any(self.path.iterdir()):
             self._check()
             self._remove_half_written()
