@@ -155,6 +155,8 @@ def written_beside(path, *, directory=False, replace=False, size=0):
         if directory:
             content.mkdir()
         yield content
+        if directory:
+            remove_leftovers(content)  # of files in it
         flush(content)
         if directory and path.is_dir():
             path.rmdir()  # only ever an empty one; a race raises
@@ -325,12 +327,23 @@ def refuse_existing(path, *, allow_file=False, allow_empty=False):
 
 def flush(path):
     """Flushes a file to disk, or a directory with everything below it."""
-    for entry in [*path.rglob("*"), path]:
+    for entry in [*entries_below(path), path]:
         if entry.is_dir():
             flush_directory(entry)
         elif entry.is_file():
             with open(entry, "rb") as handle:
                 os.fsync(handle.fileno())
+
+
+def entries_below(directory):
+    """Yields all paths below a directory; unlike `rglob`, none is silently skipped."""
+
+    def fail(error):
+        raise error
+
+    if directory.is_dir():
+        for place, directories, names in os.walk(directory, onerror=fail):
+            yield from (pathlib.Path(place, name) for name in [*directories, *names])
 
 
 def flush_directory(path):

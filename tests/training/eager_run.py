@@ -38,6 +38,8 @@ def train(output, callbacks=(), *, epochs=EPOCHS, finish=True, **options):
     """Starts or resumes the run; returns its `Run` and model."""
     options = {"steps_between_saves": 100, **options}
     with Run(output, {}, **options) as run:
+        if run.finished:
+            return run, None
         model = make_model()
         best = KeepBest(run.checkpoints, monitor="val_mae", mode="min")
         run.fit(

@@ -11,7 +11,7 @@ import socket
 import tempfile
 
 from tfzoo.errors import OutputError
-from tfzoo.files import read_json, remove_leftovers, require_space
+from tfzoo.files import entries_below, read_json, remove_leftovers, require_space
 from tfzoo.training.callbacks import KeepBest
 from tfzoo.training.fingerprints import ADDED
 from tfzoo.training.snapshots import Snapshots
@@ -155,7 +155,7 @@ def new_result(directory):
 
 def digests(directory):
     """Dict of relative path -> SHA-256 of all files in a directory."""
-    files = sorted(path for path in directory.rglob("*") if path.is_file())
+    files = sorted(path for path in entries_below(directory) if path.is_file())
     return {str(file.relative_to(directory)): sha256(file) for file in files}
 
 

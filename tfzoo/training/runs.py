@@ -7,7 +7,7 @@ import shutil
 import sys
 
 from tfzoo.errors import OutputError, TfzooError
-from tfzoo.files import write_json
+from tfzoo.files import remove_leftovers, write_json
 from tfzoo.training.callbacks import Progress, Recording
 from tfzoo.training.curves import EventLogs, save_curves
 from tfzoo.training.faults import (
@@ -353,11 +353,11 @@ class Run:
                 result / "metrics.json",
                 {"metrics": figures, **self.record.as_json()},
             )
+            remove_leftovers(result)
             refuse_foreign(result, self.directory, self._results)
             results = digests(result)
             self._describe(finished=False, results=results)  # now these are the run's
             move_result(result, self.directory)
-        results.pop("curves.png", None)  # which need not stay as it is
         self._describe(finished=True, results=results)
         self.finished = True
 
