@@ -19,9 +19,14 @@ MAX_JSON_DEPTH = 64
 _OF_WRITING = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO)
 
 
+def local_path(path):
+    """A `pathlib.Path`, in which `~` or `~USER` at the start is a home directory."""
+    return pathlib.Path(os.path.expanduser(path))
+
+
 def readable_file(path, error=TfzooError):
     """Returns `path` if it is a readable regular file; raises `error` otherwise."""
-    path = pathlib.Path(path)
+    path = local_path(path)
     if path.is_dir():
         raise error("The path must be a file. Received: a directory.", path=path)
     if path.exists() and not path.is_file():  # opening a pipe would block forever
@@ -147,7 +152,7 @@ def written_beside(path, *, directory=False, replace=False, size=0):
         OutputError: `path` exists (and `replace` does not allow that), the disk has
             less than `size` free, or it cannot be written.
     """
-    path = pathlib.Path(path)
+    path = local_path(path)
     remove_leftovers(path.parent, path.name)
     refuse_existing(path, allow_file=replace and not directory, allow_empty=directory)
     with locked_beside(path, size) as beside, _named_errors(path, beside, size):
@@ -312,7 +317,7 @@ def megabytes(size):
 
 def refuse_existing(path, *, allow_file=False, allow_empty=False):
     """Raises `OutputError` if `path` exists and must not be replaced."""
-    path = pathlib.Path(path)
+    path = local_path(path)
     if allow_empty and path.is_dir() and not any(path.iterdir()):
         return
     if allow_file and path.is_file():

@@ -84,6 +84,12 @@ def printed(capsys):
     return run
 
 
+def test_the_help_of_predict_needs_nothing_installed():
+    result = predict("--help")
+    assert result.returncode == 0, result.stderr.decode()
+    assert b"--text-pair" in result.stdout
+
+
 @pytest.mark.slow
 def test_predict_runs_where_only_tensorflow_can_be_imported(mail):
     task, versions = mail

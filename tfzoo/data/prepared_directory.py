@@ -14,6 +14,7 @@ import sys
 from tfzoo.data.running_text import content_hash
 from tfzoo.errors import DataError, OutputError
 from tfzoo.files import (
+    local_path,
     read_json,
     read_sealed_json,
     remove_leftovers,
@@ -44,7 +45,7 @@ class PreparedDirectory:
     """
 
     def __init__(self, path, run, shards):
-        self.path, self.work = pathlib.Path(path), pathlib.Path(path) / "work"
+        self.path, self.work = local_path(path), local_path(path) / "work"
         self._run, self._shards = run, shards
         remove_leftovers(self.path)
         if self.path.is_dir() and any(self.path.iterdir()):

@@ -1,7 +1,6 @@
 """Backbones in directories of Hugging Face's format, and named sizes."""
 
 import logging
-import pathlib
 
 from tfzoo.checkpoints.checksums import tell_changes
 from tfzoo.checkpoints.fields import refuse_untied
@@ -17,6 +16,7 @@ from tfzoo.checkpoints.weights import (
 )
 from tfzoo.errors import CheckpointError, refuse_unknown
 from tfzoo.families.opening import open_checkpoint
+from tfzoo.files import local_path
 from tfzoo.layers.initializers import at_random, left_at_zero
 from tfzoo.layers.keywords import KnownKeywords, keywords_of
 from tfzoo.models.frozen import weight_variables
@@ -37,7 +37,7 @@ def named_size(preset, sizes):
     """
     if str(preset) in sizes:
         return sizes[str(preset)]
-    if not is_remote(preset) and not pathlib.Path(preset).is_dir():
+    if not is_remote(preset) and not local_path(preset).is_dir():
         raise CheckpointError(
             "A preset must be a directory, hf://ORG/NAME, keras_hub://NAME or a size "
             "name.",

@@ -2,11 +2,10 @@
 
 import hashlib
 import os
-import pathlib
 import re
 
 from tfzoo.errors import DataError, OutputError
-from tfzoo.files import readable_file
+from tfzoo.files import local_path, readable_file
 
 ADDED = "added:"  # prefix for files that may be added after a run has begun
 
@@ -31,9 +30,9 @@ def fingerprint(paths, *, output=None):
         OutputError: `output` is in one of the directories.
     """
     digests = {}
-    for path in map(pathlib.Path, paths):
+    for path in map(local_path, paths):
         if output is not None and path.is_dir():
-            _refuse_inside(path, pathlib.Path(output))
+            _refuse_inside(path, local_path(output))
         inside = sorted(p for p in path.rglob("*") if p.is_file())
         for file in inside if path.is_dir() else [path]:
             digests[str(file)] = _digest(readable_file(file, DataError))

@@ -1,13 +1,11 @@
 """Runs: output directories that a command fills, and continues if interrupted."""
 
 import contextlib
-import importlib.metadata
-import pathlib
 import shutil
 import sys
 
 from tfzoo.errors import OutputError, TfzooError
-from tfzoo.files import remove_leftovers, write_json
+from tfzoo.files import local_path, remove_leftovers, write_json
 from tfzoo.training.callbacks import Progress, Recording
 from tfzoo.training.curves import EventLogs, save_curves
 from tfzoo.training.faults import (
@@ -48,20 +46,20 @@ from tfzoo.training.run_steps import (
 )
 from tfzoo.training.saving import SIGNALS, Saving
 from tfzoo.training.snapshots import STATE
+from tfzoo.training.versions import made_with, tell_changes
 
 MIN_POINTS = 500  # of the loss curve, if there are that many steps
-DISTRIBUTIONS = ("tfzoo", "tensorflow", "keras", "numpy", "tokenizers")
 
 
 class Run:
     """An output directory in use by one process, for a training that can be resumed.
 
-    It holds `run.json` (arguments, versions, fingerprint of the data), `checkpoints/`,
-    `logs/` for TensorBoard, and at the end `metrics.json`, `curves.png` and the result.
-    The same command continues an interrupted run: on a CPU with the same number of
-    cores the final weights are, bit for bit, those of an uninterrupted run, even after
-    SIGKILL. After Ctrl-C, SIGTERM or SIGHUP, at most the running step is lost.
-    `checkpoints` and `logs` may be links to empty directories on another disk.
+    It holds `run.json` (arguments, versions, cores, fingerprint of the data),
+    `checkpoints/`, `logs/` for TensorBoard, and at the end `metrics.json`, `curves.png`
+    and the result. The same command continues an interrupted run: on a CPU with the
+    same number of cores the final weights are, bit for bit, those of an uninterrupted
+    run, even after SIGKILL. After Ctrl-C, SIGTERM or SIGHUP, at most the running step
+    is lost. `checkpoints` and `logs` may be links to empty directories on another disk.
 
         with Run(output, arguments, data=fingerprint(paths, output=output)) as run:
             if run.finished:
@@ -85,8 +83,8 @@ class Run:
 
     Raises:
         OutputError: the directory contains something else; or a run with other
-            arguments, versions or data that has a checkpoint; or another process uses
-            it.
+            arguments or data that has a checkpoint; or another process uses it. Other
+            versions or cores are told in a line on stderr.
     """
 
     def __init__(
@@ -103,13 +101,13 @@ class Run:
             require_policy(on_non_finite)
         self.on_non_finite = on_non_finite
         self._model, self._results = None, {}
-        self.directory = pathlib.Path(output)
+        self.directory = local_path(output)
         self.steps_between_saves = steps_between_saves
         self.seconds_between_saves = seconds_between_saves
         self.record = Record()
         self._description = {
             "arguments": plain(arguments),
-            "versions": {d: importlib.metadata.version(d) for d in DISTRIBUTIONS},
+            **made_with(),
             "data": plain(data or {}),
         }
         self._lock = Lock(self.directory)
@@ -134,15 +132,18 @@ class Run:
             if not self._nothing_trained():
                 require_same(path, former, self._description)
                 self._results = former.get("results", {})
-                return former["finished"]
-            shutil.rmtree(self.checkpoints / "step-000000000", ignore_errors=True)
+                if former["finished"]:
+                    return True
+                self._description |= tell_changes(path, former, self._description)
+            else:
+                shutil.rmtree(self.checkpoints / "step-000000000", ignore_errors=True)
         elif not is_unused(self.directory):
             raise OutputError(
                 "The output directory must be new, empty, or contain a run.",
                 path=self.directory,
                 fix="Choose another output or move its content away.",
             )
-        self._describe()
+        self._describe(finished=False)
         return False
 
     def _nothing_trained(self):
@@ -355,12 +356,14 @@ class Run:
             )
             remove_leftovers(result)
             refuse_foreign(result, self.directory, self._results)
-            results = digests(result)
-            self._describe(finished=False, results=results)  # now these are the run's
+            self._results = digests(result)
+            self._describe(finished=False)  # from now on these files are the run's
             move_result(result, self.directory)
-        self._describe(finished=True, results=results)
+        self._describe(finished=True)
         self.finished = True
 
-    def _describe(self, **state):
-        path = self.directory / "run.json"
-        write_json(path, {"finished": False, **self._description, **state})
+    def _describe(self, *, finished):
+        content = {"finished": finished, **self._description}
+        if self._results:
+            content["results"] = self._results
+        write_json(self.directory / "run.json", content)
