@@ -89,7 +89,7 @@ def ended_by_signals(place, name, output, *, each, seed=0):
         target = output / str(rounds)
         process = start(place, name, target)
         if not trains(target, process):
-            assert process.wait() == 0, process.stderr.read()
+            completed(process)
             rounds += 1
             continue
         time.sleep(source.uniform(0, 4))
@@ -102,18 +102,22 @@ def ended_by_signals(place, name, output, *, each, seed=0):
         seconds.append(time.monotonic() - begin)
         assert process.returncode == SIGNALS[number], printed
         assert "is kept, and the same command continues there" in printed, printed
-    process = start(place, name, output / str(rounds))
-    assert process.wait() == 0, process.stderr.read()
+    completed(start(place, name, output / str(rounds)))
     return seconds
+
+
+def completed(process):
+    """Waits for a process that must succeed."""
+    _, printed = process.communicate()
+    assert process.returncode == 0, printed
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", RECIPES)
 def test_signals_end_a_recipe_soon_and_change_no_bit(place, tmp_path, name):
     seconds = ended_by_signals(place, name, tmp_path / "ended", each=1)
-    assert max(seconds) < 10
-    whole = start(place, name, tmp_path / "whole")
-    assert whole.wait() == 0, whole.stderr.read()
+    assert max(seconds) < 30  # most of it for tracing, if it comes in the first step
+    completed(start(place, name, tmp_path / "whole"))
     for output in (tmp_path / "ended").iterdir():
         for file in ("model.safetensors", "metrics.json"):
             assert (output / file).read_bytes() == (
@@ -128,7 +132,7 @@ def test_a_signal_before_the_training_ends_a_recipe_with_its_code(
 ):
     process = start(place, "pretrain_bert", tmp_path / "run")
     while not (tmp_path / "run" / "run.json").exists():
-        assert process.poll() is None, process.stderr.read()
+        assert process.poll() is None
         time.sleep(0.02)
     process.send_signal(number)
     _, printed = process.communicate()

@@ -310,7 +310,8 @@ class FiniteUpdates:
         if isinstance(callbacks, keras.callbacks.CallbackList):
             callbacks = callbacks.callbacks
         callbacks = keras.tree.flatten(callbacks) if callbacks else []
-        require_usable(callbacks, self.optimizer)
+        if self.compiled:  # else Keras says so
+            require_usable(callbacks, self.optimizer)
         if not any(isinstance(c, Watching) for c in callbacks):  # a Run has its own
             policy = require_policy(self.on_non_finite, ("stop", "skip"))
             callbacks.insert(0, Watching(policy, examples=examples, others=callbacks))
