@@ -2,10 +2,12 @@
 
 import contextlib
 import errno
+import fcntl
 import hashlib
 import json
 import os
 import pathlib
+import re
 import shutil
 import tempfile
 
@@ -134,49 +136,183 @@ def json_digest(value):
 
 
 @contextlib.contextmanager
-def written_beside(path, *, directory=False, replace=False):
+def written_beside(path, *, directory=False, replace=False, size=0):
     """Yields a temporary path next to `path`; renames it to `path` on success.
 
     Readers see the complete result or nothing, even after a kill or on a full disk.
+    What killed processes left beside the same path is removed first.
 
     Args:
         path: Final path of the result.
         directory: Whether the result is a directory (created empty) or a file.
         replace: Whether an existing file may be replaced. A directory never is.
+        size: Number of bytes that the result needs at least, as far as known.
 
     Raises:
-        OutputError: `path` exists (and `replace` does not allow that), or it cannot be
-            written.
+        OutputError: `path` exists (and `replace` does not allow that), the disk has
+            less than `size` free, or it cannot be written.
     """
     path = local_path(path)
+    remove_leftovers(path.parent, path.name)
     refuse_existing(path, allow_file=replace and not directory, allow_empty=directory)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        beside = pathlib.Path(
-            tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent)
-        )
-    except OSError as e:
-        raise OutputError(
-            f"Cannot write the output: {e.strerror}.", path=path
-        ) from None
-    content = beside / path.name
-    try:
+    with locked_beside(path, size) as beside, _named_errors(path, beside, size):
+        content = beside / path.name
         if directory:
             content.mkdir()
         yield content
+        if directory:
+            remove_leftovers(content)  # of files in it
         flush(content)
         if directory and path.is_dir():
             path.rmdir()  # only ever an empty one; a race raises
         os.replace(content, path)
         flush_directory(path.parent)
+
+
+@contextlib.contextmanager
+def locked_beside(path, size=0, *, output=None):
+    """Yields a new directory `.NAME.RANDOM` next to `path`, and removes it at the end.
+
+    While in use it contains a locked file, so that `remove_leftovers` spares it.
+
+    Args:
+        path: The `pathlib.Path` that gives the name; its directory is created.
+        size: As in `written_beside`.
+        output: The path that errors name. None for `path`.
+    """
+    output = path if output is None else output
+    require_space(output, size, "this output")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        beside, lock = _new_beside(path)
+    except OSError as e:
+        raise OutputError(
+            f"Cannot write the output: {e.strerror}.", path=output
+        ) from None
+    try:
+        yield beside
+    finally:
+        with contextlib.suppress(OSError):
+            _discard(beside, path.name)
+        os.close(lock)
+
+
+def _new_beside(path):
+    while True:
+        beside = pathlib.Path(
+            tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent)
+        )
+        place = beside / f"{path.name}.lock"
+        with contextlib.suppress(FileNotFoundError):  # if taken for a leftover
+            lock = os.open(place, os.O_RDWR | os.O_CREAT, 0o600)
+            with contextlib.suppress(OSError):  # if the file system has no locks
+                fcntl.flock(lock, fcntl.LOCK_EX)
+            if place.exists():
+                return beside, lock
+            os.close(lock)
+
+
+def remove_leftovers(directory, name=None):
+    """Removes what killed processes left in a directory while they wrote.
+
+    What a process still writes is locked and stays, as does everything where the file
+    system has no locks.
+
+    Args:
+        directory: The directory.
+        name: Name of the output that was written. None for every output.
+    """
+    wanted = "(.+)" if name is None else f"({re.escape(name)})"
+    pattern = re.compile(rf"\.{wanted}\.[a-z0-9_]{{8}}")
+    with contextlib.suppress(OSError):
+        for entry in os.listdir(directory):
+            if found := pattern.fullmatch(entry):
+                _remove_unless_locked(pathlib.Path(directory, entry), found[1])
+
+
+def _remove_unless_locked(beside, name):
+    try:
+        lock = os.open(beside / f"{name}.lock", os.O_RDWR)
+    except OSError:
+        with contextlib.suppress(OSError):
+            beside.rmdir()  # its process was killed before it wrote anything
+        return
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        _discard(beside, name)
+    except OSError:
+        pass  # in use
+    finally:
+        os.close(lock)
+
+
+def _discard(beside, name):
+    """Removes a directory of `locked_beside`, its lock last."""
+    for entry in beside.iterdir():
+        if entry.is_dir() and not entry.is_symlink():
+            shutil.rmtree(entry, ignore_errors=True)
+        elif entry.name != f"{name}.lock":
+            entry.unlink()
+    (beside / f"{name}.lock").unlink()
+    beside.rmdir()
+
+
+@contextlib.contextmanager
+def _named_errors(path, beside, size):
+    """Turns errors of writing to `beside` into an `OutputError` of `path`."""
+    try:
+        yield
     except OSError as e:
         is_ours = str(beside) in str(e.filename)
-        if is_ours or (e.filename is None and e.errno in _OF_WRITING):
-            reason = e.strerror or str(e)
-            raise OutputError(f"Cannot write the output: {reason}.", path=path) from e
-        raise
-    finally:
-        shutil.rmtree(beside, ignore_errors=True)
+        if not is_ours and (e.filename is not None or e.errno not in _OF_WRITING):
+            raise
+        reason = reason_of(e, path, size)
+        raise OutputError(f"Cannot write the output: {reason}.", path=path) from e
+
+
+def reason_of(error, path, size=0):
+    """Why an `OSError` prevented writing to `path`; on a full disk, with its space.
+
+    Args:
+        error: The error.
+        path: A path on the disk.
+        size: As in `written_beside`.
+    """
+    reason = error.strerror or str(error)
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        needed = f"{megabytes(size)} are needed and " if size else ""
+        reason += f"; {needed}{megabytes(free_space(path))} are free"
+    return reason
+
+
+def require_space(path, needed, purpose):
+    """Raises `OutputError` if a disk lacks space.
+
+    Args:
+        path: A path on the disk, which may not exist yet.
+        needed: Number of bytes.
+        purpose: What they are for, such as "this output".
+    """
+    if needed and (free := free_space(path)) < needed:
+        raise OutputError(
+            f"The disk must have at least {megabytes(needed)} free for {purpose}. "
+            f"Received: {megabytes(free)}.",
+            path=path,
+            fix="Free some space or choose another disk.",
+        )
+
+
+def free_space(path):
+    """Number of free bytes on the disk of a path, which may not exist yet."""
+    path = pathlib.Path(path).absolute()
+    while not path.exists():
+        path = path.parent
+    return shutil.disk_usage(path).free
+
+
+def megabytes(size):
+    """A number of bytes as text, in MB."""
+    return f"{size / 1e6:,.1f} MB"
 
 
 def refuse_existing(path, *, allow_file=False, allow_empty=False):
@@ -195,11 +331,24 @@ def refuse_existing(path, *, allow_file=False, allow_empty=False):
 
 
 def flush(path):
-    """Flushes a file, or every file below a directory, to disk."""
-    files = [path] if path.is_file() else [p for p in path.rglob("*") if p.is_file()]
-    for file in files:
-        with open(file, "rb") as handle:
-            os.fsync(handle.fileno())
+    """Flushes a file to disk, or a directory with everything below it."""
+    for entry in [*entries_below(path), path]:
+        if entry.is_dir():
+            flush_directory(entry)
+        elif entry.is_file():
+            with open(entry, "rb") as handle:
+                os.fsync(handle.fileno())
+
+
+def entries_below(directory):
+    """Yields all paths below a directory; unlike `rglob`, none is silently skipped."""
+
+    def fail(error):
+        raise error
+
+    if directory.is_dir():
+        for place, directories, names in os.walk(directory, onerror=fail):
+            yield from (pathlib.Path(place, name) for name in [*directories, *names])
 
 
 def flush_directory(path):

@@ -43,10 +43,13 @@ def test_versions_count_from_the_highest_number_there(tmp_path):
     assert add_version(base, mark("a")) == base / "1"
     assert add_version(base, mark("b")) == base / "2"
     (base / "0009").mkdir()
-    (base / ".export.killed").mkdir()
+    killed = base / ".export.a1b2c3d4"
+    killed.mkdir()
+    (killed / "export.lock").write_text("")
+    (killed / "version").mkdir()
     assert add_version(base, mark("c")) == base / "10"
     assert (base / "1" / "saved_model.pb").read_text() == "a"
-    assert names(base) == [".export.killed", "0009", "1", "10", "2"]
+    assert names(base) == ["0009", "1", "10", "2"]
 
 
 def test_concurrent_exporters_get_different_versions(tmp_path):
@@ -56,6 +59,16 @@ def test_concurrent_exporters_get_different_versions(tmp_path):
     assert sorted(written) == list(range(1, 17))
     for number, i in written.items():
         assert (tmp_path / str(number) / "saved_model.pb").read_text() == str(i)
+
+
+def test_what_another_exporter_writes_stays(tmp_path):
+    def write(directory):
+        add_version(tmp_path, mark("b"))
+        mark("a")(directory)
+
+    assert add_version(tmp_path, write) == tmp_path / "2"
+    assert names(tmp_path) == ["1", "2"]
+    assert (tmp_path / "2" / "saved_model.pb").read_text() == "a"
 
 
 def test_a_failed_export_leaves_nothing(tmp_path):

