@@ -7,7 +7,7 @@ import pathlib
 import shutil
 import sys
 
-from tfzoo.errors import OutputError, TfzooError
+from tfzoo.errors import OutputError, TfzooError, about
 from tfzoo.files import write_json
 from tfzoo.training.callbacks import Progress, Recording
 from tfzoo.training.curves import EventLogs, save_curves
@@ -45,7 +45,8 @@ class Run:
     """An output directory in use by one process, for a training that can be resumed.
 
     It holds `run.json` (arguments, versions, fingerprint of the data), `checkpoints/`,
-    `logs/` for TensorBoard, and at the end `metrics.json`, `curves.png` and the result.
+    `logs/` for TensorBoard, and at the end the result, `metrics.json`, and the loss by
+    step in `curves.json` and `curves.png`.
     The same command continues an interrupted run: on a CPU with the same number of
     cores the final weights are, bit for bit, those of an uninterrupted run, even after
     SIGKILL.
@@ -232,7 +233,7 @@ class Run:
             validation_steps=validation_steps,
             callbacks=[watching, recording, *callbacks, saving],
         )
-        with guarded(model):
+        with about(self.directory), guarded(model):
             while True:
                 parts = parts_of_run(self.record.step, steps_per_epoch, total_steps)
                 try:
@@ -289,7 +290,7 @@ class Run:
         return policy
 
     def finish(self, save, metrics):
-        """Writes the result, `metrics.json` and `curves.png`, and finishes the run.
+        """Writes the result, the metrics and the curves, and finishes the run.
 
         Args:
             save: Function of a path that creates a directory there with the result,
@@ -312,7 +313,11 @@ class Run:
             self.directory / "metrics.json",
             {"metrics": figures, **self.record.as_json()},
         )
-        files = [*written, self.directory / "metrics.json"]
+        write_json(self.directory / "curves.json", self.record.curves_as_json())
+        files = [
+            *written,
+            *(self.directory / n for n in ("metrics.json", "curves.json")),
+        ]
         results = {str(f.relative_to(self.directory)): sha256(f) for f in files}
         write_json(
             self.directory / "run.json",
