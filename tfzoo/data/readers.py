@@ -135,6 +135,12 @@ def files_and_data_sets(specs):
     return [spec for spec in specs if not is_data_set(spec)], names
 
 
+def source_names(specs):
+    """The names of files without their directories, and datasets, for a model card."""
+    names = [s if is_data_set(s) else pathlib.Path(s).name for s in map(str, specs)]
+    return ", ".join(names)
+
+
 def file_kind(path):
     """`.txt`, `.tsv`, `.csv`, `.jsonl` or `tfrecord`, from the name or the content."""
     path = pathlib.Path(path)
