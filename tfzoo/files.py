@@ -7,6 +7,7 @@ import json
 import os
 import pathlib
 import shutil
+import stat
 import tempfile
 
 from tfzoo.errors import OutputError, TfzooError
@@ -20,17 +21,31 @@ _OF_WRITING = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO)
 def readable_file(path, error=TfzooError):
     """Returns `path` if it is a readable regular file; raises `error` otherwise."""
     path = pathlib.Path(path)
-    if path.is_dir():
-        raise error("The path must be a file. Received: a directory.", path=path)
-    if path.exists() and not path.is_file():  # opening a pipe would block forever
-        raise error("The path must be a regular file.", path=path)
     try:
+        mode = path.stat().st_mode
+        if stat.S_ISDIR(mode):
+            raise error("The path must be a file. Received: a directory.", path=path)
+        if not stat.S_ISREG(mode):  # opening a pipe would block forever
+            raise error("The path must be a regular file.", path=path)
         with open(path, "rb"):
             return path
     except FileNotFoundError:
         raise error("The file does not exist.", path=path) from None
     except OSError as e:
         raise error(f"The file cannot be read: {e.strerror}.", path=path) from None
+    except ValueError:
+        rule = "The name of a file must not have NUL or half of a surrogate pair."
+        raise error(rule, path=path) from None
+
+
+def utf8_path(path, error=TfzooError):
+    """The path as TensorFlow takes it, a str; raises `error` if it is not UTF-8."""
+    try:
+        str(path).encode("utf-8")
+    except UnicodeEncodeError:
+        rule = "The path must be UTF-8, because TensorFlow opens no other."
+        raise error(rule, path=path, fix="Rename the file or directory.") from None
+    return str(path)
 
 
 def read_bytes(path, limit, error=TfzooError):
@@ -103,7 +118,8 @@ def write_json(path, value):
     """Writes a JSON file atomically, replacing one that exists."""
     text = json.dumps(value, indent=2, ensure_ascii=False) + "\n"
     with written_beside(path, replace=True) as beside:
-        beside.write_text(text, encoding="utf-8")
+        # A name that is not UTF-8 has surrogates, whose escapes are also those of JSON
+        beside.write_text(text, encoding="utf-8", errors="backslashreplace")
 
 
 def write_sealed_json(path, value):
@@ -177,11 +193,11 @@ def written_beside(path, *, directory=False, replace=False):
 def refuse_existing(path, *, allow_file=False, allow_empty=False):
     """Raises `OutputError` if `path` exists and must not be replaced."""
     path = pathlib.Path(path)
-    if allow_empty and path.is_dir() and not any(path.iterdir()):
+    if allow_empty and os.path.isdir(path) and not any(path.iterdir()):
         return
-    if allow_file and path.is_file():
+    if allow_file and os.path.isfile(path):
         return
-    if path.exists() or path.is_symlink():
+    if os.path.lexists(path):
         raise OutputError(
             "The path already exists, and existing output is never overwritten.",
             path=path,

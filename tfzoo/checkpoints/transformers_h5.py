@@ -103,10 +103,13 @@ class H5File:
                         "The file must contain no links.", "/".join((*above, part))
                     )
                 yield part, group[part]
+        except UnicodeDecodeError:
+            rule = "The names in the file must be UTF-8."
+            raise self._error(rule, "/".join(above) or None) from None
         except (OSError, RuntimeError, ValueError, KeyError, TypeError) as e:
             raise self._error(
                 f"Not a complete HDF5 file: {e}.",
-                "/".join(above),
+                "/".join(above) or None,
                 fix="Copy the file again.",
             ) from None
 

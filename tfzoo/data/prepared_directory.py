@@ -7,6 +7,7 @@ last; until then `work/` holds what is needed to continue.
 import contextlib
 import hashlib
 import json
+import os
 import pathlib
 import shutil
 import sys
@@ -16,6 +17,7 @@ from tfzoo.errors import DataError, OutputError
 from tfzoo.files import (
     read_json,
     read_sealed_json,
+    utf8_path,
     write_json,
     write_sealed_json,
     written_beside,
@@ -43,9 +45,10 @@ class PreparedDirectory:
     """
 
     def __init__(self, path, run, shards):
+        utf8_path(path, OutputError)
         self.path, self.work = pathlib.Path(path), pathlib.Path(path) / "work"
         self._run, self._shards = run, shards
-        if self.path.is_dir() and any(self.path.iterdir()):
+        if os.path.isdir(self.path) and any(self.path.iterdir()):
             self._check()
             self._remove_half_written()
         else:

@@ -12,7 +12,7 @@ import zlib
 
 from tfzoo.data.lines import decompressed_size, is_gzip
 from tfzoo.errors import DataError
-from tfzoo.files import readable_file
+from tfzoo.files import readable_file, utf8_path
 
 HEADER_BYTES = 12
 FRAME_BYTES = 16
@@ -46,10 +46,11 @@ def read_batches(path, batch_size):
     from tfzoo.data.pipelines import without_waiting
 
     readable_file(path, DataError)
+    name = utf8_path(path, DataError)
     size = decompressed_size(path)
     if size == 0:
         raise DataError("The file is empty.", path=path)
-    records = without_waiting(tf.data.TFRecordDataset(str(path), compression(path)))
+    records = without_waiting(tf.data.TFRecordDataset(name, compression(path)))
     first, read = 0, 0
     try:
         for batch in records.batch(batch_size):

@@ -9,12 +9,13 @@ import shutil
 import tempfile
 
 from tfzoo.errors import OutputError
-from tfzoo.files import read_json
+from tfzoo.files import read_json, utf8_path
 from tfzoo.training.fingerprints import ADDED
 
 
 def locked(directory):
     """Opens the directory with an exclusive lock; returns the file descriptor."""
+    utf8_path(directory, OutputError)  # at the start, not when TensorFlow writes logs
     try:
         directory.mkdir(parents=True, exist_ok=True)
         lock = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
