@@ -1,5 +1,6 @@
 """Bounded reads, and atomic writes: write to a temporary path, then rename."""
 
+import collections
 import contextlib
 import errno
 import hashlib
@@ -74,11 +75,11 @@ def parse_json(content, path, error=TfzooError, kind=dict):
     """Parses the bytes of `path` as JSON, with the checks of `read_json`."""
 
     def unique(pairs):
-        found = {}
-        for key, value in pairs:
-            if key in found:
-                raise error("A key must be unique.", path=path, tensor=repr(key))
-            found[key] = value
+        found = dict(pairs)
+        if len(found) < len(pairs):
+            counts = collections.Counter(key for key, _ in pairs)
+            twice = next(key for key, count in counts.items() if count > 1)
+            raise error("A key must be unique.", path=path, tensor=repr(twice))
         return found
 
     try:

@@ -84,13 +84,14 @@ def in_todays_names(tensors, prefix):
                 path=tensors.path,
                 tensor=name,
             )
-    return Renamed(
-        tensors,
-        [(_todays_name(name), Source(name)) for name in sorted(tensors.names)],
-    )
+    todays = {name: _todays_name(name) for name in sorted(tensors.names)}
+    if all(name == todays_name for name, todays_name in todays.items()):
+        return tensors
+    return Renamed(tensors, [(new, Source(old)) for old, new in todays.items()])
 
 
 def _todays_name(name):
     head, dot, last = name.rpartition(".")
-    is_norm = head.lower().replace("_", "").endswith("layernorm")
-    return head + dot + (_OLD_NORM.get(last, last) if is_norm else last)
+    if last in _OLD_NORM and head.lower().replace("_", "").endswith("layernorm"):
+        return head + dot + _OLD_NORM[last]
+    return name
