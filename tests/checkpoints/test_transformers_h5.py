@@ -122,6 +122,11 @@ def deep(file):
     file["/".join("abcdefghijklmnopqrstuvwxyz")] = np.ones(1)
 
 
+def many(file):
+    for name in range(5_000):
+        file.create_group(f"{name}")
+
+
 def odd(file):
     file["a/m/\x1b[2J\n\u202e/" + "c" * 5000] = np.ones(1)
     file["a/m/\x1b[2J\n\u202e/d"] = h5py.SoftLink("/bert")
@@ -152,6 +157,7 @@ def looped(file):
         (virtual, "a/m/b/c: A tensor must be stored contiguously"),
         (linked, "contain no links"),
         (softly_linked, "contain no links"),
+        (many, "at most 5000 tensors and groups"),
         (odd, r"a/m/\\x1b\[2J\\n\\u202e/d: The file must contain no links"),
         (not_utf_8, "h5: The names in the file must be UTF-8"),
         (looped, "16 levels deep"),
