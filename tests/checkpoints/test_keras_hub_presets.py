@@ -289,6 +289,13 @@ def test_a_group_within_itself_is_refused(preset):
     assert "again: Each object must have a single name" in refused(preset)
 
 
+def test_thousands_of_groups_are_refused(preset):
+    with h5py.File(preset / "model.weights.h5", "r+") as file:
+        for name in range(5_000):
+            file.create_group(f"layers/{name}")
+    assert "at most 5000 arrays and groups" in refused(preset)
+
+
 def test_the_right_number_of_weights_in_other_shapes_is_refused(preset):
     with h5py.File(preset / "model.weights.h5", "r+") as file:
         place = file["layers/dense/vars"]
