@@ -99,22 +99,23 @@ def our_start(rows, length, jit_compile):
     from tfzoo.families import GPTDecoder
     from tfzoo.generation.compiled import CompiledGeneration
     from tfzoo.generation.options import GenerationOptions
-    from tfzoo.training.host_memory import keep_freed_memory
 
-    keep_freed_memory()  # as `generate` does
     compiled = CompiledGeneration(GPTDecoder(**SIZES), jit_compile=jit_compile)
     ids = prompts(rows, length).tolist()
     return lambda n: compiled.start(ids, GenerationOptions(max_new_tokens=n), [])
 
 
 def tfzoo(*, jit_compile):
+    from tfzoo.training.host_memory import freed_memory_kept
+
     def prepare(rows, length):
         start = our_start(rows, length, jit_compile)
 
         def generate():
-            generation = start(TOKENS)
-            while not generation.done():
-                generation.advance(TOKENS)
+            with freed_memory_kept():  # as the method `generate` does
+                generation = start(TOKENS)
+                while not generation.done():
+                    generation.advance(TOKENS)
             return sum(len(row) for row in generation.tokens())
 
         return rounds_of(generate, rows)
@@ -223,6 +224,8 @@ def memory_bandwidth(num_bytes=400_000_000, repeats=7):
 
 def print_curve(rows, rounds):
     """Prints a table of the cost of a token at several lengths."""
+    from tfzoo.training.host_memory import freed_memory_kept
+
     start = our_start(rows, BLOCK, jit_compile=True)
     num_blocks = SIZES["max_sequence_length"] // BLOCK - 1
 
@@ -235,8 +238,9 @@ def print_curve(rows, rounds):
             times.append((time.perf_counter() - begin) / BLOCK)
         return times
 
-    block_times()  # compiles
-    times = [block_times() for _ in range(rounds)]
+    with freed_memory_kept():
+        block_times()  # compiles
+        times = [block_times() for _ in range(rounds)]
     costs = [statistics.median(block) for block in zip(*times, strict=True)]
     print(f"\n{side_by_side.machine()}\n\nBatch {rows}.\n")
     print("| tokens in the context | ms per token | ratio to the first |")

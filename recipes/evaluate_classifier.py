@@ -1,75 +1,10 @@
-"""Evaluates a fine-tuned classifier on a table of examples.
+"""The command `tfzoo evaluate-classifier`, for a clone.
 
-    python recipes/evaluate_classifier.py --preset runs/mail --data test.tsv \
-        --text-column text --label-column label
-
-Reads the same files as `finetune_classifier.py` and prints the loss and the metrics of
-the task; with `--output`, also writes them to a JSON file.
+python recipes/evaluate_classifier.py --help
 """
 
-import pathlib
-
 from tfzoo import cli
-
-
-def main(
-    preset: str,
-    data: str,
-    text_column: str,
-    label_column: str,
-    text_pair_column: str | None = None,
-    header: bool = True,
-    label_separator: str | None = None,
-    batch_size: int = 32,
-    output: pathlib.Path | None = None,
-):
-    """Evaluates a fine-tuned classifier on a table of examples.
-
-    Args:
-        preset: Directory of the classifier, or hf://ORG/NAME.
-        data: File (.tsv, .csv, .jsonl, each also .gz) or tfds:NAME[/config][:split].
-        text_column: Column of the text, by name or by number (from 1).
-        label_column: Column of the label, likewise.
-        text_pair_column: Column of the second text, for text pairs.
-        header: Whether line 1 of a .tsv or .csv has the column names.
-        label_separator: Separator of the labels in a multi_label cell.
-        batch_size: Number of texts per batch.
-        output: JSON file for the metrics; must not exist.
-    """
-    cli.check_numbers(locals())
-    from tfzoo.data.examples import known_labels, read_examples
-    from tfzoo.files import refuse_existing, write_json
-    from tfzoo.tasks import TextClassifier
-
-    if output is not None:
-        refuse_existing(output)
-    classifier = TextClassifier.from_preset(preset)
-    examples = read_examples(
-        data,
-        text_column=text_column,
-        text_pair_column=text_pair_column,
-        label_column=label_column,
-        header=header,
-        task=classifier.task,
-        label_separator=label_separator,
-    )
-    metrics = classifier.evaluate(
-        examples.as_input(),
-        known_labels(examples, classifier.labels),
-        batch_size=batch_size,
-        return_dict=True,
-    )
-    metrics["examples"] = len(examples)
-    for name, value in metrics.items():
-        print(
-            f"{name:>20} {value:.4f}"
-            if isinstance(value, float)
-            else f"{name:>20} {value}"
-        )
-    if output is not None:
-        write_json(output, metrics)
-        print(f"wrote {output}")
-
+from tfzoo.commands.evaluate_classifier import main
 
 if __name__ == "__main__":
     cli.run(main)

@@ -37,6 +37,14 @@ for name, examples in {"quick": 25, "thorough": 500}.items():
 WHOLE = ("tests/serving", "tests/generation")  # folders that run in one process
 
 
+def pytest_addoption(parser):
+    parser.addoption(
+        "--optimized",
+        action="store_true",
+        help="keep TensorFlow's graph optimizers on in the fast tests, as users do",
+    )
+
+
 def asks_for_slow(config):
     return "slow" in config.option.markexpr.replace("not slow", "")
 
@@ -44,15 +52,16 @@ def asks_for_slow(config):
 def pytest_configure(config):
     settings.load_profile("thorough" if asks_for_slow(config) else "quick")
     runs_tests = not config.option.numprocesses  # else its workers do
-    if runs_tests and not asks_for_slow(config):
+    if runs_tests and not (asks_for_slow(config) or config.option.optimized):
         graphs_as_they_were_traced()
 
 
 def graphs_as_they_were_traced():
     """Disables TensorFlow's optimizers, which take longer than small models.
 
-    They are enabled in slow tests and in the processes that tests start. Functions
-    called by `tf.data` use only the options with which TensorFlow's context started.
+    They are enabled in slow tests, by the option `--optimized`, and in the processes
+    that tests start. Functions called by `tf.data` use only the options with which
+    TensorFlow's context started.
     """
     import tensorflow as tf
 

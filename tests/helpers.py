@@ -2,8 +2,13 @@
 
 import importlib.util
 import pathlib
+import re
+import shlex
 
 import numpy as np
+import scipy.special
+
+from tfzoo.__main__ import separated
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 SMALL = dict(  # a backbone
@@ -38,8 +43,30 @@ def module(path):
 
 
 def recipe(name):
-    """The module of a recipe."""
-    return module(ROOT / "recipes" / f"{name}.py")
+    """The module of a command, which `recipes/NAME.py` runs."""
+    return module(ROOT / "tfzoo" / "commands" / f"{name}.py")
+
+
+def commands_of(document):
+    """Commands in the shell blocks of a document, a list of lists for each block.
+
+    A command is its name, as that of a file, and its arguments: `python
+    recipes/NAME.py ...`, or `tfzoo NAME ... --then NAME ...`.
+    """
+    blocks = []
+    for language, block in re.findall(r"^```(\w*)\n(.*?)^```$", document, re.M | re.S):
+        if language:
+            continue
+        found = []
+        for line in block.replace("\\\n", " ").splitlines():
+            words = shlex.split(line, comments=True)
+            if words[:1] == ["python"] and words[1].startswith("recipes/"):
+                found.append([pathlib.Path(words[1]).stem, *words[2:]])
+            elif words[:1] == ["tfzoo"]:
+                found += separated(words[1:])
+        if found:
+            blocks.append([[n.replace("-", "_"), *rest] for n, *rest in found])
+    return blocks
 
 
 def small_quickstart():
@@ -76,3 +103,40 @@ def random_weights(model, scale=0.3, seed=0):
     for v in model.trainable_variables:
         v.assign(rng.normal(size=v.shape) * scale + ("gamma" in v.path))
     return model
+
+
+def beams_by_numpy(next_logits, prompt, *, num_beams, num_new, ends, length_penalty):
+    """Beam search that continues to the last token, as in `early_stopping="never"`."""
+    running, finished = [([], 0.0)], []
+    for length in range(1, num_new + 1):
+        scores = []
+        for ids, score in running:
+            logits = scipy.special.log_softmax(
+                next_logits([*prompt, *ids]).astype(np.float64)
+            )
+            scores += [([*ids, t], score + s) for t, s in enumerate(logits)]
+        scores = sorted(scores, key=lambda pair: -pair[1])
+        scores = scores[: max(2, 1 + len(ends)) * num_beams]
+        for ids, score in scores[:num_beams]:
+            if ids[-1] in ends or length == num_new:
+                finished.append((ids, score / length**length_penalty))
+        running = [pair for pair in scores if pair[0][-1] not in ends][:num_beams]
+    return sorted(finished, key=lambda pair: -pair[1])[:num_beams]
+
+
+def contrastive_by_numpy(
+    hidden_states, next_logits, prompt, *, num_new, num_candidates, alpha
+):
+    """Contrastive search, recomputing everything for every token."""
+    ids = list(prompt)
+    for _ in range(num_new):
+        logits = next_logits(ids)
+        p = np.exp(logits - logits.max()) / np.exp(logits - logits.max()).sum()
+        values = {}
+        best = np.argsort(-p)[:num_candidates]
+        hidden = hidden_states([[*ids, token] for token in best])
+        for token, h in zip(best, hidden, strict=True):
+            h = h / np.linalg.norm(h, axis=1, keepdims=True)
+            values[token] = (1 - alpha) * p[token] - alpha * (h[:-1] @ h[-1]).max()
+        ids.append(int(max(values, key=values.get)))
+    return ids[len(prompt) :]

@@ -19,7 +19,8 @@ MAY_IMPORT = {
     "lazy": set(),
     "weight_files": set(),
     "files": {"errors"},
-    "cli": CORE,
+    "quiet_start": set(),
+    "cli": CORE | {"quiet_start"},
     "checkpoints": CORE,
     "layers": CORE,
     "training": CORE,
@@ -30,10 +31,12 @@ MAY_IMPORT = {
     "data": CORE | {"text"},
     "serving": CORE | {"text", "generation"},
 }
-MAY_IMPORT["tasks"] = {*MAY_IMPORT} - {"cli"}
-MAY_IMPORT["__init__"] = {*MAY_IMPORT} - {"cli"}
+MAY_IMPORT["tasks"] = {*MAY_IMPORT} - {"cli", "quiet_start"}
+MAY_IMPORT["__init__"] = {*MAY_IMPORT} - {"cli", "quiet_start"}
+MAY_IMPORT["commands"] = {*MAY_IMPORT} - {"__init__"}
+MAY_IMPORT["__main__"] = {"cli", "commands"}
 WITHOUT_TENSORFLOW = {"__init__", "errors", "files", "cli", "layers", "models"}
-WITHOUT_TENSORFLOW |= {"families", "lazy"}
+WITHOUT_TENSORFLOW |= {"families", "lazy", "quiet_start", "__main__"}
 UNSAFE = {"pickle", "dill", "cloudpickle", "marshal", "shelve", "joblib"}
 SHARED_BY_BENCHMARKS = {"side_by_side", "training_rounds"}
 
@@ -134,6 +137,11 @@ def test_recipes_and_benchmarks_import_each_other_only_where_shared():
         assert {*scripts, "recipes", "tests"}.isdisjoint(words - allowed), path
 
 
+def test_no_command_imports_another():
+    for path in sources("tfzoo/commands"):
+        assert "commands" not in parts_of_tfzoo(path), path
+
+
 @pytest.mark.parametrize("folder", ["tfzoo", "recipes", "benchmarks"])
 def test_nothing_private_and_nothing_unsafe_is_used(folder):
     private = ("keras.src", "tensorflow.python", "tf.python", "tensorflow_text")
@@ -232,3 +240,25 @@ def test_the_first_use_of_a_task_imports_nothing_heavy():
 @pytest.mark.slow
 def test_the_first_use_of_a_task_takes_at_most_a_second_more_than_keras():
     assert statistics.median(fresh(FIRST_USE)[0] for _ in range(5)) <= 1
+
+
+ONEDNN = """
+import json, os, sys, types
+if {imported_before}:
+    sys.modules["tensorflow"] = types.ModuleType("tensorflow")
+import tfzoo
+print(json.dumps(os.environ.get("TF_ENABLE_ONEDNN_OPTS")))
+"""
+
+
+@pytest.mark.parametrize(
+    ("chosen", "imported_before", "expected"),
+    [(None, False, "1"), ("0", False, "0"), (None, True, None)],
+)
+def test_onednn_is_switched_on_where_nobody_chose_and_tensorflow_will_read_it(
+    monkeypatch, chosen, imported_before, expected
+):
+    monkeypatch.delenv("TF_ENABLE_ONEDNN_OPTS", raising=False)
+    choice = {} if chosen is None else {"TF_ENABLE_ONEDNN_OPTS": chosen}
+    program = ONEDNN.format(imported_before=imported_before)
+    assert fresh(program, **choice) == expected

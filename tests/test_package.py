@@ -1,6 +1,7 @@
 """What new users rely on: names, commands, documents."""
 
 import ast
+import importlib
 import importlib.metadata
 import os
 import pathlib
@@ -10,6 +11,7 @@ import subprocess
 import pytest
 
 import tfzoo
+from helpers import commands_of
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -58,7 +60,14 @@ def test_files_that_a_document_names_exist(document):
 
 def test_every_recipe_is_in_the_readme():
     for recipe in (ROOT / "recipes").glob("*.py"):
-        assert f"`{recipe.name}`" in README
+        command = recipe.stem.replace("_", "-")
+        assert f"`{recipe.name}`" in README or f"`{command}`" in README
+
+
+def test_every_command_has_a_recipe():
+    recipes = {path.name for path in (ROOT / "recipes").glob("*.py")}
+    commands = {path.name for path in (ROOT / "tfzoo" / "commands").glob("*.py")}
+    assert recipes == commands - {"__init__.py"}
 
 
 def test_every_recipe_shows_its_command_first():
@@ -76,17 +85,17 @@ def test_python_in_the_readme_parses_and_its_names_exist():
                 assert node.value.id != "tfzoo" or hasattr(tfzoo, node.attr)
 
 
-def test_options_in_the_readme_are_arguments_of_the_recipe():
-    commands = re.findall(
-        r"python recipes/(\w+)\.py((?: --?[^\n]*\\\n *| [^\n]*)*)", README
-    )
+def test_options_in_the_readme_are_arguments_of_the_command():
+    commands = [command for block in commands_of(README) for command in block]
     assert len(commands) > 6
-    for recipe, rest in commands:
-        tree = ast.parse((ROOT / "recipes" / f"{recipe}.py").read_text())
+    for name, *words in commands:
+        tree = ast.parse((ROOT / "tfzoo" / "commands" / f"{name}.py").read_text())
         main = next(n for n in tree.body if getattr(n, "name", None) == "main")
         known = {arg.arg for arg in main.args.args + main.args.kwonlyargs}
-        for option in re.findall(r"--([a-z-]+)", rest):
-            assert option.replace("-", "_") in known, (recipe, option)
+        for word in words:
+            option = word.removeprefix("--")
+            if option != word:
+                assert option.replace("-", "_") in known, (name, word)
 
 
 def test_tests_that_need_transformers_or_torch_carry_the_parity_mark():
@@ -99,3 +108,9 @@ def test_tests_that_need_transformers_or_torch_carry_the_parity_mark():
                 continue
             if re.search(r"^[^#]*importorskip\(.(transformers|torch).\)", body, re.M):
                 assert "pytest.mark.parity" in marks, (path, function.name)
+
+
+def test_the_program_is_an_entry_point_that_exists():
+    text = (ROOT / "setup.cfg").read_text()
+    module, function = re.search(r"^ +tfzoo = ([\w.]+):(\w+)$", text, re.M).groups()
+    assert callable(getattr(importlib.import_module(module), function))

@@ -4,23 +4,17 @@ The commands for Docker and curl need a server and are not run.
 """
 
 import re
-import shlex
-import sys
 
 import pytest
 
-from helpers import ROOT, random_weights, recipe
+from helpers import ROOT, commands_of, random_weights, recipe
 from tfzoo import cli, tasks
 from tfzoo.families import BertEncoder, DistilBertEncoder, GPTDecoder
 from tfzoo.text import ByteBPETokenizer, WordPieceTokenizer
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"^```(\w*)\n(.*?)^```$", README, re.M | re.S)
-PYTHON, SHELL = (
-    [block for language, block in BLOCKS if language == wanted]
-    for wanted in ("python", "")
-)
-RECIPES = [block for block in SHELL if block.startswith("python recipes/")]
+PYTHON = [block for language, block in BLOCKS if language == "python"]
 # Each must be in the README, so that a change there shows here.
 SMALL = {
     "num_layers=4": "num_layers=1",
@@ -51,6 +45,9 @@ def small(block):
     for large, replacement in SMALL.items():
         block = block.replace(large, replacement)
     return block
+
+
+COMMANDS = commands_of(small(README))
 
 
 @pytest.fixture
@@ -130,44 +127,37 @@ def test_the_block_that_opens_models_from_the_hub_runs(models_on_the_hub, capsys
     assert names["indices"][0, 0] == 0
 
 
-def commands(block):
-    """The recipe commands of a block, as lists of words."""
-    lines = small(block).replace("\\\n", " ").splitlines()
-    return [shlex.split(line, comments=True)[1:] for line in lines]
-
-
 def test_there_are_commands_for_a_bert_for_a_gpt_and_for_a_checkpoint():
-    names = [[path.split("/")[1] for path, *_ in commands(block)] for block in RECIPES]
+    names = [[name for name, *_ in block] for block in COMMANDS]
     assert names == [
         [
-            "train_tokenizer.py",
-            "pretrain_bert.py",
-            "finetune_classifier.py",
-            "evaluate_classifier.py",
-            "export_model.py",
-            "predict.py",
+            "train_tokenizer",
+            "pretrain_bert",
+            "finetune_classifier",
+            "evaluate_classifier",
+            "export_model",
+            "predict",
         ],
         [
-            "train_tokenizer.py",
-            "pretrain_gpt.py",
-            "finetune_gpt.py",
-            "generate_text.py",
-            "export_model.py",
-            "predict.py",
+            "train_tokenizer",
+            "pretrain_gpt",
+            "finetune_gpt",
+            "generate_text",
+            "export_model",
+            "predict",
         ],
-        ["convert_checkpoint.py"],
+        ["convert_checkpoint"],
     ]
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("block", RECIPES, ids=["bert", "gpt", "checkpoint"])
-def test_the_commands_run_in_order(block, place, monkeypatch, capsys):
-    for path, *arguments in commands(block):
-        module = recipe(path.removeprefix("recipes/").removesuffix(".py"))
-        monkeypatch.setattr(sys, "argv", [path, *arguments])
-        if path == "recipes/predict.py":
+@pytest.mark.parametrize("block", COMMANDS, ids=["bert", "gpt", "checkpoint"])
+def test_the_commands_run_in_order(block, place, capsys):
+    for name, *arguments in block:
+        module = recipe(name)
+        if name == "predict":
             capsys.readouterr()
-            module.main(**vars(module.arguments()))
+            module.main(**vars(module.arguments(arguments)))
             assert capsys.readouterr().out.strip()
         else:
-            cli.run(module.main)  # exits on any error
+            module.main(**cli.parsed(module.main, arguments))

@@ -1,13 +1,20 @@
-"""Transformers on Keras 3 / TensorFlow: raw text to TF Serving with `model.fit`."""
+"""Transformers on Keras 3 / TensorFlow: raw text to TF Serving with `model.fit`.
+
+Importing this package has one effect on the process: it sets the environment variable
+TF_ENABLE_ONEDNN_OPTS to 1, unless it is set, or TensorFlow, which reads it once, is
+already imported. Processes that are started later inherit it.
+"""
 
 import os
+import sys
 
 from tfzoo.lazy import exports
 
 # TensorFlow reads this on first import. Its own kernels multiply the small matrices of
 # attention at a quarter of a CPU's speed; oneDNN, which it ships but enables by default
 # on some processors only, does not. A value set by the user is kept.
-os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
+if "tensorflow" not in sys.modules:
+    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 
 _HOMES = {
     "tfzoo.families": "BertEncoder DistilBertEncoder GPTDecoder RobertaEncoder",

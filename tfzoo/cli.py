@@ -1,10 +1,16 @@
-"""The command line of a recipe: arguments from `main`'s signature, one-line errors."""
+"""The command line: arguments from `main`'s signature, exit codes, one-line errors."""
 
+import contextlib
+import functools
 import math
 import os
+import pathlib
 import re
+import select
 import sys
 import traceback
+
+from tfzoo.quiet_start import quiet_start
 
 _WHOLE_FROM = {
     "alphabet_size": 1,
@@ -61,24 +67,71 @@ def check_numbers(arguments):
 
 
 def run(main):
-    """Runs `main` with arguments parsed from the command line.
-
-    Exit codes: 0 on success; 1, with one line on stderr, for bad external input; 2 for
-    bad arguments; 130 when interrupted.
+    """Runs `main` with arguments parsed from the command line; see `endings`.
 
     Args:
         main: A function with type annotations; its docstring is the `--help` text.
     """
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    with endings():
+        main(**parsed(main))
+
+
+def parsed(main, words=None, *, prog=None):
+    """The arguments of `main` on the command line, as a dict.
+
+    Args:
+        main: As for `run`.
+        words: The command line without the program's name. Defaults to the process's.
+        prog: Name of the program for messages. Defaults to the process's.
+    """
     import tyro
 
+    from tfzoo.files import local_path
+
+    def here(value):
+        if isinstance(value, tuple):
+            return tuple(map(here, value))
+        return local_path(value) if isinstance(value, pathlib.Path) else value
+
+    @functools.wraps(main)
+    def given(**arguments):
+        return arguments
+
+    arguments = tyro.cli(given, args=words, prog=prog)
+    return {name: here(value) for name, value in arguments.items()}
+
+
+@contextlib.contextmanager
+def endings():
+    """Prepares the process of a command, and turns exceptions into its exit code.
+
+    Exit codes: 0 on success; 1, with one line on stderr, for bad external input; 2 for
+    bad arguments; 130 when interrupted; 141 (as for SIGPIPE), without a word, if the
+    reader of the output is gone, as in `| head -1`.
+
+    What the terminal's encoding lacks is printed as an escape; see also `quiet_start`.
+    """
     from tfzoo.errors import TfzooError
 
+    for stream in filter(None, (sys.stdout, sys.stderr)):
+        stream.reconfigure(errors="backslashreplace")
+    quiet_start()
     try:
-        tyro.cli(main)
+        try:
+            yield
+        finally:
+            if sys.stdout is not None:
+                sys.stdout.flush()  # so that a closed pipe shows here
     except TfzooError as e:
         print(f"error: {e}", file=sys.stderr)
         sys.exit(1)
+    except BrokenPipeError:
+        closed = _closed_pipes()
+        if not closed:
+            raise
+        for descriptor in closed:  # else Python complains when it ends
+            os.dup2(os.open(os.devnull, os.O_WRONLY), descriptor)
+        sys.exit(141)
     except ValueError as e:
         if not _raised_here(e):
             raise
@@ -95,6 +148,15 @@ def run(main):
         sys.exit(130)
 
 
+def _closed_pipes():
+    """Descriptors of stdout and stderr that are pipes without a reader."""
+    poll = select.poll()
+    for descriptor in (1, 2):
+        poll.register(descriptor, 0)
+    gone = select.POLLERR | select.POLLHUP
+    return [descriptor for descriptor, event in poll.poll(0) if event & gone]
+
+
 def _line_of_data(error):
     """The message of a `DataError` that TensorFlow re-raised as its own error, or None.
 
@@ -107,6 +169,6 @@ def _line_of_data(error):
 
 
 def _raised_here(error):
-    """Whether this package or the recipe raised the error: an argument is wrong."""
+    """Whether this package or the script raised the error: an argument is wrong."""
     *_, (frame, _) = traceback.walk_tb(error.__traceback__)
     return frame.f_globals.get("__name__", "").startswith(("tfzoo.", "__main__"))

@@ -19,9 +19,14 @@ MAX_JSON_DEPTH = 64
 _OF_WRITING = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO)
 
 
+def local_path(path):
+    """A `pathlib.Path`, in which `~` or `~USER` at the start is a home directory."""
+    return pathlib.Path(os.path.expanduser(path))
+
+
 def readable_file(path, error=TfzooError):
     """Returns `path` if it is a readable regular file; raises `error` otherwise."""
-    path = pathlib.Path(path)
+    path = local_path(path)
     try:
         mode = path.stat().st_mode
         if stat.S_ISDIR(mode):
@@ -160,7 +165,7 @@ def written_beside(path, *, directory=False, replace=False):
         OutputError: `path` exists (and `replace` does not allow that), or it cannot be
             written.
     """
-    path = pathlib.Path(path)
+    path = local_path(path)
     refuse_existing(path, allow_file=replace and not directory, allow_empty=directory)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -193,7 +198,7 @@ def written_beside(path, *, directory=False, replace=False):
 
 def refuse_existing(path, *, allow_file=False, allow_empty=False):
     """Raises `OutputError` if `path` exists and must not be replaced."""
-    path = pathlib.Path(path)
+    path = local_path(path)
     if allow_empty and os.path.isdir(path) and not any(path.iterdir()):
         return
     if allow_file and os.path.isfile(path):

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tokenizers.processors import TemplateProcessing
+from tokenizers.processors import RobertaProcessing, TemplateProcessing
 
 from tfzoo.data.context_windows import answer_targets, encode_windows
 from tfzoo.text import Layout, WordPieceTokenizer
@@ -14,16 +14,30 @@ TOKENIZER = WordPieceTokenizer(
 )
 
 
-LAYOUTS = [  # and the same as `tokenizers` writes it
-    (Layout("cls", "sep", between=("sep",)), "[CLS] $A [SEP]", "[SEP] $B:1 [SEP]:1"),
-    (
-        Layout("cls", "sep", between=("sep", "sep"), second_segment=0),
-        "[CLS] $A [SEP]",
-        "[SEP] [SEP] $B [SEP]",
+def template(single, rest):
+    return TemplateProcessing(
+        single=single,
+        pair=f"[CLS] $A {rest}",
+        special_tokens=[("[CLS]", 2), ("[SEP]", 3)],
+    )
+
+
+LAYOUTS = {  # and the same in `tokenizers`
+    "bert": (
+        Layout("cls", "sep", between=("sep",)),
+        template("[CLS] $A [SEP]", "[SEP] $B:1 [SEP]:1"),
     ),
-    (Layout("cls", repeats_first=True), "[CLS] $A", "[CLS]:1 $B:1"),
-    (Layout("cls", between=("sep",)), "[CLS] $A", "[SEP] $B:1"),
-]
+    # Its templates set the segments of the first window alone.
+    "roberta": (
+        Layout("cls", "sep", between=("sep", "sep"), second_segment=0),
+        RobertaProcessing(("[SEP]", 3), ("[CLS]", 2)),
+    ),
+    "repeated": (
+        Layout("cls", repeats_first=True),
+        template("[CLS] $A", "[CLS]:1 $B:1"),
+    ),
+    "between": (Layout("cls", between=("sep",)), template("[CLS] $A", "[SEP] $B:1")),
+}
 
 
 def windows_of(
@@ -49,20 +63,15 @@ def rows_of(encoded):
     return [np.split(x, splits) for x in (encoded.token_ids, encoded.segment_ids)]
 
 
+@pytest.mark.parametrize("name", LAYOUTS)
 @given(
     st.lists(st.sampled_from(WORDS), max_size=6).map(" ".join),
     st.lists(st.sampled_from(WORDS), max_size=60).map(" ".join),
     st.integers(0, 6),
-    st.sampled_from(LAYOUTS),
 )
-def test_windows_are_those_of_tokenizers(question, context, stride, layout):
+def test_windows_are_those_of_tokenizers(name, question, context, stride):
     theirs = rust_tokenizer(TOKENIZER)
-    layout, single, rest = layout
-    theirs.post_processor = TemplateProcessing(
-        single=single,
-        pair=f"[CLS] $A {rest}",
-        special_tokens=[("[CLS]", 2), ("[SEP]", 3)],
-    )
+    layout, theirs.post_processor = LAYOUTS[name]
     theirs.enable_truncation(16, stride=stride, strategy="only_second")
     first = theirs.encode(question, context)
     tokenizer = TOKENIZER.with_layout(layout)

@@ -64,9 +64,11 @@ def test_csv_is_read_like_pythons_csv_module(tmp_path, ending):
     assert [r.number for r in found] == [2, 4, 6, 9]
 
 
-def test_a_long_csv_field_is_read(tmp_path):
+def test_a_long_csv_field_is_read_and_the_limit_of_the_process_stays(tmp_path):
+    limit = csv.field_size_limit()
     path = write(tmp_path / "a.csv", "text\n" + "x" * 1_000_000 + "\n")
     assert len(next(read_records(path)).value("text")) == 1_000_000
+    assert csv.field_size_limit() == limit < 1_000_000
 
 
 @pytest.mark.parametrize("ending", ["", ".gz"])

@@ -39,11 +39,11 @@ def test_the_searched_names_are_those_of_the_families():
     assert {c.__name__ for c in classes} >= CLASSES
 
 
-def test_no_code_outside_the_families_names_an_architecture():
+def test_no_code_between_the_families_and_the_commands_names_an_architecture():
     found = {
         str(path.relative_to(ROOT)): sorted({*known_in(path)})
         for path in (ROOT / "tfzoo").rglob("*.py")
-        if "families" not in path.parts
+        if not {"families", "commands"}.intersection(path.parts)
     }
     wrong = {path: names for path, names in found.items() if names}
     assert {path: names for path, names in wrong.items() if path not in EXCEPT} == {}
@@ -84,7 +84,7 @@ def test_layouts_are_only_in_families_formats_and_defaults():
     assert places(layouts_in) == {FORMATS, *usual}
 
 
-def test_recipes_of_tasks_name_no_architecture():
-    for path in (ROOT / "recipes").glob("*.py"):
+def test_commands_of_tasks_name_no_architecture():
+    for path in (ROOT / "tfzoo" / "commands").glob("*.py"):
         if not any(name in path.stem for name in ("bert", "gpt", "quickstart")):
             assert not [n for n in known_in(path) if n in CLASSES], path

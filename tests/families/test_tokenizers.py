@@ -149,12 +149,14 @@ def test_a_served_model_reads_windows_of_any_layout(pieces, monkeypatch, tmp_pat
     backbone = random_weights(BertEncoder(**SIZES))
     task = QuestionAnswerer(backbone, pieces, max_question_length=3, stride=1)
     questions, contexts = ["a", "", "b a b b"], ["a b " * 9, "b", "b b a " * 5]
+    questions, contexts = [*questions, "a"], [*contexts, "b a\u0301 \u200b b"]
     path = task.export_version(tmp_path / "served")
     served = tf.saved_model.load(str(path)).signatures["serving_default"]
     answers = served(question=tf.constant(questions), context=tf.constant(contexts))
     for row, expected in enumerate(task.answer(questions, contexts)):
         assert answers["answer"][row].numpy().decode() == expected["answer"]
         assert answers["start"][row] == expected["start"]
+        assert answers["end"][row] == expected["end"]
         assert float(answers["score"][row]) == pytest.approx(
             expected["score"], abs=1e-5
         )

@@ -14,7 +14,7 @@ import pytest
 import safetensors.numpy
 import tensorflow as tf
 
-from helpers import random_weights
+from helpers import beams_by_numpy, contrastive_by_numpy, random_weights
 from tfzoo.checkpoints import fields
 from tfzoo.checkpoints.names import Stored, plain
 from tfzoo.families.family import BACKBONES, Family, Head, declared
@@ -235,7 +235,10 @@ def test_greedy_generation_equals_that_without_a_cache(model):
         assert len(one.token_ids) == 12 or one.token_ids[-1] == model.tokenizer.end_id
 
 
-SEARCHES = [dict(num_beams=2), dict(penalty_alpha=0.6, top_k=3)]
+SEARCHES = [
+    dict(num_beams=2, early_stopping="never"),
+    dict(penalty_alpha=0.6, top_k=3),
+]
 
 
 @pytest.mark.parametrize("options", SEARCHES, ids=str)
@@ -244,6 +247,29 @@ def test_other_searches_generate_with_it(model, options):
     together = model.generate(PROMPTS, **options)
     assert [model.generate(prompt, **options) for prompt in PROMPTS] == together
     assert len({*together}) > 1
+    (found,) = model.generate(PROMPTS[:1], return_dict_in_generate=True, **options)
+    assert found.token_ids == searched(model, begun(model, PROMPTS[0]), options)
+
+
+def searched(model, prompt, options):
+    """What a search finds without a cache, by NumPy."""
+    backbone, end = model.backbone, model.tokenizer.end_id
+
+    def hidden_states(rows):
+        ids = np.array(rows, np.int32)
+        return np.asarray(backbone({"token_ids": ids, "padding_mask": ids * 0 + 1}))
+
+    def next_logits(ids):
+        return np.asarray(backbone.logits(hidden_states([ids])))[0, -1]
+
+    if "num_beams" in options:
+        return beams_by_numpy(
+            next_logits, prompt, num_beams=2, num_new=8, ends=[end], length_penalty=1
+        )[0][0]
+    ids = contrastive_by_numpy(
+        hidden_states, next_logits, prompt, num_new=8, num_candidates=3, alpha=0.6
+    )
+    return ids[: ids.index(end) + 1] if end in ids else ids
 
 
 @pytest.mark.slow

@@ -3,29 +3,8 @@ import itertools
 import numpy as np
 import pytest
 
+from helpers import beams_by_numpy
 from tfzoo.generation.compiled import CompiledGeneration
-
-
-def log_softmax(x):
-    x = x - x.max()
-    return x - np.log(np.exp(x).sum())
-
-
-def by_numpy(next_logits, prompt, *, num_beams, num_new, ends, length_penalty):
-    """Beam search that continues to the last token, as in `early_stopping="never"`."""
-    running, finished = [([], 0.0)], []
-    for length in range(1, num_new + 1):
-        scores = []
-        for ids, score in running:
-            logits = log_softmax(next_logits([*prompt, *ids]).astype(np.float64))
-            scores += [([*ids, t], score + s) for t, s in enumerate(logits)]
-        scores = sorted(scores, key=lambda pair: -pair[1])
-        scores = scores[: max(2, 1 + len(ends)) * num_beams]
-        for ids, score in scores[:num_beams]:
-            if ids[-1] in ends or length == num_new:
-                finished.append((ids, score / length**length_penalty))
-        running = [pair for pair in scores if pair[0][-1] not in ends][:num_beams]
-    return sorted(finished, key=lambda pair: -pair[1])[:num_beams]
 
 
 @pytest.mark.parametrize("length_penalty", [0.0, 1.0])
@@ -41,7 +20,7 @@ def test_equals_numpy(compiled, generate, next_logits, prompts, length_penalty):
         **options,
     )
     for prompt, found in zip(prompts, results, strict=True):
-        expected = by_numpy(next_logits, prompt, num_new=6, ends=[7], **options)
+        expected = beams_by_numpy(next_logits, prompt, num_new=6, ends=[7], **options)
         assert [ids for ids, _ in found] == [ids for ids, _ in expected]
         np.testing.assert_allclose(
             [score for _, score in found], [score for _, score in expected], atol=1e-4
@@ -64,7 +43,9 @@ def test_a_longer_text_may_beat_all_finished_ones(
         **options,
     )
     for prompt, [(ids, score)] in zip(prompts, found, strict=True):
-        expected, *_ = by_numpy(next_logits, prompt, num_new=10, ends=ends, **options)
+        expected, *_ = beams_by_numpy(
+            next_logits, prompt, num_new=10, ends=ends, **options
+        )
         assert (ids, score) == (expected[0], pytest.approx(expected[1], abs=1e-4))
 
 

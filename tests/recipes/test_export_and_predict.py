@@ -86,6 +86,12 @@ def printed(capsys):
     return run
 
 
+def test_the_help_of_predict_needs_nothing_installed():
+    result = predict("--help")
+    assert result.returncode == 0, result.stderr.decode()
+    assert b"--text-pair" in result.stdout
+
+
 @pytest.mark.slow
 def test_predict_runs_where_only_tensorflow_can_be_imported(mail):
     task, versions = mail
@@ -318,7 +324,7 @@ def test_no_control_character_of_an_answer_is_printed(answer, printed):
 
 @given(text=st.text())
 def test_an_answer_as_json_is_exact_and_has_no_control_character(text):
-    line = recipe("predict").as_object({"label": text, "score": 0.5})
+    line = recipe("predict").json_line({"label": text, "score": 0.5})
     assert json.loads(line) == {"label": text, "score": 0.5}
     assert not {"\x1b", "\x7f", "\x9b", "\u2028", "\u202e", "\u2066"} & {*line}
 

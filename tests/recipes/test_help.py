@@ -7,6 +7,7 @@ import sys
 import pytest
 
 from helpers import ROOT, recipe
+from tfzoo import __main__ as program
 from tfzoo import cli
 
 NAMES = sorted({path.stem for path in (ROOT / "recipes").glob("*.py")} - {"predict"})
@@ -53,3 +54,18 @@ def test_the_help_of_predict_explains_every_argument(monkeypatch, capsys):
     for argument in arguments:
         flag = "json" if argument == "as_json" else argument.replace("_", "-")
         assert re.search(rf"^  --{flag}\b.*\s{{2,}}\w", text, re.M), flag
+
+
+@pytest.mark.parametrize("name", [*NAMES, "predict"])
+def test_the_program_has_the_same_help(name, monkeypatch, capsys):
+    module = recipe(name)
+    words = [name.replace("_", "-"), "--help"]
+    monkeypatch.setattr(sys, "argv", ["tfzoo", *words])
+    with pytest.raises(SystemExit) as exit:
+        program.main()
+    assert exit.value.code == 0
+    text = capsys.readouterr().out
+    assert letters(f"usage: tfzoo {words[0]}") in letters(text)
+    for argument in inspect.signature(module.main).parameters:
+        flag = "json" if argument == "as_json" else argument.replace("_", "-")
+        assert re.search(rf"--{flag}\b", text), flag

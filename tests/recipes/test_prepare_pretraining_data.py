@@ -76,8 +76,10 @@ def test_it_writes_examples_and_metrics_and_prints_where(recipe, arguments, caps
 
 @pytest.mark.slow
 def test_as_a_command_it_works_finishes_and_refuses(arguments):
-    done = command(arguments, "--processes", "1")
+    done = command(arguments, "--processes", "2")
     assert done.returncode == 0, done.stderr
+    for greeting in ("oneDNN", "cuda", "absl"):  # of TensorFlow, also in the workers
+        assert greeting not in done.stderr
     assert "Wrote " in done.stdout and "examples/s" in done.stdout
     refused = command(arguments, "--processes", "1", "--seed", "1")
     assert refused.returncode == 1

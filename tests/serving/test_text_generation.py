@@ -121,9 +121,7 @@ def test_every_row_follows_its_own_options_as_in_python(ask, python):
             **DRAWN,
             "max_new_tokens": 33,
             "seed": 2**40,
-            "top_k": 9,
-            "top_p": 0.5,
-            **penalty,
+            "top_p": 0.5,  # alone: the others are neutral
         },
     ]
     texts, counts = ask(*zip(PROMPTS, several, strict=True))

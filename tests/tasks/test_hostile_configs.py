@@ -36,7 +36,11 @@ def written(directory, config):
         ("id2label", 3, "id2label: Must have the keys 0, 1"),
         ("id2label", {"1": "a"}, "id2label: Must have the keys 0, 1"),
         ("hidden_size", "8", "hidden_size: Must be an integer.*Received: '8'"),
-        ("hidden_dropout_prob", 1, "hidden_dropout_prob: Must be a number in"),
+        (
+            "hidden_dropout_prob",
+            1,
+            r"hidden_dropout_prob: Must be a number in \[0, 1\)",
+        ),
         ("layer_norm_eps", 0, r"layer_norm_eps: Must be a number in \(0, 1\)"),
         ("tfzoo", {"class_name": "TextClassifier", "labels": [1]}, "tfzoo.labels"),
     ],

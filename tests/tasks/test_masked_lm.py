@@ -187,11 +187,12 @@ def test_saved_copies_agree(fresh, tmp_path):
         np.testing.assert_array_equal(found, expected)
 
 
-def test_what_is_served_fills_the_same_words(make_encoder, whole_words, unsaved):
+def test_the_saved_model_fills_the_same_words(make_encoder, whole_words, tmp_path):
     """Also for a backbone with more ids, which take part of the probability."""
     size = whole_words.vocabulary_size
     model = MaskedLM(make_encoder(vocabulary_size=size + 9, dropout=0.0), whole_words)
-    served = unsaved(model, top_k=3)["serving_default"]
+    path = model.export_version(tmp_path / "served", top_k=3)
+    served = tf.saved_model.load(str(path)).signatures["serving_default"]
     texts = ["the [MASK] sat", "a [MASK] [MASK]"]
     answers = served(text=tf.constant(texts))
     filled = model.fill_mask(texts, top_k=3)

@@ -205,7 +205,7 @@ def test_scaled_gradients_that_overflow_are_left_to_the_loss_scale(jit_compile):
 
 def test_a_vanishing_loss_scale_stops_training():
     optimizer = keras.optimizers.LossScaleOptimizer(adamw(), initial_scale=2.0**-10)
-    model = marked.make_model(optimizer, run_eagerly=True)
+    model = marked.make_model(optimizer)
     with pytest.raises(TfzooError, match="Every gradient must be finite.* step 5 "):
         model.fit(marked.batches(6, range(1, 7)), shuffle=False, verbose=0)
 

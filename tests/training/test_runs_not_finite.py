@@ -35,6 +35,11 @@ def eager(output, **options):
     return train(output, run_eagerly=True, **options)
 
 
+EAGER_OR_SLOW = pytest.mark.parametrize(
+    "run_eagerly", [True, pytest.param(False, marks=pytest.mark.slow)]
+)
+
+
 def newest(output):
     """The tensors of the newest checkpoint, and its name."""
     path = max((output / "checkpoints").glob("step-*"))
@@ -83,11 +88,11 @@ def test_a_rewind_before_the_first_checkpoint_starts_over(tmp_path):
     assert all(np.isfinite(w).all() for w in model.get_weights())
 
 
-@pytest.mark.parametrize("policy", ["stop", "skip"])
-def test_an_update_that_overflows_is_never_saved(tmp_path, policy):
+@pytest.mark.parametrize(("policy", "run"), [("stop", eager), ("skip", train)])
+def test_an_update_that_overflows_is_never_saved(tmp_path, policy, run):
     optimizer = keras.optimizers.SGD(3e38, weight_decay=1e38)
     with pytest.raises(TfzooError, match="After step 1 of 6, .*not, although every"):
-        eager(tmp_path, bad=(), optimizer=optimizer, on_non_finite=policy)
+        run(tmp_path, bad=(), optimizer=optimizer, on_non_finite=policy)
     assert not list((tmp_path / "checkpoints").glob("step-*"))
 
 
@@ -106,9 +111,16 @@ def test_a_rewind_skips_the_update_that_overflowed(tmp_path):
     assert all(np.isfinite(w).all() for w in model.get_weights())
 
 
-def test_endless_rewinding_is_an_error(tmp_path):
+@EAGER_OR_SLOW
+def test_endless_rewinding_is_an_error(tmp_path, run_eagerly):
     with pytest.raises(TfzooError, match="10 in a row that were not"):
-        eager(tmp_path, bad=range(2, 13), steps=13, on_non_finite="rewind")
+        train(
+            tmp_path,
+            bad=range(2, 13),
+            steps=13,
+            on_non_finite="rewind",
+            run_eagerly=run_eagerly,
+        )
 
 
 def spoil(output, name, part):
@@ -190,9 +202,15 @@ def test_a_loss_of_no_update_is_null(tmp_path, monkeypatch):
     assert math.isfinite(run.record.epochs[0]["loss"])
 
 
-def test_keras_own_callback_ends_a_run(tmp_path):
-    callbacks = [keras.callbacks.TerminateOnNaN()]
-    run, model = eager(tmp_path, value=math.nan, callbacks=callbacks, finish=False)
+@EAGER_OR_SLOW
+def test_keras_own_callback_ends_a_run(tmp_path, run_eagerly):
+    run, model = train(
+        tmp_path,
+        value=math.nan,
+        callbacks=[keras.callbacks.TerminateOnNaN()],
+        finish=False,
+        run_eagerly=run_eagerly,
+    )
     assert run.record.step == BAD[0]
     assert all(np.isfinite(w).all() for w in model.get_weights())
 
@@ -210,7 +228,7 @@ def test_a_models_own_training_step_can_only_be_stopped(tmp_path):
     with pytest.raises(
         TfzooError, match="The loss must be finite. Received: nan at step 3"
     ):
-        eager(tmp_path / "c", cls=Own, value=math.nan)
+        train(tmp_path / "c", cls=Own, value=math.nan)
 
 
 def test_an_unknown_policy_is_named(tmp_path):

@@ -1,9 +1,8 @@
 """References to checkpoints: a directory, `hf://ORG/NAME`, `keras_hub://NAME`."""
 
-import pathlib
-
 from tfzoo.checkpoints import hub, keras_hub
 from tfzoo.errors import CheckpointError, shown
+from tfzoo.files import local_path
 
 _REMOTE = {
     hub.SCHEME: hub.download,
@@ -32,7 +31,7 @@ def local_directory(reference, *, weights=True):
     """
     scheme = _scheme(reference)
     if scheme is None:
-        return _readable(pathlib.Path(reference))
+        return _readable(local_path(reference))
     if not isinstance(reference, str):
         raise CheckpointError(
             f"A reference with {scheme} must be a str, as a path loses the double "

@@ -19,7 +19,12 @@ import numpy as np
 from tfzoo.data.flat_files import FlatFile, FlatWriter
 from tfzoo.data.workers import Workers
 from tfzoo.errors import DataError
-from tfzoo.files import read_sealed_json, write_sealed_json, written_beside
+from tfzoo.files import (
+    local_path,
+    read_sealed_json,
+    write_sealed_json,
+    written_beside,
+)
 
 _VERSION = 2
 _OFFSET = np.dtype("<u8")
@@ -99,7 +104,7 @@ def build_corpus(
     directory = temporary.path if temporary else directory
     what = [_VERSION, text.contents(), *text.options, tokenizer.get_config()]
     fingerprint = hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()
-    place = pathlib.Path(directory) / f"corpus-{fingerprint[:16]}"
+    place = local_path(directory) / f"corpus-{fingerprint[:16]}"
     if not place.exists():
         if workers is None:
             with Workers(processes, tokenizer_maker(tokenizer)) as workers:

@@ -15,6 +15,7 @@ import sys
 from tfzoo.data.running_text import content_hash
 from tfzoo.errors import DataError, OutputError
 from tfzoo.files import (
+    local_path,
     read_json,
     read_sealed_json,
     utf8_path,
@@ -46,7 +47,7 @@ class PreparedDirectory:
 
     def __init__(self, path, run, shards):
         utf8_path(path, OutputError)
-        self.path, self.work = pathlib.Path(path), pathlib.Path(path) / "work"
+        self.path, self.work = local_path(path), local_path(path) / "work"
         self._run, self._shards = run, shards
         if os.path.isdir(self.path) and any(self.path.iterdir()):
             self._check()

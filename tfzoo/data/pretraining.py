@@ -54,7 +54,7 @@ def open_pretraining_data(
     """
     refuse_unknown("open_pretraining_data", settings, _SETTINGS)
     settings = Settings(**settings)
-    paths = list(paths)
+    paths = [os.path.expanduser(path) for path in paths]
     if not paths:
         raise ValueError("paths must have at least one file. Received: []")
     if _are_records(paths):

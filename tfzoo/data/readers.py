@@ -16,6 +16,7 @@ and so are TFRecord files with other names.
 import csv
 import dataclasses
 import json
+import os
 import pathlib
 import re
 
@@ -96,6 +97,7 @@ def read_records(spec, *, header=True):
     Raises:
         DataError: the file or a record is invalid; the message gives the location.
     """
+    spec = os.path.expanduser(spec)
     if is_data_set(spec):
         from tfzoo.data import example_records
 
@@ -132,7 +134,8 @@ def files_and_data_sets(specs):
         from tfzoo.data.example_records import tfds_full_name
 
         names[str(spec)] = tfds_full_name(str(spec))
-    return [spec for spec in specs if not is_data_set(spec)], names
+    files = [spec for spec in specs if not is_data_set(spec)]
+    return [type(file)(os.path.expanduser(file)) for file in files], names
 
 
 def source_names(specs):
@@ -176,11 +179,12 @@ def _tab_rows(path):
 
 
 def _csv_rows(path):
-    csv.field_size_limit(max(csv.field_size_limit(), MAX_FIELD_CHARACTERS))
     lines = (line for _, line in read_lines(path, keep_ends=True))
     reader = csv.reader(lines, strict=True)
     while True:
         number = reader.line_num + 1
+        limit = csv.field_size_limit()  # of the whole process, so only for this row
+        csv.field_size_limit(max(limit, MAX_FIELD_CHARACTERS))
         try:
             row = next(reader)
         except StopIteration:
@@ -190,6 +194,8 @@ def _csv_rows(path):
             if "unexpected end" in reason or "field limit" in reason:
                 reason += ": an opened quote must be closed"
             raise DataError(f"Not valid CSV: {reason}.", path=path, line=number) from e
+        finally:
+            csv.field_size_limit(limit)
         if row:
             yield number, row
 

@@ -1,6 +1,7 @@
 """Reads files as sentences of documents, in batches of bounded size."""
 
 import hashlib
+import os
 
 from tqdm import tqdm
 
@@ -30,7 +31,7 @@ class TextFiles:
             )
         if isinstance(paths, str) or not paths:
             raise ValueError(f"paths must be a list of files. Received: {paths!r}")
-        self.paths = list(paths)
+        self.paths = [os.path.expanduser(path) for path in paths]
         self.documents, self.text_column = documents, text_column
         for path in self.paths:
             self._ending(path)

@@ -2,7 +2,6 @@
 
 import logging
 import os
-import pathlib
 
 from tfzoo.checkpoints.checksums import tell_changes
 from tfzoo.checkpoints.fields import refuse_untied
@@ -19,6 +18,7 @@ from tfzoo.checkpoints.weights import (
 from tfzoo.errors import CheckpointError, printable, refuse_unknown
 from tfzoo.families.family import class_of
 from tfzoo.families.opening import open_checkpoint
+from tfzoo.files import local_path
 from tfzoo.layers.initializers import at_random, left_at_zero
 from tfzoo.layers.keywords import KnownKeywords, keywords_of
 from tfzoo.models.frozen import weight_variables
@@ -38,7 +38,7 @@ def named_size(preset, sizes):
     """
     if str(preset) in sizes:
         return sizes[str(preset)]
-    if not is_remote(preset) and not os.path.isdir(pathlib.Path(preset)):
+    if not is_remote(preset) and not os.path.isdir(local_path(preset)):
         raise CheckpointError(
             "A preset must be a directory, hf://ORG/NAME, keras_hub://NAME or a size "
             "name.",

@@ -1,12 +1,11 @@
 """Export of a single SavedModel, strings in and answers out, for plain TensorFlow."""
 
 import logging
-import pathlib
 
 import tensorflow as tf
 
 from tfzoo.errors import ExportError, OutputError, about, shown
-from tfzoo.files import utf8_path, written_beside
+from tfzoo.files import local_path, utf8_path, written_beside
 from tfzoo.serving.configuration import write_configuration
 from tfzoo.serving.versions import add_version
 from tfzoo.serving.warmup import write_warmup
@@ -30,7 +29,7 @@ def export_version(base, served):
         OutputError: `base` cannot be written or contains something else.
         ExportError: a label is not a single line, or a variable is not finite.
     """
-    base = pathlib.Path(base)
+    base = local_path(base)
     _check(served, base)
 
     def write(directory):

@@ -6,7 +6,7 @@ from tfzoo.tasks.feeding import require_end
 from tfzoo.tasks.plan import Plan
 from tfzoo.tasks.refusals import to_the_end
 from tfzoo.tasks.validation_split import split
-from tfzoo.training.host_memory import keep_freed_memory
+from tfzoo.training.host_memory import freed_memory_kept
 
 
 class Fitting:
@@ -78,7 +78,6 @@ class Fitting:
         """
         if not self.compiled:
             self.compile()
-        keep_freed_memory()
         for name, value, least in (
             ("epochs", epochs, 0),
             ("initial_epoch", initial_epoch, 0),
@@ -102,7 +101,7 @@ class Fitting:
             (x, y, sample_weight), validation_data = split(
                 self, x, y, sample_weight, validation_split
             )
-        with self.refusals.told(), to_the_end(steps_per_epoch):
+        with freed_memory_kept(), self.refusals.told(), to_the_end(steps_per_epoch):
             data = self.batches_to_fit(
                 x,
                 y,

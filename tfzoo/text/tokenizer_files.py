@@ -163,7 +163,7 @@ def write_files(directory, contents):
         directory: The directory.
         contents: Dict of name -> content without the final line feed.
     """
-    directory = pathlib.Path(directory)
+    directory = files.local_path(directory)
     for name in contents:
         files.refuse_existing(directory / name)
     for name, content in contents.items():

@@ -2,7 +2,6 @@
 
 import gzip
 import os
-import pathlib
 import zlib
 
 from tfzoo import files
@@ -43,7 +42,7 @@ def texts_of(source, join=iter):
     check_source(source)
     for item in source:
         if isinstance(item, os.PathLike):
-            yield from join(_lines(pathlib.Path(item)))
+            yield from join(_lines(files.local_path(item)))
         else:
             yield as_text(item)
 

@@ -2,11 +2,10 @@
 
 import hashlib
 import os
-import pathlib
 import re
 
 from tfzoo.errors import DataError
-from tfzoo.files import readable_file
+from tfzoo.files import local_path, readable_file
 
 ADDED = "added:"  # prefix for files that may be added after a run has begun
 
@@ -28,7 +27,7 @@ def fingerprint(paths):
         DataError: a file is missing or cannot be read.
     """
     digests = {}
-    for path in map(pathlib.Path, paths):
+    for path in map(local_path, paths):
         inside = sorted(p for p in path.rglob("*") if p.is_file())
         for file in inside if path.is_dir() else [path]:
             digests[str(file)] = _digest(readable_file(file, DataError))

@@ -42,15 +42,17 @@ def plain(value):
     return json.loads(json.dumps(value, default=os.fspath))
 
 
-PARTS = {"arguments": "argument", "versions": "version of", "data": "data"}
+PARTS = {"arguments": "argument", "data": "data"}
 
 
 def read_description(path):
     """Reads the `run.json` written by an earlier process."""
     description = read_json(path, OutputError)
-    for part in PARTS:
+    for part in (*PARTS, "versions"):
         if not isinstance(description.get(part), dict):
             raise OutputError("Must be an object.", path=path, tensor=part)
+    if not isinstance(description.get("earlier", []), list):
+        raise OutputError("Must be a list.", path=path, tensor="earlier")
     if not isinstance(description.get("finished"), bool):
         raise OutputError("Must be true or false.", path=path, tensor="finished")
     return description

@@ -1,14 +1,12 @@
 """Runs: output directories that a command fills, and continues if interrupted."""
 
 import contextlib
-import importlib.metadata
 import os
-import pathlib
 import shutil
 import sys
 
 from tfzoo.errors import OutputError, TfzooError, about
-from tfzoo.files import write_json
+from tfzoo.files import local_path, write_json
 from tfzoo.training.callbacks import Progress, Recording
 from tfzoo.training.curves import EventLogs, save_curves
 from tfzoo.training.faults import (
@@ -36,20 +34,19 @@ from tfzoo.training.run_steps import (
 )
 from tfzoo.training.saving import Saving
 from tfzoo.training.snapshots import STATE
+from tfzoo.training.versions import made_with, tell_changes
 
 MIN_POINTS = 500  # of the loss curve, if there are that many steps
-DISTRIBUTIONS = ("tfzoo", "tensorflow", "keras", "numpy", "tokenizers")
 
 
 class Run:
     """An output directory in use by one process, for a training that can be resumed.
 
-    It holds `run.json` (arguments, versions, fingerprint of the data), `checkpoints/`,
-    `logs/` for TensorBoard, and at the end the result, `metrics.json`, and the loss by
-    step in `curves.json` and `curves.png`.
-    The same command continues an interrupted run: on a CPU with the same number of
-    cores the final weights are, bit for bit, those of an uninterrupted run, even after
-    SIGKILL.
+    It holds `run.json` (arguments, versions, cores, fingerprint of the data),
+    `checkpoints/`, `logs/` for TensorBoard, and at the end the result, `metrics.json`,
+    and the loss by step in `curves.json` and `curves.png`. The same command continues
+    an interrupted run: on a CPU with the same number of cores the final weights are,
+    bit for bit, those of an uninterrupted run, even after SIGKILL.
 
         with Run(output, arguments, data=fingerprint(paths)) as run:
             if run.finished:
@@ -73,8 +70,8 @@ class Run:
 
     Raises:
         OutputError: the directory contains something else; or a run with other
-            arguments, versions or data that has a checkpoint; or another process uses
-            it.
+            arguments or data that has a checkpoint; or another process uses it. Other
+            versions or cores are told in a line on stderr.
     """
 
     def __init__(
@@ -91,13 +88,13 @@ class Run:
             require_policy(on_non_finite)
         self.on_non_finite = on_non_finite
         self._model = None
-        self.directory = pathlib.Path(output)
+        self.directory = local_path(output)
         self.steps_between_saves = steps_between_saves
         self.seconds_between_saves = seconds_between_saves
         self.record = Record()
         self._description = {
             "arguments": plain(arguments),
-            "versions": {d: importlib.metadata.version(d) for d in DISTRIBUTIONS},
+            **made_with(),
             "data": plain(data or {}),
         }
         self._lock = locked(self.directory)
@@ -122,8 +119,11 @@ class Run:
             former = read_description(path)
             if not self._nothing_trained():
                 require_same(path, former, self._description)
-                return former["finished"]
-            shutil.rmtree(self.checkpoints / "step-000000000", ignore_errors=True)
+                if former["finished"]:
+                    return True
+                self._description |= tell_changes(path, former, self._description)
+            else:
+                shutil.rmtree(self.checkpoints / "step-000000000", ignore_errors=True)
         elif any(self.directory.iterdir()):
             raise OutputError(
                 "The output directory must be new, empty, or contain a run.",

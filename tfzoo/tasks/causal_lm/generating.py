@@ -8,7 +8,7 @@ from tfzoo.generation.compiled import CompiledGeneration
 from tfzoo.generation.options import DEFAULT_NEW_TOKENS
 from tfzoo.tasks.causal_lm.generation_options import CallOptions
 from tfzoo.tasks.inputs import text_of, texts_or_one
-from tfzoo.training.host_memory import keep_freed_memory
+from tfzoo.training.host_memory import freed_memory_kept
 
 STEPS = 8  # tokens between two checks of the text, for streams and stop strings
 TO_THE_END = 2**30
@@ -90,9 +90,10 @@ class Generating:
         require_whole("batch_size", batch_size, 1)
         results = []
         seeds = call.seeds(len(prompts))
-        for i in range(0, len(prompts), batch_size):
-            part = slice(i, i + batch_size)
-            results += call.generated(prompts[part], seeds and seeds[part], first=i)
+        with freed_memory_kept():
+            for i in range(0, len(prompts), batch_size):
+                part = slice(i, i + batch_size)
+                results += call.generated(prompts[part], seeds and seeds[part], first=i)
         if not return_dict_in_generate:
             begin = prompts if return_full_text else [""] * len(prompts)
             results = [
@@ -159,7 +160,6 @@ class GenerationCall:
         self.options, self.end_ids = asked.options, asked.end_ids
         self.truncation, self.stop_strings = asked.truncation, asked.stop_strings
         self.compiled = compiled_generation(asked.assistant, asked.jit_compile)
-        keep_freed_memory()
 
     def seeds(self, num_prompts):
         """One seed per prompt; None if there is a single seed or none."""
@@ -220,6 +220,10 @@ class GenerationCall:
 
     def streamed(self, prompt):
         """Yields the text incrementally."""
+        with freed_memory_kept():
+            yield from self._streamed(prompt)
+
+    def _streamed(self, prompt):
         run = self.compiled.start(self.ids_of([prompt]), self.options, self.end_ids)
         stream, num_read, text, given = self.tokenizer.stream(), 0, "", 0
         while True:

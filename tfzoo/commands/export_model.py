@@ -1,0 +1,79 @@
+"""Writes a trained model as the next version of a SavedModel for TF Serving.
+
+    tfzoo export-model --preset runs/mail --output saved_models/mail
+    tfzoo export-model --preset runs/gpt --output saved_models/gpt \
+        --max-new-tokens 200 --temperature 0.8 --top-p 0.95
+
+Reads the preset directory of any task: the output of `finetune-classifier`,
+`pretrain-bert`, `pretrain-gpt` or `finetune-gpt`, a tagger or a
+question-answering model (or one of `transformers`, also on the Hugging Face Hub:
+`hf://ORG/NAME`). Writes `saved_models/mail/1`, the next time `2`, and so on, with
+`models.config` and `batching_parameters.txt` next to them. Versions are written
+atomically. `saved_models/README.md` describes how to serve them; `predict` runs them
+locally.
+"""
+
+import pathlib
+
+from tfzoo.errors import ExportError
+
+
+def main(
+    preset: str,
+    output: pathlib.Path,
+    jit_compile: bool = False,
+    top_k: int | None = None,
+    max_new_tokens: int | None = None,
+    temperature: float | None = None,
+    top_p: float | None = None,
+    repetition_penalty: float | None = None,
+    seed: int | None = None,
+):
+    """Writes a trained model as the next version of a SavedModel for TF Serving.
+
+    Args:
+        preset: Directory of a classifier, a tagger, a question-answering model, a GPT,
+            an embedder (also one of sentence-transformers), or a pretrained BERT, which
+            is exported as a masked-word model; or hf://ORG/NAME.
+        output: Directory of the versions; its name becomes the model's name.
+        jit_compile: Compile the numeric core with XLA when it is served. TF Serving on
+            a CPU then needs `--xla_cpu_compilation_enabled=true`.
+        top_k: For a masked-word model, number of words per gap; default 5. For a GPT,
+            sample only from this many most likely tokens; default 0, from all.
+        max_new_tokens: For a GPT, maximum number of new tokens in a request; default
+            64.
+        temperature: For a GPT, default for requests, like the options below. Above 1
+            more random, below 1 less; 0 takes the most likely token.
+        top_p: Sample only from the most likely tokens whose probabilities add up to
+            this; default 1, from all.
+        repetition_penalty: A value above 1 makes tokens that have occurred less likely;
+            default 1.
+        seed: Seed for sampling; default 0.
+    """
+    from tfzoo import tasks
+
+    task = tasks.from_preset(preset)
+    asked = {
+        "top_k": top_k,
+        "max_new_tokens": max_new_tokens,
+        "temperature": temperature,
+        "top_p": top_p,
+        "repetition_penalty": repetition_penalty,
+        "seed": seed,
+    }
+    asked = {name: value for name, value in asked.items() if value is not None}
+    if unknown := sorted({*asked} - {*task.served_options()}):
+        raise ExportError(
+            f"The options must be options of {type(task).__name__}. "
+            f"Received: {', '.join(unknown)}.",
+            path=preset,
+            fix="Leave them out.",
+        )
+    version = task.export_version(output, jit_compile=jit_compile, **asked)
+    print(f"wrote {version}")
+    arguments = '--text "..."'
+    if isinstance(task, tasks.QuestionAnswerer):
+        arguments = '--question "..." --context "..."'
+    elif getattr(task, "text_pair", False):
+        arguments += ' --text-pair "..."'
+    print(f"try it: tfzoo predict --model {version} {arguments}")

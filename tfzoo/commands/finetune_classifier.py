@@ -1,0 +1,181 @@
+"""Fine-tunes a classifier of texts or text pairs on a table of examples.
+
+    tfzoo finetune-classifier --train mail.tsv --preset runs/bert \
+        --text-column text --label-column label --output runs/mail
+
+Reads .tsv, .csv, .jsonl (each also .gz) or `tfds:NAME[/config][:split]`. Writes
+checkpoints while it runs and, at the end, a preset of the best epoch (which
+`evaluate-classifier`, `export-model` and `transformers` open), `metrics.json`,
+`curves.json`, `curves.png` and TensorBoard `logs/`. The same command continues an
+interrupted run.
+"""
+
+import pathlib
+from typing import Literal
+
+from tfzoo import cli
+
+HELD_OUT = 10  # without a validation file, one in this many rows is held out
+BEST = {"classification": "accuracy", "multi_label": "f1", "regression": "pearson"}
+
+
+def main(
+    train: str,
+    preset: str,
+    text_column: str,
+    label_column: str,
+    output: pathlib.Path,
+    validation: str | None = None,
+    tokenizer: str | None = None,
+    text_pair_column: str | None = None,
+    header: bool = True,
+    task: Literal["classification", "multi_label", "regression"] = "classification",
+    label_separator: str | None = None,
+    epochs: int = 3,
+    batch_size: int = 32,
+    learning_rate: float | None = None,
+    max_sequence_length: int = 128,
+    label_smoothing: float = 0.0,
+    seed: int = 0,
+    dtype: Literal["float32", "mixed_bfloat16", "mixed_float16"] = "float32",
+    strategy: Literal["none", "mirrored"] = "none",
+    on_non_finite: Literal["stop", "skip", "rewind"] = "stop",
+):
+    """Fine-tunes a classifier of texts or text pairs on a table of examples.
+
+    Args:
+        train: File (.tsv, .csv, .jsonl, each also .gz) or tfds:NAME[/config][:split].
+        preset: Directory of a model, hf://ORG/NAME, or, for random weights, the name of
+            a size of BERT, RoBERTa or DistilBERT, such as bert_tiny.
+        text_column: Column of the text, by name or by number (from 1).
+        label_column: Column of the label, likewise.
+        output: Output directory: new, or begun by the same command.
+        validation: File to evaluate on after each epoch. Without one, a tenth of the
+            training data is held out, stratified by class, by a hash of the text.
+        tokenizer: Directory of a tokenizer. Defaults to the preset's own.
+        text_pair_column: Column of the second text, for text pairs.
+        header: Whether line 1 of a .tsv or .csv has the column names.
+        task: One label per text, any number of labels, or a number.
+        label_separator: Separator of the labels in a multi_label cell.
+        epochs: Number of passes over the examples.
+        batch_size: Number of examples per update.
+        learning_rate: Peak learning rate. Defaults to 5e-5, or 1e-3 for random weights.
+        max_sequence_length: Maximum number of tokens; longer inputs are truncated.
+        label_smoothing: Fraction of a target spread over all labels, in [0, 1).
+        seed: Seed of all random choices.
+        dtype: Dtype policy for computation; weights are always float32.
+        strategy: mirrored trains on all GPUs of the machine.
+        on_non_finite: What to do if a loss or a gradient is not finite: stop; skip the
+            update; or rewind to the last checkpoint and skip it from there. An
+            interrupted run may continue with another choice.
+    """
+    arguments = dict(locals())
+    for name in ("output", "on_non_finite"):  # these may change when a run continues
+        del arguments[name]
+    cli.check_numbers(arguments)
+    import keras
+
+    from tfzoo.checkpoints.references import local_directory
+    from tfzoo.data.examples import known_labels, label_list, read_examples
+    from tfzoo.data.readers import files_and_data_sets, source_names
+    from tfzoo.families.preset_backbone import named_size
+    from tfzoo.tasks import TextClassifier
+    from tfzoo.text import tokenizer_from_preset
+    from tfzoo.training.callbacks import KeepBest
+    from tfzoo.training.distribution import strategy as named_strategy
+    from tfzoo.training.fingerprints import fingerprint
+    from tfzoo.training.runs import Run
+
+    def read(spec):
+        return read_examples(
+            spec,
+            text_column=text_column,
+            text_pair_column=text_pair_column,
+            label_column=label_column,
+            header=header,
+            task=task,
+            label_separator=label_separator,
+        )
+
+    examples = read(train)
+    if validation is None:
+        examples, held_out = examples.split_every(HELD_OUT, seed=seed)
+    else:
+        held_out = read(validation)
+    labels = None if task == "regression" else label_list(examples)
+    targets = known_labels(examples, labels)
+    held_out_targets = known_labels(held_out, labels)
+    at_random = named_size(preset, TextClassifier.named_sizes()) is not None
+    if at_random and tokenizer is None:
+        raise ValueError(
+            f"--tokenizer must be given: --preset {preset} is a size, without one."
+        )
+    model = preset if at_random else local_directory(preset)
+    vocabulary = local_directory(tokenizer, weights=False) if tokenizer else model
+    words = tokenizer_from_preset(vocabulary)
+    files, data_sets = files_and_data_sets(
+        [spec for spec in (train, validation) if spec is not None]
+    )
+    files += [vocabulary] if tokenizer else []
+    files += [] if at_random else [model]
+    data = fingerprint(files) | data_sets
+    with Run(output, arguments, data=data, on_non_finite=on_non_finite) as run:
+        if run.finished:
+            return
+        keras.utils.set_random_seed(seed)
+        if learning_rate is None:
+            learning_rate = 1e-3 if at_random else 5e-5
+        steps_per_epoch = -(-len(examples) // batch_size)
+        with named_strategy(strategy).scope():
+            classifier = TextClassifier.from_preset(
+                model,
+                tokenizer=words,
+                labels=labels,
+                task=task,
+                text_pair=text_pair_column is not None,
+                max_sequence_length=max_sequence_length,
+                dtype=dtype,
+            )
+            classifier.compile(
+                learning_rate=learning_rate,
+                total_steps=epochs * steps_per_epoch,
+                label_smoothing=label_smoothing,
+            )
+        monitor = BEST[task]
+        best = KeepBest(run.checkpoints, monitor=f"val_{monitor}", mode="max")
+        validation_texts = held_out.as_input()
+        run.fit(
+            classifier,
+            lambda start: classifier.training_data(
+                examples.as_input(),
+                targets,
+                batch_size=batch_size,
+                epochs=epochs,
+                seed=seed,
+                start_step=start,
+            ),
+            steps_per_epoch=steps_per_epoch,
+            epochs=epochs,
+            validation_data=classifier.evaluation_data(
+                validation_texts, held_out_targets, batch_size=batch_size
+            ),
+            callbacks=[best],
+        )
+        epoch, _ = best.restore(classifier)
+        metrics = classifier.evaluate(
+            validation_texts,
+            held_out_targets,
+            batch_size=batch_size,
+            verbose=0,
+            return_dict=True,
+        )
+        metrics |= {"best_epoch": epoch, "validation_examples": len(held_out)}
+        run.finish(
+            lambda path: classifier.save_to_preset(
+                path, training_data=source_names([train]), metrics=metrics
+            ),
+            metrics,
+        )
+    figures = ", ".join(f"{name} {value:.4g}" for name, value in metrics.items())
+    print(f"best epoch of {epochs}: {figures}")
+    print(f"wrote {output}: the model, metrics.json, curves.png, logs/")

@@ -1,0 +1,94 @@
+"""Pretrains a GPT on your own text: next-token prediction.
+
+    tfzoo pretrain-gpt --input text/*.txt --tokenizer runs/tokenizer \
+        --preset gpt_mini --steps 10000 --output runs/gpt --validation held_out.txt
+
+Reads text files verbatim (.txt: a document per file; .tsv, .csv, .jsonl: a document per
+record; each also .gz) and packs the documents into windows, without attention across
+document borders. Writes checkpoints while it runs and, at the end, a preset (which
+`finetune-gpt` and `transformers` open), `metrics.json`, `curves.json`, `curves.png` and
+TensorBoard `logs/`.
+
+The same command continues an interrupted run, with bit-identical results.
+"""
+
+import pathlib
+from typing import Literal
+
+from tfzoo import cli
+
+
+def main(
+    input: tuple[pathlib.Path, ...],
+    tokenizer: str,
+    preset: str,
+    steps: int,
+    output: pathlib.Path,
+    validation: tuple[pathlib.Path, ...] = (),
+    batch_size: int = 16,
+    learning_rate: float = 1e-3,
+    weight_decay: float = 0.1,
+    max_sequence_length: int = 256,
+    document_borders: bool = True,
+    documents: Literal["auto", "blank_line", "file", "record"] = "auto",
+    text_column: str = "text",
+    seed: int = 0,
+    dtype: Literal["float32", "mixed_bfloat16", "mixed_float16"] = "float32",
+    strategy: Literal["none", "mirrored"] = "none",
+    on_non_finite: Literal["stop", "skip", "rewind"] = "stop",
+    jit_compile: bool = False,
+):
+    """Pretrains a GPT on your own text: next-token prediction.
+
+    Args:
+        input: Text files (.txt, .tsv, .csv, .jsonl, each also .gz).
+        tokenizer: Directory of a byte-level BPE tokenizer, such as the output of
+            `train-tokenizer --kind byte_bpe`, or hf://ORG/NAME.
+        preset: Name of a size, for random weights (gpt_tiny, gpt_mini, gpt_small, gpt2,
+            gpt2_medium, gpt2_large, gpt2_xl); or directory of a model to continue from,
+            or hf://ORG/NAME.
+        steps: Number of updates.
+        output: Output directory: new, or begun by the same command.
+        validation: Files of held-out text, evaluated every 500 steps and at the end
+            (the first 2048 windows).
+        batch_size: Number of windows per update.
+        learning_rate: Peak learning rate, reached after a tenth of the steps.
+        weight_decay: Weight decay coefficient, multiplied by the learning rate.
+        max_sequence_length: Tokens per window, and context of a new model.
+        document_borders: Whether tokens attend only to their own document.
+        documents: What ends a document.
+        text_column: Column of the text in files with columns.
+        seed: Seed of all random choices.
+        dtype: Dtype policy for computation; weights are always float32.
+        strategy: mirrored trains on all GPUs of the machine.
+        on_non_finite: What to do if a loss or a gradient is not finite: stop; skip the
+            update; or rewind to the last checkpoint and skip it from there. An
+            interrupted run may continue with another choice.
+        jit_compile: Compile the training step with XLA.
+    """
+    arguments = dict(locals())
+    for name in ("output", "on_non_finite"):  # these may change when a run continues
+        del arguments[name]
+    cli.check_numbers(arguments)
+    from tfzoo.checkpoints.references import local_directory
+    from tfzoo.data.readers import files_and_data_sets
+    from tfzoo.families.gpt2 import GPT2
+    from tfzoo.families.preset_backbone import named_size
+    from tfzoo.tasks.causal_lm.text_runs import train_on_text
+    from tfzoo.text import ByteBPETokenizer
+    from tfzoo.training.fingerprints import fingerprint
+    from tfzoo.training.runs import Run
+
+    at_random = named_size(preset, GPT2.sizes) is not None
+    model = preset if at_random else local_directory(preset)
+    vocabulary = local_directory(tokenizer, weights=False)
+    words = ByteBPETokenizer.from_preset(vocabulary)
+    files, data_sets = files_and_data_sets([*input, *validation])
+    files += [vocabulary, *([] if at_random else [model])]
+    data = fingerprint(files) | data_sets
+    with Run(output, arguments, data=data, on_non_finite=on_non_finite) as run:
+        if run.finished:
+            return
+        train_on_text(run, **{**arguments, "preset": model, "tokenizer": words})
+    print(f"wrote {output}: the model, metrics.json, curves.png, logs/")
+    print(f"next: tfzoo finetune-gpt --preset {output} ...")

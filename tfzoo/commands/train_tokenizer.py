@@ -1,0 +1,162 @@
+"""Trains a tokenizer on text: WordPiece (BERT) or byte-level BPE (GPT-2, RoBERTa).
+
+    tfzoo train-tokenizer --input text/*.txt --vocabulary-size 8000 \
+        --output runs/tokenizer
+    tfzoo train-tokenizer --kind byte_bpe --input text/*.txt \
+        --vocabulary-size 8000 --output runs/byte_bpe
+
+Reads text files (.txt by lines; .tsv, .csv, .jsonl by records; each also .gz). Writes
+`tokenizer.json`, `tokenizer_config.json` and `vocab.txt`, or `vocab.json` and
+`merges.txt`, which `transformers` also opens, and `metrics.json`. The same text always
+gives the same tokenizer.
+"""
+
+import itertools
+import pathlib
+import time
+from typing import Literal
+
+from tfzoo import cli
+
+MEASURED = 100_000  # lines or texts
+ALPHABET_SIZE = 1000
+
+
+def main(
+    input: tuple[pathlib.Path, ...],
+    vocabulary_size: int,
+    output: pathlib.Path,
+    kind: Literal["wordpiece", "byte_bpe", "roberta"] = "wordpiece",
+    cased: bool = False,
+    min_frequency: int = 2,
+    alphabet_size: int | None = None,
+    text_column: str = "text",
+):
+    """Trains a tokenizer on text: WordPiece (BERT) or byte-level BPE (GPT-2, RoBERTa).
+
+    Args:
+        input: Text files (.txt, .tsv, .csv, .jsonl, each also .gz; or TFRecord).
+        vocabulary_size: Number of tokens, including special tokens and characters.
+        output: Output directory; must not exist, or be empty.
+        kind: wordpiece (BERT), byte_bpe (GPT-2), or roberta: byte-level BPE with
+            RoBERTa's special tokens.
+        cased: Keep case and accents. WordPiece removes them otherwise; byte-level BPE
+            always keeps them.
+        min_frequency: How often a pair must occur to be merged into a token.
+        alphabet_size: Number of characters that WordPiece keeps, the most frequent
+            ones; default 1000. Byte-level BPE covers all characters.
+        text_column: Column of the text in files with columns.
+    """
+    cli.check_numbers(locals())
+    from tfzoo.errors import about
+    from tfzoo.files import refuse_existing, write_json, written_beside
+
+    options = {"vocabulary_size": vocabulary_size, "min_frequency": min_frequency}
+    if kind == "wordpiece":
+        alphabet_size = ALPHABET_SIZE if alphabet_size is None else alphabet_size
+        options |= {"lowercase": not cased, "alphabet_size": alphabet_size}
+    elif cased or alphabet_size is not None:
+        raise ValueError(
+            "cased and alphabet_size must only be given with kind wordpiece. Received: "
+            f"kind={kind}, cased={cased}, alphabet_size={alphabet_size}"
+        )
+    elif kind == "roberta":
+        from tfzoo.text import ROBERTA_TOKENS
+
+        options |= ROBERTA_TOKENS
+    refuse_existing(output, allow_empty=True)
+    start = time.perf_counter()
+    learn = learn_wordpiece if kind == "wordpiece" else learn_byte_bpe
+    with about(", ".join(map(str, input))):
+        tokenizer, metrics = learn(input, text_column, options)
+    metrics = {
+        "vocabulary_size": tokenizer.vocabulary_size,
+        **metrics,
+        "seconds": round(time.perf_counter() - start, 2),
+    }
+    with written_beside(output, directory=True) as directory:
+        tokenizer.save_to_preset(directory)
+        write_json(directory / "metrics.json", metrics)
+    figures = ", ".join(f"{name} {value:.5g}" for name, value in metrics.items())
+    print(f"Trained a {kind} tokenizer: {figures}.")
+    print(f"The tokenizer and metrics.json are in {output}.")
+
+
+def learn_wordpiece(paths, text_column, options):
+    """Trains WordPiece; returns it and statistics on some lines."""
+    import numpy as np
+
+    from tfzoo.data.running_text import RunningText
+    from tfzoo.text import WordPieceTokenizer
+
+    lines = Again(
+        lambda: (
+            line
+            for batch, _ in RunningText(paths, text_column=text_column).batches(
+                progress=False
+            )
+            for line in batch
+        )
+    )
+    tokenizer = WordPieceTokenizer.train(lines, **options)
+    num_lines = num_words = num_tokens = num_unknown = 0
+    for ids in map(np.array, tokenizer.tokenize(lines.first(MEASURED))):
+        num_lines += 1
+        num_tokens += len(ids)
+        num_words += int(np.sum(~tokenizer.continues[ids])) if len(ids) else 0
+        num_unknown += int(np.sum(ids == tokenizer.unknown_id))
+    return tokenizer, {
+        "lines": num_lines,
+        "words": num_words,
+        "tokens_per_word": num_tokens / max(num_words, 1),
+        "unknown_rate": num_unknown / max(num_words, 1),
+    }
+
+
+def learn_byte_bpe(paths, text_column, options):
+    """Trains byte-level BPE; returns it and statistics on some texts."""
+    from tfzoo.text import ByteBPETokenizer
+
+    texts = Again(lambda: whole_texts(paths, text_column))
+    tokenizer = ByteBPETokenizer.train(texts, **options)
+    num_bytes = sum(len(text.encode()) for text in texts.first(MEASURED))
+    num_tokens = len(tokenizer.tokenize_batch(texts.first(MEASURED)).token_ids)
+    return tokenizer, {
+        "bytes": num_bytes,
+        "tokens": num_tokens,
+        "bytes_per_token": num_bytes / max(num_tokens, 1),
+    }
+
+
+def whole_texts(paths, text_column):
+    """Yields the text of the files verbatim, with whitespace and line breaks."""
+    from tfzoo.data.lines import read_lines
+    from tfzoo.data.readers import file_kind, is_data_set, read_records
+    from tfzoo.errors import shown
+    from tfzoo.text.training_text import passages
+
+    for path in paths:
+        if not is_data_set(path) and file_kind(path) == ".txt":
+            yield from passages(line for _, line in read_lines(path, keep_ends=True))
+            continue
+        for record in read_records(path):
+            text = record.value(text_column)
+            if not isinstance(text, str):
+                raise record.error(
+                    f"Column {text_column!r} must be text. Received: {shown(text)}."
+                )
+            yield text
+
+
+class Again:
+    """Makes a generator function iterable more than once."""
+
+    def __init__(self, generate):
+        self._generate = generate
+
+    def __iter__(self):
+        return self._generate()
+
+    def first(self, count):
+        """An iterator over the first `count` items."""
+        return itertools.islice(self._generate(), count)
