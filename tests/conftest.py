@@ -91,7 +91,7 @@ def pytest_collection_modifyitems(config, items):
     """Tests with Hypothesis have few examples, or many and are slow."""
     if asks_for_slow(config):
         for item in items:
-            if item.get_closest_marker("hypothesis"):
+            if getattr(getattr(item, "obj", None), "is_hypothesis_test", False):
                 item.add_marker(pytest.mark.slow)
 
 

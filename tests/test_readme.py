@@ -1,6 +1,7 @@
 """The README's code runs, in order and without a network, with small sizes.
 
-The commands for Docker and curl need a server and are not run.
+The commands for Docker and curl need a server and are not run; for the clients in
+Python, see `tests/serving/test_clients.py`.
 """
 
 import re
@@ -14,7 +15,13 @@ from tfzoo.text import ByteBPETokenizer, WordPieceTokenizer
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"^```(\w*)\n(.*?)^```$", README, re.M | re.S)
-PYTHON = [block for language, block in BLOCKS if language == "python"]
+PYTHON = [
+    block
+    for language, block in BLOCKS
+    if language == "python" and "localhost" not in block
+]
+LOCAL = [block for block in PYTHON if "hf://" not in block]
+HUB = [block for block in PYTHON if "hf://" in block]
 # Each must be in the README, so that a change there shows here.
 SMALL = {
     "num_layers=4": "num_layers=1",
@@ -75,13 +82,13 @@ def test_every_replaced_size_is_in_the_readme():
 
 
 @pytest.mark.slow
-def test_all_python_blocks_except_the_last_run_in_order(place, capsys):
-    *blocks, _ = PYTHON
+def test_the_python_blocks_that_need_no_hub_run_in_order(place, capsys):
     names = {}
-    for block in blocks:
+    for block in LOCAL:
         exec(compile(small(block), "README.md", "exec"), names)
     assert (place / "saved_models" / "mail" / "1" / "saved_model.pb").exists()
-    assert (place / "saved_models" / "gpt" / "1" / "saved_model.pb").exists()
+    for name in ("gpt", "names", "answers"):
+        assert (place / "saved_models" / name / "1" / "saved_model.pb").exists()
     assert (place / "runs" / "gpt" / "model.safetensors").exists()
     assert names["classifier"].labels == ("ham", "spam")
     assert "{'label': " in capsys.readouterr().out
@@ -119,10 +126,15 @@ def models_on_the_hub(hub, tmp_path):
 
 
 @pytest.mark.slow
-def test_the_block_that_opens_models_from_the_hub_runs(models_on_the_hub, capsys):
+def test_the_blocks_that_open_models_from_the_hub_run_in_order(
+    models_on_the_hub, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.chdir(tmp_path)
     names = {}
-    imports = "import tfzoo, tfzoo.tasks\n"
-    exec(compile(imports + small(PYTHON[-1]), "README.md", "exec"), names)
+    for block in ("import tfzoo, tfzoo.tasks\n", *HUB):
+        exec(compile(small(block), "README.md", "exec"), names)
+    for name in ("films", "frozen_films"):
+        assert (tmp_path / "saved_models" / name / "1" / "saved_model.pb").exists()
     assert len(names["texts"]) == 100 and names["vectors"].shape == (3, 16)
     assert names["indices"][0, 0] == 0
 

@@ -223,7 +223,7 @@ def test_a_name_that_keras_hub_does_not_have_is_refused():
 
 def test_without_keras_hub_the_error_says_how_to_install_it(preset, monkeypatch):
     monkeypatch.setitem(sys.modules, "keras_hub", None)
-    assert "pip install tfzoo[keras-hub]" in refused(preset)
+    assert "pip install keras-hub" in refused(preset)
 
 
 def set_field(name, value):

@@ -191,7 +191,25 @@ def test_there_must_be_one_complete_checkpoint(bert):
     with pytest.raises(CheckpointError, match="bytes in total|Not a complete"):
         BertEncoder.from_preset(bert)
     shutil.copy(bert / "bert_model.ckpt.index", bert / "other.index")
-    with pytest.raises(CheckpointError, match="must contain one file .*other.index"):
+    with pytest.raises(CheckpointError, match="one must be named.*'other'\\."):
+        BertEncoder.from_preset(bert)
+
+
+def test_of_several_checkpoints_the_named_one_is_opened(bert, arrays):
+    table = "bert/embeddings/word_embeddings"
+    save(bert / "model.ckpt-20", {**arrays, table: arrays[table] + 1})
+    state = bert / "checkpoint"
+    for name, offset in (("bert_model.ckpt", 0), ("/elsewhere/model.ckpt-20", 1)):
+        state.write_text(
+            f'model_checkpoint_path: "{name}"\nall_model_checkpoint_paths: "other"\n'
+        )
+        found = BertEncoder.from_preset(bert).get_layer("token_embedding").embeddings
+        np.testing.assert_array_equal(found, arrays[table] + offset)
+    state.write_text('model_checkpoint_path: "model.ckpt-30"')
+    rule = (
+        "'bert_model.ckpt', 'model.ckpt-20', and the file checkpoint names 'model.*30'"
+    )
+    with pytest.raises(CheckpointError, match=rule):
         BertEncoder.from_preset(bert)
 
 

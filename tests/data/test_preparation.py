@@ -156,8 +156,8 @@ def test_every_argument_changes_the_files(documents, tokenizer, tmp_path):
     text = tmp_path / "topics.txt"
     text.write_text("\n\n".join("\n".join(lines) for lines in documents[:5]))
     options = {*inspect.getfullargspec(prepare_pretraining_data).kwonlyargs}
-    # The column, the number of processes and the progress bar have their own tests.
-    assert options == {*CHANGES, "text_column", "processes", "progress"}
+    # The others have their own tests.
+    assert options == {*CHANGES, "text_column", "header", "processes", "progress"}
     seen = set()
     for name, value in [("seed", 0), *CHANGES.items()]:
         directory = tmp_path / f"{name}-{value}"
@@ -179,6 +179,13 @@ def test_text_is_read_from_the_given_column(tokenizer, tmp_path):
         for column in ("first", "second")
     }
     assert files["first"] != files["second"]
+    done = prepare(
+        tmp_path / "rows.tsv", tokenizer, tmp_path / "1", text_column="1", header=False
+    )
+    assert contents(tmp_path / "1")["pretraining-00000-of-00003.tfrecord"] not in (
+        files.values()
+    )
+    assert done.manifest["arguments"]["header"] is False
     with pytest.raises(DataError, match="column must be one of .*Received: 'third'"):
         prepare(tmp_path / "rows.tsv", tokenizer, tmp_path / "c", text_column="third")
 

@@ -4,9 +4,13 @@ import csv
 import gzip
 import json
 import pathlib
+import sys
 
+import pyarrow
+import pyarrow.parquet
 import pytest
 
+from tfzoo.data.examples import read_examples
 from tfzoo.data.readers import files_and_data_sets, is_data_set, read_records
 from tfzoo.errors import DataError
 
@@ -64,11 +68,12 @@ def test_csv_is_read_like_pythons_csv_module(tmp_path, ending):
     assert [r.number for r in found] == [2, 4, 6, 9]
 
 
-def test_a_long_csv_field_is_read_and_the_limit_of_the_process_stays(tmp_path):
-    limit = csv.field_size_limit()
+def test_a_long_csv_field_is_read_and_csvs_own_limit_stays(tmp_path):
     path = write(tmp_path / "a.csv", "text\n" + "x" * 1_000_000 + "\n")
-    assert len(next(read_records(path)).value("text")) == 1_000_000
-    assert csv.field_size_limit() == limit < 1_000_000
+    limit = csv.field_size_limit()
+    records = read_records(path)
+    assert len(next(records).value("text")) == 1_000_000 > limit
+    assert csv.field_size_limit() == limit
 
 
 @pytest.mark.parametrize("ending", ["", ".gz"])
@@ -119,7 +124,7 @@ BROKEN = {
     "only_bom.tsv": (b"\xef\xbb\xbf", None, "The file is empty"),
     "latin.txt": (b"one\ntw\xe9\n", 2, "byte 0xe9 at byte 3"),
     "latin.csv": (b'x\n"a\nb\xff"\n', 3, "must be UTF-8"),
-    "utf16.tsv": ("a\tb".encode("utf-16"), 1, "must be UTF-8"),
+    "utf16.tsv": ("a\tb".encode("utf-16") + b"\n", 1, "truncated data at byte 7"),
     "gzip.txt": (gzip.compress(b"text"), 1, "rename the file to end in .gz"),
     "plain.txt.gz": (None, 1, "cannot be read from here on"),
     "ragged.tsv": (b"a\tb\n1\t2\n1\t2\t3\n", 3, "2 columns like the first one"),
@@ -170,9 +175,9 @@ def test_a_missing_file_a_directory_and_an_unknown_name_are_errors(tmp_path):
     (tmp_path / "d.csv").mkdir()
     with pytest.raises(DataError, match="Received: a directory"):
         list(read_records(tmp_path / "d.csv"))
-    (tmp_path / "a.xls").write_bytes(b"anything")
+    (tmp_path / "a.dat").write_bytes(b"anything")
     with pytest.raises(DataError, match=r"must end in \.txt, \.tsv"):
-        list(read_records(tmp_path / "a.xls"))
+        list(read_records(tmp_path / "a.dat"))
 
 
 def test_a_file_without_permission_is_an_error(tmp_path, monkeypatch):
@@ -194,7 +199,7 @@ def test_a_file_without_permission_is_an_error(tmp_path, monkeypatch):
 
 
 def test_a_line_without_end_is_refused_before_it_fills_memory(tmp_path, monkeypatch):
-    monkeypatch.setattr("tfzoo.data.lines.MAX_LINE_BYTES", 1000)
+    monkeypatch.setattr("tfzoo.text.lines.MAX_LINE_BYTES", 1000)
     path = write(tmp_path / "a.txt", "ok\n" + "x" * 1001)
     with pytest.raises(DataError, match=r"a\.txt:2: A line must be at most 1000"):
         list(read_records(path))
@@ -217,3 +222,37 @@ def test_only_the_prefix_makes_a_path_with_a_colon_a_dataset():
     assert files_and_data_sets(paths) == (paths, {})
     assert not any(map(is_data_set, paths))
     assert is_data_set("tfds:a") and is_data_set(pathlib.Path("tfds:a/b:test"))
+
+
+def test_parquet_without_pyarrow_says_what_to_install(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    path = write(tmp_path / "a.parquet", "anything")
+    with pytest.raises(DataError, match="pip install pyarrow") as error:
+        list(read_records(path))
+    assert str(error.value).startswith(f"{path}: Parquet files require pyarrow")
+
+
+def test_columns_of_parquet_have_names_and_numbers(tmp_path):
+    pyarrow.parquet.write_table(
+        pyarrow.table([[1, 2], ["a", "b"]], names=["x", "text"]), tmp_path / "a.parquet"
+    )
+    first, second = read_records(tmp_path / "a.parquet")
+    assert first.fields == {"x": 1, "text": "a"}
+    assert second.value(2) == second.value("text") == "b"
+    assert (second.number, second.unit) == (1, "record")
+
+
+@pytest.mark.parametrize("name", ["a.csv", "a.tsv"])
+def test_columns_given_by_number_tell_which_line_was_taken_for_names(
+    tmp_path, capsys, name
+):
+    separator = "," if name == "a.csv" else "\t"
+    path = write(tmp_path / name, f"Hi{separator}ham\nFree!{separator}spam\n")
+    read_examples(path, text_column="1", label_column=2)
+    assert capsys.readouterr().err == (
+        f"note: {path}: the first line is taken for the column names 'Hi', 'ham'. If "
+        "it is data, use --no-header (header=False).\n"
+    )
+    read_examples(path, text_column="1", label_column=2, header=False)
+    read_examples(path, text_column="Hi", label_column=2)
+    assert capsys.readouterr().err == ""

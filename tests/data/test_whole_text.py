@@ -9,6 +9,7 @@ import hypothesis.strategies as st
 import pytest
 
 from tfzoo.data import whole_text
+from tfzoo.data.running_text import RunningText
 from tfzoo.data.whole_text import TextList, WholeText, pieces
 from tfzoo.errors import DataError
 
@@ -103,3 +104,15 @@ def test_pieces_are_of_bounded_size_whatever_the_text(monkeypatch):
     assert max(map(len, pieces(["word\n"] * 10_000))) < 1 << 14
     monkeypatch.setattr(whole_text, "_LONGEST", 1 << 15)
     assert max(map(len, pieces(["\n"] * 100_000))) == 1 << 15
+
+
+@pytest.mark.parametrize("reader", [WholeText, RunningText])
+def test_the_first_row_of_a_table_without_a_header_is_a_text(tmp_path, capsys, reader):
+    path = write(tmp_path / "a.csv", "one;x\ntwo, three;y\n")
+    options = dict(text_column="1")
+    assert documents(reader([path], **options)) == ["two, three"]
+    assert capsys.readouterr().err.startswith(f"note: {path}: the first line is taken")
+    text = reader([path], header=False, **options)
+    assert documents(text) == ["one", "two, three"]
+    assert capsys.readouterr().err == ""
+    assert text.options != reader([path], **options).options

@@ -1,5 +1,7 @@
 """A preset becomes a served model, which is queried without this package."""
 
+import codecs
+import gzip
 import json
 import pathlib
 import subprocess
@@ -215,6 +217,29 @@ def test_texts_must_match_the_models_inputs(tmp_path):
         list(predict.lines_of(str(tmp_path / "pairs.tsv"), pair))
     with pytest.raises(predict.UserError, match="absent.txt: .*cannot be read"):
         list(predict.lines_of(str(tmp_path / "absent.txt"), ("text",)))
+
+
+@pytest.mark.parametrize(
+    ("content", "what"),
+    [
+        ("a".encode("utf-16"), "UTF-16. Save it as UTF-8"),
+        (codecs.BOM_UTF16_BE, "UTF-16. Save it as UTF-8"),
+        (gzip.compress(b"a"), "gzip data. Decompress it"),
+        (b"PK\x03\x04", "a zip or Excel file"),
+    ],
+)
+def test_a_file_that_is_not_utf8_text_is_named(tmp_path, content, what):
+    (tmp_path / "a.txt").write_bytes(content)
+    predict = recipe("predict")
+    rule = f"a.txt:1: The text must be UTF-8. Received: {what}"
+    with pytest.raises(predict.UserError, match=rule):
+        list(predict.lines_of(str(tmp_path / "a.txt"), ("text",)))
+
+
+def test_a_byte_order_mark_is_no_text(tmp_path):
+    (tmp_path / "a.txt").write_bytes(codecs.BOM_UTF8 + b"a\n" + codecs.BOM_UTF8)
+    lines = recipe("predict").lines_of(str(tmp_path / "a.txt"), ("text",))
+    assert list(lines) == [(b"a",), (codecs.BOM_UTF8,)]
 
 
 @pytest.mark.slow

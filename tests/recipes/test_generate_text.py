@@ -22,14 +22,15 @@ def preset(tmp_path_factory):
     return directory
 
 
-def test_it_prints_the_prompt_and_its_continuation(preset, command):
-    flags = ["--prompt", "the cat", "--max-new-tokens", 12, "--no-jit-compile"]
+def test_it_prints_the_prompt_and_its_continuation_whatever_the_locale(preset, command):
+    prompt = "the caf\xe9".encode().decode("ascii", "surrogateescape")
+    flags = ["--prompt", prompt, "--max-new-tokens", 12, "--no-jit-compile"]
     flags += ["--temperature", 0]
     done = command("generate_text", "--preset", preset, *flags)
     assert done.returncode == 0, done.stderr
     model = CausalLM.from_preset(preset)
     options = dict(max_new_tokens=12, return_full_text=True, jit_compile=False)
-    text = model.generate("the cat", **options)
+    text = model.generate("the caf\xe9", **options)
     assert done.stdout == text + "\n"
 
 

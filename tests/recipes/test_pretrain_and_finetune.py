@@ -127,7 +127,9 @@ def test_fine_tuning_learns_and_is_evaluated(place, pretrained, capsys):
     )
     figures = json.loads((place / "figures.json").read_text())
     assert figures["examples"] == 80 and 0 <= figures["accuracy"] <= 1
-    assert "accuracy" in capsys.readouterr().out
+    *lines, last = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines] == [*figures]  # and no progress bar
+    assert last == f"wrote {place / 'figures.json'}"
 
 
 @pytest.mark.slow

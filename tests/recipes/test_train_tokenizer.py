@@ -160,3 +160,25 @@ def test_options_for_another_kind_are_one_line_on_the_command_line(
     result = command("train_tokenizer", "--input", text, *flags, "--output", output)
     assert result.returncode == 2
     assert result.stderr.splitlines()[-1].startswith("error: cased and alphabet_size")
+
+
+@pytest.mark.parametrize("kind", ["wordpiece", "byte_bpe"])
+def test_the_first_row_of_a_table_without_a_header_is_text(
+    recipe, tmp_path, capsys, kind
+):
+    (tmp_path / "a.csv").write_text("zebra zebra;no\nzoo zoo;yes\n")
+    options = dict(kind=kind, text_column="1")
+    size = 300 if kind == "byte_bpe" else 60
+    recipe.main((tmp_path / "a.csv",), size, tmp_path / "with", **options)
+    assert "the first line is taken for the column names 'zebra z" in (
+        capsys.readouterr().err
+    )
+    options["header"] = False
+    recipe.main((tmp_path / "a.csv",), size, tmp_path / "without", **options)
+    assert "note: " not in capsys.readouterr().err
+    read = [
+        json.loads((tmp_path / name / "metrics.json").read_text())
+        for name in ("with", "without")
+    ]
+    name, sizes = ("lines", [1, 2]) if kind == "wordpiece" else ("bytes", [7, 18])
+    assert [metrics[name] for metrics in read] == sizes

@@ -130,8 +130,8 @@ def test_an_unreadable_file_is_reported_with_its_line(tmp_path):
     (tmp_path / "latin.txt").write_bytes(b"fine\n\xe9\n")
     (tmp_path / "cut.txt.gz").write_bytes(gzip.compress(b"text " * 9999)[:-20])
     for name, rule in [
-        ("latin.txt", "latin.txt:2: The file must be UTF-8"),
-        ("cut.txt.gz", "cut.txt.gz:1: Not a valid gzip file"),
+        ("latin.txt", "latin.txt:2: The text must be UTF-8"),
+        ("cut.txt.gz", "cut.txt.gz:1: The file cannot be read"),
         ("absent.txt", "absent.txt: The file does not exist"),
     ]:
         with pytest.raises(TokenizerError, match=rule):

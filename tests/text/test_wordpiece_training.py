@@ -121,9 +121,9 @@ def test_unreadable_files_are_reported_with_their_line(tmp_path):
     (tmp_path / "cut.txt.gz").write_bytes(gzip.compress(b"text " * 9999)[:-20])
     (tmp_path / "not.txt.gz").write_bytes(b"not gzip")
     for name, rule in [
-        ("latin.txt", "latin.txt:2: The file must be UTF-8"),
-        ("cut.txt.gz", "cut.txt.gz:1: Not a valid gzip file"),
-        ("not.txt.gz", "not.txt.gz:1: Not a valid gzip file"),
+        ("latin.txt", "latin.txt:2: The text must be UTF-8"),
+        ("cut.txt.gz", "cut.txt.gz:1: The file cannot be read"),
+        ("not.txt.gz", "not.txt.gz:1: The file cannot be read"),
         ("absent.txt", "absent.txt: The file does not exist"),
         (".", "The path must be a file"),
     ]:

@@ -3,35 +3,35 @@
 TensorFlow is only imported when such a file is opened.
 """
 
+import logging
 import math
+import re
 
 from tfzoo.errors import CheckpointError
 from tfzoo.files import read_bytes, utf8_path
 
 MAX_INDEX_BYTES = 8 << 20
+_STATE = "checkpoint"
+
+logger = logging.getLogger("tfzoo")
 
 
 class TensorFlowCheckpoint:
     """The tensors of a TensorFlow checkpoint under its own names (see `Tensors`).
 
     Args:
-        directory: The directory, which must contain one checkpoint.
+        directory: The directory. If it has several checkpoints, its file `checkpoint`,
+            which TensorFlow writes, names the one to open.
 
     Raises:
-        CheckpointError: it contains none or several, or an incomplete one.
+        CheckpointError: it has none, or several of which none is named, or an
+            incomplete one.
     """
 
     def __init__(self, directory):
         import tensorflow as tf
 
-        found = sorted(directory.glob("*.index"))
-        if len(found) != 1:
-            raise CheckpointError(
-                "The directory must contain one file *.index. Received: "
-                f"{[path.name for path in found[:5]]}.",
-                path=directory,
-            )
-        self.path = found[0]
+        self.path = _index_file(directory)
         read_bytes(self.path, MAX_INDEX_BYTES, CheckpointError)
         prefix = self.path.with_suffix("")
         self._errors = (tf.errors.OpError, RuntimeError, ValueError, IndexError)
@@ -75,3 +75,42 @@ class TensorFlowCheckpoint:
             tensor=name,
             fix="Copy the files again.",
         )
+
+
+def _index_file(directory):
+    """The `.index` file of the checkpoint to open."""
+    found = {path.stem: path for path in sorted(directory.glob("*.index"))}
+    if not found:
+        raise CheckpointError(
+            "The directory must contain a checkpoint, files NAME.index and "
+            "NAME.data-00000-of-00001. Received: no *.index.",
+            path=directory,
+        )
+    if len(found) == 1:
+        return next(iter(found.values()))
+    named = _named_checkpoint(directory / _STATE)
+    if named in found:
+        logger.warning("%s: opened %s of %d checkpoints", directory, named, len(found))
+        return found[named]
+    names = ", ".join(map(repr, [*found][:10])) + (", ..." if len(found) > 10 else "")
+    said = "" if named is None else f", and the file {_STATE} names {named!r:.80}"
+    raise CheckpointError(
+        f"Of several checkpoints, one must be named. Received: {names}{said}.",
+        path=directory,
+        fix="Move the others away, or name one in a file 'checkpoint' there: "
+        'model_checkpoint_path: "NAME"',
+    )
+
+
+def _named_checkpoint(path):
+    """The name in TensorFlow's file `checkpoint`; None without one.
+
+    Its directory, which may be one of another machine, is dropped.
+    """
+    if not path.exists():
+        return None
+    content = read_bytes(path, MAX_INDEX_BYTES, CheckpointError)
+    found = re.search(rb'^model_checkpoint_path: *"([^"\n]*)"', content, re.M)
+    if found is None:
+        return ""
+    return found[1].decode("utf-8", "replace").replace("\\", "/").split("/")[-1]

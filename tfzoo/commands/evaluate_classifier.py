@@ -27,7 +27,8 @@ def main(
 
     Args:
         preset: Directory of the classifier, or hf://ORG/NAME.
-        data: File (.tsv, .csv, .jsonl, each also .gz) or tfds:NAME[/config][:split].
+        data: File (.tsv, .csv, .jsonl, .json, .parquet; each also .gz) or
+            tfds:NAME[/config][:split].
         text_column: Column of the text, by name or by number (from 1).
         label_column: Column of the label, likewise.
         text_pair_column: Column of the second text, for text pairs.

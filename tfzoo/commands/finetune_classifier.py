@@ -3,11 +3,11 @@
     tfzoo finetune-classifier --train mail.tsv --preset runs/bert \
         --text-column text --label-column label --output runs/mail
 
-Reads .tsv, .csv, .jsonl (each also .gz) or `tfds:NAME[/config][:split]`. Writes
-checkpoints while it runs and, at the end, a preset of the best epoch (which
-`evaluate-classifier`, `export-model` and `transformers` open), `metrics.json`,
-`curves.json`, `curves.png` and TensorBoard `logs/`. The same command continues an
-interrupted run.
+Reads .tsv, .csv, .jsonl, .json, .parquet (each also .gz) or
+`tfds:NAME[/config][:split]`. Writes checkpoints while it runs and, at the end, a preset
+of the best epoch (which `evaluate-classifier`, `export-model` and `transformers` open),
+`metrics.json`, `curves.json`, `curves.png` and TensorBoard `logs/`. The same command
+continues an interrupted run.
 """
 
 import pathlib
@@ -44,7 +44,8 @@ def main(
     """Fine-tunes a classifier of texts or text pairs on a table of examples.
 
     Args:
-        train: File (.tsv, .csv, .jsonl, each also .gz) or tfds:NAME[/config][:split].
+        train: File (.tsv, .csv, .jsonl, .json, .parquet; each also .gz) or
+            tfds:NAME[/config][:split].
         preset: Directory of a model, hf://ORG/NAME, or, for random weights, the name of
             a size of BERT, RoBERTa or DistilBERT, such as bert_tiny.
         text_column: Column of the text, by name or by number (from 1).

@@ -28,6 +28,7 @@ def main(
     document_borders: bool = True,
     documents: Literal["auto", "blank_line", "file", "record"] = "auto",
     text_column: str = "text",
+    header: bool = True,
     seed: int = 0,
     dtype: Literal["float32", "mixed_bfloat16", "mixed_float16"] = "float32",
     strategy: Literal["none", "mirrored"] = "none",
@@ -37,7 +38,7 @@ def main(
     """Fine-tunes a GPT on your own text.
 
     Args:
-        input: Text files (.txt, .tsv, .csv, .jsonl, each also .gz).
+        input: Text files (.txt, .tsv, .csv, .jsonl, .json, .parquet; each also .gz).
         preset: Directory of a model with its tokenizer, or hf://ORG/NAME.
         output: Output directory: new, or begun by the same command.
         validation: Files of held-out text, evaluated after each epoch (the first 2048
@@ -50,6 +51,7 @@ def main(
         document_borders: Whether tokens attend only to their own document.
         documents: What ends a document.
         text_column: Column of the text in files with columns.
+        header: Whether line 1 of a .tsv or .csv has the column names.
         seed: Seed of all random choices.
         dtype: Dtype policy for computation; weights are always float32.
         strategy: mirrored trains on all GPUs of the machine.

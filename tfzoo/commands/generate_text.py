@@ -42,6 +42,8 @@ def main(
     from tfzoo.errors import printable
     from tfzoo.tasks import CausalLM
 
+    # Python escapes bytes that are not of the encoding that it expects of a terminal
+    prompt = prompt.encode(errors="surrogateescape").decode(errors="replace")
     model = CausalLM.from_preset(preset)
     context = model.backbone.max_sequence_length
     pieces = model.stream(

@@ -21,6 +21,7 @@ server, does the same.
 """
 
 import argparse
+import codecs
 import contextlib
 import json
 import os
@@ -36,6 +37,12 @@ CONTROLS = re.compile(
 LONGEST_NAME = 80  # of a label or a token, in characters
 # The inputs a model may have, in the order of the columns of a line
 COLUMNS = (("text",), ("text", "text_pair"), ("question", "context"), ("prompt",))
+BINARY = {  # how files begin that are not UTF-8 text, and what to do
+    codecs.BOM_UTF16_LE: ("UTF-16", "Save it as UTF-8."),
+    codecs.BOM_UTF16_BE: ("UTF-16", "Save it as UTF-8."),
+    b"\x1f\x8b": ("gzip data", "Decompress it: gunzip -c FILE | predict.py ..."),
+    b"PK\x03\x04": ("a zip or Excel file", "Save the texts in a text file."),
+}
 
 
 class UserError(Exception):
@@ -165,6 +172,7 @@ def lines_of(input, columns):
         raise UserError(f"{name}: The file cannot be read: {e.strerror}.") from None
     with file:
         for number, text in enumerate(file, 1):
+            text = check_begin(name, text) if number == 1 else text
             text = text.rstrip(b"\r\n")
             parts = text.split(b"\t") if len(columns) == 2 else [text]
             if len(parts) != len(columns):
@@ -173,6 +181,16 @@ def lines_of(input, columns):
                     f"Received: {len(parts)}."
                 )
             yield tuple(parts)
+
+
+def check_begin(name, line):
+    """Line 1 without a byte order mark; raises `UserError` if it is not UTF-8 text."""
+    for begin, (what, fix) in BINARY.items():
+        if line.startswith(begin):
+            raise UserError(
+                f"{name}:1: The text must be UTF-8. Received: {what}. {fix}"
+            )
+    return line.removeprefix(codecs.BOM_UTF8)
 
 
 def batches(texts, size):

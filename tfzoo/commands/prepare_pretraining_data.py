@@ -4,10 +4,10 @@
         --tokenizer runs/tokenizer --output runs/examples
 
 Reads text files (.txt: a sentence per line, blank lines between documents; .tsv, .csv,
-.jsonl: a document per record; each also .gz) and a tokenizer's directory. Writes
-`pretraining-00000-of-00008.tfrecord` and so on in the layout of Google's BERT,
-`manifest.json` (counts, arguments, fingerprints) and `metrics.json`. The text, or a
-single document, may be larger than memory: it is tokenized to disk first.
+.jsonl, .json, .parquet: a document per record; each also .gz) and a tokenizer's
+directory. Writes `pretraining-00000-of-00008.tfrecord` and so on in the layout of
+Google's BERT, `manifest.json` (counts, arguments, fingerprints) and `metrics.json`. The
+text, or a single document, may be larger than memory: it is tokenized to disk first.
 
 The same command continues an interrupted run. `pretrain-bert --input` takes the
 output directory or its files.
@@ -35,12 +35,14 @@ def main(
     sentences: Literal["lines", "punctuation"] = "lines",
     documents: Literal["auto", "blank_line", "file", "record"] = "auto",
     text_column: str = "text",
+    header: bool = True,
     seed: int = 0,
 ):
     """Prepares BERT pretraining examples from text, as sharded TFRecord files.
 
     Args:
-        input: Text files (.txt, .tsv, .csv, .jsonl, each also .gz; or TFRecord).
+        input: Text files (.txt, .tsv, .csv, .jsonl, .json, .parquet; each also .gz; or
+            TFRecord).
         tokenizer: Directory of a tokenizer, such as the output of `train-tokenizer`,
             or hf://ORG/NAME.
         output: Output directory: new, or begun by the same command.
@@ -57,6 +59,7 @@ def main(
         documents: What ends a document: a blank line, the end of the file, or the end
             of the record; auto is a blank line for .txt and the record for other files.
         text_column: Column of the text in files with columns.
+        header: Whether line 1 of a .tsv or .csv has the column names.
         seed: Seed of all random choices.
     """
     cli.check_numbers(locals())
@@ -79,6 +82,7 @@ def main(
         sentences=sentences,
         documents=documents,
         text_column=text_column,
+        header=header,
         seed=seed,
         processes=processes,
     )

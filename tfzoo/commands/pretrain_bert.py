@@ -45,8 +45,8 @@ def main(
     """Pretrains BERT on your own text: masked words and next-sentence prediction.
 
     Args:
-        input: Text files (.txt, .tsv, .csv, .jsonl, each also .gz), or prepared
-            TFRecord files or their directory.
+        input: Text files (.txt, .tsv, .csv, .jsonl, .json, .parquet; each also .gz), or
+            prepared TFRecord files or their directory.
         tokenizer: Directory of a tokenizer, such as the output of `train-tokenizer`,
             or hf://ORG/NAME.
         preset: Name of a size, for random weights (bert_tiny, bert_mini, bert_small,

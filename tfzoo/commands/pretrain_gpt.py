@@ -3,11 +3,11 @@
     tfzoo pretrain-gpt --input text/*.txt --tokenizer runs/tokenizer \
         --preset gpt_mini --steps 10000 --output runs/gpt --validation held_out.txt
 
-Reads text files verbatim (.txt: a document per file; .tsv, .csv, .jsonl: a document per
-record; each also .gz) and packs the documents into windows, without attention across
-document borders. Writes checkpoints while it runs and, at the end, a preset (which
-`finetune-gpt` and `transformers` open), `metrics.json`, `curves.json`, `curves.png` and
-TensorBoard `logs/`.
+Reads text files verbatim (.txt: a document per file; .tsv, .csv, .jsonl, .json,
+.parquet: a document per record; each also .gz) and packs the documents into windows,
+without attention across document borders. Writes checkpoints while it runs and, at the
+end, a preset (which `finetune-gpt` and `transformers` open), `metrics.json`,
+`curves.json`, `curves.png` and TensorBoard `logs/`.
 
 The same command continues an interrupted run, with bit-identical results.
 """
@@ -32,6 +32,7 @@ def main(
     document_borders: bool = True,
     documents: Literal["auto", "blank_line", "file", "record"] = "auto",
     text_column: str = "text",
+    header: bool = True,
     seed: int = 0,
     dtype: Literal["float32", "mixed_bfloat16", "mixed_float16"] = "float32",
     strategy: Literal["none", "mirrored"] = "none",
@@ -41,7 +42,7 @@ def main(
     """Pretrains a GPT on your own text: next-token prediction.
 
     Args:
-        input: Text files (.txt, .tsv, .csv, .jsonl, each also .gz).
+        input: Text files (.txt, .tsv, .csv, .jsonl, .json, .parquet; each also .gz).
         tokenizer: Directory of a byte-level BPE tokenizer, such as the output of
             `train-tokenizer --kind byte_bpe`, or hf://ORG/NAME.
         preset: Name of a size, for random weights (gpt_tiny, gpt_mini, gpt_small, gpt2,
@@ -58,6 +59,7 @@ def main(
         document_borders: Whether tokens attend only to their own document.
         documents: What ends a document.
         text_column: Column of the text in files with columns.
+        header: Whether line 1 of a .tsv or .csv has the column names.
         seed: Seed of all random choices.
         dtype: Dtype policy for computation; weights are always float32.
         strategy: mirrored trains on all GPUs of the machine.

@@ -5,10 +5,10 @@
     tfzoo train-tokenizer --kind byte_bpe --input text/*.txt \
         --vocabulary-size 8000 --output runs/byte_bpe
 
-Reads text files (.txt by lines; .tsv, .csv, .jsonl by records; each also .gz). Writes
-`tokenizer.json`, `tokenizer_config.json` and `vocab.txt`, or `vocab.json` and
-`merges.txt`, which `transformers` also opens, and `metrics.json`. The same text always
-gives the same tokenizer.
+Reads text files (.txt by lines; .tsv, .csv, .jsonl, .json, .parquet by records; each
+also .gz). Writes `tokenizer.json`, `tokenizer_config.json` and `vocab.txt`, or
+`vocab.json` and `merges.txt`, which `transformers` also opens, and `metrics.json`. The
+same text always gives the same tokenizer.
 """
 
 import itertools
@@ -31,11 +31,13 @@ def main(
     min_frequency: int = 2,
     alphabet_size: int | None = None,
     text_column: str = "text",
+    header: bool = True,
 ):
     """Trains a tokenizer on text: WordPiece (BERT) or byte-level BPE (GPT-2, RoBERTa).
 
     Args:
-        input: Text files (.txt, .tsv, .csv, .jsonl, each also .gz; or TFRecord).
+        input: Text files (.txt, .tsv, .csv, .jsonl, .json, .parquet; each also .gz; or
+            TFRecord).
         vocabulary_size: Number of tokens, including special tokens and characters.
         output: Output directory; must not exist, or be empty.
         kind: wordpiece (BERT), byte_bpe (GPT-2), or roberta: byte-level BPE with
@@ -46,6 +48,7 @@ def main(
         alphabet_size: Number of characters that WordPiece keeps, the most frequent
             ones; default 1000. Byte-level BPE covers all characters.
         text_column: Column of the text in files with columns.
+        header: Whether line 1 of a .tsv or .csv has the column names.
     """
     cli.check_numbers(locals())
     from tfzoo.errors import about
@@ -68,7 +71,7 @@ def main(
     start = time.perf_counter()
     learn = learn_wordpiece if kind == "wordpiece" else learn_byte_bpe
     with about(", ".join(map(str, input))):
-        tokenizer, metrics = learn(input, text_column, options)
+        tokenizer, metrics = learn(input, text_column, header, options)
     metrics = {
         "vocabulary_size": tokenizer.vocabulary_size,
         **metrics,
@@ -82,21 +85,16 @@ def main(
     print(f"The tokenizer and metrics.json are in {output}.")
 
 
-def learn_wordpiece(paths, text_column, options):
+def learn_wordpiece(paths, text_column, header, options):
     """Trains WordPiece; returns it and statistics on some lines."""
     import numpy as np
 
     from tfzoo.data.running_text import RunningText
     from tfzoo.text import WordPieceTokenizer
 
+    text = RunningText(paths, text_column=text_column, header=header)
     lines = Again(
-        lambda: (
-            line
-            for batch, _ in RunningText(paths, text_column=text_column).batches(
-                progress=False
-            )
-            for line in batch
-        )
+        lambda: (line for batch, _ in text.batches(progress=False) for line in batch)
     )
     tokenizer = WordPieceTokenizer.train(lines, **options)
     num_lines = num_words = num_tokens = num_unknown = 0
@@ -113,11 +111,13 @@ def learn_wordpiece(paths, text_column, options):
     }
 
 
-def learn_byte_bpe(paths, text_column, options):
+def learn_byte_bpe(paths, text_column, header, options):
     """Trains byte-level BPE; returns it and statistics on some texts."""
+    from tfzoo.data.whole_text import WholeText
     from tfzoo.text import ByteBPETokenizer
 
-    texts = Again(lambda: whole_texts(paths, text_column))
+    files = WholeText(paths, text_column=text_column, header=header)
+    texts = Again(lambda: whole_texts(files))
     tokenizer = ByteBPETokenizer.train(texts, **options)
     num_bytes = sum(len(text.encode()) for text in texts.first(MEASURED))
     num_tokens = len(tokenizer.tokenize_batch(texts.first(MEASURED)).token_ids)
@@ -128,24 +128,17 @@ def learn_byte_bpe(paths, text_column, options):
     }
 
 
-def whole_texts(paths, text_column):
-    """Yields the text of the files verbatim, with whitespace and line breaks."""
-    from tfzoo.data.lines import read_lines
-    from tfzoo.data.readers import file_kind, is_data_set, read_records
-    from tfzoo.errors import shown
+def whole_texts(files):
+    """Yields the text of a `WholeText` verbatim, with whitespace and line breaks."""
+    from tfzoo.data.readers import file_kind, is_data_set
+    from tfzoo.text.lines import read_lines
     from tfzoo.text.training_text import passages
 
-    for path in paths:
+    for path in files.paths:
         if not is_data_set(path) and file_kind(path) == ".txt":
             yield from passages(line for _, line in read_lines(path, keep_ends=True))
-            continue
-        for record in read_records(path):
-            text = record.value(text_column)
-            if not isinstance(text, str):
-                raise record.error(
-                    f"Column {text_column!r} must be text. Received: {shown(text)}."
-                )
-            yield text
+        else:
+            yield from files.texts(path)
 
 
 class Again:

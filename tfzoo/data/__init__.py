@@ -5,7 +5,8 @@ from tfzoo.lazy import exports
 _HOMES = {
     "tfzoo.data.examples": "Examples known_labels label_list read_examples",
     "tfzoo.data.packing": "PackedText open_packed_text",
-    "tfzoo.data.readers": "Record read_records",
+    "tfzoo.data.records": "Record",
+    "tfzoo.data.readers": "read_records",
     "tfzoo.data.pretraining_records": "RecordSource",
     "tfzoo.data.pretraining_text": "TextSource",
     "tfzoo.data.masking": "WordMasking",

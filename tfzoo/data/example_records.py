@@ -3,7 +3,7 @@
 import dataclasses
 import re
 
-from tfzoo.data.readers import Record
+from tfzoo.data.records import Record
 from tfzoo.data.tfrecord_frames import read_batches
 from tfzoo.errors import DataError
 

@@ -8,7 +8,8 @@ import numpy as np
 
 from tfzoo.data.cells import label_of, text_of
 from tfzoo.data.holding_out import held_out_rows, numbered
-from tfzoo.data.readers import read_records
+from tfzoo.data.readers import name_of, read_records
+from tfzoo.data.records import tell_header
 from tfzoo.errors import DataError, shown
 
 TASKS = ("classification", "multi_label", "regression")
@@ -20,7 +21,7 @@ class Examples:
     """Texts with their labels; the lists have one entry per example.
 
     Attributes:
-        spec: Source of the examples: a path or `tfds:...`.
+        spec: Source of the examples: a path, `tfds:...` or "Dataset".
         task: "classification", "multi_label" or "regression".
         texts: List of str.
         text_pairs: List of str, or None.
@@ -171,7 +172,7 @@ def read_examples(
     pairs = text_pair_column is not None
     labelled = label_column is not None
     examples = Examples(
-        str(spec), task, [], [] if pairs else None, [] if labelled else None, []
+        name_of(spec), task, [], [] if pairs else None, [] if labelled else None, []
     )
     for record in read_records(spec, header=header):
         examples.texts.append(text_of(record, text_column))
@@ -182,8 +183,10 @@ def read_examples(
                 label_of(record, label_column, task, label_separator)
             )
         examples.locations.append(dataclasses.replace(record, names=(), values=()))
+        if header and len(examples) == 1:
+            tell_header(record, text_column, text_pair_column, label_column)
     if not examples.texts:
-        raise DataError("There must be at least one example.", path=spec)
+        raise DataError("There must be at least one example.", path=examples.spec)
     return examples
 
 

@@ -31,6 +31,7 @@ def open_packed_text(
     document_borders=True,
     documents="auto",
     text_column="text",
+    header=True,
     seed=0,
     processes=1,
     progress=True,
@@ -47,6 +48,7 @@ def open_packed_text(
         document_borders: As in `PackedText`.
         documents: Where documents end, as in `WholeText`.
         text_column: Column of the text in files with columns.
+        header: Whether line 1 of a `.tsv` or `.csv` has the column names.
         seed: Seed of all random choices, an integer >= 0.
         processes: Number of tokenizing processes.
         progress: Whether to show progress bars.
@@ -59,7 +61,7 @@ def open_packed_text(
     """
     return PackedText(
         build_corpus(
-            WholeText(paths, documents, text_column),
+            WholeText(paths, documents, text_column, header=header),
             tokenizer,
             cache_directory,
             processes=processes,

@@ -58,6 +58,7 @@ def prepare_pretraining_data(
     sentences="lines",
     documents="auto",
     text_column="text",
+    header=True,
     seed=0,
     processes=1,
     progress=True,
@@ -81,6 +82,7 @@ def prepare_pretraining_data(
         sentences: Where sentences end, as in `RunningText`.
         documents: Where documents end, as in `RunningText`.
         text_column: Column of the text in files with columns.
+        header: Whether line 1 of a `.tsv` or `.csv` has the column names.
         seed: Seed of all random choices, an integer >= 0.
         processes: Number of worker processes.
         progress: Whether to show progress bars.
@@ -104,7 +106,7 @@ def prepare_pretraining_data(
         seed,
     )
     settings.masking(tokenizer)  # checks the arguments before any work
-    text = RunningText(paths, sentences, documents, text_column)
+    text = RunningText(paths, sentences, documents, text_column, header=header)
     run = _description(text, tokenizer, settings, duplicates, shards)
     output = PreparedDirectory(directory, run, shards)
     if output.is_finished:
@@ -147,6 +149,7 @@ def _description(text, tokenizer, settings, duplicates, shards):
             "sentences": text.sentences,
             "documents": text.documents,
             "text_column": text.text_column,
+            **({} if text.header else {"header": False}),
         },
         "text": text.contents(),
         "tokenizer": tokenizer_fingerprint(tokenizer),

@@ -7,9 +7,9 @@ from tfzoo.data.corpus import build_corpus
 from tfzoo.data.example_settings import Settings
 from tfzoo.data.pretraining_records import RecordSource
 from tfzoo.data.pretraining_text import TextSource
-from tfzoo.data.readers import file_kind, is_data_set
+from tfzoo.data.readers import expanded, file_kind, is_data_set
 from tfzoo.data.running_text import RunningText
-from tfzoo.errors import DataError, refuse_unknown
+from tfzoo.errors import DataError, refuse_unknown, shown
 
 _SETTINGS = [field.name for field in dataclasses.fields(Settings)]
 
@@ -23,6 +23,7 @@ def open_pretraining_data(
     sentences="lines",
     documents="auto",
     text_column="text",
+    header=True,
     processes=1,
     progress=True,
     **settings,
@@ -30,8 +31,8 @@ def open_pretraining_data(
     """Opens text, with pairs and masks made on the fly, or prepared TFRecords.
 
     Args:
-        paths: Text files (or `tfds:...`); or TFRecord files and directories written by
-            `prepare_pretraining_data`. Not both.
+        paths: Text files (or `tfds:...`, or Hugging Face datasets); or TFRecord files
+            and directories written by `prepare_pretraining_data`. Not both.
         tokenizer: The tokenizer.
         cache_directory: Where to keep the tokenized text. None for a temporary
             directory that lives as long as the result.
@@ -39,6 +40,7 @@ def open_pretraining_data(
         sentences: Where sentences end, as in `RunningText`; text only.
         documents: Where documents end, as in `RunningText`; text only.
         text_column: Column of the text in files with columns.
+        header: Whether line 1 of a `.tsv` or `.csv` has the column names.
         processes: Number of tokenizing processes.
         progress: Whether to show progress bars.
         **settings: As in `Settings`. For records, `max_sequence_length` and
@@ -54,7 +56,9 @@ def open_pretraining_data(
     """
     refuse_unknown("open_pretraining_data", settings, _SETTINGS)
     settings = Settings(**settings)
-    paths = [os.path.expanduser(path) for path in paths]
+    if isinstance(paths, str) or is_data_set(paths):
+        raise ValueError(f"paths must be a list of files. Received: {shown(paths)}")
+    paths = [*map(expanded, paths)]
     if not paths:
         raise ValueError("paths must have at least one file. Received: []")
     if _are_records(paths):
@@ -67,7 +71,7 @@ def open_pretraining_data(
             seed=settings.seed,
         )
     corpus = build_corpus(
-        RunningText(paths, sentences, documents, text_column),
+        RunningText(paths, sentences, documents, text_column, header=header),
         tokenizer,
         cache_directory,
         processes=processes,

@@ -1,86 +1,33 @@
 """Reads files and datasets as records that know their location.
 
-| name ends in             | a record is                            | columns      |
-|--------------------------|----------------------------------------|--------------|
-| `.txt`                   | a line                                 | `text`       |
-| `.tsv`                   | a line, separated by tabs, no quoting  | in line 1    |
-| `.csv`                   | an RFC 4180 record                     | in line 1    |
-| `.jsonl`                 | a line with a JSON object              | its keys     |
-| `.tfrecord(s)`, `*-of-*` | a `tf.train.Example`                   | its features |
+| name ends in             | a record is                                | columns      |
+|--------------------------|--------------------------------------------|--------------|
+| `.txt`                   | a line                                     | `text`       |
+| `.tsv`                   | a line, separated by tabs, no quoting      | in line 1    |
+| `.csv`                   | an RFC 4180 record; , or ; or tab          | in line 1    |
+| `.jsonl`                 | a line with a JSON object                  | its keys     |
+| `.json`                  | an element of an array of JSON objects     | its keys     |
+| `.parquet`               | a row                                      | its columns  |
+| `.tfrecord(s)`, `*-of-*` | a `tf.train.Example`                       | its features |
 
-`tfds:NAME[/config][:split]` is a dataset of TensorFlow Datasets. Text files may be
-gzipped (`.txt.gz` and so on). Gzipped TFRecord files are recognized by their content,
-and so are TFRecord files with other names.
+`tfds:NAME[/config][:split]` is a dataset of TensorFlow Datasets; in Python, a
+`datasets.Dataset` is read, too. Text files are UTF-8, or UTF-16 with a byte order mark.
+All files may be gzipped (`.txt.gz` and so on). Gzipped TFRecord files are recognized by
+their content, and so are TFRecord files with other names.
 """
 
-import csv
-import dataclasses
-import json
 import os
 import pathlib
-import re
 
-from tfzoo.data.lines import read_lines
+from tfzoo.data import hugging_face
+from tfzoo.data.json_objects import objects_of_array, objects_of_lines
+from tfzoo.data.records import Record
+from tfzoo.data.tables import comma_rows, tab_rows
 from tfzoo.errors import DataError
+from tfzoo.text.lines import SAVE_AS_CSV, read_lines
 
-MAX_FIELD_CHARACTERS = 16 << 20
-TEXT_SUFFIXES = (".txt", ".tsv", ".csv", ".jsonl")
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Record:
-    """A record and its location.
-
-    Attributes:
-        names: Column names; "1", "2", ... if the file has no header.
-        values: The values, in the order of `names`: str, or any JSON or feature value.
-        path: File, or `tfds:...`.
-        number: First line of the record in the decompressed file, starting at 1; or, if
-            `unit` is "record", the record's index, starting at 0.
-        unit: "line" or "record".
-        ordered: Whether columns can also be given by number.
-    """
-
-    names: tuple
-    values: tuple
-    path: str
-    number: int
-    unit: str = "line"
-    ordered: bool = True
-
-    @property
-    def fields(self):
-        """The values by column name."""
-        return dict(zip(self.names, self.values, strict=True))
-
-    def value(self, column):
-        """Returns the value of a column.
-
-        Args:
-            column: Its name; or its number, starting at 1, if columns have an order
-                (`.txt`, `.tsv`, `.csv`). Names take precedence over numbers.
-
-        Raises:
-            DataError: there is no such column, or several have this name.
-        """
-        found = self.names.count(str(column))
-        if found == 1:
-            return self.values[self.names.index(str(column))]
-        there = ", ".join(repr(name) for name in self.names) or "none"
-        if found:
-            raise self.error(
-                f"The column name must be unique. Received: {column!r}, which occurs "
-                f"{found} times in the columns {there}.",
-                fix="Give the column by its number, starting at 1.",
-            )
-        if self.ordered and re.fullmatch("[0-9]{1,9}", str(column)):
-            if 1 <= int(column) <= len(self.values):
-                return self.values[int(column) - 1]
-        raise self.error(f"The column must be one of {there}. Received: {column!r}.")
-
-    def error(self, rule, *, fix=None):
-        """A `DataError` with this record's location."""
-        return DataError(rule, path=self.path, fix=fix, **{self.unit: self.number})
+SUFFIXES = (".txt", ".tsv", ".csv", ".jsonl", ".json", ".parquet")
+_SPREADSHEETS = (".xls", ".xlsx", ".xlsm", ".xlsb", ".ods", ".numbers")
 
 
 def read_records(spec, *, header=True):
@@ -90,14 +37,18 @@ def read_records(spec, *, header=True):
     column.
 
     Args:
-        spec: Path, or `tfds:NAME[/config][:split]` (split defaults to `train`).
+        spec: Path; or `tfds:NAME[/config][:split]` (split defaults to `train`); or a
+            Hugging Face `datasets.Dataset`.
         header: Whether line 1 of a `.tsv` or `.csv` has the column names. If not,
             columns are named "1", "2", ...
 
     Raises:
         DataError: the file or a record is invalid; the message gives the location.
     """
-    spec = os.path.expanduser(spec)
+    hugging_face.refuse_splits_and_streams(spec)
+    if hugging_face.is_table(spec):
+        return _dataset_records(spec)
+    spec = expanded(spec)
     if is_data_set(spec):
         from tfzoo.data import example_records
 
@@ -110,21 +61,34 @@ def read_records(spec, *, header=True):
     if kind == ".txt":
         return _text_records(spec)
     if kind == ".jsonl":
-        return _json_records(spec)
-    rows = _tab_rows(spec) if kind == ".tsv" else _csv_rows(spec)
-    return _table_records(spec, rows, header)
+        return _object_records(spec, objects_of_lines(spec), "line")
+    if kind == ".json":
+        return _object_records(spec, objects_of_array(spec), "record")
+    if kind == ".parquet":
+        return _parquet_records(spec)
+    return _table_records(spec, kind, header)
 
 
 def is_data_set(spec):
-    """Whether it is `tfds:...`; any other colon is part of a file name."""
-    return str(spec).startswith("tfds:")
+    """Whether it is `tfds:...` or a `datasets.Dataset`, not a file."""
+    return hugging_face.is_table(spec) or str(spec).startswith("tfds:")
+
+
+def expanded(spec):
+    """A file or dataset, with the home directory for a `~` at the start."""
+    return spec if hugging_face.is_table(spec) else os.path.expanduser(spec)
+
+
+def name_of(spec):
+    """The name of a file or dataset, for messages."""
+    return type(spec).__name__ if hugging_face.is_table(spec) else str(spec)
 
 
 def files_and_data_sets(specs):
     """Splits specs into (list of files, dict of `tfds:...` -> full name).
 
     Args:
-        specs: As in `read_records`.
+        specs: Paths, and `tfds:...`.
 
     Raises:
         DataError: a dataset does not exist.
@@ -140,15 +104,19 @@ def files_and_data_sets(specs):
 
 def source_names(specs):
     """The names of files without their directories, and datasets, for a model card."""
-    names = [s if is_data_set(s) else pathlib.Path(s).name for s in map(str, specs)]
+    names = [s if is_data_set(s) else pathlib.Path(s).name for s in map(name_of, specs)]
     return ", ".join(names)
 
 
 def file_kind(path):
-    """`.txt`, `.tsv`, `.csv`, `.jsonl` or `tfrecord`, from the name or the content."""
+    """The kind of a file, from its name, or from its content if it is a TFRecord file.
+
+    Returns:
+        `.txt`, `.tsv`, `.csv`, `.jsonl`, `.json`, `.parquet` or `tfrecord`.
+    """
     path = pathlib.Path(path)
     name = path.name.lower().removesuffix(".gz")
-    for suffix in TEXT_SUFFIXES:
+    for suffix in SUFFIXES:
         if name.endswith(suffix):
             return suffix
     if name.endswith((".tfrecord", ".tfrecords")) or "-of-" in name:
@@ -157,9 +125,12 @@ def file_kind(path):
 
     if begins_as_tfrecord(path):
         return "tfrecord"
+    if name.endswith(_SPREADSHEETS):
+        rule = "The file must be text, such as .csv. Received: a spreadsheet."
+        raise DataError(rule, path=path, fix=SAVE_AS_CSV)
     raise DataError(
-        "The file must be a TFRecord file, or its name must end in .txt, .tsv, .csv or "
-        ".jsonl, optionally followed by .gz.",
+        "The file must be a TFRecord file, or its name must end in "
+        f"{', '.join(SUFFIXES[:-1])} or {SUFFIXES[-1]}, optionally followed by .gz.",
         path=path,
     )
 
@@ -169,40 +140,9 @@ def _text_records(path):
         yield Record(("text",), (line,), str(path), number)
 
 
-def _tab_rows(path):
-    columns = None
-    for number, line in read_lines(path):
-        if line or columns == 1:
-            row = line.split("\t")
-            columns = columns or len(row)
-            yield number, row
-
-
-def _csv_rows(path):
-    lines = (line for _, line in read_lines(path, keep_ends=True))
-    reader = csv.reader(lines, strict=True)
-    while True:
-        number = reader.line_num + 1
-        limit = csv.field_size_limit()  # of the whole process, so only for this row
-        csv.field_size_limit(max(limit, MAX_FIELD_CHARACTERS))
-        try:
-            row = next(reader)
-        except StopIteration:
-            return
-        except csv.Error as e:
-            reason = str(e)
-            if "unexpected end" in reason or "field limit" in reason:
-                reason += ": an opened quote must be closed"
-            raise DataError(f"Not valid CSV: {reason}.", path=path, line=number) from e
-        finally:
-            csv.field_size_limit(limit)
-        if row:
-            yield number, row
-
-
-def _table_records(path, rows, header):
+def _table_records(path, kind, header):
     names = None
-    for number, row in rows:
+    for number, row in tab_rows(path) if kind == ".tsv" else comma_rows(path):
         if names is None:
             names = tuple(row) if header else tuple(map(str, range(1, len(row) + 1)))
             if header:
@@ -213,47 +153,27 @@ def _table_records(path, rows, header):
                 f"Received: {len(row)}.",
                 path=path,
                 line=number,
+                fix="Quote the cells that contain a separator or a line break."
+                if kind == ".csv"
+                else "If cells are quoted, rename the file to end in .csv.",
             )
         yield Record(names, tuple(row), str(path), number)
 
 
-def _json_records(path):
-    for number, line in read_lines(path):
-        if line.strip():
-            value = _parse_json(path, number, line)
-            yield Record(
-                tuple(value),
-                tuple(value.values()),
-                str(path),
-                number,
-                ordered=False,
-            )
+def _object_records(path, objects, unit):
+    for number, value in objects:
+        names, values = tuple(value), tuple(value.values())
+        yield Record(names, values, str(path), number, unit, ordered=False)
 
 
-def _parse_json(path, number, line):
-    try:
-        value = json.loads(line, object_pairs_hook=_unique)
-        if "\\u" in line:
-            json.dumps(value, ensure_ascii=False).encode("utf-8")
-    except json.JSONDecodeError as e:
-        reason = f"{e.msg} at character {e.pos + 1}"
-    except UnicodeEncodeError:
-        reason = "an escape is half of a surrogate pair"
-    except RecursionError:
-        reason = "it is nested too deeply"
-    except ValueError as e:  # a duplicate key, or more digits than Python converts
-        reason = str(e)
-    else:
-        if isinstance(value, dict):
-            return value
-        reason = f"a line must be a JSON object. Received: {type(value).__name__}"
-    raise DataError(f"Not valid JSON: {reason}.", path=path, line=number)
+def _parquet_records(path):
+    from tfzoo.data.parquet import parquet_rows
+
+    for number, names, values in parquet_rows(path):
+        yield Record(names, values, str(path), number, "record")
 
 
-def _unique(pairs):
-    value = dict(pairs)
-    if len(value) < len(pairs):
-        keys = [key for key, _ in pairs]
-        twice = next(key for key in keys if keys.count(key) > 1)
-        raise ValueError(f"duplicate key {twice!r}")
-    return value
+def _dataset_records(table):
+    names, place = tuple(table.column_names), name_of(table)
+    for number, values in enumerate(hugging_face.rows_of(table)):
+        yield Record(names, values, place, number, "record", ordered=False)

@@ -1,15 +1,22 @@
 """Reads files as sentences of documents, in batches of bounded size."""
 
 import hashlib
-import os
+import json
 
 from tqdm import tqdm
 
-from tfzoo.data.lines import read_lines
-from tfzoo.data.readers import file_kind, is_data_set, read_records
+from tfzoo.data import hugging_face
+from tfzoo.data.readers import (
+    expanded,
+    file_kind,
+    is_data_set,
+    read_records,
+)
+from tfzoo.data.records import tell_header
 from tfzoo.data.sentences import SentenceSplitter
 from tfzoo.errors import DataError, shown
 from tfzoo.files import readable_file
+from tfzoo.text.lines import read_lines
 
 SENTENCES = ("lines", "punctuation")
 DOCUMENTS = ("auto", "blank_line", "file", "record")
@@ -24,25 +31,46 @@ class TextFiles:
     `_numbered()`, which yields (document number, text).
     """
 
-    def __init__(self, paths, documents, text_column):
+    def __init__(self, paths, documents, text_column, header):
         if documents not in DOCUMENTS:
             raise ValueError(
                 f"documents must be one of {DOCUMENTS}. Received: {documents!r}"
             )
-        if isinstance(paths, str) or not paths:
+        if isinstance(paths, str) or hugging_face.is_table(paths) or not paths:
             raise ValueError(f"paths must be a list of files. Received: {paths!r}")
-        self.paths = [os.path.expanduser(path) for path in paths]
+        self.paths = [*map(expanded, paths)]
         self.documents, self.text_column = documents, text_column
+        self.header, self._told = header, set()
         for path in self.paths:
             self._ending(path)
 
     def contents(self):
         """A hash of each file."""
-        return [content_hash(path) for path in self.paths]
+        return [self._content(path) for path in self.paths]
+
+    @property
+    def reading(self):
+        """The options that decide which texts the files have."""
+        options = [self.documents, self.text_column]
+        return options if self.header else [*options, "no header"]
 
     def batches(self, *, progress):
         """Yields (list of texts, list of their document numbers)."""
         return in_batches(self._numbered(), progress=progress)
+
+    def _content(self, path):
+        if not hugging_face.is_table(path):
+            return content_hash(path)
+        texts = json.dumps([*self.texts(path)])
+        return hashlib.sha256(texts.encode()).hexdigest()
+
+    def texts(self, path):
+        """Yields the text of each record."""
+        for record in read_records(path, header=self.header):
+            if self.header and record.path not in self._told:
+                tell_header(record, self.text_column)
+                self._told.add(record.path)
+            yield record_text(record, self.text_column)
 
     def _ending(self, path):
         return document_ending(path, self.documents, of_text=self.of_text)
@@ -59,22 +87,31 @@ class RunningText(TextFiles):
             or "auto", which is "blank_line" for `.txt` and "record" otherwise. A line
             of whitespace counts as blank.
         text_column: Column of the text in files with columns.
+        header: Whether line 1 of a `.tsv` or `.csv` has the column names.
     """
 
     of_text = "blank_line"
 
-    def __init__(self, paths, sentences="lines", documents="auto", text_column="text"):
+    def __init__(
+        self,
+        paths,
+        sentences="lines",
+        documents="auto",
+        text_column="text",
+        *,
+        header=True,
+    ):
         if sentences not in SENTENCES:
             raise ValueError(
                 f"sentences must be one of {SENTENCES}. Received: {sentences!r}"
             )
-        super().__init__(paths, documents, text_column)
+        super().__init__(paths, documents, text_column, header)
         self.sentences = sentences
 
     @property
     def options(self):
         """The options that affect the sentences."""
-        return [self.sentences, self.documents, self.text_column]
+        return [self.sentences, *self.reading]
 
     def _numbered(self):
         splitter = SentenceSplitter() if self.sentences == "punctuation" else None
@@ -100,8 +137,7 @@ class RunningText(TextFiles):
                 line = line.strip()
                 yield line if line else None
         else:
-            for record in read_records(path):
-                text = record_text(record, self.text_column)
+            for text in self.texts(path):
                 yield from (line for line in map(str.strip, text.split("\n")) if line)
                 if ending == "record":
                     yield None

@@ -10,9 +10,9 @@ data that ends early, for complete; the sizes are compared here.
 import gzip
 import zlib
 
-from tfzoo.data.lines import decompressed_size, is_gzip
 from tfzoo.errors import DataError
 from tfzoo.files import readable_file, utf8_path
+from tfzoo.text.lines import decompressed_size, is_gzip
 
 HEADER_BYTES = 12
 FRAME_BYTES = 16

@@ -7,13 +7,9 @@ document is only cut where no tokenizer word can span the cut.
 import hashlib
 import json
 
-from tfzoo.data.lines import read_lines
-from tfzoo.data.readers import is_data_set, read_records
-from tfzoo.data.running_text import (
-    TextFiles,
-    in_batches,
-    record_text,
-)
+from tfzoo.data.readers import is_data_set
+from tfzoo.data.running_text import TextFiles, in_batches
+from tfzoo.text.lines import read_lines
 
 _PIECE = 1 << 13  # characters after which a piece ends at the next opportunity
 _LONGEST = 1 << 24  # characters after which it ends in any case
@@ -28,17 +24,18 @@ class WholeText(TextFiles):
             "blank_line" (`.txt` only; lines of whitespace are dropped, with the line
             break before them). "auto" is "file" for `.txt` and "record" otherwise.
         text_column: Column of the text in files with columns.
+        header: Whether line 1 of a `.tsv` or `.csv` has the column names.
     """
 
     of_text = "file"
 
-    def __init__(self, paths, documents="auto", text_column="text"):
-        super().__init__(paths, documents, text_column)
+    def __init__(self, paths, documents="auto", text_column="text", *, header=True):
+        super().__init__(paths, documents, text_column, header)
 
     @property
     def options(self):
         """The options that affect the documents."""
-        return ["whole", self.documents, self.text_column]
+        return ["whole", *self.reading]
 
     def _numbered(self):
         documents = (d for path in self.paths for d in self._documents(path))
@@ -52,13 +49,12 @@ class WholeText(TextFiles):
         if ending == "blank_line":
             yield from _paragraphs(path)
         elif ending == "record":
-            for record in read_records(path):
-                yield record_text(record, self.text_column).splitlines(keepends=True)
+            for text in self.texts(path):
+                yield text.splitlines(keepends=True)
         elif is_data_set(path) or not _is_lines(path):
-            texts = (record_text(r, self.text_column) for r in read_records(path))
             yield (
                 line
-                for text in texts
+                for text in self.texts(path)
                 for line in (*text.splitlines(keepends=True), "\n")
             )
         else:

@@ -13,6 +13,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from tfzoo.data import hugging_face
+from tfzoo.data.hugging_face import refuse_splits_and_streams, require_columns
 from tfzoo.errors import shown
 
 TARGETS = ("label", "labels")  # columns of a table that contain the targets
@@ -125,10 +127,13 @@ def raw_texts(x):
     """
     if isinstance(x, Texts):
         return x
+    refuse_splits_and_streams(x)
+    require_columns(x, "text")
     if isinstance(x, Mapping):
         return _of_mapping(x) if "text" in x else None
     if is_table(x):
-        return _of_mapping(columns_of(x), others="ignored")
+        names = {"text", "text_pair"}.intersection(names_in(x))
+        return _of_mapping({name: column_of(x, name) for name in names})
     if isinstance(x, tuple) and len(x) == 2 and all(map(_is_column, x)):
         return _same_length(x[0], x[1])
     if _is_column(x):
@@ -152,18 +157,26 @@ def is_table(x):
     return "text" in column_names(x)
 
 
-def columns_of(table):
-    """The columns of a table as a dict of name -> column."""
+def names_in(table):
+    """Names of the columns of a table."""
     if isinstance(table, list | tuple):
-        names = [n for n in table[0] if all(n in row for row in table)]
-        return {name: [row[name] for row in table] for name in names}
-    return {name: table[name] for name in column_names(table)}
+        return [n for n in table[0] if all(n in row for row in table)]
+    return column_names(table)
+
+
+def column_of(table, name):
+    """A column of a table or a dict; class labels of a `datasets.Dataset` by name."""
+    if isinstance(table, list | tuple):
+        return [row[name] for row in table]
+    if hugging_face.is_table(table):
+        return hugging_face.column_of(table, name)
+    return table[name]
 
 
 def targets_of_table(x):
     """The targets in a table; None if `x` is not a table or has none."""
     name = target_column(x)
-    return None if name is None else columns_of(x)[name]
+    return None if name is None else column_of(x, name)
 
 
 def target_column(x):
@@ -183,7 +196,7 @@ def target_column(x):
                     f"All rows of a table must have the same columns, including "
                     f"{name!r}. Received: {', '.join(map(str, x[row]))} in row {row}"
                 )
-    names = columns_of(x)
+    names = names_in(x)
     return next((name for name in TARGETS if name in names), None)
 
 
@@ -200,9 +213,9 @@ def column_names(x):
     return [] if names is None or not isinstance(names, Iterable) else list(names)
 
 
-def _of_mapping(columns, others="refused"):
+def _of_mapping(columns):
     unknown = sorted(map(str, set(columns) - {"text", "text_pair"}))
-    if unknown and others == "refused":
+    if unknown:
         raise ValueError(
             f"The keys of raw text must be 'text' and 'text_pair'. Received: {unknown}"
         )
@@ -272,7 +285,8 @@ def array_of(x):
         return np.asarray(x)
     if hasattr(x, "__len__") and hasattr(x, "__getitem__") and column_names(x) == []:
         values = np.empty(len(x), object)
-        values[:] = list(x)
+        for row, value in enumerate(x):  # values may be lists
+            values[row] = value
         return values
     return None
 

@@ -1,11 +1,9 @@
 """Reads the texts to train a tokenizer on."""
 
-import gzip
 import os
-import zlib
 
-from tfzoo import files
 from tfzoo.errors import TokenizerError
+from tfzoo.text.lines import numbered_lines
 from tfzoo.text.rust_engine import as_text
 
 _LONGEST_PASSAGE = 1 << 20  # characters; bounds the memory
@@ -32,17 +30,18 @@ def texts_of(source, join=iter):
     """Yields the texts of `source`; lines of files include their line ends.
 
     Args:
-        source: Iterable of texts, or of `pathlib.Path` of text files (UTF-8; gzip if
-            their name ends in .gz).
+        source: Iterable of texts, or of `pathlib.Path` of text files, as in
+            `read_lines`.
         join: Function that makes texts from the lines of a file, such as `passages`.
 
     Raises:
-        TokenizerError: a file cannot be read, is not UTF-8 or not a valid gzip file.
+        TokenizerError: a file is invalid, as in `read_lines`; it may be empty.
     """
     check_source(source)
     for item in source:
         if isinstance(item, os.PathLike):
-            yield from join(_lines(files.local_path(item)))
+            lines = numbered_lines(item, TokenizerError)
+            yield from join(line for _, line in lines)
         else:
             yield as_text(item)
 
@@ -64,24 +63,3 @@ def passages(lines):
         size += len(line)
     if passage:
         yield "".join(passage)
-
-
-def _lines(path):
-    """Yields the lines of a text file, which may be gzipped."""
-    files.readable_file(path, TokenizerError)
-    number = 0
-    try:
-        with (gzip.open if path.suffix == ".gz" else open)(path, "rb") as file:
-            for number, line in enumerate(file, 1):
-                yield line.decode("utf-8-sig" if number == 1 else "utf-8")
-    except UnicodeDecodeError as e:
-        rule = f"The file must be UTF-8: {e.reason}."
-        raise TokenizerError(rule, path=path, line=number) from None
-    except (gzip.BadGzipFile, EOFError, zlib.error) as e:
-        raise TokenizerError(
-            f"Not a valid gzip file: {e}.", path=path, line=number + 1
-        ) from None
-    except OSError as e:
-        raise TokenizerError(
-            f"The file cannot be read: {e.strerror}.", path=path, line=number + 1
-        ) from None

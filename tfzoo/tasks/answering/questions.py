@@ -6,9 +6,16 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
+from tfzoo.data.hugging_face import refuse_splits_and_streams, require_columns
 from tfzoo.errors import is_whole, shown
 from tfzoo.tasks.batches import first_batch, is_batches, passes_of
-from tfzoo.tasks.inputs import column_names, is_missing, texts_of, values_of
+from tfzoo.tasks.inputs import (
+    column_names,
+    column_of,
+    is_missing,
+    texts_of,
+    values_of,
+)
 from tfzoo.tasks.refusals import of_batch
 
 
@@ -30,6 +37,8 @@ def raw_questions(x):
     """
     if isinstance(x, Questions):
         return x
+    refuse_splits_and_streams(x)
+    require_columns(x, "question", "context")
     if isinstance(x, list | tuple) and x and all(isinstance(r, dict) for r in x):
         if not all("question" in record and "context" in record for record in x):
             return None
@@ -39,7 +48,8 @@ def raw_questions(x):
             if all(name in record for record in x)
         }
     elif "question" in (names := column_names(x)) and "context" in names:
-        found = {name: x[name] for name in names}
+        names = {"question", "context", "answers"}.intersection(names)
+        found = {name: column_of(x, name) for name in names}
     else:
         return None
     questions, contexts = (

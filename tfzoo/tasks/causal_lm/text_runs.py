@@ -31,6 +31,7 @@ def train_on_text(
     document_borders=True,
     documents="auto",
     text_column="text",
+    header=True,
     seed=0,
     dtype="float32",
     strategy="none",
@@ -55,6 +56,7 @@ def train_on_text(
         document_borders: As in `CausalLM`.
         documents: Where documents end, as in `WholeText`.
         text_column: Column of the text in files with columns.
+        header: Whether line 1 of a `.tsv` or `.csv` has the column names.
         seed: Seed of all random choices.
         dtype: Data type of the computation; weights stay float32.
         strategy: `"none"` or `"mirrored"`.
@@ -77,6 +79,7 @@ def train_on_text(
             document_borders=document_borders,
             documents=documents,
             text_column=text_column,
+            header=header,
             seed=seed,
         )
 

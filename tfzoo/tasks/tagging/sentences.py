@@ -8,12 +8,13 @@ from collections.abc import Mapping
 import numpy as np
 import tensorflow as tf
 
+from tfzoo.data.hugging_face import refuse_splits_and_streams, require_columns
 from tfzoo.errors import shown
 from tfzoo.tasks.inputs import (
     TARGETS,
     array_of,
     column_names,
-    columns_of,
+    column_of,
     is_missing,
     is_table,
     texts_of,
@@ -33,6 +34,8 @@ def raw_sentences(x):
         ValueError: a sentence or a word is missing or not a string, or a dict has other
             keys.
     """
+    refuse_splits_and_streams(x)
+    require_columns(x, "text")
     if isinstance(x, Mapping):
         if "text" not in x:
             return None
@@ -40,7 +43,7 @@ def raw_sentences(x):
             raise ValueError(f"The key of raw words must be 'text'. Received: {others}")
         x = x["text"]
     elif is_table(x):
-        x = columns_of(x)["text"]
+        x = column_of(x, "text")
     elif len([name for name in column_names(x) if isinstance(name, str)]) > 1:
         return None  # no column is `text`
     if isinstance(x, tf.RaggedTensor) and x.dtype == tf.string:
