@@ -1,5 +1,6 @@
 """Bounded reads, and atomic writes: write to a temporary path, then rename."""
 
+import collections
 import contextlib
 import errno
 import fcntl
@@ -9,6 +10,7 @@ import os
 import pathlib
 import re
 import shutil
+import stat
 import tempfile
 
 from tfzoo.errors import OutputError, TfzooError
@@ -27,17 +29,31 @@ def local_path(path):
 def readable_file(path, error=TfzooError):
     """Returns `path` if it is a readable regular file; raises `error` otherwise."""
     path = local_path(path)
-    if path.is_dir():
-        raise error("The path must be a file. Received: a directory.", path=path)
-    if path.exists() and not path.is_file():  # opening a pipe would block forever
-        raise error("The path must be a regular file.", path=path)
     try:
+        mode = path.stat().st_mode
+        if stat.S_ISDIR(mode):
+            raise error("The path must be a file. Received: a directory.", path=path)
+        if not stat.S_ISREG(mode):  # opening a pipe would block forever
+            raise error("The path must be a regular file.", path=path)
         with open(path, "rb"):
             return path
     except FileNotFoundError:
         raise error("The file does not exist.", path=path) from None
     except OSError as e:
         raise error(f"The file cannot be read: {e.strerror}.", path=path) from None
+    except ValueError:
+        rule = "The name of a file must not have NUL or half of a surrogate pair."
+        raise error(rule, path=path) from None
+
+
+def utf8_path(path, error=TfzooError):
+    """The path as TensorFlow takes it, a str; raises `error` if it is not UTF-8."""
+    try:
+        str(path).encode("utf-8")
+    except UnicodeEncodeError:
+        rule = "The path must be UTF-8, because TensorFlow opens no other."
+        raise error(rule, path=path, fix="Rename the file or directory.") from None
+    return str(path)
 
 
 def read_bytes(path, limit, error=TfzooError):
@@ -66,11 +82,11 @@ def parse_json(content, path, error=TfzooError, kind=dict):
     """Parses the bytes of `path` as JSON, with the checks of `read_json`."""
 
     def unique(pairs):
-        found = {}
-        for key, value in pairs:
-            if key in found:
-                raise error("A key must be unique.", path=path, tensor=repr(key))
-            found[key] = value
+        found = dict(pairs)
+        if len(found) < len(pairs):
+            counts = collections.Counter(key for key, _ in pairs)
+            twice = next(key for key, count in counts.items() if count > 1)
+            raise error("A key must be unique.", path=path, tensor=repr(twice))
         return found
 
     try:
@@ -110,7 +126,8 @@ def write_json(path, value):
     """Writes a JSON file atomically, replacing one that exists."""
     text = json.dumps(value, indent=2, ensure_ascii=False) + "\n"
     with written_beside(path, replace=True) as beside:
-        beside.write_text(text, encoding="utf-8")
+        # A name that is not UTF-8 has surrogates, whose escapes are also those of JSON
+        beside.write_text(text, encoding="utf-8", errors="backslashreplace")
 
 
 def write_sealed_json(path, value):
@@ -318,11 +335,11 @@ def megabytes(size):
 def refuse_existing(path, *, allow_file=False, allow_empty=False):
     """Raises `OutputError` if `path` exists and must not be replaced."""
     path = local_path(path)
-    if allow_empty and path.is_dir() and not any(path.iterdir()):
+    if allow_empty and os.path.isdir(path) and not any(path.iterdir()):
         return
-    if allow_file and path.is_file():
+    if allow_file and os.path.isfile(path):
         return
-    if path.exists() or path.is_symlink():
+    if os.path.lexists(path):
         raise OutputError(
             "The path already exists, and existing output is never overwritten.",
             path=path,

@@ -1,6 +1,7 @@
 """What an export writes, and what it never touches."""
 
 import concurrent.futures
+import dataclasses
 import os
 import pathlib
 import resource
@@ -315,6 +316,21 @@ def test_a_moved_model_answers_as_before(moved, served):
     np.testing.assert_allclose(
         answer["probabilities"], expected["probabilities"], atol=1e-6
     )
+
+
+def test_what_cannot_be_exported_is_named_with_its_path(little, tmp_path):
+    hostile = dataclasses.replace(little, labels=["ham", "sp\nam\x1b[2J" + "m" * 500])
+    for write in (export_version, export_saved_model):
+        with pytest.raises(ExportError, match="must be a single line") as error:
+            write(tmp_path / "mail", hostile)
+        message = str(error.value)
+        assert message.startswith(f"{tmp_path / 'mail'}: ")
+        assert message.isprintable() and len(message) < 500
+        with pytest.raises(OutputError, match=r"caf\\udce9: The path must be UTF-8"):
+            write(tmp_path / os.fsdecode(b"caf\xe9"), little)
+        with pytest.raises(OutputError, match="Cannot write the output"):
+            write(tmp_path / ("x" * 300), little)
+    assert names(tmp_path) == []
 
 
 def test_nothing_is_printed(served, tmp_path, capfd):

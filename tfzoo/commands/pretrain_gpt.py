@@ -7,7 +7,7 @@ Reads text files verbatim (.txt: a document per file; .tsv, .csv, .jsonl, .json,
 .parquet: a document per record; each also .gz) and packs the documents into windows,
 without attention across document borders. Writes checkpoints while it runs and, at the
 end, a preset (which `finetune-gpt` and `transformers` open), `metrics.json`,
-`curves.png` and TensorBoard `logs/`.
+`curves.json`, `curves.png` and TensorBoard `logs/`.
 
 The same command continues an interrupted run, with bit-identical results.
 """

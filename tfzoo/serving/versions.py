@@ -24,7 +24,7 @@ def version_numbers(base):
         OutputError: `base` is not a directory, or contains something that is neither a
             version nor written by an export. Hidden entries are ignored.
     """
-    if not base.exists():
+    if not os.path.exists(base):
         return []
     if not base.is_dir():
         raise OutputError("The path must be a directory. Received: a file.", path=base)

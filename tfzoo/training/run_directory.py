@@ -11,7 +11,13 @@ import socket
 import tempfile
 
 from tfzoo.errors import OutputError
-from tfzoo.files import entries_below, read_json, remove_leftovers, require_space
+from tfzoo.files import (
+    entries_below,
+    read_json,
+    remove_leftovers,
+    require_space,
+    utf8_path,
+)
 from tfzoo.training.callbacks import KeepBest
 from tfzoo.training.fingerprints import ADDED
 from tfzoo.training.snapshots import Snapshots
@@ -30,6 +36,7 @@ class Lock:
     """
 
     def __init__(self, directory):
+        utf8_path(directory, OutputError)  # now, not when TensorFlow writes logs
         self._note = directory / PROCESS
         try:
             directory.mkdir(parents=True, exist_ok=True)

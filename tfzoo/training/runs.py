@@ -4,7 +4,7 @@ import contextlib
 import shutil
 import sys
 
-from tfzoo.errors import OutputError, TfzooError
+from tfzoo.errors import OutputError, TfzooError, about
 from tfzoo.files import local_path, remove_leftovers, write_json
 from tfzoo.training.callbacks import Progress, Recording
 from tfzoo.training.curves import EventLogs, save_curves
@@ -55,11 +55,12 @@ class Run:
     """An output directory in use by one process, for a training that can be resumed.
 
     It holds `run.json` (arguments, versions, cores, fingerprint of the data),
-    `checkpoints/`, `logs/` for TensorBoard, and at the end `metrics.json`, `curves.png`
-    and the result. The same command continues an interrupted run: on a CPU with the
-    same number of cores the final weights are, bit for bit, those of an uninterrupted
-    run, even after SIGKILL. After Ctrl-C, SIGTERM or SIGHUP, at most the running step
-    is lost. `checkpoints` and `logs` may be links to empty directories on another disk.
+    `checkpoints/`, `logs/` for TensorBoard, and at the end the result, `metrics.json`,
+    and the loss by step in `curves.json` and `curves.png`. The same command continues
+    an interrupted run: on a CPU with the same number of cores the final weights are,
+    bit for bit, those of an uninterrupted run, even after SIGKILL. After Ctrl-C,
+    SIGTERM or SIGHUP, at most the running step is lost. `checkpoints` and `logs` may be
+    links to empty directories on another disk.
 
         with Run(output, arguments, data=fingerprint(paths, output=output)) as run:
             if run.finished:
@@ -263,7 +264,7 @@ class Run:
             validation_steps=validation_steps,
             callbacks=[watching, recording, *callbacks, saving],
         )
-        with guarded(model):
+        with about(self.directory), guarded(model):
             while not have_stopped(callbacks, saving.remembered):
                 try:
                     self._train(model, make_dataset, saving, **options)
@@ -328,7 +329,7 @@ class Run:
         return policy
 
     def finish(self, save, metrics):
-        """Writes the result, `metrics.json` and `curves.png`, and finishes the run.
+        """Writes the result, the metrics and the curves, and finishes the run.
 
         Args:
             save: Function of a path that creates a directory there with the result,
@@ -354,6 +355,7 @@ class Run:
                 result / "metrics.json",
                 {"metrics": figures, **self.record.as_json()},
             )
+            write_json(result / "curves.json", self.record.curves_as_json())
             remove_leftovers(result)
             refuse_foreign(result, self.directory, self._results)
             self._results = digests(result)
