@@ -112,7 +112,7 @@ def tfzoo(*, jit_compile):
         start = our_start(rows, length, jit_compile)
 
         def generate():
-            with freed_memory_kept():  # as the method `generate` does
+            with freed_memory_kept(trim=False):  # as the method `generate` does
                 generation = start(TOKENS)
                 while not generation.done():
                     generation.advance(TOKENS)
@@ -238,7 +238,7 @@ def print_curve(rows, rounds):
             times.append((time.perf_counter() - begin) / BLOCK)
         return times
 
-    with freed_memory_kept():
+    with freed_memory_kept(trim=False):
         block_times()  # compiles
         times = [block_times() for _ in range(rounds)]
     costs = [statistics.median(block) for block in zip(*times, strict=True)]

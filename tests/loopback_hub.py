@@ -57,6 +57,8 @@ class Hub(http.server.ThreadingHTTPServer):
         cut: Dict of name -> number of bytes after which the connection ends, once.
         forged: Dict of name -> bytes to send in place of the file.
         broken: Status of every response, or None.
+        page: Bytes of HTML that answer every request, or None.
+        prefix: Path before all addresses, as of a mirror that is not alone on its host.
         uploads: Dict of SHA-256 -> uploaded bytes that await a commit.
     """
 
@@ -67,6 +69,7 @@ class Hub(http.server.ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), _Handler)
         self.repositories, self.uploads, self.broken = {}, {}, None
         self.requests, self.sent, self.cut, self.forged = [], [], {}, {}
+        self.page, self.prefix = None, ""
 
     def add(self, name, files, **options):
         """Adds a `Repository` and returns it."""
@@ -75,7 +78,7 @@ class Hub(http.server.ThreadingHTTPServer):
 
     @property
     def url(self):
-        return f"http://127.0.0.1:{self.server_port}"
+        return f"http://127.0.0.1:{self.server_port}{self.prefix}"
 
 
 @pytest.fixture
@@ -138,6 +141,13 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             return
         asked = (self.command, self.path, self.headers.get("Range"))
         self.server.requests.append(asked)
+        if self.server.page is not None:
+            self._send("page", self.server.page, {"Content-Type": "text/html"})
+            return
+        if not self.path.startswith(self.server.prefix):
+            self._refuse(404, "EntryNotFound")
+            return
+        self.path = self.path.removeprefix(self.server.prefix)
         for methods, pattern, answer in _ROUTES:
             found = re.fullmatch(pattern, self.path)
             if found and self.command in methods:
@@ -201,7 +211,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         self.send_header("X-Linked-Etag", f'"{etag(file, content)}"')
         self.send_header("X-Linked-Size", str(len(content)))
         # Another host, as on the real Hub for large files
-        address = f"http://localhost:{self.server.server_port}"
+        address = f"http://localhost:{self.server.server_port}{self.server.prefix}"
         self.send_header("Location", f"{address}/large/{name}/{commit}/{file}")
         self.send_header("Content-Length", "0")
         self.end_headers()

@@ -7,6 +7,7 @@ import os
 import pathlib
 import re
 import select
+import signal
 import sys
 import traceback
 
@@ -106,8 +107,8 @@ def endings():
     """Prepares the process of a command, and turns exceptions into its exit code.
 
     Exit codes: 0 on success; 1, with one line on stderr, for bad external input; 2 for
-    bad arguments; 130 when interrupted; 141 (as for SIGPIPE), without a word, if the
-    reader of the output is gone, as in `| head -1`.
+    bad arguments; 130 after Ctrl-C, 143 after SIGTERM, 129 after SIGHUP; 141 (as for
+    SIGPIPE), without a word, if the reader of the output is gone, as in `| head -1`.
 
     What the terminal's encoding lacks is printed as an escape; see also `quiet_start`.
     """
@@ -117,11 +118,12 @@ def endings():
         stream.reconfigure(errors="backslashreplace")
     quiet_start()
     try:
-        try:
-            yield
-        finally:
-            if sys.stdout is not None:
-                sys.stdout.flush()  # so that a closed pipe shows here
+        with _exits_on_signals():
+            try:
+                yield
+            finally:
+                if sys.stdout is not None:
+                    sys.stdout.flush()  # so that a closed pipe shows here
     except TfzooError as e:
         print(f"error: {e}", file=sys.stderr)
         sys.exit(1)
@@ -146,6 +148,24 @@ def endings():
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         sys.exit(130)
+
+
+@contextlib.contextmanager
+def _exits_on_signals():
+    """Makes SIGTERM and SIGHUP end the block with an exception, which cleans up."""
+
+    def end(number, frame):
+        raise SystemExit(128 + number)
+
+    former = {}
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is signal.SIG_DFL:  # nohup ignores SIGHUP
+            former[number] = signal.signal(number, end)
+    try:
+        yield
+    finally:
+        for number, handler in former.items():
+            signal.signal(number, handler)
 
 
 def _closed_pipes():

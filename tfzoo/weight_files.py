@@ -40,6 +40,11 @@ def num_bytes(dtype, shape):
     return math.prod(shape) * np.dtype(dtype).itemsize
 
 
+def num_bytes_of(variables, dtype=None):
+    """Total size in bytes of `keras.Variable`s, in their own dtype or in another."""
+    return sum(num_bytes(dtype or str(v.dtype), v.shape) for v in variables)
+
+
 def header(tensors, metadata=None):
     """The header of a file as bytes, preceded by its length.
 

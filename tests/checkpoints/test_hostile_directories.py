@@ -1,7 +1,9 @@
 """Broken and malicious directories are rejected quickly, with a one-line message."""
 
 import json
+import os
 import pathlib
+import shutil
 import struct
 import subprocess
 import sys
@@ -10,7 +12,7 @@ import pytest
 
 from tfzoo.errors import TfzooError
 from tfzoo.families import BertEncoder, RobertaEncoder
-from tfzoo.tasks import MaskedLM
+from tfzoo.tasks import MaskedLM, from_preset
 from tfzoo.text import (
     ROBERTA_TOKENS,
     ByteBPETokenizer,
@@ -64,7 +66,7 @@ def without_json(name, content):
 
 
 def header(tensors, size=None):
-    head = json.dumps(tensors).encode()
+    head = json.dumps(tensors, separators=(",", ":")).encode()
     return struct.pack("<Q", len(head) if size is None else size) + head + bytes(64)
 
 
@@ -75,6 +77,10 @@ def one_more_word(directory):
 
 
 DEEP = b'{"a":' * 100_000 + b"1" + b"}" * 100_000
+HOSTILE = "\x1b]0;x\x07\n\u202e" + "t" * 5000
+EMPTY = {"dtype": "F32", "shape": [0], "data_offsets": [0, 0]}
+WHOLE = {"dtype": "F32", "shape": [16], "data_offsets": [0, 64]}
+MANY = {f"t{i}": EMPTY for i in range(40_000)} | {"whole": WHOLE}
 TENSOR = {"dtype": "F32", "shape": [10**12], "data_offsets": [0, 4 * 10**12]}
 BAD = {
     "bert": [
@@ -93,6 +99,21 @@ BAD = {
         (replaced("tokenizer_config.json", DEEP), "nested too deeply"),
         (replaced("model.safetensors", header({}, 1 << 62)), "header must be"),
         (replaced("model.safetensors", header({"a": TENSOR})), "a"),
+        (replaced("model.safetensors", header({HOSTILE: 3})), r"\x1b]0;x\x07\n\u202et"),
+        (replaced("model.safetensors", header(MANY)), "at most 20000 tensors"),
+        (
+            replaced(
+                "model.safetensors", header({"a": {**EMPTY, "shape": [0, 1 << 62]}})
+            ),
+            "a: The shape, with each 0 counted as 1",
+        ),
+        (changed("config.json", model_type=HOSTILE), "supports only bert"),
+        (changed("config.json", architectures=[HOSTILE, 1]), "a list of names"),
+        (changed("config.json", **{HOSTILE: 1, "hidden_act": HOSTILE}), "hidden_act"),
+        (changed("tokenizer_config.json", mask_token=[HOSTILE]), "must be a string"),
+        (changed("tokenizer_config.json", unk_token=HOSTILE), "the unknown token"),
+        (without_json("vocab.txt", b"[UNK]\n\xff\n"), "vocab.txt:2"),
+        (without_json("vocab.txt", b"[UNK]\n\x1b[2J\n\x1b[2J\n"), "must be unique"),
         (replaced("model.safetensors", b"\x80\x04cos\nsystem\n."), "pickle"),
         (without_json("vocab.txt", b""), "vocab.txt"),
         (without_json("vocab.txt", None), "vocab.txt"),
@@ -145,11 +166,55 @@ def spoilt(bert, roberta, tmp_path_factory):
 
 @pytest.mark.parametrize(("kind", "number"), CASES)
 def test_it_is_refused_in_one_line(kind, number, spoilt):
+    directory = spoilt(kind, number)
     with pytest.raises(TfzooError) as error:
-        MaskedLM.from_preset(spoilt(kind, number))
+        MaskedLM.from_preset(directory)
     message = str(error.value)
-    assert "\n" not in message and len(message) < 1000
+    assert message.isprintable() and len(message) < 1000
+    assert message.startswith(str(directory))  # that it names the file, too
     assert BAD[kind][number][1] in message
+
+
+NO_PLACES = ["x" * 5000, "a\0b", "\ud800", "x" * 300, "\x1b[2J\n\u202e"]
+NO_PLACES += ["hf://" + "x" * 5000, "hf:/x"]
+
+
+@pytest.mark.parametrize("reference", NO_PLACES, ids=range(len(NO_PLACES)))
+@pytest.mark.parametrize("below", [True, False])
+def test_a_reference_that_is_no_place_is_one_line(reference, below, tmp_path):
+    for opened in (
+        MaskedLM.from_preset,
+        BertEncoder.from_preset,
+        WordPieceTokenizer.from_preset,
+        from_preset,
+        tokenizer_from_preset,
+    ):
+        with pytest.raises(TfzooError) as error:
+            opened(tmp_path / reference if below else reference)
+        message = str(error.value)
+        assert message.isprintable() and len(message) < 1500
+
+
+def test_a_directory_that_is_not_utf_8_opens(bert, tmp_path):
+    copy = tmp_path / os.fsdecode(b"caf\xe9")
+    task = MaskedLM.from_preset(shutil.copytree(bert, copy))
+    task.save_to_preset(copy / "again")
+    assert "\udce9" in str(copy)
+    (copy / "again" / "config.json").write_text("{}")
+    with pytest.raises(TfzooError, match=r"caf\\udce9/again/config.json: "):
+        MaskedLM.from_preset(copy / "again")
+
+
+def test_a_loop_of_links_is_one_line(bert, tmp_path):
+    (tmp_path / "loop").symlink_to("loop")
+    for name in ("config.json", "model.safetensors"):
+        copy = shutil.copytree(bert, tmp_path / name)
+        (copy / name).unlink()
+        (copy / name).symlink_to(name)
+        for directory in (copy, tmp_path / "loop"):
+            with pytest.raises(TfzooError) as error:
+                MaskedLM.from_preset(directory)
+            assert str(error.value).startswith(str(directory))
 
 
 @pytest.mark.slow

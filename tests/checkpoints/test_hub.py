@@ -10,7 +10,10 @@ import sys
 
 import pytest
 from huggingface_hub import constants
+from hypothesis import given
+from hypothesis import strategies as st
 
+from tfzoo import families
 from tfzoo.checkpoints import hub as hub_module
 from tfzoo.checkpoints.hub import download
 from tfzoo.checkpoints.references import local_directory
@@ -114,9 +117,60 @@ def test_offline_and_not_in_the_cache_says_so(hub, mini, offline):
     assert hub.requests == []
 
 
-def test_a_hub_that_cannot_be_reached_is_named(hub, mini, monkeypatch):
-    monkeypatch.setattr(constants, "ENDPOINT", "http://127.0.0.1:9")
-    assert "the Hub, http://127.0.0.1:9, cannot be reached" in refused("hf://org/mini")
+@pytest.fixture
+def mirror(monkeypatch):
+    """Function that sets HF_ENDPOINT, which the client reads on import."""
+
+    def point(address):
+        monkeypatch.setattr(constants, "ENDPOINT", address)
+        template = f"{address}/{{repo_id}}/resolve/{{revision}}/{{filename}}"
+        monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
+
+    return point
+
+
+def test_a_mirror_that_cannot_be_reached_is_named(hub, mini, mirror):
+    mirror("http://127.0.0.1:9")
+    message = refused("hf://org/mini")
+    assert "the Hub, http://127.0.0.1:9, cannot be reached" in message
+    assert "check HF_ENDPOINT, or give a local directory" in message
+
+
+def test_a_mirror_may_be_below_a_path(hub, mini, mirror):
+    hub.prefix = "/mirrors/hub"
+    mirror(hub.url)
+    directory = download("hf://org/mini")
+    assert (directory / "model.safetensors").read_bytes() == WEIGHTS
+    assert all(asked[1].startswith(hub.prefix) for asked in hub.requests)
+
+
+def test_a_mirror_must_be_an_address(hub, mini, mirror):
+    mirror("hub.example.org")
+    message = refused("hf://org/mini")
+    assert "HF_ENDPOINT must be the address of a mirror" in message
+    assert "with https:// in front. Received: 'hub.example.org'" in message
+
+
+def test_an_address_that_is_no_hub_is_named(hub, mini):
+    hub.page = b"<html>Welcome</html>"
+    message = refused("hf://org/mini")
+    assert f"check HF_ENDPOINT, {hub.url}" in message and "<html>" not in message
+
+
+def test_a_mirror_is_not_asked_offline(hub, mini, mirror, offline):
+    online = download("hf://org/mini")
+    mirror("nowhere")
+    offline()
+    assert download("hf://org/mini") == online
+
+
+def test_what_to_do_offline_without_weights_is_said(hub, offline):
+    hub.add("org/data", {"config.json": b"{}"})
+    download("hf://org/data", weights=False)
+    offline()
+    message = refused("hf://org/data")
+    assert "HF_HUB_OFFLINE is set" in message
+    assert "Unset HF_HUB_OFFLINE and run once" in message
 
 
 def test_a_broken_hub_is_reported_with_its_status(hub, mini):
@@ -221,6 +275,15 @@ def test_the_command_that_downloads_a_pickle_has_its_revision(hub):
     assert "hf download org/old --revision main --local-dir DIR" in message
 
 
+def test_weights_of_an_unknown_architecture_are_not_downloaded(hub):
+    config = json.dumps({"model_type": "t5"}).encode()
+    hub.add("org/t5", {**FILES, "config.json": config})
+    with pytest.raises(CheckpointError, match="model_type: Must be one of bert, ") as e:
+        families.BertEncoder.from_preset("hf://org/t5")
+    assert "roberta" in str(e.value) and str(e.value).endswith("Received: 't5'.")
+    assert "model.safetensors" not in hub.sent
+
+
 def test_a_repository_without_weights_is_refused(hub):
     hub.add("org/data", {"README.md": b"", "config.json": b"{}"})
     assert "The repository must have model.safetensors" in refused("hf://org/data")
@@ -241,6 +304,35 @@ def test_a_repository_without_weights_is_refused(hub):
 def test_an_invalid_reference_is_refused_without_a_request(hub, reference):
     refused(reference)
     assert hub.requests == []
+
+
+@pytest.mark.parametrize("reference", ["hf://a/{}", "hf://{}/b", "hf://org/mini@{}"])
+def test_a_reference_of_5000_characters_is_a_short_line(hub, mini, reference):
+    for letter in ("x", "\n", "-", "\x1b"):
+        with pytest.raises(CheckpointError) as raised:
+            download(reference.format(letter * 5000))
+        message = str(raised.value)
+        assert "\n" not in message and len(message) < 1500
+
+
+@given(text=st.text(st.characters(codec=None)) | st.from_regex(r"[\w./@+-]*"))
+def test_any_reference_is_parsed_or_refused_in_one_line(text):
+    try:
+        repo_id, revision = hub_module._parse(f"hf://{text}")
+    except CheckpointError as error:
+        assert not {"\n", "\x1b", "\u202e"} & {*str(error)}
+    else:
+        assert text in (repo_id, f"{repo_id}@{revision}")
+        assert ".." not in (revision or "")
+
+
+@given(text=st.text(st.characters(codec=None)))
+def test_any_text_is_a_directory_or_refused_in_one_line(text, tmp_path):
+    path = f"{tmp_path}/{text}"
+    try:
+        assert local_directory(path) == pathlib.Path(path)
+    except CheckpointError as error:
+        assert not {"\n", "\x1b", "\u202e"} & {*str(error)}
 
 
 def test_a_path_object_with_a_scheme_is_refused():

@@ -3,11 +3,14 @@
 import json
 import os
 import struct
+import time
 
 import ml_dtypes
 import numpy as np
 import pytest
 import safetensors.numpy
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tfzoo.checkpoints.safetensors_files import (
     INDEX,
@@ -66,6 +69,7 @@ def test_files_written_by_the_library_are_read(tmp_path):
         (content({"a": ONE}, length=9999), "end within the file. Received: 9999"),
         (content({"a": ONE}, length=2**63), "header must be at most"),
         (content("{" * 9), "Not valid JSON"),
+        (struct.pack("<Q", 11) + b'{"caf\xe9": 1}', "The file must be UTF-8"),
         (content("[1]"), "one JSON object"),
         (content('{"a": ' * 2000 + "1" + "}" * 2000), "nested too deeply"),
         (content('{"a": {}, "a": {}}'), "a"),
@@ -77,6 +81,15 @@ def test_files_written_by_the_library_are_read(tmp_path):
         (content({"a": {**ONE, "shape": [2.0]}}), "a: The shape must be"),
         (content({"a": {**ONE, "shape": [10**30]}}), "a: The shape must be"),
         (content({"a": {**ONE, "shape": [1] * 9}}), "a: The shape must be"),
+        (content({"a": {**ONE, "shape": [True, 2]}}), "a: The shape must be"),
+        (content({"a": {**ONE, "shape": "2"}}), "a: The shape must be"),
+        (content({"a": {**ONE, "shape": [2**62, 4]}}), "a: The shape, with each 0"),
+        (content({"a": {**ONE, "data_offsets": [0, 8.0]}}), "a: The offsets must be"),
+        (content({"a": {**ONE, "data_offsets": [False, 8]}}), "a: The offsets must be"),
+        (
+            content({"a": {**ONE, "shape": [0, 2**62], "data_offsets": [0, 0]}}, b""),
+            "a: The shape, with each 0 counted as 1, must be .*4611686018427387904",
+        ),
         (content({"a": {**ONE, "shape": [10**12]}}), "must span 4000000000000 bytes"),
         (content({"a": {**ONE, "data_offsets": [0]}}), "a: The offsets must be"),
         (content({"a": {**ONE, "data_offsets": [8, 0]}}), "a: .*8 to 0"),
@@ -139,6 +152,38 @@ def places_of(directory):
     return json.loads((directory / INDEX).read_text())["weight_map"]
 
 
+@given(
+    shape=st.lists(st.integers(0, 2**63) | st.sampled_from([-1, 1.0, True, None])),
+    offsets=st.lists(st.integers(-1, 2**63), max_size=3),
+    dtype=st.sampled_from(["F32", "I8", "BOOL", "F99", 3]),
+)
+def test_any_entry_is_read_or_refused_in_one_line(shape, offsets, dtype, tmp_path):
+    entry = {"dtype": dtype, "shape": shape, "data_offsets": offsets}
+    path = tmp_path / WEIGHTS
+    path.write_bytes(content({"a\n\x1b[2J\u202e": entry}))
+    try:
+        file = SafetensorsFile(path)
+    except CheckpointError as error:
+        message = str(error)
+        assert message.isprintable() and str(path) in message and len(message) < 1000
+    else:
+        (name,) = file.names
+        assert file.read(name).shape == file.shape(name) == tuple(shape)
+
+
+@given(shape=st.lists(st.sampled_from([0, 1, 3, 2**31, 2**60, 2**62]), max_size=5))
+def test_an_empty_tensor_is_read_if_numpy_has_its_shape(shape, tmp_path):
+    path = tmp_path / WEIGHTS
+    entry = {"dtype": "F32", "shape": [0, *shape], "data_offsets": [0, 0]}
+    path.write_bytes(content({"a": entry}, b""))
+    try:
+        empty = np.empty(0, np.float32).reshape([0, *shape])
+    except ValueError:
+        assert "each 0 counted as 1" in refused(SafetensorsFile, path)
+    else:
+        assert SafetensorsFile(path).read("a").shape == empty.shape
+
+
 def test_shards_are_read_as_one(sharded):
     tensors = ShardedSafetensors(sharded)
     assert tensors.names == {"a", "b", "c"}
@@ -157,6 +202,12 @@ def test_shards_are_read_as_one(sharded):
         ({"c": "2\0"}, "c: A file must be in the directory"),
         ({"c": ".."}, "c: A file must be in the directory"),
         ({"c": ""}, "c: A file must be in the directory"),
+        ({"c": "x" * 300}, "File name too long"),
+        ({"c": "x" * 5000}, "File name too long"),
+        ({"c": "\ud800"}, "c: A file must be in the directory"),
+        ({"c": "loop"}, "c: A file must be in the directory"),
+        ({"c": "folder"}, "folder: The path must be a file. Received: a directory"),
+        ({"c": INDEX}, "header must be at most"),
         ({"c": "3.safetensors"}, "3.safetensors"),
         ({"c": 2}, "c: A file name must be a string"),
         ({"c": "1.safetensors"}, "c: The index lists a tensor that this file lacks"),
@@ -165,11 +216,33 @@ def test_shards_are_read_as_one(sharded):
     ],
 )
 def test_an_index_that_does_not_match_its_files_is_refused(changes, rule, sharded):
+    (sharded / "loop").symlink_to("loop")
+    (sharded / "folder").mkdir()
     places = {**places_of(sharded), **changes}
     indexed(sharded, {name: file for name, file in places.items() if file is not None})
     refused(ShardedSafetensors, sharded)
     with pytest.raises(CheckpointError, match=rule):
         ShardedSafetensors(sharded)
+
+
+@given(
+    places=st.dictionaries(
+        st.sampled_from("abcd"),
+        st.sampled_from(["1.safetensors", "2.safetensors", "..", INDEX])
+        | st.text(st.characters(codec=None))
+        | st.integers(),
+    )
+)
+def test_any_index_is_read_or_refused_in_one_line(places, sharded):
+    try:
+        tensors = ShardedSafetensors(indexed(sharded, places))
+    except CheckpointError as error:
+        message = str(error)
+        assert message.startswith(str(sharded)) and len(message) < 1000
+        assert not {"\n", "\x1b", "\u202e"} & {*message}
+    else:
+        files = {"a": "1.safetensors", "b": "1.safetensors", "c": "2.safetensors"}
+        assert tensors.names == places.keys() and places.items() <= files.items()
 
 
 @pytest.mark.parametrize(
@@ -184,6 +257,28 @@ def test_a_link_out_of_the_directory_is_not_followed(sharded, tmp_path):
     (sharded / "2.safetensors").rename(tmp_path / "elsewhere")
     (sharded / "2.safetensors").symlink_to(tmp_path / "elsewhere")
     assert "must be in the directory" in refused(ShardedSafetensors, sharded)
+
+
+def test_an_index_that_is_a_loop_of_links_is_refused(sharded):
+    (sharded / INDEX).unlink()
+    (sharded / INDEX).symlink_to(INDEX)
+    assert "symbolic links" in refused(ShardedSafetensors, sharded)
+
+
+@pytest.mark.parametrize("count", [20_000, 40_000])
+def test_many_tensors_take_no_second(count, tmp_path):
+    path = tmp_path / WEIGHTS
+    empty = {"dtype": "F32", "shape": [0], "data_offsets": [0, 0]}
+    header = json.dumps({f"t{i}": empty for i in range(count)}, separators=(",", ":"))
+    path.write_bytes(content(header, b""))
+    start = time.process_time()
+    if count == 20_000:
+        assert len(SafetensorsFile(path).names) == count
+    else:
+        assert "at most 20000 tensors. Received: 40000" in refused(
+            SafetensorsFile, path
+        )
+    assert time.process_time() - start < 0.8
 
 
 def test_links_into_the_blobs_of_the_hubs_cache_are_followed(sharded, tmp_path):

@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import os
 
 import pytest
 import tensorflow as tf
@@ -145,3 +146,37 @@ def test_hostile_tfrecord_files(tmp_path, sound, data):
     content = data.draw(st.one_of(st.binary(max_size=60), mutated(*sound)))
     (tmp_path / "a.tfrecord").write_bytes(content)
     read_everything(tmp_path / "a.tfrecord")
+
+
+ODD = os.fsdecode(b"caf\xe9\x1b[2J")  # not UTF-8, and it clears the terminal
+
+
+def test_a_text_file_may_have_any_name_and_its_errors_are_one_line(tmp_path):
+    for name, data in (("a.tsv", b"text\tlabel\na\t1\nb\n"), ("a.jsonl", b"{}\n{\n")):
+        path = tmp_path / f"{ODD}{name}"
+        path.write_bytes(data)
+        with pytest.raises(TfzooError) as error:
+            list(read_records(path))
+        message = str(error.value)
+        assert message.isprintable() and r"caf\udce9\x1b[2Ja." in message
+    (tmp_path / f"{ODD}.txt").write_text("a\nb\n")
+    assert [r.values for r in read_records(tmp_path / f"{ODD}.txt")] == [("a",), ("b",)]
+
+
+def test_a_tfrecord_file_must_have_a_name_that_tensorflow_opens(tmp_path, sound):
+    path = tmp_path / f"{ODD}.tfrecord"
+    path.write_bytes(sound[0])
+    with pytest.raises(TfzooError, match=r"\\udce9.*: The path must be UTF-8"):
+        list(read_records(path))
+
+
+@given(name=st.text(st.characters(codec=None)) | st.just("x" * 5000))
+def test_a_column_that_is_not_there_is_a_short_line(tmp_path, name):
+    path = tmp_path / "a.tsv"
+    path.write_text("text\x1b[2J\u202e\tlabel\na\t1\n", encoding="utf-8")
+    (record,) = read_records(path)
+    with pytest.raises(TfzooError) as error:
+        record.value(f"no {name}")
+    message = str(error.value)
+    assert not {"\x1b", "\u202e", "\n"} & {*message}
+    assert len(message) < 1500 and "a.tsv:2" in message

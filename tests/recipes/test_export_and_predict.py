@@ -11,9 +11,11 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from hypothesis import given
+from hypothesis import strategies as st
 
 from helpers import random_weights, recipe
-from tfzoo.errors import ExportError, OutputError, TfzooError
+from tfzoo.errors import ExportError, OutputError, TfzooError, printable
 from tfzoo.families import BertEncoder, GPTDecoder
 from tfzoo.serving import ServedModel
 from tfzoo.tasks import (
@@ -157,7 +159,8 @@ def test_a_text_generation_model_continues_each_line(gpt, printed, tmp_path):
     )
     rows = printed(model=versions, text=texts, as_json=True)
     assert [json.loads(row) for row in rows] == [{"text": text} for text in expected]
-    assert recipe("predict").line({"text": expected[0]}) == expected[0]
+    shown = printable(expected[0], lines=True)
+    assert recipe("predict").line({"text": expected[0]}) == shown
     result = predict("--model", versions, "--json", input=b"a cat\n\xff\n")
     assert result.returncode == 0, result.stderr.decode()
     assert result.stdout.decode().splitlines()[0] == rows[0]
@@ -221,7 +224,7 @@ def test_texts_must_match_the_models_inputs(tmp_path):
     [
         ("a".encode("utf-16"), "UTF-16. Save it as UTF-8"),
         (codecs.BOM_UTF16_BE, "UTF-16. Save it as UTF-8"),
-        (gzip.compress(b"a"), "gzip data. Decompress it"),
+        (gzip.compress(b"a", mtime=0), "gzip data. Decompress it"),
         (b"PK\x03\x04", "a zip or Excel file"),
     ],
 )
@@ -320,6 +323,49 @@ def test_a_pretraining_preset_is_served_as_a_masked_word_model(tmp_path, printed
     ]
     best = recipe("predict").line({"gaps": gaps})
     assert best.split("\t")[::2] == [gap[0]["token"] for gap in expected]
+
+
+HOSTILE = "sp\x1b[2Jam\n\u202e" + "m" * 200  # a name that clears the terminal
+ESCAPED = r"sp\x1b[2Jam\n\u202e" + "m" * 58 + "..."
+
+
+@pytest.mark.parametrize(
+    ("answer", "printed"),
+    [
+        ({"label": HOSTILE, "score": 0.5}, f"{ESCAPED}\t0.500000"),
+        ({"probabilities": {HOSTILE: 0.5}}, f"{ESCAPED}\t0.500000"),
+        ({"gaps": [[{"token": HOSTILE, "score": 1.0}]]}, f"{ESCAPED}\t1.000000"),
+        (
+            {"words": [{"word": "a\u2028", "label": HOSTILE}]},
+            r"a\u2028" + f"\t{ESCAPED}",
+        ),
+        ({"answer": "a\nb\x9b", "score": 1.0}, r"a\nb\x9b" + "\t1.000000"),
+        ({"text": "a\n\tb\r\x1b"}, "a\n\tb" + r"\r\x1b"),
+    ],
+)
+def test_no_control_character_of_an_answer_is_printed(answer, printed):
+    assert recipe("predict").line(answer) == printed
+
+
+@given(text=st.text())
+def test_an_answer_as_json_is_exact_and_has_no_control_character(text):
+    line = recipe("predict").json_line({"label": text, "score": 0.5})
+    assert json.loads(line) == {"label": text, "score": 0.5}
+    assert not {"\x1b", "\x7f", "\x9b", "\u2028", "\u202e", "\u2066"} & {*line}
+
+
+def test_the_help_says_that_a_saved_model_is_a_program(command):
+    assert "A SavedModel is a program" in command("predict", "--help").stdout
+
+
+def test_labels_that_are_not_utf_8_are_one_line(tmp_path):
+    predict = recipe("predict")
+    (tmp_path / "assets.extra").mkdir()
+    (tmp_path / "assets.extra" / "labels.txt").write_bytes(b"sp\xe4m\n")
+    with pytest.raises(predict.UserError, match="labels.txt: The labels cannot be"):
+        predict.read_labels(tmp_path)
+    with pytest.raises(predict.UserError, match="The path must be a directory"):
+        predict.version_folder("x" * 5000)
 
 
 def test_a_wrong_model_is_one_line(tmp_path, command):

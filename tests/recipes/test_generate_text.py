@@ -1,8 +1,10 @@
 """The recipe runs as a command and reports errors in one line."""
 
+import sys
+
 import pytest
 
-from helpers import random_weights
+from helpers import random_weights, recipe
 from tfzoo.families import GPTDecoder
 from tfzoo.tasks import CausalLM
 from tfzoo.text import ByteBPETokenizer
@@ -30,6 +32,16 @@ def test_it_prints_the_prompt_and_its_continuation_whatever_the_locale(preset, c
     options = dict(max_new_tokens=12, return_full_text=True, jit_compile=False)
     text = model.generate("the caf\xe9", **options)
     assert done.stdout == text + "\n"
+
+
+def test_a_terminal_gets_no_control_characters(preset, monkeypatch, capsys):
+    prompt = "\x1b[2J the\ncat"
+    options = dict(prompt=prompt, max_new_tokens=1, temperature=0, jit_compile=False)
+    recipe("generate_text").main(str(preset), **options)
+    assert capsys.readouterr().out.startswith(prompt)
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    recipe("generate_text").main(str(preset), **options)
+    assert capsys.readouterr().out.startswith("\\x1b[2J the\ncat")
 
 
 def test_a_missing_preset_is_one_line(tmp_path, command):

@@ -86,7 +86,7 @@ def finetune(place, output, **options):
     return output
 
 
-def test_pretraining_writes_what_it_promises(pretrained, capsys):
+def test_pretraining_writes_what_it_promises(place, pretrained, capsys):
     metrics = json.loads((pretrained / "metrics.json").read_text())
     for name in ("masked_words_loss", "next_sentence_accuracy"):
         assert np.isfinite(metrics["metrics"][name])
@@ -94,6 +94,8 @@ def test_pretraining_writes_what_it_promises(pretrained, capsys):
     assert (pretrained / "curves.png").read_bytes().startswith(b"\x89PNG")
     assert any((pretrained / "logs").rglob("events*"))
     assert BertPretrainer.from_preset(pretrained).max_sequence_length == 32
+    card = (pretrained / "README.md").read_text()
+    assert "corpus.txt" in card and str(place) not in card
 
 
 def test_a_finished_pretraining_says_so(place, pretrained, capsys):
@@ -113,6 +115,8 @@ def test_fine_tuning_learns_and_is_evaluated(place, pretrained, capsys):
     assert 1 <= metrics["best_epoch"] <= 3
     classifier = TextClassifier.from_preset(output)
     assert classifier.labels == ("neg", "pos")
+    card = (output / "README.md").read_text()
+    assert "| training data | train.tsv |" in card and str(place) not in card
     capsys.readouterr()
     recipe("evaluate_classifier").main(
         preset=output,
@@ -123,7 +127,9 @@ def test_fine_tuning_learns_and_is_evaluated(place, pretrained, capsys):
     )
     figures = json.loads((place / "figures.json").read_text())
     assert figures["examples"] == 80 and 0 <= figures["accuracy"] <= 1
-    assert "accuracy" in capsys.readouterr().out
+    *lines, last = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines] == [*figures]  # and no progress bar
+    assert last == f"wrote {place / 'figures.json'}"
 
 
 @pytest.mark.slow

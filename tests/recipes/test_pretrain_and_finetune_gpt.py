@@ -73,7 +73,7 @@ def figures(output):
     return json.loads((output / "metrics.json").read_text())["metrics"]
 
 
-def test_pretraining_learns_and_writes_what_it_promises(pretrained):
+def test_pretraining_learns_and_writes_what_it_promises(place, pretrained):
     metrics = figures(pretrained)
     assert metrics["val_perplexity"] < 60  # of 300 tokens
     assert metrics["val_loss"] == pytest.approx(np.log(metrics["val_perplexity"]), 0.1)
@@ -82,7 +82,8 @@ def test_pretraining_learns_and_writes_what_it_promises(pretrained):
     assert any((pretrained / "logs").rglob("events*"))
     model = CausalLM.from_preset(pretrained)
     assert model.max_sequence_length == model.backbone.max_sequence_length == 32
-    assert "a.txt" in (pretrained / "README.md").read_text()
+    card = (pretrained / "README.md").read_text()
+    assert "a.txt" in card and str(place) not in card
 
 
 def test_a_finished_pretraining_says_so(place, pretrained, capsys):

@@ -1,6 +1,7 @@
 """What an export writes, and what it never touches."""
 
 import concurrent.futures
+import dataclasses
 import os
 import pathlib
 import resource
@@ -43,10 +44,13 @@ def test_versions_count_from_the_highest_number_there(tmp_path):
     assert add_version(base, mark("a")) == base / "1"
     assert add_version(base, mark("b")) == base / "2"
     (base / "0009").mkdir()
-    (base / ".export.killed").mkdir()
+    killed = base / ".export.a1b2c3d4"
+    killed.mkdir()
+    (killed / "export.lock").write_text("")
+    (killed / "version").mkdir()
     assert add_version(base, mark("c")) == base / "10"
     assert (base / "1" / "saved_model.pb").read_text() == "a"
-    assert names(base) == [".export.killed", "0009", "1", "10", "2"]
+    assert names(base) == ["0009", "1", "10", "2"]
 
 
 def test_concurrent_exporters_get_different_versions(tmp_path):
@@ -56,6 +60,16 @@ def test_concurrent_exporters_get_different_versions(tmp_path):
     assert sorted(written) == list(range(1, 17))
     for number, i in written.items():
         assert (tmp_path / str(number) / "saved_model.pb").read_text() == str(i)
+
+
+def test_what_another_exporter_writes_stays(tmp_path):
+    def write(directory):
+        add_version(tmp_path, mark("b"))
+        mark("a")(directory)
+
+    assert add_version(tmp_path, write) == tmp_path / "2"
+    assert names(tmp_path) == ["1", "2"]
+    assert (tmp_path / "2" / "saved_model.pb").read_text() == "a"
 
 
 def test_a_failed_export_leaves_nothing(tmp_path):
@@ -302,6 +316,21 @@ def test_a_moved_model_answers_as_before(moved, served):
     np.testing.assert_allclose(
         answer["probabilities"], expected["probabilities"], atol=1e-6
     )
+
+
+def test_what_cannot_be_exported_is_named_with_its_path(little, tmp_path):
+    hostile = dataclasses.replace(little, labels=["ham", "sp\nam\x1b[2J" + "m" * 500])
+    for write in (export_version, export_saved_model):
+        with pytest.raises(ExportError, match="must be a single line") as error:
+            write(tmp_path / "mail", hostile)
+        message = str(error.value)
+        assert message.startswith(f"{tmp_path / 'mail'}: ")
+        assert message.isprintable() and len(message) < 500
+        with pytest.raises(OutputError, match=r"caf\\udce9: The path must be UTF-8"):
+            write(tmp_path / os.fsdecode(b"caf\xe9"), little)
+        with pytest.raises(OutputError, match="Cannot write the output"):
+            write(tmp_path / ("x" * 300), little)
+    assert names(tmp_path) == []
 
 
 def test_nothing_is_printed(served, tmp_path, capfd):

@@ -6,7 +6,7 @@ import pytest
 from cheap_tokenizers import WholeWords, plain_bytes
 from helpers import random_weights
 from tfzoo.families import BertEncoder, GPTDecoder
-from tfzoo.tasks import CausalLM, encoder_task
+from tfzoo.tasks import CausalLM
 from tfzoo.text import ByteBPETokenizer, WordPieceTokenizer
 
 WORDS = "the a cat dog sat ran on under mat tree good bad very not was film".split()
@@ -101,14 +101,9 @@ def small_encoder(tokenizer):
 
 
 @pytest.fixture
-def unsaved(monkeypatch):
+def unsaved():
     """Function of an encoder task that returns its exported functions without files.
 
     The SavedModel of a `TextClassifier` is loaded and called; `tests/serving` has more.
     """
-
-    def functions(task, **options):
-        monkeypatch.setattr(encoder_task, "export_version", lambda base, served: served)
-        return task.export_version("nowhere", **options).functions
-
-    return functions
+    return lambda task, **options: task.served(**options).functions

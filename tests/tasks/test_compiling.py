@@ -424,3 +424,11 @@ def test_a_gpt_keeps_its_optimizer_too(make_gpt, byte_tokenizer):
     for _ in range(2):
         task.fit(["the cat sat", "a dog ran"], verbose=0)
     assert int(task.optimizer.iterations) == 2
+
+
+@pytest.mark.parametrize("argument", ["loss", "metrics", "optimizer"])
+def test_a_long_name_is_cut_in_the_message(refusing, argument):
+    value = "\x1b[2J" + "x" * 5000
+    with pytest.raises(ValueError, match="must be .auto.") as error:
+        refusing.compile(**{argument: [value] if argument == "metrics" else value})
+    assert str(error.value).isprintable() and len(str(error.value)) < 500

@@ -216,6 +216,8 @@ def test_a_prompt_must_be_text(generate):
 def test_an_unknown_option_is_reported_with_similar_ones(generate):
     with pytest.raises(TypeError, match="'max_tokens'. Did you mean max_new_tokens"):
         generate("x", max_tokens=3)
+    with pytest.raises(TypeError, match="'stop'. Did you mean stop_strings"):
+        generate("x", stop=["a"])
 
 
 def test_a_stream_is_one_text(model):

@@ -390,3 +390,28 @@ def test_every_answer_of_squad_is_recovered_from_its_tokens(
 def test_a_number_that_is_not_whole_is_named(model, name, wrong):
     with pytest.raises(ValueError, match=f"{name} must be an integer >= 1.*{wrong}"):
         model.answer("what?", "a cat", **{name: wrong})
+
+
+def test_a_question_and_its_context_may_be_named_in_the_singular(model):
+    expected = model.answer("what sat?", "the cat sat")
+    assert model.answer(question="what sat?", context="the cat sat") == expected
+    assert model.answer(questions="what sat?", contexts="the cat sat") == expected
+    several = model.answer(question=["what sat?"], context=["the cat sat"])
+    assert several == [expected]
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (dict(question="a"), "one of contexts and context must be given.*neither"),
+        (dict(contexts="a"), "one of questions and question must be given.*neither"),
+        (
+            dict(questions="a", question="a", context="b"),
+            "questions and question.*both",
+        ),
+        (dict(questions="a", contexts="b", context="b"), "contexts and context.*both"),
+    ],
+)
+def test_a_question_and_its_context_are_given_once(model, given, message):
+    with pytest.raises(ValueError, match=message):
+        model.answer(**given)

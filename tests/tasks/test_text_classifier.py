@@ -273,7 +273,7 @@ def test_a_preset_is_complete(fresh, texts, tmp_path):
         np.testing.assert_array_equal(found, expected)
         assert (copy.labels, copy.task) == (("no", "yes"), "classification")
     card = (tmp_path / "task" / "README.md").read_text()
-    assert "60 sentences" in card and "| accuracy | 0.5000 |" in card
+    assert "60 sentences" in card and "| accuracy | 0.5 |" in card
 
 
 def test_a_pretrained_backbone_gets_a_new_head_which_is_logged(

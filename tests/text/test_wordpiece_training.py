@@ -137,3 +137,13 @@ def test_a_single_text_as_source_is_refused(source):
         train(source)
     with pytest.raises(ValueError, match="must be str or bytes. Received: 3"):
         train([source, 3])
+
+
+def test_files_without_text_are_named(tmp_path):
+    paths = [tmp_path / "a.txt", tmp_path / "b.txt"]
+    for path in paths:
+        path.write_bytes(b"")
+    with pytest.raises(TokenizerError, match="a.txt, .*b.txt: .*must contain words"):
+        train(paths)
+    with pytest.raises(TokenizerError, match="^The text .*must contain words"):
+        train([""])

@@ -114,3 +114,16 @@ def test_a_run_names_the_file_that_changed(tmp_path):
     with pytest.raises(OutputError, match=r"data .*a:b\.txt was '4:.* is now '4:"):
         Run(output, {}, data=fingerprint([data]))
     shutil.rmtree(output)
+
+
+@pytest.mark.parametrize("output", ["preset", "preset/run", "preset/../preset/a/run"])
+def test_an_output_in_a_directory_of_the_data_is_refused(tmp_path, output):
+    preset = tmp_path / "preset"
+    preset.mkdir()
+    (tmp_path / "link").symlink_to(preset)
+    (preset / "config.json").write_text("{}")
+    for place in (preset, tmp_path / "link"):
+        with pytest.raises(OutputError, match="must not be in a directory that the ru"):
+            fingerprint([place], output=tmp_path / output)
+    assert fingerprint([preset], output=tmp_path / "preset2") == fingerprint([preset])
+    assert fingerprint([preset / "config.json"], output=preset / "run")

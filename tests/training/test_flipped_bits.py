@@ -13,7 +13,7 @@ SCRIPT = pathlib.Path(__file__).with_name("marked_run.py")
 marked_run = module(SCRIPT)
 
 FLIPS = 60
-RESULTS = ("last.npy", "best.npy", "metrics.json")
+RESULTS = ("last.npy", "best.npy", "metrics.json", "curves.json")
 
 
 class PowerCut(Exception):

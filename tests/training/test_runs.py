@@ -1,7 +1,10 @@
 import functools
 import json
+import os
 import pathlib
 import random
+import re
+import socket
 import subprocess
 import sys
 
@@ -13,12 +16,13 @@ import tensorflow as tf
 from helpers import module
 from tfzoo.errors import OutputError, TfzooError
 from tfzoo.training import KeepBest, Run
+from tfzoo.training.fingerprints import fingerprint
 
 SCRIPT = pathlib.Path(__file__).with_name("tiny_run.py")
 tiny_run = module(SCRIPT)
 
 STEPS = tiny_run.STEPS_PER_EPOCH * tiny_run.EPOCHS
-RESULTS = ("last.npy", "best.npy", "metrics.json")
+RESULTS = ("last.npy", "best.npy", "metrics.json", "curves.json")
 
 
 class PowerCut(Exception):
@@ -166,8 +170,6 @@ def test_written_files_are_complete(tmp_path):
             epochs=2,
             validation_data=small_data(0, steps=3),
         )
-        (tmp_path / "assets").mkdir()  # left by a run killed while it finished
-        (tmp_path / "assets" / "old").write_text("old")
         run.finish(save, {"accuracy": 0.5, "matthews": float("nan")})
     names = {path.name for path in tmp_path.iterdir()}
     assert names == {
@@ -175,6 +177,7 @@ def test_written_files_are_complete(tmp_path):
         "checkpoints",
         "logs",
         "metrics.json",
+        "curves.json",
         "curves.png",
         "config.json",
         "assets",
@@ -183,11 +186,27 @@ def test_written_files_are_complete(tmp_path):
     metrics = json.loads((tmp_path / "metrics.json").read_text())
     assert metrics["metrics"] == {"accuracy": 0.5, "matthews": None}
     assert [e["step"] for e in metrics["epochs"]] == [2, 4]
-    assert metrics["loss_by_step"]["step"] == [1, 2, 3, 4]
+    assert metrics.keys() == {"metrics", "epochs", "left_out"}
+    curves = json.loads((tmp_path / "curves.json").read_text())
+    assert curves["step"] == [1, 2, 3, 4]
+    assert len(curves["loss"]) == len(curves["learning_rate"]) == 4
     assert (tmp_path / "curves.png").read_bytes().startswith(b"\x89PNG")
     description = json.loads((tmp_path / "run.json").read_text())
     assert description["arguments"] == {"path": str(tmp_path)}
     assert description["versions"]["keras"] == keras.__version__
+
+
+def test_a_run_on_files_whose_names_are_not_utf_8_continues(tmp_path):
+    odd = tmp_path / os.fsdecode(b"caf\xe9.txt")
+    odd.write_text("text")
+    data = fingerprint([odd])
+    for _ in range(2):
+        with Run(tmp_path / "run", {"input": odd}, data=data) as run:
+            assert not run.finished
+    description = json.loads((tmp_path / "run" / "run.json").read_text())
+    assert description["arguments"] == {"input": str(odd)}
+    with pytest.raises(OutputError, match=r"caf\\udce9.txt: The path must be UTF-8"):
+        Run(odd, {})
 
 
 @pytest.mark.parametrize(
@@ -246,15 +265,10 @@ def test_a_file_in_place_of_the_output_is_refused(tmp_path):
             Run(output, {})
 
 
-def test_a_process_killed_at_its_start_leaves_no_trace(tmp_path):
-    (tmp_path / ".run.json.abc").mkdir()
-    Run(tmp_path, {}).close()
-    assert [path.name for path in tmp_path.iterdir()] == ["run.json"]
-
-
 def test_two_processes_cannot_share_an_output(tmp_path):
     with Run(tmp_path, {}):
-        with pytest.raises(OutputError, match="another process"):
+        holder = f"in use by process {os.getpid()} on {socket.gethostname()}"
+        with pytest.raises(OutputError, match=re.escape(holder)):
             Run(tmp_path, {})
     Run(tmp_path, {}).close()
 

@@ -59,6 +59,7 @@ def test_a_step_that_is_saved_and_not_finite_stops_and_can_be_skipped(tmp_path, 
         with pytest.raises(TfzooError) as raised:
             train(tmp_path, cls=cls)
         lines.append(str(raised.value))
+        assert lines[-1].startswith(f"{tmp_path}: ")
         tensors, name = newest(tmp_path)
         assert name == f"step-{BAD[0] - 1:09d}"
         assert all(np.isfinite(t).all() for t in tensors.values())
@@ -195,7 +196,7 @@ def test_a_run_does_not_finish_with_weights_that_are_not_finite(tmp_path):
 def test_a_loss_of_no_update_is_null(tmp_path, monkeypatch):
     monkeypatch.undo()  # now curves are drawn
     run, _ = eager(tmp_path, bad=(3, 4), on_non_finite="skip", steps=6)
-    losses = json.loads((tmp_path / "metrics.json").read_text())["loss_by_step"]["loss"]
+    losses = json.loads((tmp_path / "curves.json").read_text())["loss"]
     assert [loss is None for loss in losses] == [i in (2, 3) for i in range(6)]
     assert (tmp_path / "curves.png").exists()
     assert math.isfinite(run.record.epochs[0]["loss"])
@@ -251,7 +252,7 @@ def test_kills_change_no_bit_of_a_run_that_skips_updates(tmp_path, policy, optio
         killed = start(tmp_path / "run", "--kill-at", kill_at, *options)
         assert killed.returncode == -signal.SIGKILL, killed.stderr
     assert start(tmp_path / "run", *options).returncode == 0
-    for name in ("last.npy", "metrics.json"):
+    for name in ("last.npy", "metrics.json", "curves.json"):
         ours, theirs = (tmp_path / run / name for run in ("run", "whole"))
         assert ours.read_bytes() == theirs.read_bytes()
     assert os.path.getsize(tmp_path / "run" / "last.npy") > 100

@@ -10,7 +10,7 @@ import logging
 import re
 
 from tfzoo.errors import CheckpointError
-from tfzoo.files import read_bytes
+from tfzoo.files import entries_below, read_bytes
 
 logger = logging.getLogger("tfzoo")
 
@@ -31,7 +31,7 @@ def of_files(directory):
     """Dict of name -> checksum of all files below a directory except the weights."""
     return {
         path.relative_to(directory).as_posix(): _of_file(path)
-        for path in sorted(directory.rglob("*"))
+        for path in sorted(entries_below(directory))
         if path.is_file() and path.suffix != _WEIGHTS
     }
 

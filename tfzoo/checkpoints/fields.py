@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from tfzoo.errors import CheckpointError
+from tfzoo.errors import CheckpointError, shown
 
 REQUIRED = object()
 TIED = "tie_word_embeddings"  # only meaningful for a task with an output layer
@@ -96,7 +96,7 @@ def read_arguments(config, path, model_type, fields, fixed):
     """
     if config.get("model_type") != model_type:
         raise CheckpointError(
-            f"Must be {model_type!r}. Received: {config.get('model_type')!r}.",
+            f"Must be {model_type!r}. Received: {shown(config.get('model_type'))}.",
             path=path,
             tensor="model_type",
         )
@@ -141,7 +141,7 @@ def refuse_untied(config, path, copies):
 def _refuse_other(config, path, name, value):
     if config.get(name, value) != value:
         raise CheckpointError(
-            f"Only {value!r} is supported. Received: {_short(config[name])}.",
+            f"Only {value!r} is supported. Received: {shown(config[name])}.",
             path=path,
             tensor=name,
         )
@@ -158,7 +158,7 @@ def read_field(config, path, field):
         raise CheckpointError("The field is missing.", path=path, tensor=field.name)
     if not field.accepts(value):
         raise CheckpointError(
-            f"Must be {field.rule}. Received: {_short(value)}.",
+            f"Must be {field.rule}. Received: {shown(value)}.",
             path=path,
             tensor=field.name,
         )
@@ -179,7 +179,3 @@ def write_arguments(arguments, fields):
     theirs = {ours: name for name, ours in reversed(ACTIVATIONS.items())}
     values["activation"] = theirs[values["activation"]]
     return {field.name: values[argument] for argument, field in fields.items()}
-
-
-def _short(value):
-    return repr(value)[:200]

@@ -14,12 +14,15 @@ import re
 import tempfile
 
 from tfzoo.checkpoints.safetensors_files import FROM_PICKLE
-from tfzoo.errors import CheckpointError
+from tfzoo.errors import CheckpointError, printable, shown
+from tfzoo.files import read_json
 
 SCHEME = "hf://"
+_HUB = "https://huggingface.co"  # unless HF_ENDPOINT names a mirror
 # Git allows no ".." in branch names, and the cache turns the revision into a path.
 _REFERENCE = re.compile(r"hf://((?:[\w.-]+/)?[\w.-]+)(?:@((?!.*\.\.)[\w./+-]+))?")
 _FORM = "A Hub repository must be given as hf://ORG/NAME or hf://ORG/NAME@REVISION."
+_INCOMPLETE = "The cache does not have all of its files, and"
 # Downloaded whatever the weight format: configuration and tokenizer.
 _SMALL_FILES = (
     "config.json",
@@ -46,6 +49,7 @@ _WEIGHTS = (
     ("model.weights.h5",),
 )
 _PICKLE = "pytorch_model.bin"
+READABLE = set()  # model types of supported architectures; filled by `declared`
 _VERIFIED = "verified"  # folder in a repository's cache: hash -> size and mtime
 # A blob's name in the cache is its hash: Git's, or SHA-256 for Git LFS files.
 _GIT_HASH, _SHA256 = re.compile(r"[0-9a-f]{40}"), re.compile(r"[0-9a-f]{64}")
@@ -64,12 +68,15 @@ def download(reference, *, weights=True):
 
     Raises:
         CheckpointError: the repository or revision does not exist or is not accessible;
-            it cannot be reached and is not in the cache; it has no weights in a
-            supported format; or a downloaded file does not match the Hub's hash.
+            it cannot be reached and is not in the cache; its architecture is not
+            supported, or it has no weights in a supported format; or a downloaded file
+            does not match the Hub's hash.
     """
     repo_id, revision = _parse(reference)
+    directory = _snapshot(reference, repo_id, revision, _SMALL_FILES)
     if not weights:
-        return _snapshot(reference, repo_id, revision, _SMALL_FILES)
+        return directory
+    _check_model_type(reference, directory / "config.json")
     for kind in _WEIGHTS:
         directory = _snapshot(reference, repo_id, revision, (*_SMALL_FILES, *kind))
         if any((directory / name).exists() for name in kind):
@@ -95,6 +102,7 @@ def upload(repo_id, save, *, private=None, token=None):
     import huggingface_hub
 
     _parse(f"{SCHEME}{repo_id}")
+    _check_endpoint(f"{SCHEME}{repo_id}")
     api = huggingface_hub.HfApi(token=token)
     with tempfile.TemporaryDirectory() as beside:
         folder = pathlib.Path(beside) / "preset"
@@ -144,10 +152,37 @@ def _parse(reference):
     return found.groups()
 
 
+def _check_endpoint(reference):
+    """Raises `CheckpointError` if HF_ENDPOINT is used but is no address."""
+    from huggingface_hub import constants
+
+    if constants.HF_HUB_OFFLINE or re.match("https?://.", constants.ENDPOINT):
+        return
+    raise CheckpointError(
+        "HF_ENDPOINT must be the address of a mirror of the Hub, with https:// in "
+        f"front. Received: {shown(constants.ENDPOINT)}.",
+        path=reference,
+    )
+
+
+def _check_model_type(reference, path):
+    """Raises `CheckpointError` for an architecture whose weights are of no use."""
+    config = read_json(path, CheckpointError) if path.exists() else {}
+    model_type = config.get("model_type")
+    if READABLE and isinstance(model_type, str) and model_type not in READABLE:
+        raise CheckpointError(
+            f"Must be one of {', '.join(sorted(READABLE))}. "
+            f"Received: {shown(model_type)}.",
+            path=reference,
+            tensor="model_type",
+        )
+
+
 def _snapshot(reference, repo_id, revision, patterns):
     """Downloads the files that match `patterns` and verifies them."""
     import huggingface_hub
 
+    _check_endpoint(reference)
     try:
         directory = huggingface_hub.snapshot_download(
             repo_id, revision=revision, allow_patterns=list(patterns)
@@ -231,9 +266,16 @@ def _explained(error, reference):
     """
     from huggingface_hub import constants, errors
 
-    fix = None
+    fix, place = None, constants.ENDPOINT
+    is_mirror = place != _HUB
+    later = "Try again later."
+    if is_mirror:
+        later = f"Try again later, or check HF_ENDPOINT, {place}."
     if isinstance(error, errors.HFValidationError):
-        rule = f"{_FORM} {error}"
+        rule = f"{_FORM} {printable(error, 200)}"
+    elif isinstance(error, errors.OfflineModeIsEnabled):
+        rule = "The Hub is not asked, because HF_HUB_OFFLINE is set."
+        fix = "Unset HF_HUB_OFFLINE and run once."
     elif isinstance(error, errors.GatedRepoError):
         rule = "The repository is gated."
         fix = "Accept its terms on its page and log in: hf auth login."
@@ -247,23 +289,21 @@ def _explained(error, reference):
         rule = f"The Hub refused with status {error.response.status_code}."
         if error.response.status_code in (401, 403):
             fix = "Log in with a token that permits this: hf auth login."
-    elif isinstance(error, errors.LocalEntryNotFoundError):
-        rule, fix = (
-            "The cache does not have all of its files, and ",
-            "Connect to the network, or give a local directory.",
-        )
-        if constants.HF_HUB_OFFLINE:
-            rule += "HF_HUB_OFFLINE is set."
-            fix = "Unset HF_HUB_OFFLINE and run once."
-        elif isinstance(error.__cause__, errors.HfHubHTTPError):
-            rule += (
-                f"the Hub answered with status {error.__cause__.response.status_code}."
-            )
-            fix = "Try again later."
         else:
-            rule += f"the Hub, {constants.ENDPOINT}, cannot be reached."
+            fix = later
+    elif isinstance(error, errors.LocalEntryNotFoundError):
+        if constants.HF_HUB_OFFLINE:
+            rule = f"{_INCOMPLETE} HF_HUB_OFFLINE is set."
+            fix = "Unset HF_HUB_OFFLINE and run once, or give a local directory."
+        elif isinstance(error.__cause__, errors.HfHubHTTPError):
+            status = error.__cause__.response.status_code
+            rule = f"{_INCOMPLETE} the Hub answered with status {status}."
+            fix = later
+        else:
+            rule = f"{_INCOMPLETE} the Hub, {place}, cannot be reached."
+            mirror = "check HF_ENDPOINT" if is_mirror else "set HF_ENDPOINT to a mirror"
+            fix = f"Connect to the network, {mirror}, or give a local directory."
     else:
         told = [f"{type(e).__name__}: {e}" for e in (error, error.__cause__) if e]
-        rule = f"The transfer failed. {' '.join(told)[:500]}"
-        fix = "Try again."
+        rule, fix = f"The transfer failed. {' '.join(told)[:500]}", later
     return CheckpointError(rule, path=reference, fix=fix)

@@ -217,7 +217,7 @@ def _keras_hub(path):
         raise CheckpointError(
             "KerasHub must be installed to read its presets.",
             path=path,
-            fix="pip install tfzoo[keras-hub]",
+            fix="Install it: pip install keras-hub",
         ) from e
     return keras_hub
 

@@ -11,6 +11,7 @@ import warnings
 import h5py
 import numpy as np
 
+from tfzoo.checkpoints.transformers_h5 import MAX_TENSORS
 from tfzoo.errors import CheckpointError
 from tfzoo.files import readable_file
 
@@ -113,6 +114,10 @@ def fill(model, path):
 
 
 def _sizes(group, path, seen):
+    if len(seen) + len(group) > MAX_TENSORS:
+        raise CheckpointError(
+            f"The file must have at most {MAX_TENSORS} arrays and groups.", path=path
+        )
     sizes = []
     for name in group:
         if not isinstance(group.get(name, getlink=True), h5py.HardLink):

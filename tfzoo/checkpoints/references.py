@@ -1,7 +1,7 @@
 """References to checkpoints: a directory, `hf://ORG/NAME`, `keras_hub://NAME`."""
 
 from tfzoo.checkpoints import hub, keras_hub
-from tfzoo.errors import CheckpointError
+from tfzoo.errors import CheckpointError, shown
 from tfzoo.files import local_path
 
 _REMOTE = {
@@ -26,17 +26,34 @@ def local_directory(reference, *, weights=True):
         A `pathlib.Path`. A local directory is not checked to exist.
 
     Raises:
-        CheckpointError: it cannot be downloaded.
+        CheckpointError: it cannot be downloaded, or cannot be a directory: its name is
+            too long, or a loop of links.
     """
     scheme = _scheme(reference)
     if scheme is None:
-        return local_path(reference)
+        return _readable(local_path(reference))
     if not isinstance(reference, str):
         raise CheckpointError(
             f"A reference with {scheme} must be a str, as a path loses the double "
-            f"slash. Received: {reference!r}."
+            f"slash. Received: {shown(reference)}.",
+            path=reference,
         )
     return _REMOTE[scheme](reference, weights=weights)
+
+
+def _readable(directory):
+    """The directory, if files can be looked up in it; it need not have any."""
+    try:
+        (directory / "config.json").stat()
+    except (FileNotFoundError, NotADirectoryError):
+        pass
+    except OSError as e:
+        rule = f"The preset directory cannot be read: {e.strerror}."
+        raise CheckpointError(rule, path=directory) from None
+    except ValueError:
+        rule = "The name of a directory must not have NUL or half of a surrogate pair."
+        raise CheckpointError(rule, path=directory) from None
+    return directory
 
 
 def _scheme(reference):

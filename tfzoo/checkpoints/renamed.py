@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from tfzoo.errors import CheckpointError
+from tfzoo.errors import CheckpointError, printable
 
 _OLD_NORM = {"gamma": "weight", "beta": "bias"}
 
@@ -41,8 +41,8 @@ class Renamed:
             first = self._sources.setdefault(name, source)
             if first != source:
                 raise CheckpointError(
-                    f"A weight must be stored once. Received: {first.name} and "
-                    f"{source.name}.",
+                    "A weight must be stored once. Received: "
+                    f"{printable(first.name, 80)} and {printable(source.name, 80)}.",
                     path=self.path,
                     tensor=name,
                 )
@@ -79,17 +79,19 @@ def in_todays_names(tensors, prefix):
         bare = name.removeprefix(prefix)
         if bare != name and bare in tensors.names:
             raise CheckpointError(
-                f"A weight must be stored once. Received: {name} and {bare}.",
+                "A weight must be stored once. Received: "
+                f"{printable(name, 80)} and {printable(bare, 80)}.",
                 path=tensors.path,
                 tensor=name,
             )
-    return Renamed(
-        tensors,
-        [(_todays_name(name), Source(name)) for name in sorted(tensors.names)],
-    )
+    todays = {name: _todays_name(name) for name in sorted(tensors.names)}
+    if all(name == todays_name for name, todays_name in todays.items()):
+        return tensors
+    return Renamed(tensors, [(new, Source(old)) for old, new in todays.items()])
 
 
 def _todays_name(name):
     head, dot, last = name.rpartition(".")
-    is_norm = head.lower().replace("_", "").endswith("layernorm")
-    return head + dot + (_OLD_NORM.get(last, last) if is_norm else last)
+    if last in _OLD_NORM and head.lower().replace("_", "").endswith("layernorm"):
+        return head + dot + _OLD_NORM[last]
+    return name

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from tfzoo.checkpoints.checksums import is_signed, sha256
-from tfzoo.errors import CheckpointError
+from tfzoo.errors import CheckpointError, shown
 from tfzoo.files import parse_json, read_json, readable_file
 from tfzoo.weight_files import DTYPES
 
@@ -25,7 +25,11 @@ FROM_PICKLE = (
 )
 CHECKSUM = "tfzoo.sha256"  # prefix of our metadata names
 WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
-MAX_HEADER_BYTES = MAX_INDEX_BYTES = 4 << 20  # 20,000 tensors; large models have 600
+MAX_HEADER_BYTES = MAX_INDEX_BYTES = 4 << 20
+MAX_TENSORS = 20_000  # large models have 600
+MAX_ARRAY_BYTES = (1 << 63) - 1
+_FIELDS = {"dtype", "shape", "data_offsets"}
+_WIDTHS = {name: np.dtype(dtype).itemsize for name, dtype in DTYPES.items()}
 _FOREIGN = {
     b"PK": "a zip file, such as PyTorch's",
     b"\x80": "a pickle, which is never opened",
@@ -59,6 +63,12 @@ class SafetensorsFile:
     def __init__(self, path):
         self.path = readable_file(path, CheckpointError)
         content, start = _read_header(self.path)
+        count = content.count(b'"data_offsets"')  # before objects are made of them
+        if count > MAX_TENSORS:
+            raise CheckpointError(
+                f"The file must have at most {MAX_TENSORS} tensors. Received: {count}.",
+                path=self.path,
+            )
         header = parse_json(content, self.path, CheckpointError)
         self._checksums = _checksums(header.pop("__metadata__", None))
         self.has_checksums = bool(self._checksums)
@@ -115,7 +125,7 @@ class ShardedSafetensors:
         for name, shard in shards.items():
             if not isinstance(shard, str):
                 raise CheckpointError(
-                    f"A file name must be a string. Received: {shard!r}.",
+                    f"A file name must be a string. Received: {shown(shard)}.",
                     path=self.path,
                     tensor=name,
                 )
@@ -159,14 +169,15 @@ def _shard(directory, name, index, tensor):
     """
     path = directory / name
     plain = name not in ("", ".", "..") and not {"/", "\\", "\0"} & {*name}
-    if plain:
+    try:
         parent, home = path.resolve().parent, directory.resolve()
-        plain = parent == home or (
-            home.parent.name == "snapshots" and parent == home.parents[1] / "blobs"
-        )
+    except (OSError, RuntimeError, ValueError):  # a loop of links, or not a file's name
+        plain = False
+    if plain and parent != home:
+        plain = home.parent.name == "snapshots" and parent == home.parents[1] / "blobs"
     if not plain:
         raise CheckpointError(
-            f"A file must be in the directory of the index. Received: {name!r}.",
+            f"A file must be in the directory of the index. Received: {shown(name)}.",
             path=index,
             tensor=tensor,
         )
@@ -217,8 +228,7 @@ def _place(path, name, entry, start):
     def wrong(rule):
         return CheckpointError(rule, path=path, tensor=name)
 
-    fields = {"dtype", "shape", "data_offsets"}
-    if not isinstance(entry, dict) or entry.keys() != fields:
+    if not isinstance(entry, dict) or entry.keys() != _FIELDS:
         raise wrong("A tensor must have dtype, shape and data_offsets, nothing else.")
     dtype, shape, offsets = entry["dtype"], entry["shape"], entry["data_offsets"]
     if not isinstance(dtype, str) or dtype not in DTYPES:
@@ -228,9 +238,16 @@ def _place(path, name, entry, start):
         )
     if not _are_counts(shape) or len(shape) > 8:
         raise wrong("The shape must be a list of at most 8 integers >= 0.")
+    width = _WIDTHS[dtype]
+    counted = [n or 1 for n in shape] if 0 in shape else shape
+    if math.prod(counted) * width > MAX_ARRAY_BYTES:  # NumPy's rule
+        raise wrong(
+            f"The shape, with each 0 counted as 1, must be that of at most "
+            f"{MAX_ARRAY_BYTES} bytes. Received: {shape}."
+        )
     if not _are_counts(offsets) or len(offsets) != 2:
         raise wrong("The offsets must be a list of two integers >= 0.")
-    size = math.prod(shape) * np.dtype(DTYPES[dtype]).itemsize
+    size = math.prod(shape) * width
     if offsets[1] - offsets[0] != size:
         raise wrong(
             f"The offsets must span {size} bytes for shape {shape} and dtype "
@@ -240,9 +257,12 @@ def _place(path, name, entry, start):
 
 
 def _are_counts(values):
-    return isinstance(values, list) and all(
-        type(value) is int and 0 <= value < 1 << 63 for value in values
-    )
+    if not isinstance(values, list):
+        return False
+    for value in values:
+        if type(value) is not int or not 0 <= value <= MAX_ARRAY_BYTES:
+            return False
+    return True
 
 
 def _check_cover(path, places, start):

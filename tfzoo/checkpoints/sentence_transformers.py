@@ -11,7 +11,7 @@ Source: the files of sentence-transformers 2 to 6, https://github.com/huggingfac
 import json
 import re
 
-from tfzoo.errors import CheckpointError
+from tfzoo.errors import CheckpointError, shown
 from tfzoo.files import read_json
 
 MODULES = "modules.json"
@@ -58,7 +58,7 @@ def read_modules(directory, *, hidden_dim, num_positions):
     folder = chain["Pooling"]
     if not re.fullmatch(r"\w[\w.-]*", folder):
         raise CheckpointError(
-            f"The path of a module must be a folder name. Received: {folder!r}.",
+            f"The path of a module must be a folder name. Received: {shown(folder)}.",
             path=directory / MODULES,
         )
     _refuse_prompts(directory / _PROMPTS)
@@ -88,7 +88,7 @@ def _chain(path):
     if modules[0]["path"]:
         raise CheckpointError(
             "The backbone must be in the directory itself. "
-            f"Received: {modules[0]['path']!r:.200}.",
+            f"Received: {shown(modules[0]['path'])}.",
             path=path,
         )
     return dict(zip(kinds, (module["path"] for module in modules), strict=True))
@@ -103,7 +103,7 @@ def _pooling(path, hidden_dim):
     if not isinstance(modes, list) or len(modes) != 1 or modes[0] not in IMPLEMENTED:
         raise CheckpointError(
             f"The pooling mode must be one of {', '.join(IMPLEMENTED)}. "
-            f"Received: {modes!r:.200}.",
+            f"Received: {shown(modes)}.",
             path=path,
             tensor="pooling_mode",
         )
@@ -111,7 +111,7 @@ def _pooling(path, hidden_dim):
         if config.get(field, hidden_dim) != hidden_dim:
             raise CheckpointError(
                 f"Must be the backbone's hidden size, {hidden_dim}. "
-                f"Received: {config[field]!r:.200}.",
+                f"Received: {shown(config[field])}.",
                 path=path,
                 tensor=field,
             )
@@ -124,7 +124,7 @@ def _refuse_prompts(path):
         name = read_json(path, CheckpointError).get("default_prompt_name")
         if name is not None:
             raise CheckpointError(
-                f"Prompts are not supported. Received: {name!r:.200}.",
+                f"Prompts are not supported. Received: {shown(name)}.",
                 path=path,
                 tensor="default_prompt_name",
                 fix="Set it to null and prepend the prompt to the texts yourself.",
@@ -147,7 +147,7 @@ def _max_sequence_length(directory, num_positions):
             if type(length) is not int or not 2 < length <= num_positions:
                 raise CheckpointError(
                     f"Must be from 3 to {num_positions}, the backbone's number of "
-                    f"positions. Received: {length!r:.200}.",
+                    f"positions. Received: {shown(length)}.",
                     path=path,
                     tensor="max_seq_length",
                 )

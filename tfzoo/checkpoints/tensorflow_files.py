@@ -8,7 +8,7 @@ import math
 import re
 
 from tfzoo.errors import CheckpointError
-from tfzoo.files import read_bytes
+from tfzoo.files import read_bytes, utf8_path
 
 MAX_INDEX_BYTES = 8 << 20
 _STATE = "checkpoint"
@@ -36,7 +36,7 @@ class TensorFlowCheckpoint:
         prefix = self.path.with_suffix("")
         self._errors = (tf.errors.OpError, RuntimeError, ValueError, IndexError)
         try:
-            self._reader = tf.train.load_checkpoint(str(prefix))
+            self._reader = tf.train.load_checkpoint(utf8_path(prefix, CheckpointError))
             dtypes = self._reader.get_variable_to_dtype_map()
             shapes = self._reader.get_variable_to_shape_map()
         except self._errors as e:

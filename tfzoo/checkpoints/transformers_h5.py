@@ -17,7 +17,7 @@ from tfzoo.errors import CheckpointError
 from tfzoo.files import readable_file
 
 WEIGHTS = "tf_model.h5"
-MAX_TENSORS, MAX_DEPTH = 20_000, 16
+MAX_TENSORS, MAX_DEPTH = 5_000, 16  # with groups; large models have 1,500
 _VARIABLES = {
     "kernel": "weight",
     "embeddings": "weight",
@@ -80,22 +80,22 @@ class H5File:
         return CheckpointError(rule, path=self.path, tensor=name, fix=fix)
 
     def _collect(self, group, above, count):
-        for part, item in self._items(group, above):
+        for part, item in self._items(group, above, count):
             here = (*above, part)
-            count[0] += 1
-            if count[0] > MAX_TENSORS or len(here) > MAX_DEPTH:
-                raise self._error(
-                    f"The file must have at most {MAX_TENSORS} tensors and groups, at "
-                    f"most {MAX_DEPTH} levels deep.",
-                )
             if isinstance(item, h5py.Group):
                 self._collect(item, here, count)
             elif isinstance(item, h5py.Dataset):
                 self._add(item, here)
 
-    def _items(self, group, above):
+    def _items(self, group, above, count):
         """Names and objects in a group; rejects links."""
         try:
+            count[0] += len(group)
+            if count[0] > MAX_TENSORS or len(above) == MAX_DEPTH:
+                raise self._error(
+                    f"The file must have at most {MAX_TENSORS} tensors and groups, at "
+                    f"most {MAX_DEPTH} levels deep.",
+                )
             for part in group:
                 link = group.get(part, getlink=True)
                 if not isinstance(link, h5py.HardLink):
@@ -103,10 +103,13 @@ class H5File:
                         "The file must contain no links.", "/".join((*above, part))
                     )
                 yield part, group[part]
+        except UnicodeDecodeError:
+            rule = "The names in the file must be UTF-8."
+            raise self._error(rule, "/".join(above) or None) from None
         except (OSError, RuntimeError, ValueError, KeyError, TypeError) as e:
             raise self._error(
                 f"Not a complete HDF5 file: {e}.",
-                "/".join(above),
+                "/".join(above) or None,
                 fix="Copy the file again.",
             ) from None
 

@@ -44,6 +44,7 @@ def main(
     """
     from tfzoo import families, tasks
     from tfzoo.checkpoints.references import local_directory
+    from tfzoo.errors import printable
     from tfzoo.families.opening import open_checkpoint
     from tfzoo.files import refuse_existing
     from tfzoo.text import tokenizer_from_preset
@@ -63,11 +64,12 @@ def main(
     else:
         model = model_class.from_preset(directory)
         backbone, tokenizer = model.backbone, model.tokenizer
+    labels = getattr(model, "labels", None) or ["none"]
     for name, value in {
         "model": f"{type(model).__name__} of {type(backbone).__name__}",
         **{name: getattr(backbone, name) for name in SIZES},
         "tokenizer": tokenizer.description,
-        "labels": ", ".join(getattr(model, "labels", None) or ["none"]),
+        "labels": ", ".join(printable(name, 80) for name in labels),
     }.items():
         print(f"{name:>20} {value}")
     model.save_to_preset(output, **options)

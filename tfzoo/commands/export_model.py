@@ -53,19 +53,16 @@ def main(
     from tfzoo import tasks
 
     task = tasks.from_preset(preset)
-    if isinstance(task, tasks.BertPretrainer):
-        task = tasks.MaskedLM.from_preset(preset)
-    sampling = {
+    asked = {
+        "top_k": top_k,
         "max_new_tokens": max_new_tokens,
         "temperature": temperature,
         "top_p": top_p,
         "repetition_penalty": repetition_penalty,
         "seed": seed,
     }
-    asked = {"top_k": top_k, **sampling}
     asked = {name: value for name, value in asked.items() if value is not None}
-    known = {tasks.CausalLM: {*sampling, "top_k"}, tasks.MaskedLM: {"top_k"}}
-    if unknown := sorted({*asked} - known.get(type(task), set())):
+    if unknown := sorted({*asked} - {*task.served_options()}):
         raise ExportError(
             f"The options must be options of {type(task).__name__}. "
             f"Received: {', '.join(unknown)}.",

@@ -6,8 +6,8 @@
 Reads .tsv, .csv, .jsonl, .json, .parquet (each also .gz) or
 `tfds:NAME[/config][:split]`. Writes checkpoints while it runs and, at the end, a preset
 of the best epoch (which `evaluate-classifier`, `export-model` and `transformers` open),
-`metrics.json`, `curves.png` and TensorBoard `logs/`. The same command continues an
-interrupted run.
+`metrics.json`, `curves.json`, `curves.png` and TensorBoard `logs/`. The same command
+continues an interrupted run.
 """
 
 import pathlib
@@ -78,7 +78,7 @@ def main(
 
     from tfzoo.checkpoints.references import local_directory
     from tfzoo.data.examples import known_labels, label_list, read_examples
-    from tfzoo.data.readers import files_and_data_sets
+    from tfzoo.data.readers import files_and_data_sets, source_names
     from tfzoo.families.preset_backbone import named_size
     from tfzoo.tasks import TextClassifier
     from tfzoo.text import tokenizer_from_preset
@@ -119,7 +119,7 @@ def main(
     )
     files += [vocabulary] if tokenizer else []
     files += [] if at_random else [model]
-    data = fingerprint(files) | data_sets
+    data = fingerprint(files, output=output) | data_sets
     with Run(output, arguments, data=data, on_non_finite=on_non_finite) as run:
         if run.finished:
             return
@@ -173,7 +173,7 @@ def main(
         metrics |= {"best_epoch": epoch, "validation_examples": len(held_out)}
         run.finish(
             lambda path: classifier.save_to_preset(
-                path, training_data=str(train), metrics=metrics
+                path, training_data=source_names([train]), metrics=metrics
             ),
             metrics,
         )

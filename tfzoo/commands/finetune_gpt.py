@@ -74,7 +74,7 @@ def main(
     model = local_directory(preset)
     words = ByteBPETokenizer.from_preset(model)
     files, data_sets = files_and_data_sets([*input, *validation])
-    data = fingerprint([*files, model]) | data_sets
+    data = fingerprint([*files, model], output=output) | data_sets
     with Run(output, arguments, data=data, on_non_finite=on_non_finite) as run:
         if run.finished:
             return

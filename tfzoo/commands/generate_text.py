@@ -8,6 +8,9 @@ The preset is a directory written by `pretrain-gpt`, `finetune-gpt` or
 the text is written to standard output.
 """
 
+import itertools
+import sys
+
 
 def main(
     preset: str,
@@ -36,6 +39,7 @@ def main(
         seed: Seed for sampling. Without one, every run gives another text.
         jit_compile: Compile with XLA: takes some seconds, then about twice as fast.
     """
+    from tfzoo.errors import printable
     from tfzoo.tasks import CausalLM
 
     # Python escapes bytes that are not of the encoding that it expects of a terminal
@@ -54,7 +58,8 @@ def main(
         truncation="left",
         jit_compile=jit_compile,
     )
-    print(prompt, end="", flush=True)
-    for piece in pieces:
-        print(piece, end="", flush=True)
+    is_terminal = sys.stdout.isatty()  # in a file, the text is exact
+    for piece in itertools.chain([prompt], pieces):
+        shown = printable(piece, lines=True) if is_terminal else piece
+        print(shown, end="", flush=True)
     print()

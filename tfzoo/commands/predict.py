@@ -10,7 +10,11 @@ pairs for the labels with a probability of at least 0.5; regression: the score; 
 `word<TAB>label` for each word; question answering: `answer<TAB>score`; masked words:
 `word<TAB>score` for each `[MASK]`; text generation: the continuation, which may span
 several lines; embedder: the elements of the vector, separated by tabs. With `--json`,
-each line is an object with all outputs of the model.
+each line is an object with all outputs of the model. Control characters are printed as
+escapes, and long labels and tokens cut, except with `--json`.
+
+A SavedModel is a program, which can read and write files of this machine: run it only
+if you trust where it is from.
 
 This file needs nothing else of tfzoo: `python recipes/predict.py`, or a copy of it on a
 server, does the same.
@@ -22,9 +26,15 @@ import contextlib
 import json
 import os
 import pathlib
+import re
 import sys
 
 THRESHOLD = 0.5
+# What moves a cursor, breaks a line or turns the direction of the text after it
+CONTROLS = re.compile(
+    "[\0-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]"
+)
+LONGEST_NAME = 80  # of a label or a token, in characters
 # The inputs a model may have, in the order of the columns of a line
 COLUMNS = (("text",), ("text", "text_pair"), ("question", "context"), ("prompt",))
 BINARY = {  # how files begin that are not UTF-8 text, and what to do
@@ -86,9 +96,12 @@ def main(
 def version_folder(path):
     """The directory with saved_model.pb: `path` or its highest version."""
     path = pathlib.Path(os.path.expanduser(path))
-    if not path.is_dir():
+    if not os.path.isdir(path):
         raise UserError(f"{path}: The path must be a directory.")
-    versions = [child for child in path.iterdir() if child.name.isdecimal()]
+    try:
+        versions = [child for child in path.iterdir() if child.name.isdecimal()]
+    except OSError as e:
+        raise UserError(f"{path}: Cannot be read: {e.strerror}.") from None
     if not (path / "saved_model.pb").exists() and versions:
         path = max(versions, key=lambda child: int(child.name))
     if not (path / "saved_model.pb").exists():
@@ -122,7 +135,10 @@ def read_labels(folder):
     path = folder / "assets.extra" / "labels.txt"
     if not path.exists():
         return None
-    return path.read_text(encoding="utf-8").split("\n")[:-1]
+    try:
+        return path.read_text(encoding="utf-8").split("\n")[:-1]
+    except (OSError, UnicodeDecodeError) as e:
+        raise UserError(f"{path}: The labels cannot be read: {e}.") from None
 
 
 def flags(names):
@@ -260,32 +276,51 @@ def tagged(row, i):
     }
 
 
+def escaped(text, keep=""):
+    """The text with escapes in place of control characters, except those to keep."""
+
+    def escape(found):
+        character = found[0]
+        kept = character in keep
+        return character if kept else character.encode("unicode_escape").decode()
+
+    return CONTROLS.sub(escape, text)
+
+
+def name(text):
+    """A label or a token, escaped and cut."""
+    text = escaped(text)
+    return text if len(text) <= LONGEST_NAME else f"{text[: LONGEST_NAME - 3]}..."
+
+
 def line(answer):
     """Formats an answer as a line of output."""
     if "text" in answer:
-        return answer["text"]
+        return escaped(answer["text"], keep="\n\t")
     if "embedding" in answer:
         return "\t".join(f"{number:.6f}" for number in answer["embedding"])
     if "words" in answer:
-        return "\t".join(f"{word['word']}\t{word['label']}" for word in answer["words"])
+        words = answer["words"]
+        return "\t".join(f"{escaped(w['word'])}\t{name(w['label'])}" for w in words)
     if "answer" in answer:
-        pairs = [(answer["answer"], answer["score"])]
+        pairs = [(escaped(answer["answer"]), answer["score"])]
     elif "gaps" in answer:
-        pairs = [(best["token"], best["score"]) for best, *_ in answer["gaps"]]
+        pairs = [(name(best["token"]), best["score"]) for best, *_ in answer["gaps"]]
     elif "label" in answer:
-        pairs = [(answer["label"], answer["score"])]
+        pairs = [(name(answer["label"]), answer["score"])]
     elif "probabilities" in answer:
         every = answer["probabilities"].items()
-        pairs = [(name, score) for name, score in every if score >= THRESHOLD]
+        pairs = [(name(label), score) for label, score in every if score >= THRESHOLD]
     else:
         return f"{answer['score']:.6f}"
-    return "\t".join(f"{name}\t{score:.6f}" for name, score in pairs)
+    return "\t".join(f"{text}\t{score:.6f}" for text, score in pairs)
 
 
 def json_line(answer):
     """Formats an answer as JSON, escaped if the output's encoding is not UTF-8."""
     is_utf8 = (sys.stdout.encoding or "").lower() in ("utf-8", "utf8")
-    return json.dumps(answer, ensure_ascii=not is_utf8)
+    text = json.dumps(answer, ensure_ascii=not is_utf8)
+    return CONTROLS.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
 def arguments(words=None, program=None):
@@ -341,7 +376,7 @@ def run(values=None):
         finally:
             sys.stdout.flush()  # so that a closed pipe shows here
     except UserError as e:
-        print(f"error: {e}", file=sys.stderr)
+        print(f"error: {escaped(str(e))}", file=sys.stderr)
         sys.exit(1)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)

@@ -7,7 +7,7 @@ Reads text files (.txt: a sentence per line, blank lines between documents), mak
 pairs and masks on the fly, or TFRecord files from `prepare-pretraining-data`,
 Google's BERT or TF Model Garden. Writes checkpoints while it runs and, at the end, a
 preset (which `finetune-classifier` and `transformers` open), `metrics.json`,
-`curves.png` and TensorBoard `logs/`.
+`curves.json`, `curves.png` and TensorBoard `logs/`.
 
 The same command continues an interrupted run, with bit-identical results.
 """
@@ -81,7 +81,7 @@ def main(
 
     from tfzoo.checkpoints.references import local_directory
     from tfzoo.data.pretraining import open_pretraining_data
-    from tfzoo.data.readers import files_and_data_sets
+    from tfzoo.data.readers import files_and_data_sets, source_names
     from tfzoo.families.bert import BERT
     from tfzoo.families.preset_backbone import named_size
     from tfzoo.tasks import BertPretrainer
@@ -96,7 +96,7 @@ def main(
     words = WordPieceTokenizer.from_preset(vocabulary)
     files, data_sets = files_and_data_sets([*input, *validation])
     files += [vocabulary, *([] if at_random else [model])]
-    data = fingerprint(files) | data_sets
+    data = fingerprint(files, output=output) | data_sets
     with Run(output, arguments, data=data, on_non_finite=on_non_finite) as run:
         if run.finished:
             return
@@ -146,7 +146,7 @@ def main(
         run.finish(
             lambda path: task.save_to_preset(
                 path,
-                training_data=", ".join(map(str, input)),
+                training_data=source_names(input),
                 metrics=metrics,
             ),
             metrics,

@@ -7,7 +7,7 @@ Reads text files verbatim (.txt: a document per file; .tsv, .csv, .jsonl, .json,
 .parquet: a document per record; each also .gz) and packs the documents into windows,
 without attention across document borders. Writes checkpoints while it runs and, at the
 end, a preset (which `finetune-gpt` and `transformers` open), `metrics.json`,
-`curves.png` and TensorBoard `logs/`.
+`curves.json`, `curves.png` and TensorBoard `logs/`.
 
 The same command continues an interrupted run, with bit-identical results.
 """
@@ -87,7 +87,7 @@ def main(
     words = ByteBPETokenizer.from_preset(vocabulary)
     files, data_sets = files_and_data_sets([*input, *validation])
     files += [vocabulary, *([] if at_random else [model])]
-    data = fingerprint(files) | data_sets
+    data = fingerprint(files, output=output) | data_sets
     with Run(output, arguments, data=data, on_non_finite=on_non_finite) as run:
         if run.finished:
             return

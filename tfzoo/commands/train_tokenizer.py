@@ -51,6 +51,7 @@ def main(
         header: Whether line 1 of a .tsv or .csv has the column names.
     """
     cli.check_numbers(locals())
+    from tfzoo.errors import about
     from tfzoo.files import refuse_existing, write_json, written_beside
 
     options = {"vocabulary_size": vocabulary_size, "min_frequency": min_frequency}
@@ -69,7 +70,8 @@ def main(
     refuse_existing(output, allow_empty=True)
     start = time.perf_counter()
     learn = learn_wordpiece if kind == "wordpiece" else learn_byte_bpe
-    tokenizer, metrics = learn(input, text_column, header, options)
+    with about(", ".join(map(str, input))):
+        tokenizer, metrics = learn(input, text_column, header, options)
     metrics = {
         "vocabulary_size": tokenizer.vocabulary_size,
         **metrics,

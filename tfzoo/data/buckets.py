@@ -87,7 +87,7 @@ def padded_batches(
     if weights is not None and targets is None:
         raise ValueError("weights require targets. Received: targets=None")
     require_whole("batch_size", batch_size, 1)
-    require_whole("epochs", epochs, 0)
+    require_whole("epochs", epochs, 0, optional=True)
     require_whole("start_step", start_step, 0)
     columns = {"": encoded} if seconds is None else {"": encoded, SECOND: seconds}
     lengths = sum(np.diff(column.row_splits) for column in columns.values())

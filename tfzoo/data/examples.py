@@ -10,7 +10,7 @@ from tfzoo.data.cells import label_of, text_of
 from tfzoo.data.holding_out import held_out_rows, numbered
 from tfzoo.data.readers import name_of, read_records
 from tfzoo.data.records import tell_header
-from tfzoo.errors import DataError
+from tfzoo.errors import DataError, shown
 
 TASKS = ("classification", "multi_label", "regression")
 _VALIDATION = "Give more examples, or a separate validation file (--validation)."
@@ -111,13 +111,13 @@ class Examples:
         held_out = {name for i in rows for name in labels[i]}
         line += f", of {len(held_out)} of {len(counts)} classes"
         if missing := sorted(counts.keys() - held_out):
-            some = ", ".join(map(repr, missing[:5])) + (", ..." if missing[5:] else "")
+            some = ", ".join(map(shown, missing[:5])) + (", ..." if missing[5:] else "")
             line += f"; too few texts for {some}"
         print(f"{line}.")
         if len(held_out) == 1 < len(counts):
             print(
                 f"warning: {self.spec}: all held-out examples are of one class, "
-                f"{min(held_out)!r}, so their metrics mean little. {_VALIDATION}",
+                f"{shown(min(held_out))}, so their metrics mean little. {_VALIDATION}",
                 file=sys.stderr,
             )
 
@@ -234,10 +234,10 @@ def known_labels(examples, labels=None):
     for names, place in zip(examples.labels, examples.locations, strict=True):
         for name in names if nested else (names,):
             if name not in known:
-                some = ", ".join(map(repr, labels[:10]))
+                some = ", ".join(map(shown, labels[:10]))
                 some += ", ..." if labels[10:] else ""
                 raise place.error(
                     f"The label must be one of those in training: {some}. "
-                    f"Received: {name!r}."
+                    f"Received: {shown(name)}."
                 )
     return list(examples.labels)

@@ -33,7 +33,7 @@ def parquet_rows(path):
         raise DataError(
             f"Parquet files require pyarrow, which cannot be imported: {e}.",
             path=path,
-            fix='pip install "tfzoo[parquet]"',
+            fix="Install it: pip install pyarrow",
         ) from None
     index = 0
     # Python's own errors are those of values that it cannot represent.

@@ -177,6 +177,7 @@ def _write_shards(output, plan, shards, workers, *, progress):
         raise DataError(
             f"There must be at least one example for each of the {shards} shards. "
             f"Received: {total} examples.",
+            path=output.path,
             fix="Use fewer shards or give more text.",
         )
     ranges = {

@@ -7,6 +7,7 @@ last; until then `work/` holds what is needed to continue.
 import contextlib
 import hashlib
 import json
+import os
 import pathlib
 import shutil
 import sys
@@ -17,6 +18,8 @@ from tfzoo.files import (
     local_path,
     read_json,
     read_sealed_json,
+    remove_leftovers,
+    utf8_path,
     write_json,
     write_sealed_json,
     written_beside,
@@ -44,9 +47,11 @@ class PreparedDirectory:
     """
 
     def __init__(self, path, run, shards):
+        utf8_path(path, OutputError)
         self.path, self.work = local_path(path), local_path(path) / "work"
         self._run, self._shards = run, shards
-        if self.path.is_dir() and any(self.path.iterdir()):
+        remove_leftovers(self.path)
+        if os.path.isdir(self.path) and any(self.path.iterdir()):
             self._check()
             self._remove_half_written()
         else:

@@ -1,7 +1,7 @@
 """Batches for `BertPretrainer`, from text or prepared records."""
 
 import dataclasses
-import pathlib
+import os
 
 from tfzoo.data.corpus import build_corpus
 from tfzoo.data.example_settings import Settings
@@ -131,4 +131,4 @@ def _are_records(paths):
 def _is_record(path):
     if is_data_set(path):
         return False
-    return pathlib.Path(path).is_dir() or file_kind(path) == "tfrecord"
+    return os.path.isdir(path) or file_kind(path) == "tfrecord"

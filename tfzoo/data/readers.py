@@ -102,6 +102,12 @@ def files_and_data_sets(specs):
     return [type(file)(os.path.expanduser(file)) for file in files], names
 
 
+def source_names(specs):
+    """The names of files without their directories, and datasets, for a model card."""
+    names = [s if is_data_set(s) else pathlib.Path(s).name for s in map(name_of, specs)]
+    return ", ".join(names)
+
+
 def file_kind(path):
     """The kind of a file, from its name, or from its content if it is a TFRecord file.
 

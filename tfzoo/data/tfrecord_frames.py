@@ -11,7 +11,7 @@ import gzip
 import zlib
 
 from tfzoo.errors import DataError
-from tfzoo.files import readable_file
+from tfzoo.files import readable_file, utf8_path
 from tfzoo.text.lines import decompressed_size, is_gzip
 
 HEADER_BYTES = 12
@@ -46,10 +46,11 @@ def read_batches(path, batch_size):
     from tfzoo.data.pipelines import without_waiting
 
     readable_file(path, DataError)
+    name = utf8_path(path, DataError)
     size = decompressed_size(path)
     if size == 0:
         raise DataError("The file is empty.", path=path)
-    records = without_waiting(tf.data.TFRecordDataset(str(path), compression(path)))
+    records = without_waiting(tf.data.TFRecordDataset(name, compression(path)))
     first, read = 0, 0
     try:
         for batch in records.batch(batch_size):

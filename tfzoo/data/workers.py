@@ -100,7 +100,8 @@ def _broken_is_loud():
 
 def _start(make_state, started):
     global _state
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent terminates the workers
+    for number in (signal.SIGINT, signal.SIGHUP):  # the parent ends the workers
+        signal.signal(number, signal.SIG_IGN)
     os.environ["TOKENIZERS_PARALLELISM"] = "false"
     os.environ["TF_NUM_INTRAOP_THREADS"] = os.environ["OMP_NUM_THREADS"] = "1"
     os.environ["CUDA_VISIBLE_DEVICES"] = "-1"

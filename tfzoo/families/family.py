@@ -8,7 +8,7 @@ from typing import Any
 
 import keras
 
-from tfzoo.checkpoints import fields
+from tfzoo.checkpoints import fields, hub
 from tfzoo.checkpoints.extra_tensors import NO_WEIGHTS
 from tfzoo.checkpoints.fields import Field
 from tfzoo.checkpoints.keras_hub import READABLE, KerasHubClass
@@ -189,6 +189,7 @@ def declared(family):
     def register(backbone_class):
         backbone_class.family = family
         BACKBONES[family.model_type] = backbone_class
+        hub.READABLE.add(family.model_type)
         if family.keras_hub:
             READABLE.add(family.keras_hub.name)
         tokenizer_classes.DECLARED.update(family.tokenizer_classes)

@@ -1,6 +1,7 @@
 """Opens published checkpoints of all formats, recognized by their files."""
 
 import functools
+import os
 import pathlib
 from typing import NamedTuple
 
@@ -15,7 +16,7 @@ from tfzoo.checkpoints.tensors import Tensors
 from tfzoo.checkpoints.transformers_h5 import WEIGHTS as H5
 from tfzoo.checkpoints.transformers_h5 import open_transformers_h5
 from tfzoo.errors import CheckpointError
-from tfzoo.families.family import BACKBONES
+from tfzoo.families.family import BACKBONES, class_of
 
 
 class Checkpoint(NamedTuple):
@@ -86,6 +87,8 @@ def _open_foreign(directory, name, layout_of):
 
 
 def _refuse_pytorch(directory):
+    if os.path.exists(directory / CONFIG):  # no use in converting what is not supported
+        class_of(read_config(directory), directory / CONFIG)
     raise CheckpointError(
         "Pickle files are not supported, because opening one can run code in it.",
         path=directory / "pytorch_model.bin",
@@ -131,11 +134,15 @@ def open_checkpoint(reference):
         CheckpointError: the format is unknown, or the checkpoint is invalid.
     """
     directory = local_directory(reference)
-    if not directory.is_dir():
-        raise CheckpointError("The preset directory does not exist.", path=directory)
+    if not os.path.isdir(directory):
+        raise CheckpointError(
+            "The preset directory does not exist.",
+            path=directory,
+            fix="For a repository of the Hugging Face Hub, give hf://ORG/NAME.",
+        )
     formats = _formats()
     for name, open_directory in formats.items():
-        if (directory / name).exists():
+        if os.path.exists(directory / name):
             return open_directory(directory)
     raise CheckpointError(
         "The directory of a checkpoint must contain one of "

@@ -1,6 +1,7 @@
 """Backbones in directories of Hugging Face's format, and named sizes."""
 
 import logging
+import os
 
 from tfzoo.checkpoints.checksums import tell_changes
 from tfzoo.checkpoints.fields import refuse_untied
@@ -14,12 +15,14 @@ from tfzoo.checkpoints.weights import (
     refuse_larger_than,
     save_weights,
 )
-from tfzoo.errors import CheckpointError, refuse_unknown
+from tfzoo.errors import CheckpointError, printable, refuse_unknown
+from tfzoo.families.family import class_of
 from tfzoo.families.opening import open_checkpoint
 from tfzoo.files import local_path
 from tfzoo.layers.initializers import at_random, left_at_zero
 from tfzoo.layers.keywords import KnownKeywords, keywords_of
 from tfzoo.models.frozen import weight_variables
+from tfzoo.weight_files import num_bytes_of
 
 logger = logging.getLogger("tfzoo")
 
@@ -36,7 +39,7 @@ def named_size(preset, sizes):
     """
     if str(preset) in sizes:
         return sizes[str(preset)]
-    if not is_remote(preset) and not local_path(preset).is_dir():
+    if not is_remote(preset) and not os.path.isdir(local_path(preset)):
         raise CheckpointError(
             "A preset must be a directory, hf://ORG/NAME, keras_hub://NAME or a size "
             "name.",
@@ -72,6 +75,7 @@ class PresetBackbone(KnownKeywords, PushToHub):
             logger.warning("%s is the name of a size: its weights are random.", preset)
             return cls(**{**size, **arguments})
         found = open_checkpoint(preset)
+        class_of(found.config, found.path)  # raises if there is none
         backbone = cls.before_reading(found, **arguments)
         backbone.read(
             found.tensors,
@@ -132,7 +136,8 @@ class PresetBackbone(KnownKeywords, PushToHub):
         )
         read = {*copies, *(names[variable.path].name for variable in variables)}
         if tensors.names - read:
-            logger.info("Unused: %s", ", ".join(sorted(tensors.names - read)))
+            names = sorted(tensors.names - read)
+            logger.info("Unused: %s", ", ".join(printable(n, 120) for n in names))
         at_random(v for v in self.variables if v.path in lacking)
         if lacking or new:
             paths = ", ".join(sorted([*lacking, *new]))
@@ -171,4 +176,5 @@ class PresetBackbone(KnownKeywords, PushToHub):
                     beside, max_sequence_length=self.max_sequence_length
                 )
 
-        write_preset(directory, config, card, write_rest)
+        size = num_bytes_of(weights, dtype)
+        write_preset(directory, config, card, write_rest, size=size)

@@ -4,8 +4,8 @@ import logging
 
 import tensorflow as tf
 
-from tfzoo.errors import ExportError, OutputError
-from tfzoo.files import local_path, written_beside
+from tfzoo.errors import ExportError, OutputError, about, shown
+from tfzoo.files import local_path, utf8_path, written_beside
 from tfzoo.serving.configuration import write_configuration
 from tfzoo.serving.versions import add_version
 from tfzoo.serving.warmup import write_warmup
@@ -30,14 +30,13 @@ def export_version(base, served):
         ExportError: a label is not a single line, or a variable is not finite.
     """
     base = local_path(base)
-    _label_lines(served.labels)
-    _refuse_non_finite(served)
+    _check(served, base)
 
     def write(directory):
         _write(directory, served)
         write_configuration(base)
 
-    return add_version(base, write)
+    return add_version(base, write, size=_num_bytes(served))
 
 
 def export_saved_model(path, served):
@@ -51,9 +50,17 @@ def export_saved_model(path, served):
         OutputError: `path` already exists or cannot be written.
         ExportError: a label is not a single line, or a variable is not finite.
     """
-    _refuse_non_finite(served)
-    with written_beside(path, directory=True) as directory:
+    _check(served, path)
+    with written_beside(path, directory=True, size=_num_bytes(served)) as directory:
         _write(directory, served)
+
+
+def _check(served, path):
+    """Raises an error, before anything is written, if the model cannot be."""
+    utf8_path(path, OutputError)
+    with about(path):
+        _label_lines(served.labels)
+        _refuse_non_finite(served)
 
 
 def _write(directory, served):
@@ -92,6 +99,10 @@ def _variables(served):
     return sorted(variables.values(), key=lambda variable: variable.name)
 
 
+def _num_bytes(served):
+    return sum(v.shape.num_elements() * v.dtype.size for v in _variables(served))
+
+
 def _refuse_non_finite(served):
     for variable in _variables(served):
         if not variable.dtype.is_floating:
@@ -122,7 +133,7 @@ def _label_lines(labels):
         if "\n" in label or "\r" in label:
             raise ExportError(
                 "A label must be a single line, to be written to labels.txt. "
-                f"Received: {label!r}.",
+                f"Received: {shown(label)}.",
                 fix="Rename it in the training data.",
             )
     return "".join(f"{label}\n" for label in labels or ()).encode()

@@ -3,11 +3,15 @@
 import os
 import pathlib
 import re
-import shutil
-import tempfile
 
 from tfzoo.errors import OutputError
-from tfzoo.files import flush, flush_directory
+from tfzoo.files import (
+    flush,
+    flush_directory,
+    locked_beside,
+    reason_of,
+    remove_leftovers,
+)
 from tfzoo.serving.configuration import BATCHING_PARAMETERS, MODELS_CONFIG
 
 LARGEST_VERSION = 2**63 - 1
@@ -20,7 +24,7 @@ def version_numbers(base):
         OutputError: `base` is not a directory, or contains something that is neither a
             version nor written by an export. Hidden entries are ignored.
     """
-    if not base.exists():
+    if not os.path.exists(base):
         return []
     if not base.is_dir():
         raise OutputError("The path must be a directory. Received: a file.", path=base)
@@ -38,41 +42,38 @@ def version_numbers(base):
     return numbers
 
 
-def add_version(base, write):
+def add_version(base, write, *, size=0):
     """Adds the next version of a model atomically.
+
+    What killed exporters left in `base` is removed; what others still write is locked
+    and stays.
 
     Args:
         base: Directory of the versions, created if missing.
         write: Function that fills the empty directory whose path it is given.
+        size: Number of bytes that the version needs at least, as far as known.
 
     Returns:
         Path of the new version: one above the highest number in `base`, or 1. Exporters
         that run at the same time get different numbers.
 
     Raises:
-        OutputError: `base` cannot be written or contains something else.
+        OutputError: `base` cannot be written, contains something else, or has less than
+            `size` free.
     """
     base = pathlib.Path(base)
     version_numbers(base)
-    try:
-        base.mkdir(parents=True, exist_ok=True)
-        beside = pathlib.Path(tempfile.mkdtemp(prefix=".export.", dir=base))
-    except OSError as e:
-        raise OutputError(
-            f"Cannot write the output: {e.strerror}.", path=base
-        ) from None
-    try:
+    remove_leftovers(base)
+    with locked_beside(base / "export", size, output=base) as beside:
         content = beside / "version"
-        content.mkdir()
-        write(content)
-        flush(content)
-        return _renamed(content, base)
-    except OSError as e:
-        raise OutputError(
-            f"Cannot write the output: {e.strerror or e}.", path=base
-        ) from e
-    finally:
-        shutil.rmtree(beside, ignore_errors=True)
+        try:
+            content.mkdir()
+            write(content)
+            flush(content)
+            return _renamed(content, base)
+        except OSError as e:
+            reason = reason_of(e, base, size)
+            raise OutputError(f"Cannot write the output: {reason}.", path=base) from e
 
 
 def _renamed(content, base):

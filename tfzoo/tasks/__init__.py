@@ -2,7 +2,8 @@
 
 from tfzoo.checkpoints.references import local_directory
 from tfzoo.checkpoints.sentence_transformers import MODULES
-from tfzoo.errors import CheckpointError
+from tfzoo.errors import CheckpointError, shown
+from tfzoo.families import class_of as backbone_of
 from tfzoo.families.opening import open_checkpoint
 from tfzoo.tasks.answering.question_answerer import QuestionAnswerer
 from tfzoo.tasks.causal_lm.causal_lm import CausalLM
@@ -52,6 +53,7 @@ def from_preset(preset, **arguments):
     """
     directory = local_directory(preset)
     found = open_checkpoint(directory)
+    backbone_of(found.config, found.path)  # raises if there is none
     task = class_of(found.config)
     if task is None and (found.directory / MODULES).exists():
         task = TextEmbedder
@@ -85,5 +87,7 @@ def class_named(name):
         ValueError: no task has that name.
     """
     if name not in _TASKS:
-        raise ValueError(f"task must be one of {', '.join(_TASKS)}. Received: {name!r}")
+        raise ValueError(
+            f"task must be one of {', '.join(_TASKS)}. Received: {shown(name)}"
+        )
     return _TASKS[name]

@@ -1,7 +1,7 @@
 """Base class of the tasks with labels."""
 
 from tfzoo.checkpoints.fields import read_field
-from tfzoo.errors import CheckpointError
+from tfzoo.errors import CheckpointError, shown
 from tfzoo.tasks.encoder_task import EncoderTask
 from tfzoo.tasks.labels import label_fields, placeholders, stored_labels
 
@@ -53,7 +53,7 @@ def check_task(task, path):
     """Raises `CheckpointError` if the `"tfzoo"` block of a file has an unknown task."""
     if task is not None and task not in PROBLEM_TYPES:
         raise CheckpointError(
-            f"Must be one of {sorted(PROBLEM_TYPES)}. Received: {task!r}.",
+            f"Must be one of {sorted(PROBLEM_TYPES)}. Received: {shown(task)}.",
             path=path,
             tensor="tfzoo.task",
         )
@@ -81,7 +81,7 @@ def stored_task(config, path, ours, labels):
         if problem == name:
             return task
     raise CheckpointError(
-        f"Must be one of {sorted(PROBLEM_TYPES.values())}. Received: {problem!r}.",
+        f"Must be one of {sorted(PROBLEM_TYPES.values())}. Received: {shown(problem)}.",
         path=path,
         tensor="problem_type",
     )

@@ -106,18 +106,19 @@ class AutoCompile:
         if given and not auto:
             raise ValueError(
                 f"{' and '.join(given)} must be set on the optimizer itself unless "
-                f"optimizer='auto'. Received: optimizer={optimizer!r}, "
-                + ", ".join(f"{name}={value!r}" for name, value in given.items())
+                f"optimizer='auto'. Received: optimizer={shown(optimizer)}, "
+                + ", ".join(f"{name}={shown(value)}" for name, value in given.items())
             )
         if label_smoothing and own_loss:
             raise ValueError(
                 "label_smoothing applies only to the task's own loss; set it on the "
-                f"loss. Received: loss={loss!r}, label_smoothing={label_smoothing}"
+                f"loss. Received: loss={shown(loss)}, label_smoothing={label_smoothing}"
             )
         _check_ranges(given)
         if jit_compile not in (True, False, "auto"):
             raise ValueError(
-                f"jit_compile must be True, False or 'auto'. Received: {jit_compile!r}"
+                "jit_compile must be True, False or 'auto'. "
+                f"Received: {shown(jit_compile)}"
             )
         require_whole("steps_per_execution", kwargs.get("steps_per_execution", 1), 1)
         if kwargs.get("steps_per_execution", 1) is None:
@@ -311,4 +312,4 @@ def _check_ranges(given):
             continue
         number = isinstance(value, numbers.Real) and not isinstance(value, bool)
         if not number or not math.isfinite(value) or not accepts(value):
-            raise ValueError(f"{name} must be {rule}. Received: {value!r}")
+            raise ValueError(f"{name} must be {rule}. Received: {shown(value)}")

@@ -120,7 +120,7 @@ def loss_of_logits(loss, task):
     raise ValueError(
         f"The outputs of a {type(task).__name__} are logits, not probabilities. A loss "
         f"must be 'auto', {_listed(known)}or an object that takes logits. "
-        f"Received: {name!r}"
+        f"Received: {shown(name)}"
     )
 
 
@@ -159,7 +159,7 @@ def metric_of_logits(metric, task, *, own_targets=False):
         raise ValueError(
             f"The outputs of a {type(task).__name__} are logits, not probabilities. A "
             f"metric must be 'auto', {_listed(known)}or an object that takes logits. "
-            f"Received: {name!r}"
+            f"Received: {shown(name)}"
         )
     return known[name.lower()](name)
 

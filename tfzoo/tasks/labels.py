@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence, Set
 
 import numpy as np
 
-from tfzoo.errors import CheckpointError, shown
+from tfzoo.errors import CheckpointError, printable, shown
 from tfzoo.tasks.inputs import array_of, values_of
 
 logger = logging.getLogger("tfzoo")
@@ -43,9 +43,11 @@ class Labels(tuple):
                 f"labels must be at least {least} distinct names. "
                 f"Received: {found[:20]!r}"
             )
-        wrong = [name for name in found if not isinstance(name, str)]
+        wrong = [name for name in found if not is_text(name)]
         if wrong:
-            raise ValueError(f"labels must be strings. Received: {wrong[0]!r}")
+            raise ValueError(
+                f"labels must be strings of valid Unicode. Received: {shown(wrong[0])}"
+            )
         return super().__new__(cls, map(str, found))
 
     def __init__(self, names, least=1):
@@ -107,6 +109,17 @@ class Labels(tuple):
         return int(label)
 
 
+def is_text(value):
+    """Whether a value is a str that UTF-8 can encode; JSON may have others."""
+    if not isinstance(value, str):
+        return False
+    try:
+        value.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def no_single_label(row, number=0):
     """Message for a target with several values where each text has one label."""
     return (
@@ -155,7 +168,7 @@ def stored_labels(config, path, ours=None):
             logger.warning(
                 "%s: label2id contradicts id2label, which takes precedence: %s",
                 path,
-                other[0],
+                printable(other[0], 80),
             )
         return labels
     if config.get("label2id") is not None:
@@ -166,7 +179,7 @@ def stored_labels(config, path, ours=None):
     count = 2 if count is None else count
     if type(count) is not int or not 1 <= count < 1 << 24:
         raise CheckpointError(
-            f"Must be an integer >= 1. Received: {count!r:.200}.",
+            f"Must be an integer >= 1. Received: {shown(count)}.",
             path=path,
             tensor="num_labels",
         )
@@ -181,14 +194,15 @@ def _by_id(labels, path):
     if not found or [*range(len(found))] != sorted(found) or len(found) < len(labels):
         raise CheckpointError(
             "Must have the keys 0, 1, 2 and so on, and a name for each. "
-            f"Received: {labels!r:.200}.",
+            f"Received: {shown(labels)}.",
             path=path,
             tensor="id2label",
         )
     for i, name in found.items():
-        if not isinstance(name, str | int | float):
+        if not isinstance(name, int | float) and not is_text(name):
             raise CheckpointError(
-                f"A name must be a string. Received: {name!r:.80} for {i}.",
+                "A name must be a string of valid Unicode. "
+                f"Received: {shown(name)} for {i}.",
                 path=path,
                 tensor="id2label",
             )
@@ -197,11 +211,11 @@ def _by_id(labels, path):
 
 def _by_name(ids, path):
     pairs = [*ids.items()] if isinstance(ids, dict) else []
-    found = {i: name for name, i in pairs if type(i) is int}
+    found = {i: name for name, i in pairs if type(i) is int and is_text(name)}
     if not found or [*range(len(pairs))] != sorted(found):
         raise CheckpointError(
             "Must have the values 0, 1, 2 and so on, one for each name. "
-            f"Received: {ids!r:.200}.",
+            f"Received: {shown(ids)}.",
             path=path,
             tensor="label2id",
         )

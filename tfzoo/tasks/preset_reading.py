@@ -1,7 +1,7 @@
 """`from_preset`: tasks from directories in Hugging Face's format."""
 
 from tfzoo.checkpoints.fields import refuse_untied
-from tfzoo.errors import CheckpointError, refuse_unknown
+from tfzoo.errors import CheckpointError, about, refuse_unknown, shown
 from tfzoo.families import BACKBONES, class_of
 from tfzoo.families.opening import open_checkpoint
 from tfzoo.families.preset_backbone import named_size
@@ -92,8 +92,11 @@ class PresetReading(KnownKeywords):
         tokenizer = tokenizer or tokenizer_from_preset(found.directory)
         head = stored_head(cls, found) if cls.head_arguments else None
         stored = cls.stored_arguments(head.config if head else config, path)
+        asked = arguments or any(value is not None for value in given.values())
         given |= cls._backbone_options(backbone_class)
-        model = backbone_class.before_reading(found, **given)
+        kind = None if asked else CheckpointError  # an argument may be the reason
+        with about(path, kind):
+            model = backbone_class.before_reading(found, **given)
         if tokenizer.vocabulary_size > model.vocabulary_size:
             raise CheckpointError(
                 "The tokenizer must not have more tokens than the embedding. Received: "
@@ -101,12 +104,8 @@ class PresetReading(KnownKeywords):
                 path=path,
                 tensor="vocab_size",
             )
-        try:
+        with about(path, kind):
             task = cls(model, tokenizer, **cls.with_asked(stored, arguments))
-        except ValueError as e:
-            if arguments:  # possibly the reason
-                raise
-            raise CheckpointError(str(e), path=path) from e
         if task._is_tied:
             copies = task.backbone.family.copies(found.tensors.names)
             refuse_untied(config, path, copies)
@@ -129,7 +128,7 @@ class PresetReading(KnownKeywords):
         if tokenizer is None:
             raise ValueError(
                 "A size name requires a tokenizer. "
-                f"Received: preset={preset!r}, tokenizer=None"
+                f"Received: preset={shown(preset)}, tokenizer=None"
             )
         return cls(
             cls.backbone_of_size(preset, tokenizer, **given), tokenizer, **arguments
@@ -253,7 +252,7 @@ def stored_task_arguments(config, path, class_name, known):
             isinstance(value, list) and not all(isinstance(v, str) for v in value)
         ):
             raise CheckpointError(
-                f"Not a valid value: {value!r}.", path=path, tensor=f"tfzoo.{name}"
+                f"Not a valid value: {shown(value)}.", path=path, tensor=f"tfzoo.{name}"
             )
     if "max_sequence_length" in found:
         found |= _cut_by_tokenizer(path.parent / CONFIG)

@@ -3,8 +3,10 @@
 from tfzoo.checkpoints.hub import PushToHub
 from tfzoo.checkpoints.preset_files import model_card, write_preset
 from tfzoo.checkpoints.weights import dtype_fields, save_weights
+from tfzoo.errors import printable
 from tfzoo.layers.keywords import known_keywords
 from tfzoo.models.frozen import frozen_config, weight_variables
+from tfzoo.weight_files import num_bytes_of
 
 
 class PresetWriting(PushToHub):
@@ -50,7 +52,7 @@ class PresetWriting(PushToHub):
         tokenizer = self.tokenizer
         facts = {f.name: config[f.name] for f in family.fields.values()}
         if self.labels:
-            facts["labels"] = ", ".join(self.labels)
+            facts["labels"] = ", ".join(printable(name, 80) for name in self.labels)
         facts["training data"] = training_data or "not stated"
         card = model_card(
             type(self).__name__,
@@ -73,7 +75,8 @@ class PresetWriting(PushToHub):
             )
             self.save_more(beside)
 
-        write_preset(directory, config, card, write_rest)
+        size = num_bytes_of(weights, dtype)
+        write_preset(directory, config, card, write_rest, size=size)
 
     def task_arguments(self):
         """Its constructor arguments except backbone and tokenizer, as JSON values."""

@@ -4,7 +4,7 @@ import logging
 from typing import NamedTuple
 
 from tfzoo.checkpoints.head_rows import RowsInOrder
-from tfzoo.errors import CheckpointError
+from tfzoo.errors import CheckpointError, shown
 from tfzoo.families import BACKBONES
 from tfzoo.tasks.labels import FIELDS, are_placeholders
 
@@ -60,7 +60,7 @@ def stored_head(task_class, found):
             path=tensors.path,
         )
     is_ours = whole and (is_named or named is None)
-    rows = tensors.shape(outputs[0])[0] if is_ours else 0
+    rows = next(iter(tensors.shape(outputs[0])), 0) if is_ours else 0
     config["architectures"] = []
     if is_ours or is_named:
         config["architectures"] = [heads[task_class.capability].class_name]
@@ -172,4 +172,4 @@ def _described(labels, kind):
 
 
 def _short(labels):
-    return repr([*labels])[:200]
+    return shown([*labels])

@@ -11,6 +11,7 @@ from tfzoo.errors import is_whole, shown
 from tfzoo.layers.keywords import known_keywords
 from tfzoo.models.frozen import frozen_config, with_frozen
 from tfzoo.tasks.compiling import AutoCompile
+from tfzoo.tasks.exporting import Exporting
 from tfzoo.tasks.feeding import Feeding
 from tfzoo.tasks.fitting import Fitting
 from tfzoo.tasks.plan import BATCH_SIZE, Plan
@@ -27,6 +28,7 @@ class Task(
     AutoCompile,
     PresetReading,
     PresetWriting,
+    Exporting,
     Fitting,
     Predicting,
     Feeding,
@@ -40,7 +42,7 @@ class Task(
     generator. Text in memory is tokenized up front and batched by length; batches are
     tokenized inside `tf.data`, in their own order.
 
-    A task defines, besides what `AutoCompile` and `PresetReading` require:
+    A task defines, besides what `AutoCompile`, `PresetReading` and `Exporting` require:
         batches_of(x, y, sample_weight, plan): Raw text that is not a dataset ->
             `tf.data` of (inputs, targets, weights) by a `Plan`.
         map_strings(dataset, *, seed): The same for a batched dataset of raw text.

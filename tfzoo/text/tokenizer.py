@@ -4,7 +4,7 @@ import operator
 
 import numpy as np
 
-from tfzoo.errors import TokenizerError
+from tfzoo.errors import TokenizerError, about, printable
 from tfzoo.text.layout import ROLES, Layout
 
 # Unicode's White_Space, for regular expressions in Python and RE2
@@ -25,6 +25,7 @@ class Tokenizer:
     """
 
     special_names = AROUND_TEXTS
+    path = None  # of the preset it was read from, for errors
 
     def _name_tokens(self, ids, tokens):
         """Sets `pad_token`, `pad_id` and so on.
@@ -86,7 +87,12 @@ class Tokenizer:
         """
         if layout == self.layout:
             return self
-        return self.from_config({**self.get_config(), "layout": layout.get_config()})
+        with about(self.path):
+            copy = self.from_config(
+                {**self.get_config(), "layout": layout.get_config()}
+            )
+        copy.path = self.path
+        return copy
 
     def _layout_config(self):
         """The constructor argument `layout`, unless it is the default."""
@@ -132,9 +138,10 @@ class Tokenizer:
             raise ValueError(f"name must be one of {names}. Received: {name!r}")
         index, token = getattr(self, f"{name}_id"), getattr(self, f"{name}_token")
         if index is None:
-            named = "" if token is None else f" {token}"
+            named = "" if token is None else f" {printable(token, 80)}"
             raise TokenizerError(
                 f"The vocabulary must contain the {name} token{named} for this.",
+                path=self.path,
                 fix=f"Add it to the vocabulary, or pass another token as {name}_token.",
             )
         return index

@@ -18,6 +18,14 @@ def check_source(source):
         )
 
 
+def named_files(source):
+    """The paths in a list of them, separated by commas, for errors; otherwise None."""
+    paths = isinstance(source, list | tuple) and source
+    if not paths or not all(isinstance(item, os.PathLike) for item in paths):
+        return None
+    return ", ".join(map(str, paths))
+
+
 def texts_of(source, join=iter):
     """Yields the texts of `source`; lines of files include their line ends.
 

@@ -3,12 +3,14 @@
 They share a `Record`: `Recording` writes it, the others read it.
 """
 
+import contextlib
 import math
+import sys
 
 import keras
 from tqdm import tqdm
 
-from tfzoo.errors import TfzooError
+from tfzoo.errors import OutputError, TfzooError
 from tfzoo.training.snapshots import Snapshots, named
 
 
@@ -87,13 +89,15 @@ class Progress(keras.callbacks.Callback):
 
     def close(self):
         """Closes the progress bar."""
-        self.bar.close()
+        with contextlib.suppress(OSError):  # if the terminal has hung up
+            self.bar.close()
 
 
 class KeepBest(keras.callbacks.Callback):
     """Keeps the weights of the best epoch on disk, also over a resumed training.
 
-    Weights that are not finite are never kept.
+    Weights that are not finite are never kept. If what was kept is damaged on disk, the
+    best of the following epochs is kept instead.
 
     Args:
         directory: Where to keep them, for example a run's `checkpoints`.
@@ -102,6 +106,8 @@ class KeepBest(keras.callbacks.Callback):
             and none whose log is not finite.
     """
 
+    remembered = ("latest",)  # by a run
+
     def __init__(self, directory, *, monitor, mode):
         super().__init__()
         if mode not in ("max", "min"):
@@ -109,9 +115,14 @@ class KeepBest(keras.callbacks.Callback):
         self.monitor = monitor
         self.sign = 1 if mode == "max" else -1
         self.snapshots = Snapshots(directory, "best-epoch", kept=1)
+        self.latest = None  # number (from 1) and value of the latest epoch
 
     def on_train_begin(self, logs=None):
-        found = self.snapshots.newest()
+        try:
+            found = self.snapshots.newest()
+        except OutputError:
+            found = None
+            self._warn("the best of the following epochs is kept")
         self.best = found[1][self.monitor] if found else None
 
     def on_epoch_end(self, epoch, logs=None):
@@ -121,6 +132,7 @@ class KeepBest(keras.callbacks.Callback):
                 f"Received: {self.monitor!r}"
             )
         value = logs[self.monitor]
+        self.latest = [epoch + 1, float(value)]
         if not math.isfinite(value):
             return
         if self.best is None or self.sign * value > self.sign * self.best:
@@ -131,10 +143,19 @@ class KeepBest(keras.callbacks.Callback):
     def restore(self, model):
         """Restores the best epoch's weights; returns its number (from 1) and value.
 
+        If they are damaged on disk, the model keeps its weights, and the result is that
+        of the latest epoch.
+
         Raises:
             TfzooError: no epoch was kept.
         """
-        found = self.snapshots.newest()
+        try:
+            found = self.snapshots.newest()
+        except OutputError:
+            if self.latest is None:
+                raise
+            self._warn(f"the weights of the latest epoch, {self.latest[0]}, are used")
+            return tuple(self.latest)
         if found is None:
             raise TfzooError(
                 f"{self.monitor} must be finite in at least one epoch. "
@@ -144,3 +165,10 @@ class KeepBest(keras.callbacks.Callback):
         epoch, state = found
         self.snapshots.load(epoch, named(model=model.weights))
         return epoch, state[self.monitor]
+
+    def _warn(self, remedy):
+        print(
+            f"warning: {self.snapshots.directory}: The weights of the best epoch are "
+            f"damaged; {remedy} instead.",
+            file=sys.stderr,
+        )

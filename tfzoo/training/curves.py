@@ -1,11 +1,12 @@
 """Learning curves: a PNG file, and event logs for TensorBoard."""
 
 import pathlib
-import shutil
 
 import keras
 
 from tfzoo.files import written_beside
+
+SUFFIX = ".tfzoo"  # of the event logs, which TensorBoard knows by the name before it
 
 
 def save_curves(record, path):
@@ -68,9 +69,9 @@ def _by_epoch(panel, history, names, first_colour=0):
 class EventLogs(keras.callbacks.Callback):
     """Event logs for TensorBoard, as if the training had never been interrupted.
 
-    The directory is rewritten from the record whenever a training starts or resumes, so
-    no step appears twice. Does not need TensorBoard, which TensorFlow no longer
-    installs.
+    They are rewritten from the record whenever a training starts or resumes, so no step
+    appears twice; other files there stay. Does not need TensorBoard, which TensorFlow
+    no longer installs.
 
     Args:
         record: The `Record` to log.
@@ -83,12 +84,13 @@ class EventLogs(keras.callbacks.Callback):
         import tensorflow as tf
 
         self.record = record
-        directory = pathlib.Path(directory)
-        if directory.exists():
-            shutil.rmtree(directory)
+        places = [pathlib.Path(directory) / name for name in ("training", "validation")]
+        for place in places:
+            for old in place.glob(f"*{SUFFIX}"):
+                old.unlink()
         self.training, self.validation = (
-            tf.summary.create_file_writer(str(directory / name))
-            for name in ("training", "validation")
+            tf.summary.create_file_writer(str(place), filename_suffix=SUFFIX)
+            for place in places
         )
         self.num_points = self.num_epochs = 0
         self._catch_up()

@@ -4,13 +4,13 @@ import hashlib
 import os
 import re
 
-from tfzoo.errors import DataError
+from tfzoo.errors import DataError, OutputError
 from tfzoo.files import local_path, readable_file
 
 ADDED = "added:"  # prefix for files that may be added after a run has begun
 
 
-def fingerprint(paths):
+def fingerprint(paths, *, output=None):
     """Digests of files, and of all files in directories.
 
     A model's directory in the Hugging Face cache grows as files are requested: the
@@ -18,6 +18,8 @@ def fingerprint(paths):
 
     Args:
         paths: Files and directories.
+        output: The output directory of the run, which must not be one of the
+            directories or in one: the run would change its own data. None for no check.
 
     Returns:
         Dict of path -> "SIZE:SHA-256" or "added:SIZE:SHA-256"; "commit:HASH" for a
@@ -25,9 +27,12 @@ def fingerprint(paths):
 
     Raises:
         DataError: a file is missing or cannot be read.
+        OutputError: `output` is in one of the directories.
     """
     digests = {}
     for path in map(local_path, paths):
+        if output is not None and path.is_dir():
+            _refuse_inside(path, local_path(output))
         inside = sorted(p for p in path.rglob("*") if p.is_file())
         for file in inside if path.is_dir() else [path]:
             digests[str(file)] = _digest(readable_file(file, DataError))
@@ -37,6 +42,17 @@ def fingerprint(paths):
                 if _is_downloaded(file, path):
                     digests[str(file)] = ADDED + digests[str(file)]
     return digests
+
+
+def _refuse_inside(directory, output):
+    place = directory.resolve()
+    if place in (output.resolve(), *output.resolve().parents):
+        raise OutputError(
+            "The output must not be in a directory that the run reads. Received: an "
+            f"output in {directory}.",
+            path=output,
+            fix="Choose another output.",
+        )
 
 
 def _digest(path):

@@ -15,6 +15,7 @@ import keras
 
 from tfzoo.errors import TfzooError
 from tfzoo.training.faults import FIX, Watching, broken_rule, require_policy
+from tfzoo.training.keras_callbacks import require_usable
 from tfzoo.training.optimizers import AdamW, half_square, norm_of
 
 MIN_LOSS_SCALE = 1e-4  # fairseq's; below it, float16 gradients will never be finite
@@ -308,7 +309,9 @@ class FiniteUpdates:
         """
         if isinstance(callbacks, keras.callbacks.CallbackList):
             callbacks = callbacks.callbacks
-        callbacks = list(callbacks or [])
+        callbacks = keras.tree.flatten(callbacks) if callbacks else []
+        if self.compiled:  # else Keras says so
+            require_usable(callbacks, self.optimizer)
         if not any(isinstance(c, Watching) for c in callbacks):  # a Run has its own
             policy = require_policy(self.on_non_finite, ("stop", "skip"))
             callbacks.insert(0, Watching(policy, examples=examples, others=callbacks))

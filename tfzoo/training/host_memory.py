@@ -18,17 +18,20 @@ _users = 0
 
 
 @contextlib.contextmanager
-def freed_memory_kept():
+def freed_memory_kept(*, trim=True):
     """Makes this process keep the memory it frees, as long as anything is within.
 
     TensorFlow returns every large array to `malloc`, and glibc returns it to the
     system, which hands it out again page by page, filled with zeros: a tenth of the
-    time of a training step on a CPU. The memory kept never exceeds the peak in use, and
-    what is free at the end goes back to the system.
+    time of a training step on a CPU. The memory kept never exceeds the peak in use.
 
     The setting is that of the whole process. It has no effect with C libraries other
     than glibc, with TFZOO_KEEP_FREED_MEMORY=0 in the environment, or where the
     environment has settings of `malloc` (MALLOC_..._, GLIBC_TUNABLES), which stay.
+
+    Args:
+        trim: Whether what is free at the end goes back to the system at once, which
+            takes milliseconds, or as other memory is freed.
     """
     global _users
     with _lock:
@@ -42,14 +45,14 @@ def freed_memory_kept():
             _users -= 1
             if not _users:
                 _set(_RETURNED)
+                if trim and _glibc():
+                    _glibc().malloc_trim(0)
 
 
 def _set(options):
     if libc := _glibc():
         for option, value in options.items():
             libc.mallopt(option, value)
-        if options is _RETURNED:
-            libc.malloc_trim(0)
 
 
 @functools.cache

@@ -47,21 +47,24 @@ class Record:
         return {name: [e.get(name) for e in self.epochs] for name in names}
 
     def as_json(self):
-        """The history for `metrics.json`; NaN, which JSON lacks, becomes null."""
-        steps, losses, rates = (
-            zip(*self.points, strict=True) if self.points else [()] * 3
-        )
+        """The epochs for `metrics.json`; NaN, which JSON lacks, becomes null."""
         return {
             "epochs": [
                 {name: finite(value) for name, value in epoch.items()}
                 for epoch in self.epochs
             ],
-            "loss_by_step": {
-                "step": list(steps),
-                "loss": [finite(loss) for loss in losses],
-                "learning_rate": list(rates),
-            },
             "left_out": list(self.left_out),
+        }
+
+    def curves_as_json(self):
+        """The points for `curves.json`: lists of `step`, `loss`, `learning_rate`."""
+        steps, losses, rates = (
+            zip(*self.points, strict=True) if self.points else [()] * 3
+        )
+        return {
+            "step": list(steps),
+            "loss": [finite(loss) for loss in losses],
+            "learning_rate": list(rates),
         }
 
 

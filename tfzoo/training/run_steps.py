@@ -52,6 +52,12 @@ def _require_fixed_schedule(optimizer):
         )
 
 
+def last_step_of_epoch(step, steps_per_epoch):
+    """Arguments of a `fit` with the next step only, the last one of its epoch."""
+    epoch = step // steps_per_epoch
+    return dict(initial_epoch=epoch, epochs=epoch + 1, steps_per_epoch=1)
+
+
 def parts_of_run(step, steps_per_epoch, total_steps):
     """Arguments of each `fit`: an epoch's rest, whole epochs, a shorter last epoch."""
     while step < total_steps:

@@ -1,12 +1,11 @@
 """Runs: output directories that a command fills, and continues if interrupted."""
 
 import contextlib
-import os
 import shutil
 import sys
 
-from tfzoo.errors import OutputError, TfzooError
-from tfzoo.files import local_path, write_json
+from tfzoo.errors import OutputError, TfzooError, about
+from tfzoo.files import local_path, remove_leftovers, write_json
 from tfzoo.training.callbacks import Progress, Recording
 from tfzoo.training.curves import EventLogs, save_curves
 from tfzoo.training.faults import (
@@ -17,22 +16,35 @@ from tfzoo.training.faults import (
     require_policy,
 )
 from tfzoo.training.finite_updates import can_be_guarded, guarded
+from tfzoo.training.keras_callbacks import (
+    have_stopped,
+    require_resumable,
+    require_usable,
+)
 from tfzoo.training.records import Record, finite
 from tfzoo.training.run_directory import (
+    PROCESS,
+    Lock,
     changed_results,
-    locked,
+    digests,
+    is_unused,
+    move_result,
+    new_result,
     plain,
     read_description,
+    refuse_foreign,
+    remove_all_leftovers,
     require_same,
-    saved_in,
-    sha256,
+    require_space_for_run,
+    what_is_kept,
 )
 from tfzoo.training.run_steps import (
+    last_step_of_epoch,
     number_of_steps,
     parts_of_run,
     require_restorable,
 )
-from tfzoo.training.saving import Saving
+from tfzoo.training.saving import SIGNALS, Saving
 from tfzoo.training.snapshots import STATE
 from tfzoo.training.versions import made_with, tell_changes
 
@@ -43,12 +55,14 @@ class Run:
     """An output directory in use by one process, for a training that can be resumed.
 
     It holds `run.json` (arguments, versions, cores, fingerprint of the data),
-    `checkpoints/`, `logs/` for TensorBoard, and at the end `metrics.json`, `curves.png`
-    and the result. The same command continues an interrupted run: on a CPU with the
-    same number of cores the final weights are, bit for bit, those of an uninterrupted
-    run, even after SIGKILL.
+    `checkpoints/`, `logs/` for TensorBoard, and at the end the result, `metrics.json`,
+    and the loss by step in `curves.json` and `curves.png`. The same command continues
+    an interrupted run: on a CPU with the same number of cores the final weights are,
+    bit for bit, those of an uninterrupted run, even after SIGKILL. After Ctrl-C,
+    SIGTERM or SIGHUP, at most the running step is lost. `checkpoints` and `logs` may be
+    links to empty directories on another disk.
 
-        with Run(output, arguments, data=fingerprint(paths)) as run:
+        with Run(output, arguments, data=fingerprint(paths, output=output)) as run:
             if run.finished:
                 return
             ...  # seed, build and compile the model
@@ -87,7 +101,7 @@ class Run:
         if on_non_finite is not None:
             require_policy(on_non_finite)
         self.on_non_finite = on_non_finite
-        self._model = None
+        self._model, self._results = None, {}
         self.directory = local_path(output)
         self.steps_between_saves = steps_between_saves
         self.seconds_between_saves = seconds_between_saves
@@ -97,10 +111,10 @@ class Run:
             **made_with(),
             "data": plain(data or {}),
         }
-        self._lock = locked(self.directory)
+        self._lock = Lock(self.directory)
         try:
             self.finished = self._open()
-        except OutputError:
+        except BaseException:
             self.close()
             raise
         if self.finished:
@@ -112,31 +126,31 @@ class Run:
                 )
 
     def _open(self):
-        for leftover in self.directory.glob(".run.json.*"):
-            shutil.rmtree(leftover)  # from a process killed while writing
+        remove_all_leftovers(self.directory)
         path = self.directory / "run.json"
         if path.exists():
             former = read_description(path)
             if not self._nothing_trained():
                 require_same(path, former, self._description)
+                self._results = former.get("results", {})
                 if former["finished"]:
                     return True
                 self._description |= tell_changes(path, former, self._description)
             else:
                 shutil.rmtree(self.checkpoints / "step-000000000", ignore_errors=True)
-        elif any(self.directory.iterdir()):
+        elif not is_unused(self.directory):
             raise OutputError(
                 "The output directory must be new, empty, or contain a run.",
                 path=self.directory,
                 fix="Choose another output or move its content away.",
             )
-        write_json(path, {"finished": False, **self._description})
+        self._describe(finished=False)
         return False
 
     def _nothing_trained(self):
         """Whether a run ended before its first checkpoint, so that no work is lost."""
         first = self.checkpoints / "step-000000000"  # from a run that may rewind
-        begun = {"run.json", "checkpoints", "logs"}
+        begun = {"run.json", "checkpoints", "logs", PROCESS}
         return begun.issuperset(p.name for p in self.directory.iterdir()) and not any(
             path.parent != first for path in self.checkpoints.glob("*-*/" + STATE)
         )
@@ -148,14 +162,18 @@ class Run:
 
     def close(self):
         """Releases the directory for other processes."""
-        if self._lock is not None:
-            os.close(self._lock)
-            self._lock = None
+        self._lock.release()
 
     def __enter__(self):
         return self
 
-    def __exit__(self, *error):
+    def __exit__(self, kind, error, trace):
+        code = error.code if isinstance(error, SystemExit) else None
+        by_signal = code in [128 + number for number in SIGNALS]
+        by_signal = by_signal or isinstance(error, KeyboardInterrupt)
+        if by_signal and not self.finished:
+            with contextlib.suppress(OSError):  # the terminal may have hung up
+                print(what_is_kept(self.directory), file=sys.stderr)
         self.close()
 
     def fit(
@@ -185,8 +203,10 @@ class Run:
             total_steps: Number of updates; the last epoch may then be shorter.
             validation_data: As in `keras.Model.fit`; evaluated after each epoch.
             validation_steps: As in `keras.Model.fit`.
-            callbacks: Keras callbacks. Their state is not restored, except that of
-                `KeepBest`.
+            callbacks: Keras callbacks. What `EarlyStopping`, `ReduceLROnPlateau` and
+                `ModelCheckpoint` remember survives an interruption; so do attributes of
+                your own callbacks (JSON values) named in their attribute `remembered`.
+                `CSVLogger` repeats the epochs that a killed run repeats.
             rows: Function of `start_step` that returns the indices of that batch's
                 examples in the user's data, for messages. None if not known.
 
@@ -194,12 +214,17 @@ class Run:
             The `Record` of the whole training.
 
         Raises:
-            OutputError: no checkpoint is intact, or they are of another model.
+            OutputError: no checkpoint is intact, they are of another model, or the disk
+                lacks the space for them.
+            ValueError: a callback cannot work in a run; the message says why.
             TfzooError: a loss, gradient or weight is not finite. The message names the
                 step and its examples; see `on_non_finite`.
         """
         total_steps = number_of_steps(steps_per_epoch, epochs, total_steps)
         require_restorable(model)
+        callbacks = list(callbacks)
+        require_usable(callbacks, model.optimizer)
+        require_resumable(callbacks)
         policy = self._policy(model)
         watching = Watching(
             policy,
@@ -224,8 +249,14 @@ class Run:
             steps_between=self.steps_between_saves,
             seconds_between=self.seconds_between_saves,
             check=watching.check_weights,
+            callbacks=callbacks,
         )
-        if not saving.restore(model, make_dataset) and policy == "rewind":
+        is_restored = saving.restore(model, make_dataset)
+        require_space_for_run(self.directory, model, callbacks)
+        if is_restored:
+            step = self.record.step + (saving.last_logs is not None)
+            print(f"{self.directory}: continues after step {step} of {total_steps}.")
+        elif policy == "rewind":
             saving.save(model)  # so that there is a checkpoint to go back to
         self._model = model
         options = dict(
@@ -233,11 +264,10 @@ class Run:
             validation_steps=validation_steps,
             callbacks=[watching, recording, *callbacks, saving],
         )
-        with guarded(model):
-            while True:
-                parts = parts_of_run(self.record.step, steps_per_epoch, total_steps)
+        with about(self.directory), guarded(model):
+            while not have_stopped(callbacks, saving.remembered):
                 try:
-                    self._train(model, make_dataset, parts, saving, **options)
+                    self._train(model, make_dataset, saving, **options)
                     break
                 except Rewind as fault:
                     self._rewind(fault, lambda: saving.restore(model, make_dataset))
@@ -249,15 +279,16 @@ class Run:
             )
         return self.record
 
-    def _train(self, model, make_dataset, parts, saving, callbacks, **options):
-        """Calls `fit` with each of the arguments in `parts`."""
+    def _train(self, model, make_dataset, saving, callbacks, **options):
+        """Calls `fit` for every part of the run that is left."""
         with contextlib.ExitStack() as stack:
             progress = Progress(self.record, saving.total_steps)
             logs = EventLogs(self.record, self.directory / "logs")
             stack.callback(progress.close)
             stack.callback(logs.close)
-            stack.enter_context(saving.on_termination())
-            for part in parts:
+            stack.enter_context(saving.on_signals())
+
+            def fit(part):
                 model.fit(
                     make_dataset(self.record.step),
                     **part,
@@ -266,8 +297,16 @@ class Run:
                     shuffle=False,  # the dataset's own order
                     verbose=0,
                 )
-                if model.stop_training:
+                return model.stop_training
+
+            per_epoch, has_stopped = saving.steps_per_epoch, False
+            if saving.last_logs is not None:
+                with saving.replayed(model):
+                    has_stopped = fit(last_step_of_epoch(self.record.step, per_epoch))
+            for part in parts_of_run(self.record.step, per_epoch, saving.total_steps):
+                if has_stopped:
                     break
+                has_stopped = fit(part)
 
     def _rewind(self, fault, restore):
         left_out = {*self.record.left_out, fault.step}
@@ -290,7 +329,7 @@ class Run:
         return policy
 
     def finish(self, save, metrics):
-        """Writes the result, `metrics.json` and `curves.png`, and finishes the run.
+        """Writes the result, the metrics and the curves, and finishes the run.
 
         A run that trained nothing itself, but only in its parts, has no curves.
 
@@ -300,6 +339,8 @@ class Run:
             metrics: Dict of the final metrics.
 
         Raises:
+            OutputError: the result would overwrite a file that the run did not write,
+                or cannot be written. The training is kept.
             TfzooError: the weights are not finite.
         """
         if self._model is not None and (bad := not_finite(self._model.weights)):
@@ -308,18 +349,26 @@ class Run:
                 f"{', '.join(bad[:3])}.",
                 path=self.directory,
             )
-        written = [] if save is None else saved_in(self.directory, save)
-        if self.record.step:
-            save_curves(self.record, self.directory / "curves.png")
-        figures = {name: finite(value) for name, value in metrics.items()}
-        write_json(
-            self.directory / "metrics.json",
-            {"metrics": figures, **self.record.as_json()},
-        )
-        files = [*written, self.directory / "metrics.json"]
-        results = {str(f.relative_to(self.directory)): sha256(f) for f in files}
-        write_json(
-            self.directory / "run.json",
-            {"finished": True, **self._description, "results": results},
-        )
+        with new_result(self.directory) as result:
+            result.mkdir() if save is None else save(result)
+            if self.record.step:
+                save_curves(self.record, result / "curves.png")
+            figures = {name: finite(value) for name, value in metrics.items()}
+            write_json(
+                result / "metrics.json",
+                {"metrics": figures, **self.record.as_json()},
+            )
+            write_json(result / "curves.json", self.record.curves_as_json())
+            remove_leftovers(result)
+            refuse_foreign(result, self.directory, self._results)
+            self._results = digests(result)
+            self._describe(finished=False)  # from now on these files are the run's
+            move_result(result, self.directory)
+        self._describe(finished=True)
         self.finished = True
+
+    def _describe(self, *, finished):
+        content = {"finished": finished, **self._description}
+        if self._results:
+            content["results"] = self._results
+        write_json(self.directory / "run.json", content)

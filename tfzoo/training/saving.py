@@ -1,21 +1,27 @@
 """Checkpoints of a training: saved while it runs, restored when it resumes."""
 
 import contextlib
+import dataclasses
 import signal
 import threading
 import time
 
 import keras
 
+from tfzoo.training.keras_callbacks import is_scheduled, restore_states, states
 from tfzoo.training.snapshots import Snapshots, named
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class Saving(keras.callbacks.Callback):
     """Saves the whole state of a training periodically, and restores it.
 
-    The state is the record and every variable: of the model (including dropout seeds,
-    which Keras's own formats omit), of the optimizer and, within an epoch, of the
-    metrics. The last step of an epoch is saved together with its evaluation.
+    The state is the record, what callbacks remember, and every variable: of the model
+    (including dropout seeds, which Keras's own formats omit), of the optimizer and,
+    within an epoch, of the metrics. The last step of an epoch is saved together with
+    its evaluation. If a signal ends the process within the evaluation, the state from
+    before it is saved with the logs of that step, and `replayed` repeats its end.
 
     Args:
         record: The `Record` of the training.
@@ -26,6 +32,12 @@ class Saving(keras.callbacks.Callback):
         seconds_between: Maximum number of seconds between two checkpoints.
         check: Called before each checkpoint; raises an error if the model is not
             finite.
+        callbacks: The user's callbacks, which come before this one.
+
+    Attributes:
+        remembered: What the callbacks remembered when the last `fit` ended, or in the
+            restored checkpoint.
+        last_logs: The logs of the step to be replayed; None if there is none.
     """
 
     def __init__(
@@ -38,6 +50,7 @@ class Saving(keras.callbacks.Callback):
         steps_between,
         seconds_between,
         check,
+        callbacks,
     ):
         super().__init__()
         self.record = record
@@ -47,8 +60,9 @@ class Saving(keras.callbacks.Callback):
         self.steps_between = steps_between
         self.seconds_between = seconds_between
         self.check = check
-        self.metrics = None
-        self.terminated = False
+        self.callbacks = callbacks
+        self.remembered = {}
+        self.last_logs = self.inside = self.signal = None
         self._restart_clock()
 
     def restore(self, model, make_dataset):
@@ -67,17 +81,31 @@ class Saving(keras.callbacks.Callback):
         found = self.snapshots.newest()
         if found is None:
             return False
-        step, record = found
-        inside = step % self.steps_per_epoch != 0
+        number, state = found
+        self.last_logs = state.get("last_logs")
+        inside = self.last_logs is not None or number % self.steps_per_epoch != 0
         if inside:  # Keras creates the metrics' variables with the first batch
-            model.evaluate(make_dataset(step).take(1), steps=1, verbose=0)
-        self.snapshots.load(step, _variables(model, metrics=inside))
+            batch = make_dataset(state["step"]).take(1)
+            model.evaluate(batch, steps=1, verbose=0)
+        self.snapshots.load(number, _variables(model, metrics=inside))
         if inside:
-            self.metrics = [v.numpy() for v in model.metrics_variables]
-        for name, value in record.items():
-            setattr(self.record, name, value)
+            rate = None if is_scheduled(self.optimizer) else self._learning_rate()
+            self.inside = [v.numpy() for v in model.metrics_variables], rate
+        for field in dataclasses.fields(self.record):
+            setattr(self.record, field.name, state[field.name])
+        self.remembered = state.get("callbacks", {})
+        restore_states(self.callbacks, self.remembered)
         self._restart_clock()
         return True
+
+    @contextlib.contextmanager
+    def replayed(self, model):
+        """In this block, `fit` repeats only the end of a step, with its old logs."""
+        model.train_function = lambda iterator: self.last_logs
+        try:
+            yield
+        finally:
+            model.train_function = None
 
     def on_train_begin(self, logs=None):
         if self.model.optimizer is not self.optimizer:
@@ -85,35 +113,53 @@ class Saving(keras.callbacks.Callback):
                 "fit must not recompile the model, which loses the optimizer's state: "
                 "pass total_steps to compile. Received: another optimizer"
             )
+        restore_states(self.callbacks, self.remembered)
+
+    def on_train_end(self, logs=None):
+        self.remembered = states(self.callbacks)
 
     def on_epoch_begin(self, epoch, logs=None):
-        if self.metrics is None:
+        if self.inside is None:
             return
-        variables = self.model.metrics_variables  # which fit has just reset
-        for variable, value in zip(variables, self.metrics, strict=True):
-            variable.assign(value)
-        self.metrics = None
+        metrics, rate = self.inside
+        self._set_metrics(metrics)  # which fit has just reset
+        if rate is not None:  # a callback may have set it again
+            self.optimizer.learning_rate = rate
+        self.inside = None
+
+    def on_train_batch_begin(self, batch, logs=None):
+        self.counted = self.record.counted
 
     def on_train_batch_end(self, batch, logs=None):
-        step = self.record.step
-        last = step % self.steps_per_epoch == 0 or step == self.total_steps
-        if not last and self._is_due():
+        if self._ends_epoch():
+            metrics = [v.numpy() for v in self.model.metrics_variables]
+            numbers = {n: v for n, v in (logs or {}).items() if isinstance(v, float)}
+            self.before_evaluation = metrics, numbers
+        elif self._is_due():
             self.check()
             self.save(self.model)
 
+    def on_test_begin(self, logs=None):
+        self._exit_within_evaluation()
+
     def on_test_batch_end(self, batch, logs=None):
-        self._exit_if_terminated()
+        self._exit_within_evaluation()
 
     def on_epoch_end(self, epoch, logs=None):
-        step = self.record.step
-        if step != self.total_steps and step % self.steps_per_epoch:
+        self.last_logs = None
+        if not self._ends_epoch():
             return  # stopped by a callback, perhaps because of this step
-        if self._is_due() or step == self.total_steps:
+        is_last = self.record.step == self.total_steps or self.model.stop_training
+        if self._is_due() or is_last:
             self.save(self.model)
+
+    def _ends_epoch(self):
+        step = self.record.step
+        return step % self.steps_per_epoch == 0 or step == self.total_steps
 
     def _is_due(self):
         return (
-            self.terminated
+            self.signal is not None
             or self.record.step - self.saved_step >= self.steps_between
             or time.monotonic() - self.saved_at >= self.seconds_between
         )
@@ -124,37 +170,76 @@ class Saving(keras.callbacks.Callback):
         Args:
             model: The compiled and built `keras.Model`.
         """
-        step = self.record.step
-        variables = _variables(model, metrics=step % self.steps_per_epoch != 0)
-        self.snapshots.save(step, variables, vars(self.record))
+        inside = self.record.step % self.steps_per_epoch != 0
+        self._write(model, vars(self.record), metrics=inside)
         self._restart_clock()
-        self._exit_if_terminated()
+        self._exit_on_signal()
+
+    def _write(self, model, state, *, metrics):
+        state = {**state, "callbacks": states(self.callbacks)}
+        variables = _variables(model, metrics=metrics)
+        self.snapshots.save(self.record.step, variables, state)
 
     def _restart_clock(self):
         self.saved_step, self.saved_at = self.record.step, time.monotonic()
 
-    def _exit_if_terminated(self):
-        if self.terminated:
-            raise SystemExit(128 + signal.SIGTERM)
+    def _exit_within_evaluation(self):
+        if self.signal is None:
+            return
+        if self.last_logs is None:  # else it is on disk already
+            self.check()
+            metrics, logs = self.before_evaluation
+            self._set_metrics(metrics)
+            before = {
+                **vars(self.record),
+                "step": self.record.step - 1,
+                "points": self.record.points[:-1],
+                "counted": self.counted,
+            }
+            self._write(self.model, {**before, "last_logs": logs}, metrics=True)
+        self._exit_on_signal()
+
+    def _exit_on_signal(self):
+        if self.signal == signal.SIGINT:
+            raise KeyboardInterrupt
+        if self.signal is not None:
+            raise SystemExit(128 + self.signal)
 
     @contextlib.contextmanager
-    def on_termination(self):
-        """On SIGTERM, saves a checkpoint after the current step and exits.
+    def on_signals(self):
+        """Saves and exits on Ctrl-C, SIGTERM or SIGHUP, after the current step.
 
-        During an evaluation, exits at once; the previous checkpoint stands.
+        Within an evaluation, it does so after the current batch. A second Ctrl-C exits
+        at once.
         """
         if threading.current_thread() is not threading.main_thread():
             yield  # Python only handles signals in the main thread
             return
 
-        def terminate(number, frame):
-            self.terminated = True
+        def receive(number, frame):
+            if number == self.signal == signal.SIGINT:
+                raise KeyboardInterrupt
+            self.signal = number
 
-        former = signal.signal(signal.SIGTERM, terminate)
+        former = {number: signal.getsignal(number) for number in SIGNALS}
+        for number, handler in former.items():
+            if handler not in (signal.SIG_IGN, None):  # nohup ignores SIGHUP
+                signal.signal(number, receive)
         try:
             yield
         finally:
-            signal.signal(signal.SIGTERM, former)
+            for number, handler in former.items():
+                if handler is not None:
+                    signal.signal(number, handler)
+        self._exit_on_signal()
+
+    def _set_metrics(self, values):
+        variables = self.model.metrics_variables
+        for variable, value in zip(variables, values, strict=True):
+            variable.assign(value)
+
+    def _learning_rate(self):
+        return float(keras.ops.convert_to_numpy(self.optimizer.learning_rate))
 
 
 def _variables(model, *, metrics):

@@ -17,7 +17,7 @@ from safetensors import safe_open
 from tfzoo.errors import OutputError
 from tfzoo.files import read_json, write_json, written_beside
 from tfzoo.training.faults import is_finite
-from tfzoo.weight_files import data, header
+from tfzoo.weight_files import data, header, num_bytes_of
 
 TENSORS, STATE = "state.safetensors", "state.json"
 
@@ -52,12 +52,12 @@ class Snapshots:
             _require_finite(name, variable.numpy(), path)
         if path.exists():  # left from before a rewind to an older snapshot
             shutil.rmtree(path)
-        with written_beside(path, directory=True) as beside:
+        size = num_bytes_of(variables.values())
+        with written_beside(path, directory=True, size=size) as beside:
             digest = _write_tensors(beside / TENSORS, variables)
             content = {TENSORS: digest, "state": state, "sha256": _digest(state)}
             write_json(beside / STATE, content)
-        for _, old in self._present()[: -self.kept]:
-            shutil.rmtree(old, ignore_errors=True)
+        self._remove_older()
 
     def newest(self):
         """Returns the newest snapshot that is intact and finite.
@@ -82,6 +82,7 @@ class Snapshots:
                 continue
             for other in damaged:
                 shutil.rmtree(other)
+            self._remove_older()
             return number, state
         if damaged:
             raise OutputError(
@@ -124,6 +125,14 @@ class Snapshots:
                     )
             for stored, name in pairs:
                 variables[name].assign(file.get_tensor(stored))
+
+    def numbers(self):
+        """The numbers of the snapshots, in order; some may be damaged."""
+        return [number for number, _ in self._present()]
+
+    def _remove_older(self):
+        for _, old in self._present()[: -self.kept]:
+            shutil.rmtree(old, ignore_errors=True)
 
     def _path(self, number):
         return self.directory / f"{self.prefix}-{number:09d}"

@@ -233,12 +233,23 @@ class QuestionAnswerer(FiguresOfAll, EncoderTask):
         )
 
     @known_keywords()
-    def answer(self, questions, contexts, *, top_k=1, batch_size=BATCH_SIZE):
+    def answer(
+        self,
+        questions=None,
+        contexts=None,
+        *,
+        question=None,
+        context=None,
+        top_k=1,
+        batch_size=BATCH_SIZE,
+    ):
         """The most likely answers.
 
         Args:
             questions: A question, or a list of them.
             contexts: The text that contains the answer, or a list of the same length.
+            question: Another name of `questions`.
+            context: Another name of `contexts`.
             top_k: Number of answers per question.
             batch_size: Windows per batch.
 
@@ -249,6 +260,8 @@ class QuestionAnswerer(FiguresOfAll, EncoderTask):
             empty answer, for an empty context or an `unanswerable` question, has
             position 0. Not a list if `questions` is a single question.
         """
+        questions = _one_of(questions=questions, question=question)
+        contexts = _one_of(contexts=contexts, context=context)
         if isinstance(questions, str | bytes):
             return self.answer(
                 [questions], [contexts], top_k=top_k, batch_size=batch_size
@@ -301,6 +314,17 @@ class QuestionAnswerer(FiguresOfAll, EncoderTask):
                 questions.contexts, windows.contexts, rows, strict=True
             )
         ]
+
+
+def _one_of(**given):
+    """The only argument that is not None, of two with the same meaning."""
+    found = [value for value in given.values() if value is not None]
+    if len(found) != 1:
+        raise ValueError(
+            f"Exactly one of {' and '.join(given)} must be given. Received: "
+            f"{'both' if found else 'neither'}"
+        )
+    return found[0]
 
 
 def _answer(context, tokens, score, first, last):

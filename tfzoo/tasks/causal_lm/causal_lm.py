@@ -10,11 +10,10 @@ import tensorflow as tf
 from tfzoo.data.corpus import build_corpus
 from tfzoo.data.packing import PackedText, next_tokens
 from tfzoo.data.whole_text import TextList
-from tfzoo.errors import refuse_unknown, require_flags
+from tfzoo.errors import require_flags
 from tfzoo.generation.rules import check_ids
 from tfzoo.layers import NextTokenHead
 from tfzoo.layers.keywords import known_keywords, named_parameters
-from tfzoo.serving import export_saved_model, export_version
 from tfzoo.tasks.causal_lm.generating import Generating
 from tfzoo.tasks.causal_lm.generation_config import (
     as_field,
@@ -214,41 +213,12 @@ class CausalLM(Generating, Scoring, LearnsTokens, Task):
             x = self.encode_strings(tf.constant(single_texts(texts)))
         return self.predict_batches(x, batch_size, **kwargs)
 
-    def export(self, filepath, format="tf_saved_model", *, verbose=None, **options):
-        """Writes a SavedModel from strings to strings; other formats as in Keras.
+    def served_options(self):
+        names = named_parameters(causal_lm_signatures)[2:]
+        return [name for name in names if name != "max_sequence_length"]  # the task's
 
-        Args:
-            filepath: Directory of the SavedModel, missing or empty.
-            format: `"tf_saved_model"`, or a format of Keras.
-            verbose: As in Keras.
-            **options: For a SavedModel, those of `causal_lm_signatures`, which
-                documents the signatures: `max_new_tokens` is the maximum that can be
-                requested, and together with `temperature`, `top_k`, `top_p`,
-                `repetition_penalty`, `seed`, `num_beams`, `length_penalty`,
-                `early_stopping` and `penalty_alpha` sets the options of
-                `serving_default`. For other formats, those of Keras.
-        """
-        if format == "tf_saved_model":
-            export_saved_model(filepath, self._served("export", options))
-        else:
-            super().export(filepath, format, verbose, **options)
-
-    def export_version(self, base, **options):
-        """Writes the next version of a SavedModel from strings to strings.
-
-        Args:
-            base: Directory of the versions, such as `saved_models/NAME`.
-            **options: As in `export`.
-
-        Returns:
-            `pathlib.Path` of the new version.
-        """
-        return export_version(base, self._served("export_version", options))
-
-    def _served(self, method, options):
-        known = named_parameters(causal_lm_signatures)[2:]
-        known.remove("max_sequence_length")  # the task's
-        refuse_unknown(f"{type(self).__name__}.{method}", options, known)
+    def served(self, **options):
+        """The `ServedModel` of an export; options as in `causal_lm_signatures`."""
         return causal_lm_signatures(
             self.in_float32().backbone,
             self.tokenizer,

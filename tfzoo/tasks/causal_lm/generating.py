@@ -90,7 +90,7 @@ class Generating:
         require_whole("batch_size", batch_size, 1)
         results = []
         seeds = call.seeds(len(prompts))
-        with freed_memory_kept():
+        with freed_memory_kept(trim=False):
             for i in range(0, len(prompts), batch_size):
                 part = slice(i, i + batch_size)
                 results += call.generated(prompts[part], seeds and seeds[part], first=i)
@@ -220,7 +220,7 @@ class GenerationCall:
 
     def streamed(self, prompt):
         """Yields the text incrementally."""
-        with freed_memory_kept():
+        with freed_memory_kept(trim=False):
             yield from self._streamed(prompt)
 
     def _streamed(self, prompt):

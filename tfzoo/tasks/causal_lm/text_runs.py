@@ -6,6 +6,7 @@ Shared by `pretrain_gpt.py` and `finetune_gpt.py`.
 import keras
 
 from tfzoo.data.packing import open_packed_text
+from tfzoo.data.readers import source_names
 from tfzoo.families.preset_backbone import named_size
 from tfzoo.tasks.causal_lm.causal_lm import CausalLM
 from tfzoo.training.distribution import strategy as named_strategy
@@ -113,7 +114,7 @@ def train_on_text(
     metrics = {k: v for k, v in run.record.epochs[-1].items() if k != "epoch"}
     run.finish(
         lambda path: task.save_to_preset(
-            path, training_data=", ".join(map(str, input)), metrics=metrics
+            path, training_data=source_names(input), metrics=metrics
         ),
         metrics,
     )

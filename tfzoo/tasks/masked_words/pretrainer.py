@@ -14,16 +14,17 @@ import tensorflow as tf
 from tfzoo.data.pretraining import open_pretraining_data
 from tfzoo.errors import require_flags, shown
 from tfzoo.layers.initializers import truncated_normal
+from tfzoo.tasks.encoder_task import EncoderTask
 from tfzoo.tasks.inputs import single_texts
 from tfzoo.tasks.masked_words.masking_of_text import masked_words_head, max_predictions
+from tfzoo.tasks.masked_words.served_gaps import masked_lm_signatures
 from tfzoo.tasks.numeric import one_column, whole_targets
 from tfzoo.tasks.raw_datasets import batched, is_raw_dataset, refuse_targets
-from tfzoo.tasks.task import Task
 from tfzoo.training import losses, metrics
 
 
 @keras.saving.register_keras_serializable("tfzoo")
-class BertPretrainer(Task):
+class BertPretrainer(EncoderTask):
     """Predicts masked words and, from the pooled output, next sentences.
 
     Args:
@@ -35,7 +36,7 @@ class BertPretrainer(Task):
 
     Raw texts in `fit` and `evaluate` are documents with a sentence per line, and there
     is no `y`; a dataset of them is first read into memory. To train on files, use
-    `tfzoo.data.pretraining_dataset`.
+    `tfzoo.data.pretraining_dataset`. An export is that of a `MaskedLM`.
 
     Returns:
         A dict of float32 logits: `masked_words` (B, M, V) and, with next sentence
@@ -54,6 +55,7 @@ class BertPretrainer(Task):
         "whole_word": bool,
     }
     own_targets = "The documents contain their own targets"
+    signatures = staticmethod(masked_lm_signatures)
 
     def __init__(
         self,
@@ -95,6 +97,9 @@ class BertPretrainer(Task):
     @classmethod
     def wants_pooler(cls, backbone_class):
         return True
+
+    def served_output(self, outputs):
+        return outputs["masked_words"]
 
     def default_loss(self, label_smoothing):
         def loss():

@@ -1,6 +1,6 @@
 """Checks vocabularies and merges of byte-level BPE for what both engines require."""
 
-from tfzoo.errors import TokenizerError
+from tfzoo.errors import TokenizerError, shown
 from tfzoo.text.byte_bpe.byte_alphabet import CHARACTERS
 from tfzoo.text.tokenizer_files import MAX_VOCABULARY_SIZE, check_ids
 
@@ -55,11 +55,11 @@ def check_vocabulary(vocabulary, path=None, field=None):
         if not _is_text(token):
             raise error(
                 "A token must be a non-empty string of valid Unicode. Received: "
-                f"{token!r} with id {index}."
+                f"{shown(token)} with id {index}."
             )
         if ids.setdefault(token, index) != index:
             raise error(
-                f"Tokens must be unique. Received: {token!r} with ids "
+                f"Tokens must be unique. Received: {shown(token)} with ids "
                 f"{ids[token]} and {index}."
             )
     for byte, character in enumerate(CHARACTERS):
@@ -112,13 +112,13 @@ def check_special(special_tokens, merges, ids, path=None):
     for token in special_tokens:
         if token not in ids:
             raise TokenizerError(
-                f"A special token must be in the vocabulary. Received: {token!r}.",
+                f"A special token must be in the vocabulary. Received: {shown(token)}.",
                 path=path,
             )
         if token in plain:
             raise TokenizerError(
                 "A special token must be neither a byte nor the result of a merge, "
-                f"because texts would contain it. Received: {token!r}.",
+                f"because texts would contain it. Received: {shown(token)}.",
                 path=path,
             )
 
@@ -129,15 +129,18 @@ def _broken_rule(pair, ids, made):
     for token in pair:
         if token not in made:
             return (
-                f"A merge must join bytes or results of earlier merges, not {token!r}."
+                "A merge must join bytes or results of earlier merges, not "
+                f"{shown(token)}."
             )
     joined = "".join(pair)
     if joined not in ids:
-        return f"The result of a merge must be in the vocabulary; {joined!r} is not."
+        return (
+            f"The result of a merge must be in the vocabulary; {shown(joined)} is not."
+        )
     if joined in made:
         return (
-            f"The result of a merge must be new; {joined!r} is a byte or the result of "
-            "an earlier merge."
+            f"The result of a merge must be new; {shown(joined)} is a byte or the "
+            "result of an earlier merge."
         )
     return None
 

@@ -17,12 +17,14 @@ import unicodedata
 import keras
 import numpy as np
 
+from tfzoo.errors import TokenizerError, about
 from tfzoo.text.byte_bpe import asset_files, byte_alphabet, rules, training
 from tfzoo.text.byte_bpe.asset_files import END_TOKEN
 from tfzoo.text.byte_bpe.rust import ByteBPERust
 from tfzoo.text.layout import Layout
 from tfzoo.text.text_stream import TextStream
 from tfzoo.text.tokenizer import AROUND_TEXTS, Tokenizer
+from tfzoo.text.training_text import named_files
 
 
 @keras.saving.register_keras_serializable("tfzoo")
@@ -153,13 +155,14 @@ class ByteBPETokenizer(Tokenizer):
         first = [start_token, cls_token, pad_token, sep_token, unknown_token]
         first = [token for token in dict.fromkeys(first) if token is not None]
         last = [t for t in (end_token, mask_token) if t is not None and t not in first]
-        merges = training.train_merges(
-            source,
-            vocabulary_size=vocabulary_size,
-            num_special=len(first) + len(last),
-            min_frequency=min_frequency,
-            progress=progress,
-        )
+        with about(named_files(source)):
+            merges = training.train_merges(
+                source,
+                vocabulary_size=vocabulary_size,
+                num_special=len(first) + len(last),
+                min_frequency=min_frequency,
+                progress=progress,
+            )
         letters = sorted(byte_alphabet.CHARACTERS)
         return cls(
             [*first, *letters, *map("".join, merges), *last],
@@ -184,7 +187,10 @@ class ByteBPETokenizer(Tokenizer):
             TokenizerError: a file is missing, invalid or not byte-level BPE as in GPT-2
                 and RoBERTa.
         """
-        return cls(**asset_files.read_preset(directory))
+        with about(directory, TokenizerError):
+            tokenizer = cls(**asset_files.read_preset(directory))
+        tokenizer.path = directory
+        return tokenizer
 
     def save_to_preset(self, directory, *, max_sequence_length=None):
         """Writes tokenizer.json, vocab.json, merges.txt and tokenizer_config.json.
@@ -229,7 +235,8 @@ class ByteBPETokenizer(Tokenizer):
         if self._graph is None:
             from tfzoo.text.byte_bpe.graph import ByteBPEGraph
 
-            self._graph = ByteBPEGraph(self)
+            with about(self.path):
+                self._graph = ByteBPEGraph(self)
         return self._graph
 
     @property

@@ -9,7 +9,7 @@ do the special tokens named there and in `special_tokens_map.json`, as in
 import json
 
 from tfzoo.checkpoints.references import local_directory
-from tfzoo.errors import TokenizerError
+from tfzoo.errors import TokenizerError, printable, shown
 from tfzoo.text import keras_hub_files, templates, tokenizer_files
 from tfzoo.text.layout import Layout
 from tfzoo.text.tokenizer_classes import WORDPIECE, class_to_write, named_class
@@ -112,17 +112,18 @@ def check_vocabulary(vocabulary, unknown_token, path=None, *, by_line=False):
         if not token or not _is_one_line(token):
             raise error(
                 "A token must be a non-empty line of valid Unicode. Received: "
-                f"{token!r} with id {index}.",
+                f"{shown(token)} with id {index}.",
                 index,
             )
         if ids.setdefault(token, index) != index:
             raise error(
-                f"Tokens must be unique. Received: {token!r} with ids "
+                f"Tokens must be unique. Received: {shown(token)} with ids "
                 f"{ids[token]} and {index}.",
                 index,
             )
     if unknown_token not in ids:
-        raise error(f"The vocabulary must contain the unknown token {unknown_token}.")
+        name = printable(unknown_token, 80)
+        raise error(f"The vocabulary must contain the unknown token {name}.")
 
 
 def _is_one_line(token):

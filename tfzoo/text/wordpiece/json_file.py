@@ -5,7 +5,7 @@ import json
 from tokenizers.pre_tokenizers import BertPreTokenizer
 
 from tfzoo import files
-from tfzoo.errors import TokenizerError
+from tfzoo.errors import TokenizerError, shown
 from tfzoo.text import templates, tokenizer_files
 from tfzoo.text.layout import Layout
 from tfzoo.text.rust_engine import as_text
@@ -125,7 +125,7 @@ def _tokens(ids, path):
         if ids[token] != index:
             raise TokenizerError(
                 f"Ids must be 0, 1, 2, ..., without gaps or duplicates. Received: "
-                f"{ids[token]} for {token!r} instead of {index}.",
+                f"{ids[token]} for {shown(token)} instead of {index}.",
                 path=path,
                 tensor="model.vocab",
             )

@@ -12,8 +12,10 @@ section 4.1, https://arxiv.org/abs/1609.08144
 import keras
 import numpy as np
 
+from tfzoo.errors import TokenizerError, about
 from tfzoo.text.layout import Layout
 from tfzoo.text.tokenizer import AROUND_TEXTS, Tokenizer
+from tfzoo.text.training_text import named_files
 from tfzoo.text.wordpiece import asset_files, training
 from tfzoo.text.wordpiece.rust import (
     PREFIX,
@@ -120,14 +122,15 @@ class WordPieceTokenizer(Tokenizer):
             TokenizerError: a file cannot be read, the text is empty, or
                 `vocabulary_size` is too small for the special tokens and characters.
         """
-        vocabulary = training.train_vocabulary(
-            source,
-            bert_normalizer(lowercase, strip_accents, split_cjk),
-            vocabulary_size=vocabulary_size,
-            min_frequency=min_frequency,
-            alphabet_size=alphabet_size,
-            progress=progress,
-        )
+        with about(named_files(source)):
+            vocabulary = training.train_vocabulary(
+                source,
+                bert_normalizer(lowercase, strip_accents, split_cjk),
+                vocabulary_size=vocabulary_size,
+                min_frequency=min_frequency,
+                alphabet_size=alphabet_size,
+                progress=progress,
+            )
         return cls(
             vocabulary,
             lowercase=lowercase,
@@ -144,7 +147,10 @@ class WordPieceTokenizer(Tokenizer):
         Raises:
             TokenizerError: a file is missing, invalid or not BERT's WordPiece.
         """
-        return cls(**asset_files.read_preset(directory))
+        with about(directory, TokenizerError):
+            tokenizer = cls(**asset_files.read_preset(directory))
+        tokenizer.path = directory
+        return tokenizer
 
     def save_to_preset(self, directory, *, max_sequence_length=None):
         """Writes tokenizer.json, vocab.txt and tokenizer_config.json.
