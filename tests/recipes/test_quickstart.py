@@ -46,7 +46,7 @@ def test_the_quickstart_runs_from_text_to_answers_and_then_reports_it_is_finishe
     quickstart.main(**arguments)
     printed = capfd.readouterr().out
     metrics = json.loads((tmp_path / "first/metrics.json").read_text())["metrics"]
-    assert [len(scores) for scores in metrics.values()] == [4, 5]
+    assert [len(scores) for scores in metrics.values()] == [3, 5]
     for measure, scores in metrics.items():
         assert f"{measure}:" in printed
         for name, value in scores.items():

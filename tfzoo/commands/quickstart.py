@@ -21,6 +21,8 @@ One run on the documentation (seed 0, Python 3.11, TensorFlow 2.21; 433 s of pro
 time, 1.7 GB) gave, as the F1 of capitals and punctuation on 76,381 held-out words: each
 word by itself 27.0 %; words within 5 on either side, pairs and endings, through one
 layer 63.4 %; BERT 64.6 %.
+A text of 220,000 words was too little to beat that layer (38.8 % and 49.9 %); its
+classifier of SMS, from 5,017 labels, reached 99.3 %, TF-IDF of characters 98.9 %.
 """
 
 import collections
@@ -405,7 +407,7 @@ def fine_tune(run, goal, pretrained, tokenizer, seed):
 
 def score(goal, task):
     """The score of a trained model."""
-    found = task.predict(goal.held_out).argmax(axis=-1)
+    found = task.predict(goal.held_out, verbose=0).argmax(axis=-1)
     if found.ndim == 1:
         return goal.score([goal.labels[i] for i in found])
     return goal.score(
