@@ -322,7 +322,7 @@ def require_space(path, needed, purpose):
 def free_space(path):
     """Number of free bytes on the disk of a path, which may not exist yet."""
     path = pathlib.Path(path).absolute()
-    while not path.exists():
+    while not os.path.exists(path):  # also if its name is too long for a file
         path = path.parent
     return shutil.disk_usage(path).free
 

@@ -45,7 +45,7 @@ from tfzoo.training.run_steps import (
     require_restorable,
 )
 from tfzoo.training.saving import SIGNALS, Saving
-from tfzoo.training.snapshots import STATE
+from tfzoo.training.snapshots import STATE, names_in
 from tfzoo.training.versions import made_with, tell_changes
 
 MIN_POINTS = 500  # of the loss curve, if there are that many steps
@@ -151,8 +151,10 @@ class Run:
         """Whether a run ended before its first checkpoint, so that no work is lost."""
         first = self.checkpoints / "step-000000000"  # from a run that may rewind
         begun = {"run.json", "checkpoints", "logs", PROCESS}
+        places = [self.checkpoints / name for name in names_in(self.checkpoints)]
         return begun.issuperset(p.name for p in self.directory.iterdir()) and not any(
-            path.parent != first for path in self.checkpoints.glob("*-*/" + STATE)
+            place != first and "-" in place.name and (place / STATE).exists()
+            for place in places
         )
 
     @property

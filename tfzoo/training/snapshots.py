@@ -7,6 +7,7 @@ state and the checksums of both. All variables are finite, except those of the g
 
 import hashlib
 import json
+import os
 import pathlib
 import re
 import shutil
@@ -140,11 +141,18 @@ class Snapshots:
     def _present(self):
         """Pairs of number and path, in order; other names are not snapshots."""
         found = []
-        for path in self.directory.glob(f"{self.prefix}-*"):
-            number = path.name.removeprefix(f"{self.prefix}-")
-            if re.fullmatch("[0-9]{9,}", number):
-                found.append((int(number), path))
+        for name in names_in(self.directory):
+            if number := re.fullmatch(f"{self.prefix}-([0-9]{{9,}})", name):
+                found.append((int(number[1]), self.directory / name))
         return sorted(found)
+
+
+def names_in(directory):
+    """The names in a directory, if it exists; `glob` would skip an unreadable one."""
+    try:
+        return os.listdir(directory)
+    except FileNotFoundError:
+        return []
 
 
 def named(**groups):
