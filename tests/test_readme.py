@@ -8,7 +8,7 @@ import re
 
 import pytest
 
-from helpers import ROOT, commands_of, random_weights, recipe
+from helpers import ROOT, commands_of, random_weights, recipe, small_quickstart
 from tfzoo import cli, tasks
 from tfzoo.families import BertEncoder, DistilBertEncoder, GPTDecoder
 from tfzoo.text import ByteBPETokenizer, WordPieceTokenizer
@@ -139,9 +139,10 @@ def test_the_blocks_that_open_models_from_the_hub_run_in_order(
     assert names["indices"][0, 0] == 0
 
 
-def test_there_are_commands_for_a_bert_for_a_gpt_and_for_a_checkpoint():
+def test_there_are_commands_for_all_at_once_a_bert_a_gpt_and_a_checkpoint():
     names = [[name for name, *_ in block] for block in COMMANDS]
     assert names == [
+        ["quickstart"],
         [
             "train_tokenizer",
             "pretrain_bert",
@@ -163,10 +164,12 @@ def test_there_are_commands_for_a_bert_for_a_gpt_and_for_a_checkpoint():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("block", COMMANDS, ids=["bert", "gpt", "checkpoint"])
+@pytest.mark.parametrize(
+    "block", COMMANDS, ids=["at once", "bert", "gpt", "checkpoint"]
+)
 def test_the_commands_run_in_order(block, place, capsys):
     for name, *arguments in block:
-        module = recipe(name)
+        module = small_quickstart() if name == "quickstart" else recipe(name)
         if name == "predict":
             capsys.readouterr()
             module.main(**vars(module.arguments(arguments)))
