@@ -17,6 +17,9 @@ eager_run = module(SCRIPT)
 RESULTS = ("last/last.npy", "best.npy", "metrics.json")
 
 
+pytestmark = pytest.mark.usefixtures("default_signals")
+
+
 @pytest.fixture(autouse=True)
 def no_curves(monkeypatch):
     """The curves of a run are tested elsewhere."""
