@@ -6,7 +6,6 @@ import re
 import shlex
 
 import numpy as np
-import scipy.special
 
 from tfzoo.__main__ import separated
 
@@ -104,15 +103,18 @@ def random_weights(model, scale=0.3, seed=0):
     return model
 
 
+def log_softmax(x):
+    x = x - x.max()
+    return x - np.log(np.exp(x).sum())
+
+
 def beams_by_numpy(next_logits, prompt, *, num_beams, num_new, ends, length_penalty):
     """Beam search that continues to the last token, as in `early_stopping="never"`."""
     running, finished = [([], 0.0)], []
     for length in range(1, num_new + 1):
         scores = []
         for ids, score in running:
-            logits = scipy.special.log_softmax(
-                next_logits([*prompt, *ids]).astype(np.float64)
-            )
+            logits = log_softmax(next_logits([*prompt, *ids]).astype(np.float64))
             scores += [([*ids, t], score + s) for t, s in enumerate(logits)]
         scores = sorted(scores, key=lambda pair: -pair[1])
         scores = scores[: max(2, 1 + len(ends)) * num_beams]
