@@ -101,3 +101,18 @@ def test_only_warnings_of_retracing_are_dropped(caplog):
     logger.warning(retracing, 5, 5, "f")
     logger.warning("Beware.")
     assert [record.getMessage() for record in caplog.records] == ["Beware."]
+
+
+TAGS = """
+from tfzoo import cli
+with cli.endings():
+    from tfzoo.data.word_rows import encode_sentences
+    from tfzoo.text import WordPieceTokenizer
+    words = WordPieceTokenizer(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "a"])
+    encode_sentences([["a", "a"], ["a"]], words, max_length=8)
+"""
+
+
+@pytest.mark.slow
+def test_words_are_encoded_without_a_line_about_operations_that_onednn_lacks():
+    assert errors_of(TAGS) == (0, "")

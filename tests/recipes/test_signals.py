@@ -14,7 +14,6 @@ import pytest
 from helpers import ROOT
 from tfzoo.text import ByteBPETokenizer, WordPieceTokenizer
 
-pytestmark = pytest.mark.usefixtures("default_signals")
 WORDS = "the cat dog sat ran on under mat tree good bad film".split()
 SIGNALS = {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGHUP: 129}
 RECIPES = {

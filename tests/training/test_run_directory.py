@@ -51,6 +51,18 @@ def finished(output, save):
         run.finish(save, {})
 
 
+def test_a_run_that_trains_only_in_its_parts_has_no_curves(tmp_path):
+    with Run(tmp_path / "whole", {}) as run:
+        finished(tmp_path / "whole" / "part", None)
+        run.finish(None, {"accuracy": 1.0})
+    for output, curves in (
+        ("whole", []),
+        ("whole/part", ["curves.json", "curves.png"]),
+    ):
+        found = (tmp_path / output).glob("curves.*")
+        assert sorted(path.name for path in found) == curves
+
+
 @pytest.mark.parametrize(
     "name", ["README.md", "metrics.json", "curves.png", "assets/mine", "assets/a"]
 )

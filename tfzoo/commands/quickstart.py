@@ -31,7 +31,6 @@ import itertools
 import json
 import os
 import pathlib
-import platform
 import subprocess
 import sys
 import time
@@ -87,7 +86,7 @@ def main(
     from tfzoo.training import Run, fingerprint
 
     settings = {name: value for name, value in globals().items() if name.isupper()}
-    settings |= {**arguments, "python": platform.python_version()}
+    settings |= arguments
     data = fingerprint([*text, *([] if table is None else [table])])
     with Run(output, settings, data=data) as run:
         if run.finished:

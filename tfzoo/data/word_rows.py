@@ -9,6 +9,8 @@ import itertools
 import numpy as np
 import tensorflow as tf
 
+from tfzoo.text.segments import pack_in_graph
+
 NO_WORD = -1
 
 
@@ -55,7 +57,6 @@ def word_rows(ids, row_splits, tokenizer, *, max_length):
         word, the word's index in its sentence, NO_WORD for all other tokens.
     """
     layout = tokenizer.layout_ids
-    room = max_length - layout.num_special(1)
     word = ids.value_rowids()
     is_first = tf.equal(
         tf.range(tf.size(word, tf.int64)), tf.gather(ids.row_starts(), word)
@@ -65,19 +66,13 @@ def word_rows(ids, row_splits, tokenizer, *, max_length):
     number = tf.cast(word - sentence_start, tf.int32)
     splits = tf.gather(ids.row_splits, row_splits)
 
-    def row(values, around):
+    def packed(values, layout):
         rows = tf.RaggedTensor.from_row_splits(values, splits, validate=False)
-        shape = tf.stack([rows.nrows(), 1])
-        before, after = (
-            [] if index is None else [tf.fill(shape, tf.constant(index))]
-            for index in around
-        )
-        return tf.concat([*before, rows[:, :room], *after], axis=1)
+        return pack_in_graph(rows, layout=layout, max_length=max_length)["token_ids"]
 
-    no_words = layout.map(lambda index: NO_WORD)
     return (
-        row(ids.flat_values, (layout.first, layout.last)),
-        row(tf.where(is_first, number, NO_WORD), (no_words.first, no_words.last)),
+        packed(ids.flat_values, layout),
+        packed(tf.where(is_first, number, NO_WORD), layout.map(lambda index: NO_WORD)),
     )
 
 

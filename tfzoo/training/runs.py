@@ -355,12 +355,12 @@ class Run:
             result.mkdir() if save is None else save(result)
             if self.record.step:
                 save_curves(self.record, result / "curves.png")
+                write_json(result / "curves.json", self.record.curves_as_json())
             figures = {name: finite(value) for name, value in metrics.items()}
             write_json(
                 result / "metrics.json",
                 {"metrics": figures, **self.record.as_json()},
             )
-            write_json(result / "curves.json", self.record.curves_as_json())
             remove_leftovers(result)
             refuse_foreign(result, self.directory, self._results)
             self._results = digests(result)
