@@ -67,6 +67,24 @@ def check_numbers(arguments):
             raise ValueError(f"{name} {rule}. Received: {value!r}")
 
 
+def settings(arguments, *, may_change=("output", "on_non_finite")):
+    """What determines the result of a command that trains, checked.
+
+    Args:
+        arguments: The command's `locals()`, as long as these are its arguments.
+        may_change: Names of arguments that may differ when the run goes on.
+
+    Returns:
+        Dict of the other arguments.
+
+    Raises:
+        ValueError: as `check_numbers`.
+    """
+    result = {n: value for n, value in arguments.items() if n not in may_change}
+    check_numbers(result)
+    return result
+
+
 def run(main):
     """Runs `main` with arguments parsed from the command line; see `endings`.
 

@@ -41,19 +41,6 @@ def task_of(kind, tokenizer):
     return kind(encoder, tokenizer, *labels)
 
 
-def served(task, **options):
-    """The functions of all signatures of a task, as `export_version` expects them."""
-    model = task.in_float32()
-    return task.signatures(
-        lambda inputs: model(inputs, training=False),
-        task.tokenizer,
-        max_sequence_length=task.max_sequence_length,
-        vocabulary_size=task.backbone.vocabulary_size,
-        num_segments=task.num_segments,
-        **{**task.served_arguments(), **options},
-    ).functions
-
-
 def ask(function, texts):
     names = [x.name for x in tf.nest.flatten(function.structured_input_signature)]
     answer = function(**{name: tf.constant(texts, tf.string) for name in names})
@@ -62,10 +49,10 @@ def ask(function, texts):
 
 def check_parts(task, monkeypatch, **options):
     """One piece, parts, and single rows give the same results up to rounding."""
-    whole = ask(served(task, **options)["serving_default"], TEXTS)
+    whole = ask(task.served(**options).functions["serving_default"], TEXTS)
     monkeypatch.setattr(core, "PART", 64)
     monkeypatch.setattr(text_parts, "TEXT_PART", 100)
-    function = served(task, **options)["serving_default"]
+    function = task.served(**options).functions["serving_default"]
     in_parts = ask(function, TEXTS)
     alone = [ask(function, [text]) for text in TEXTS[:9]]
     assert sorted(in_parts) == sorted(whole)

@@ -23,6 +23,24 @@ _HUB = "https://huggingface.co"  # unless HF_ENDPOINT names a mirror
 _REFERENCE = re.compile(r"hf://((?:[\w.-]+/)?[\w.-]+)(?:@((?!.*\.\.)[\w./+-]+))?")
 _FORM = "A Hub repository must be given as hf://ORG/NAME or hf://ORG/NAME@REVISION."
 _INCOMPLETE = "The cache does not have all of its files, and"
+_KNOWN_ERRORS = {  # of huggingface_hub, derived classes first: what is wrong, the fix
+    "OfflineModeIsEnabled": (
+        "The Hub is not asked, because HF_HUB_OFFLINE is set.",
+        "Unset HF_HUB_OFFLINE and run once.",
+    ),
+    "GatedRepoError": (
+        "The repository is gated.",
+        "Accept its terms on its page and log in: hf auth login.",
+    ),
+    "RepositoryNotFoundError": (
+        "The repository does not exist or is private.",
+        "Check the name, or log in: hf auth login.",
+    ),
+    "RevisionNotFoundError": (
+        "The repository has no such revision.",
+        "Give an existing branch, tag or commit.",
+    ),
+}
 # Downloaded whatever the weight format: configuration and tokenizer.
 _SMALL_FILES = (
     "config.json",
@@ -259,51 +277,42 @@ def _without_weights(reference, repo_id, revision):
 
 
 def _explained(error, reference):
-    """The `CheckpointError` for any error from `huggingface_hub`.
+    """The `CheckpointError` for any error from `huggingface_hub`."""
+    rule, fix = _rule_and_fix(error)
+    return CheckpointError(rule, path=reference, fix=fix)
 
-    Its versions use different HTTP libraries, whose errors share no base class: unknown
-    errors are quoted.
+
+def _rule_and_fix(error):
+    """What went wrong, and what to do about it or None.
+
+    The versions of `huggingface_hub` use different HTTP libraries, whose errors share
+    no base class: unknown errors are quoted.
     """
     from huggingface_hub import constants, errors
 
-    fix, place = None, constants.ENDPOINT
-    is_mirror = place != _HUB
-    later = "Try again later."
-    if is_mirror:
+    for name, known in _KNOWN_ERRORS.items():
+        if isinstance(error, getattr(errors, name)):
+            return known
+    place = constants.ENDPOINT
+    later, mirror = "Try again later.", "set HF_ENDPOINT to a mirror"
+    if place != _HUB:
         later = f"Try again later, or check HF_ENDPOINT, {place}."
+        mirror = "check HF_ENDPOINT"
     if isinstance(error, errors.HFValidationError):
-        rule = f"{_FORM} {printable(error, 200)}"
-    elif isinstance(error, errors.OfflineModeIsEnabled):
-        rule = "The Hub is not asked, because HF_HUB_OFFLINE is set."
-        fix = "Unset HF_HUB_OFFLINE and run once."
-    elif isinstance(error, errors.GatedRepoError):
-        rule = "The repository is gated."
-        fix = "Accept its terms on its page and log in: hf auth login."
-    elif isinstance(error, errors.RepositoryNotFoundError):
-        rule = "The repository does not exist or is private."
-        fix = "Check the name, or log in: hf auth login."
-    elif isinstance(error, errors.RevisionNotFoundError):
-        rule = "The repository has no such revision."
-        fix = "Give an existing branch, tag or commit."
-    elif isinstance(error, errors.HfHubHTTPError):
-        rule = f"The Hub refused with status {error.response.status_code}."
-        if error.response.status_code in (401, 403):
-            fix = "Log in with a token that permits this: hf auth login."
-        else:
-            fix = later
-    elif isinstance(error, errors.LocalEntryNotFoundError):
+        return f"{_FORM} {printable(error, 200)}", None
+    if isinstance(error, errors.HfHubHTTPError):
+        status = error.response.status_code
+        log_in = "Log in with a token that permits this: hf auth login."
+        fix = log_in if status in (401, 403) else later
+        return f"The Hub refused with status {status}.", fix
+    if isinstance(error, errors.LocalEntryNotFoundError):
         if constants.HF_HUB_OFFLINE:
-            rule = f"{_INCOMPLETE} HF_HUB_OFFLINE is set."
             fix = "Unset HF_HUB_OFFLINE and run once, or give a local directory."
-        elif isinstance(error.__cause__, errors.HfHubHTTPError):
+            return f"{_INCOMPLETE} HF_HUB_OFFLINE is set.", fix
+        if isinstance(error.__cause__, errors.HfHubHTTPError):
             status = error.__cause__.response.status_code
-            rule = f"{_INCOMPLETE} the Hub answered with status {status}."
-            fix = later
-        else:
-            rule = f"{_INCOMPLETE} the Hub, {place}, cannot be reached."
-            mirror = "check HF_ENDPOINT" if is_mirror else "set HF_ENDPOINT to a mirror"
-            fix = f"Connect to the network, {mirror}, or give a local directory."
-    else:
-        told = [f"{type(e).__name__}: {e}" for e in (error, error.__cause__) if e]
-        rule, fix = f"The transfer failed. {' '.join(told)[:500]}", later
-    return CheckpointError(rule, path=reference, fix=fix)
+            return f"{_INCOMPLETE} the Hub answered with status {status}.", later
+        fix = f"Connect to the network, {mirror}, or give a local directory."
+        return f"{_INCOMPLETE} the Hub, {place}, cannot be reached.", fix
+    told = [f"{type(e).__name__}: {e}" for e in (error, error.__cause__) if e]
+    return f"The transfer failed. {' '.join(told)[:500]}", later

@@ -70,22 +70,17 @@ def main(
             update; or rewind to the last checkpoint and skip it from there. An
             interrupted run may continue with another choice.
     """
-    arguments = dict(locals())
-    for name in ("output", "on_non_finite"):  # these may change when a run continues
-        del arguments[name]
-    cli.check_numbers(arguments)
+    arguments = cli.settings(locals())
     import keras
 
     from tfzoo.checkpoints.references import local_directory
     from tfzoo.data.examples import known_labels, label_list, read_examples
-    from tfzoo.data.readers import files_and_data_sets, source_names
-    from tfzoo.families.preset_backbone import named_size
+    from tfzoo.data.readers import source_names
     from tfzoo.tasks import TextClassifier
+    from tfzoo.tasks.command_runs import open_run, print_written, size_or_directory
     from tfzoo.text import tokenizer_from_preset
     from tfzoo.training.callbacks import KeepBest
     from tfzoo.training.distribution import strategy as named_strategy
-    from tfzoo.training.fingerprints import fingerprint
-    from tfzoo.training.runs import Run
 
     def read(spec):
         return read_examples(
@@ -106,21 +101,21 @@ def main(
     labels = None if task == "regression" else label_list(examples)
     targets = known_labels(examples, labels)
     held_out_targets = known_labels(held_out, labels)
-    at_random = named_size(preset, TextClassifier.named_sizes()) is not None
+    model = size_or_directory(preset, TextClassifier.named_sizes())
+    at_random = isinstance(model, str)
     if at_random and tokenizer is None:
         raise ValueError(
             f"--tokenizer must be given: --preset {preset} is a size, without one."
         )
-    model = preset if at_random else local_directory(preset)
     vocabulary = local_directory(tokenizer, weights=False) if tokenizer else model
     words = tokenizer_from_preset(vocabulary)
-    files, data_sets = files_and_data_sets(
-        [spec for spec in (train, validation) if spec is not None]
-    )
-    files += [vocabulary] if tokenizer else []
-    files += [] if at_random else [model]
-    data = fingerprint(files, output=output) | data_sets
-    with Run(output, arguments, data=data, on_non_finite=on_non_finite) as run:
+    with open_run(
+        output,
+        arguments,
+        sources=[spec for spec in (train, validation) if spec is not None],
+        presets=[vocabulary, model],
+        on_non_finite=on_non_finite,
+    ) as run:
         if run.finished:
             return
         keras.utils.set_random_seed(seed)
@@ -179,4 +174,4 @@ def main(
         )
     figures = ", ".join(f"{name} {value:.4g}" for name, value in metrics.items())
     print(f"best epoch of {epochs}: {figures}")
-    print(f"wrote {output}: the model, metrics.json, curves.png, logs/")
+    print_written(output)

@@ -73,31 +73,28 @@ def main(
             interrupted run may continue with another choice.
         jit_compile: Compile the training step with XLA.
     """
-    arguments = dict(locals())
-    for name in ("output", "on_non_finite"):  # these may change when a run continues
-        del arguments[name]
-    cli.check_numbers(arguments)
+    arguments = cli.settings(locals())
     import keras
 
     from tfzoo.checkpoints.references import local_directory
     from tfzoo.data.pretraining import open_pretraining_data
-    from tfzoo.data.readers import files_and_data_sets, source_names
+    from tfzoo.data.readers import source_names
     from tfzoo.families.bert import BERT
-    from tfzoo.families.preset_backbone import named_size
     from tfzoo.tasks import BertPretrainer
+    from tfzoo.tasks.command_runs import open_run, print_written, size_or_directory
     from tfzoo.text import WordPieceTokenizer
     from tfzoo.training.distribution import strategy as named_strategy
-    from tfzoo.training.fingerprints import fingerprint
-    from tfzoo.training.runs import Run
 
-    at_random = named_size(preset, BERT.sizes) is not None
-    model = preset if at_random else local_directory(preset)
+    model = size_or_directory(preset, BERT.sizes)
     vocabulary = local_directory(tokenizer, weights=False)
     words = WordPieceTokenizer.from_preset(vocabulary)
-    files, data_sets = files_and_data_sets([*input, *validation])
-    files += [vocabulary, *([] if at_random else [model])]
-    data = fingerprint(files, output=output) | data_sets
-    with Run(output, arguments, data=data, on_non_finite=on_non_finite) as run:
+    with open_run(
+        output,
+        arguments,
+        sources=[*input, *validation],
+        presets=[vocabulary, model],
+        on_non_finite=on_non_finite,
+    ) as run:
         if run.finished:
             return
 
@@ -151,5 +148,5 @@ def main(
             ),
             metrics,
         )
-    print(f"wrote {output}: the model, metrics.json, curves.png, logs/")
+    print_written(output)
     print(f"next: tfzoo finetune-classifier --preset {output} ...")

@@ -68,29 +68,25 @@ def main(
             interrupted run may continue with another choice.
         jit_compile: Compile the training step with XLA.
     """
-    arguments = dict(locals())
-    for name in ("output", "on_non_finite"):  # these may change when a run continues
-        del arguments[name]
-    cli.check_numbers(arguments)
+    arguments = cli.settings(locals())
     from tfzoo.checkpoints.references import local_directory
-    from tfzoo.data.readers import files_and_data_sets
     from tfzoo.families.gpt2 import GPT2
-    from tfzoo.families.preset_backbone import named_size
     from tfzoo.tasks.causal_lm.text_runs import train_on_text
+    from tfzoo.tasks.command_runs import open_run, print_written, size_or_directory
     from tfzoo.text import ByteBPETokenizer
-    from tfzoo.training.fingerprints import fingerprint
-    from tfzoo.training.runs import Run
 
-    at_random = named_size(preset, GPT2.sizes) is not None
-    model = preset if at_random else local_directory(preset)
+    model = size_or_directory(preset, GPT2.sizes)
     vocabulary = local_directory(tokenizer, weights=False)
     words = ByteBPETokenizer.from_preset(vocabulary)
-    files, data_sets = files_and_data_sets([*input, *validation])
-    files += [vocabulary, *([] if at_random else [model])]
-    data = fingerprint(files, output=output) | data_sets
-    with Run(output, arguments, data=data, on_non_finite=on_non_finite) as run:
+    with open_run(
+        output,
+        arguments,
+        sources=[*input, *validation],
+        presets=[vocabulary, model],
+        on_non_finite=on_non_finite,
+    ) as run:
         if run.finished:
             return
         train_on_text(run, **{**arguments, "preset": model, "tokenizer": words})
-    print(f"wrote {output}: the model, metrics.json, curves.png, logs/")
+    print_written(output)
     print(f"next: tfzoo finetune-gpt --preset {output} ...")

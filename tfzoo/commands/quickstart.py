@@ -76,10 +76,8 @@ def main(
             with the output's.
         seed: Seed of all random choices.
     """
-    arguments = dict(locals())
-    del arguments["output"], arguments["saved_models"]  # these may change
+    arguments = cli.settings(locals(), may_change=("output", "saved_models"))
     start = time.perf_counter()
-    cli.check_numbers(arguments)
     check_table(table, text_column, label_column, header=header)
     from tfzoo.data.examples import read_examples
     from tfzoo.files import read_json

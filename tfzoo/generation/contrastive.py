@@ -55,7 +55,6 @@ class ContrastiveSearch(Search):
     """
 
     num_candidates: int
-    rows_per_prompt: typing.ClassVar[int] = 1
 
     @property
     def rows_of_step(self):

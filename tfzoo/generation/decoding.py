@@ -63,6 +63,7 @@ class Search:
         rows_of_step: For each decoder, the number of rows per prompt in a step.
     """
 
+    rows_per_prompt = 1
     columns_per_step = 1
 
     @property

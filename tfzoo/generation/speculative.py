@@ -54,7 +54,6 @@ class SpeculativeDecoding(Search):
     """
 
     num_proposals: int
-    rows_per_prompt: typing.ClassVar[int] = 1
 
     @property
     def columns_per_step(self):

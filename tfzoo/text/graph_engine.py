@@ -18,6 +18,12 @@ class GraphEngine(tf.Module):
     Args:
         tokenizer: The tokenizer with the vocabulary and the options.
         name: Name of the module.
+
+    Call arguments:
+        texts: (B,) strings.
+
+    Returns:
+        Ragged int32 tensor (B, None) of ids without special tokens.
     """
 
     def __init__(self, tokenizer, name):

@@ -5,6 +5,8 @@ import re
 
 import numpy as np
 
+from tfzoo.text.segments import join, pack
+
 # Limit the engine's memory per token, and how long Ctrl+C has to wait.
 _TEXTS_AT_ONCE, _CHARACTERS_AT_ONCE = 4096, 1 << 21
 _SURROGATE = re.compile("[\ud800-\udfff]")
@@ -77,3 +79,41 @@ def places_of(rust, text):
     """The tokens of a text: list of (id, (start, end) in characters, word number)."""
     encoding = rust.encode(as_text(text))
     return list(zip(encoding.ids, encoding.offsets, encoding.word_ids, strict=True))
+
+
+class RustEngine:
+    """Base of the engines that tokenizers use in Python.
+
+    Subclasses define, each a `tokenizers.Tokenizer`:
+
+        _plain: Recognizes no special tokens.
+        _with_mask: Recognizes the mask token.
+        _with_places: Gives the offsets of `places_of`; `_plain` by default.
+
+    Args:
+        tokenizer: The tokenizer with the vocabulary and the options.
+    """
+
+    def __init__(self, tokenizer):
+        self._tokenizer = tokenizer
+
+    @property
+    def _with_places(self):
+        return self._plain
+
+    def tokenize(self, texts):
+        """Yields the ids of every text of an iterable."""
+        for chunk in ids_in_chunks(self._plain, texts):
+            yield from chunk
+
+    def encode(self, texts, max_length):
+        """The `Encoding` of one or two texts."""
+        layout = self._tokenizer.layout_ids
+        texts = [places_of(self._with_places, text) for text in texts]
+        return join(texts, layout, max_length)
+
+    def encode_batch(self, columns, max_length, *, mask_token):
+        """The `EncodedBatch` of one or two iterables of texts."""
+        layout = self._tokenizer.layout_ids
+        columns = flat_columns(self._with_mask if mask_token else self._plain, columns)
+        return pack(*columns, layout=layout, max_length=max_length)

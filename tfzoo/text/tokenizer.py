@@ -17,10 +17,13 @@ class Tokenizer:
 
     A tokenizer has a vocabulary and two engines, one in Rust and one in TensorFlow
     operations, which return the same ids for every text. Subclasses define
-    `get_config`, `tokenize`, `detokenize`, `graph`, `token_text` and:
+    `get_config`, `tokenize`, `graph`, `token_text` and:
 
         special_names: Names of the special tokens that it may have.
         usual_layout: The default `Layout` of texts.
+        _files: The module that reads and writes its files, with `read_preset` and
+            `write_preset`.
+        _text_of: The text of a list of ids.
         _engine: The engine in Rust.
     """
 
@@ -106,6 +109,34 @@ class Tokenizer:
         layout = config.get("layout")
         return cls(**config | ({"layout": Layout(**layout)} if layout else {}))
 
+    @classmethod
+    def from_preset(cls, directory):
+        """Reads the files of a tokenizer; the class says which.
+
+        Args:
+            directory: A directory with the files.
+
+        Raises:
+            TokenizerError: a file is missing, invalid or of another kind of tokenizer.
+        """
+        with about(directory, TokenizerError):
+            tokenizer = cls(**cls._files.read_preset(directory))
+        tokenizer.path = directory
+        return tokenizer
+
+    def save_to_preset(self, directory, *, max_sequence_length=None):
+        """Writes the files of the tokenizer; the class says which.
+
+        Args:
+            directory: An existing directory without any of these files.
+            max_sequence_length: Maximum number of tokens that the model reads, which is
+                stored for `transformers`.
+
+        Raises:
+            OutputError: one of the files exists already, or cannot be written.
+        """
+        self._files.write_preset(self, directory, max_sequence_length)
+
     def __reduce__(self):
         return _from_config, (type(self), self.get_config())
 
@@ -176,6 +207,20 @@ class Tokenizer:
         """
         columns = [texts] if text_pairs is None else [texts, text_pairs]
         return self._engine.encode_batch(columns, max_length, mask_token=mask_token)
+
+    def detokenize(self, ids):
+        """Text of ids, without special tokens around texts and padding.
+
+        Args:
+            ids: Ids of one text, or an iterable of these; lists or arrays.
+
+        Returns:
+            A text, or a list of texts.
+        """
+        ids = list(ids)
+        if ids and np.ndim(ids[0]):
+            return [self.detokenize(row) for row in ids]
+        return self._text_of(ids)
 
     def _checked(self, index):
         index = operator.index(index)

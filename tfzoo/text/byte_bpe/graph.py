@@ -48,12 +48,8 @@ class ByteBPEGraph(GraphEngine):
     Args:
         tokenizer: A `ByteBPETokenizer`.
 
-    Call arguments:
-        texts: (B,) strings.
+    Call arguments, besides the texts:
         end_token: Whether the end token is recognized in texts.
-
-    Returns:
-        Ragged int32 tensor (B, None) of ids without special tokens.
     """
 
     def __init__(self, tokenizer):

@@ -36,20 +36,7 @@ _VECTOR = tf.TensorShape([None])
 
 
 class LongWords(tf.Module):
-    """Converts words to symbols.
-
-    Args:
-        table: `MergeTable`.
-
-    Call arguments:
-        symbols: int32 (N,), to be updated with the symbols.
-        content: int32 (N,), bytes.
-        starts: int32 (W,), where the words start.
-        ends: int32 (W,), where they end.
-
-    Returns:
-        int32 (N,): `symbols`, with each symbol of the words at its first byte.
-    """
+    """Converts words to symbols; arguments and result are those of `Merging`."""
 
     def __init__(self, table):
         super().__init__(name="long_words")

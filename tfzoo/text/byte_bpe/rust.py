@@ -6,8 +6,7 @@ import typing
 import numpy as np
 from tokenizers import AddedToken, Tokenizer, models, pre_tokenizers, processors
 
-from tfzoo.text.rust_engine import flat_columns, flat_ids, ids_in_chunks, places_of
-from tfzoo.text.segments import join, pack
+from tfzoo.text.rust_engine import RustEngine, flat_ids, ids_in_chunks
 
 
 class TokenizedTexts(typing.NamedTuple):
@@ -27,15 +26,11 @@ class TokenizedTexts(typing.NamedTuple):
         return np.diff(self.row_splits)
 
 
-class ByteBPERust:
-    """The engine that a `ByteBPETokenizer` uses in Python.
-
-    Args:
-        tokenizer: A `ByteBPETokenizer`.
-    """
+class ByteBPERust(RustEngine):
+    """The engine that a `ByteBPETokenizer` uses in Python."""
 
     def __init__(self, tokenizer):
-        self._tokenizer = tokenizer
+        super().__init__(tokenizer)
         self._plain = rust_tokenizer(tokenizer)
 
     def tokenize(self, texts, *, end_token):
@@ -48,18 +43,6 @@ class ByteBPERust:
         """The `TokenizedTexts` of an iterable of texts."""
         rust = self._with_end if end_token else self._plain
         return TokenizedTexts(*flat_ids(rust, texts))
-
-    def encode(self, texts, max_length):
-        """The `Encoding` of one or two texts."""
-        layout = self._tokenizer.layout_ids
-        texts = [places_of(self._with_places, text) for text in texts]
-        return join(texts, layout, max_length)
-
-    def encode_batch(self, columns, max_length, *, mask_token):
-        """The `EncodedBatch` of one or two iterables of texts."""
-        layout = self._tokenizer.layout_ids
-        columns = flat_columns(self._with_mask if mask_token else self._plain, columns)
-        return pack(*columns, layout=layout, max_length=max_length)
 
     @functools.cached_property
     def _with_end(self):

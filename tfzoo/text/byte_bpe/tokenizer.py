@@ -17,7 +17,7 @@ import unicodedata
 import keras
 import numpy as np
 
-from tfzoo.errors import TokenizerError, about
+from tfzoo.errors import about
 from tfzoo.text.byte_bpe import asset_files, byte_alphabet, rules, training
 from tfzoo.text.byte_bpe.asset_files import END_TOKEN
 from tfzoo.text.byte_bpe.rust import ByteBPERust
@@ -33,6 +33,10 @@ class ByteBPETokenizer(Tokenizer):
 
     Special tokens in a text are plain text. Bytes are decoded as UTF-8, with invalid
     bytes replaced as in `decode("utf-8", "replace")`.
+
+    `from_preset` reads tokenizer.json or, without it, vocab.json and merges.txt or
+    OpenAI's encoder.json and vocab.bpe, and tokenizer_config.json if it exists;
+    `save_to_preset` writes all but OpenAI's.
 
     GPT-2 has only an end token; RoBERTa has `**ROBERTA_TOKENS`; Llama also has a start
     token.
@@ -77,6 +81,7 @@ class ByteBPETokenizer(Tokenizer):
     """
 
     special_names = (*AROUND_TEXTS, "start", "end")
+    _files = asset_files
 
     def __init__(
         self,
@@ -176,35 +181,6 @@ class ByteBPETokenizer(Tokenizer):
             mask_token=mask_token,
         )
 
-    @classmethod
-    def from_preset(cls, directory):
-        """Reads tokenizer.json, or vocab.json and merges.txt, or OpenAI's files.
-
-        The first of these that exists is read. OpenAI's files are encoder.json and
-        vocab.bpe. tokenizer_config.json is read in addition.
-
-        Raises:
-            TokenizerError: a file is missing, invalid or not byte-level BPE as in GPT-2
-                and RoBERTa.
-        """
-        with about(directory, TokenizerError):
-            tokenizer = cls(**asset_files.read_preset(directory))
-        tokenizer.path = directory
-        return tokenizer
-
-    def save_to_preset(self, directory, *, max_sequence_length=None):
-        """Writes tokenizer.json, vocab.json, merges.txt and tokenizer_config.json.
-
-        Args:
-            directory: An existing directory without any of these files.
-            max_sequence_length: Maximum number of tokens that the model reads, which is
-                stored for `transformers`.
-
-        Raises:
-            OutputError: one of the files exists already, or cannot be written.
-        """
-        asset_files.write_preset(self, directory, max_sequence_length)
-
     def get_config(self):
         """Constructor arguments.
 
@@ -293,20 +269,8 @@ class ByteBPETokenizer(Tokenizer):
         """
         return self._engine.tokenize_batch(texts, end_token=end_token)
 
-    def detokenize(self, ids):
-        """Text of ids; special tokens and ids without a token add nothing.
-
-        Bytes that are not UTF-8 are replaced as in `decode("utf-8", "replace")`.
-
-        Args:
-            ids: Ids of one text, or an iterable of these; lists or arrays.
-
-        Returns:
-            A text, or a list of texts.
-        """
-        ids = list(ids)
-        if ids and np.ndim(ids[0]):
-            return [self.detokenize(row) for row in ids]
+    def _text_of(self, ids):
+        """Without special tokens; bytes that are not UTF-8 are replaced."""
         return self.bytes_of(ids).decode("utf-8", "replace")
 
     def bytes_of(self, ids):

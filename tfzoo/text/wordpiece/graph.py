@@ -43,12 +43,6 @@ class WordPieceGraph(GraphEngine):
 
     Args:
         tokenizer: A `WordPieceTokenizer`.
-
-    Call arguments:
-        texts: (B,) strings.
-
-    Returns:
-        Ragged int32 tensor (B, None) of ids without special tokens.
     """
 
     def __init__(self, tokenizer):

@@ -1,49 +1,26 @@
 """WordPiece with the library `tokenizers`: in Rust, multithreaded, with offsets."""
 
+import functools
+
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers
 
-from tfzoo.text.rust_engine import flat_columns, ids_in_chunks, places_of
-from tfzoo.text.segments import join, pack
+from tfzoo.text.rust_engine import RustEngine
 
 PREFIX = "##"  # marks a token that continues a word
 MAX_WORD_LENGTH = 100  # characters; longer words are unknown
 
 
-class WordPieceRust:
-    """The engine that a `WordPieceTokenizer` uses in Python.
-
-    Args:
-        tokenizer: A `WordPieceTokenizer`.
-    """
+class WordPieceRust(RustEngine):
+    """The engine that a `WordPieceTokenizer` uses in Python."""
 
     def __init__(self, tokenizer):
-        self._tokenizer = tokenizer
-        self._rust = rust_tokenizer(tokenizer)
-        self._rust_with_mask = None
+        super().__init__(tokenizer)
+        self._plain = rust_tokenizer(tokenizer)
 
-    def tokenize(self, texts):
-        """Yields the ids of every text of an iterable."""
-        for chunk in ids_in_chunks(self._rust, texts):
-            yield from chunk
-
-    def encode(self, texts, max_length):
-        """The `Encoding` of one or two texts."""
-        layout = self._tokenizer.layout_ids
-        return join([places_of(self._rust, text) for text in texts], layout, max_length)
-
-    def encode_batch(self, columns, max_length, *, mask_token):
-        """The `EncodedBatch` of one or two iterables of texts."""
-        layout = self._tokenizer.layout_ids
-        rust = self._with_mask() if mask_token else self._rust
-        columns = flat_columns(rust, columns)
-        return pack(*columns, layout=layout, max_length=max_length)
-
+    @functools.cached_property
     def _with_mask(self):
         self._tokenizer.required_id("mask")
-        if self._rust_with_mask is None:
-            special = [self._tokenizer.mask_token]
-            self._rust_with_mask = rust_tokenizer(self._tokenizer, special)
-        return self._rust_with_mask
+        return rust_tokenizer(self._tokenizer, [self._tokenizer.mask_token])
 
 
 def rust_tokenizer(tokenizer, special_tokens=()):

@@ -12,7 +12,7 @@ section 4.1, https://arxiv.org/abs/1609.08144
 import keras
 import numpy as np
 
-from tfzoo.errors import TokenizerError, about
+from tfzoo.errors import about
 from tfzoo.text.layout import Layout
 from tfzoo.text.tokenizer import AROUND_TEXTS, Tokenizer
 from tfzoo.text.training_text import named_files
@@ -31,6 +31,9 @@ class WordPieceTokenizer(Tokenizer):
 
     Special tokens in a text are plain text. Bytes are decoded as UTF-8, with invalid
     bytes replaced as in `decode("utf-8", "replace")`.
+
+    `from_preset` reads tokenizer.json or, without it, vocab.txt, and
+    tokenizer_config.json if it exists; `save_to_preset` writes all three.
 
     Args:
         vocabulary: Tokens in the order of their ids.
@@ -60,6 +63,7 @@ class WordPieceTokenizer(Tokenizer):
     """
 
     usual_layout = Layout("cls", "sep", between=("sep",))
+    _files = asset_files
 
     def __init__(
         self,
@@ -138,33 +142,6 @@ class WordPieceTokenizer(Tokenizer):
             split_cjk=split_cjk,
         )
 
-    @classmethod
-    def from_preset(cls, directory):
-        """Reads tokenizer.json or vocab.txt, and tokenizer_config.json if it exists.
-
-        tokenizer.json takes precedence over vocab.txt.
-
-        Raises:
-            TokenizerError: a file is missing, invalid or not BERT's WordPiece.
-        """
-        with about(directory, TokenizerError):
-            tokenizer = cls(**asset_files.read_preset(directory))
-        tokenizer.path = directory
-        return tokenizer
-
-    def save_to_preset(self, directory, *, max_sequence_length=None):
-        """Writes tokenizer.json, vocab.txt and tokenizer_config.json.
-
-        Args:
-            directory: An existing directory without any of these files.
-            max_sequence_length: Maximum number of tokens that the model reads, which is
-                stored for `transformers`.
-
-        Raises:
-            OutputError: one of the files exists already, or cannot be written.
-        """
-        asset_files.write_preset(self, directory, max_sequence_length)
-
     def get_config(self):
         """Constructor arguments."""
         tokens = [f"{name}_token" for name in AROUND_TEXTS]
@@ -204,18 +181,8 @@ class WordPieceTokenizer(Tokenizer):
             return next(self._engine.tokenize([text]))
         return list(self._engine.tokenize(text))
 
-    def detokenize(self, ids):
-        """Text of ids: words separated by a space, without padding, [CLS] and [SEP].
-
-        Args:
-            ids: Ids of one text, or an iterable of these; lists or arrays.
-
-        Returns:
-            A text, or a list of texts.
-        """
-        ids = list(ids)
-        if ids and np.ndim(ids[0]):
-            return [self.detokenize(row) for row in ids]
+    def _text_of(self, ids):
+        """Words separated by a space, without padding, [CLS] and [SEP]."""
         left_out = {self.pad_id, self.cls_id, self.sep_id}
         tokens = [self.id_to_token(index) for index in ids if index not in left_out]
         later = [after_another(token) for token in tokens[1:]]
