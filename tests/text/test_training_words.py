@@ -7,7 +7,7 @@ import sys
 import time
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
 
@@ -84,6 +84,9 @@ TEXTS = st.lists(
 
 
 @given(TEXTS)
+@example("abababab'sabababab\u72d7ab")  # the only borders are an ideograph's
+@example("ababababa1abababa1abab")  # the only borders are between letters and digits
+@example("ababababab're!!!!!!!!'re")
 def test_words_up_to_the_limit_are_those_of_the_whole_text(text):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(training_words, "_PART", 20)

@@ -6,7 +6,6 @@ words that contain it: for a word of a megabyte, that is a megabyte for every to
 
 import logging
 import re
-import unicodedata
 
 LONGEST_WORD = 1000  # characters; up to this, only the length of the text matters
 _PART = 1 << 17  # characters to split at once; Ctrl+C waits for them
@@ -42,7 +41,7 @@ class LongWords:
             if len(text) <= LONGEST_WORD or not _OF_BPE.search(text):
                 yield text
                 continue
-            for part, inside in _parts(text, _ends_bpe_word):
+            for part, inside in _parts(text, self._ends_bpe_word):
                 done = 0
                 for _, (start, end) in self._split(part):
                     if self._is_long(end - start, inside and not start):
@@ -58,7 +57,15 @@ class LongWords:
             if len(text) <= LONGEST_WORD or not _OF_WORDPIECE.search(text):
                 yield text
                 continue
-            for part, inside in _parts(text, _ends_bert_word):
+
+            def ends_word(before, after):
+                # Ideographs are words of their own, if the normalizer says so.
+                return (
+                    after in " \t\n\r"
+                    or len(self._split(normalize(before + after))) > 1
+                )
+
+            for part, inside in _parts(text, ends_word):
                 words = self._split(normalize(part))
                 kept = [
                     word
@@ -66,6 +73,12 @@ class LongWords:
                     if not self._is_long(len(word), inside and not start)
                 ]
                 yield part if len(kept) == len(words) else " ".join(kept)
+
+    def _ends_bpe_word(self, before, after):
+        # What follows white space decides how that is split; "'re" is a word.
+        return not (before.isspace() or before == "'") and (
+            len(self._split(before + after)) > 1
+        )
 
     def _is_long(self, length, goes_on):
         self.count += length > LONGEST_WORD and not goes_on
@@ -102,13 +115,3 @@ def _parts(text, ends_word):
             is_whole, end = whole is not None, end if whole is None else whole
         yield text[start:end], inside
         start, inside = end, not is_whole
-
-
-def _ends_bpe_word(before, after):
-    if after in " \t\n":
-        return not before.isspace()
-    return before.isalnum() and not after.isalnum()
-
-
-def _ends_bert_word(before, after):
-    return after in " \t\n\r" or unicodedata.category(after)[0] == "P"
