@@ -4,6 +4,7 @@ A tokenizer is trained by merging neighbors within words, and each merge rewrite
 words that contain it: for a word of a megabyte, that is a megabyte for every token.
 """
 
+import functools
 import logging
 import re
 
@@ -57,14 +58,7 @@ class LongWords:
             if len(text) <= LONGEST_WORD or not _OF_WORDPIECE.search(text):
                 yield text
                 continue
-
-            def ends_word(before, after):
-                # Ideographs are words of their own, if the normalizer says so.
-                return (
-                    after in " \t\n\r"
-                    or len(self._split(normalize(before + after))) > 1
-                )
-
+            ends_word = functools.partial(self._ends_bert_word, normalize)
             for part, inside in _parts(text, ends_word):
                 words = self._split(normalize(part))
                 kept = [
@@ -74,11 +68,19 @@ class LongWords:
                 ]
                 yield part if len(kept) == len(words) else " ".join(kept)
 
-    def _ends_bpe_word(self, before, after):
-        # What follows white space decides how that is split; "'re" is a word.
-        return not (before.isspace() or before == "'") and (
-            len(self._split(before + after)) > 1
-        )
+    def _ends_bpe_word(self, text, i):
+        before, after = text[i - 1], text[i]
+        if before.isspace() or (before.isalpha() and after.isalpha()):
+            return False  # how white space is split depends on what follows
+        if before == "'" and (i < 2 or text[i - 2].isalnum() or text[i - 2].isspace()):
+            return False  # may begin a word like "'re"
+        return len(self._split(before + after)) > 1
+
+    def _ends_bert_word(self, normalize, text, i):
+        pair = text[i - 1 : i + 1]
+        if pair.isascii() and pair.isalnum():
+            return False
+        return pair[1] in " \t\n\r" or len(self._split(normalize(pair))) > 1
 
     def _is_long(self, length, goes_on):
         self.count += length > LONGEST_WORD and not goes_on
@@ -98,20 +100,19 @@ class LongWords:
 def _parts(text, ends_word):
     """Yields parts of a text, split between words, and whether each starts in a word.
 
-    Only a long word is ever split: others are shorter than the range searched.
+    Only a word as long as a part is ever split.
 
     Args:
         text: str.
-        ends_word: Function of two adjacent characters; whether the first ends a word.
+        ends_word: Function of the text and an index; whether a word surely ends there.
     """
     start, inside = 0, False
     while start < len(text):
         end = min(start + _PART, len(text))
-        places = range(end, max(end - LONGEST_WORD - 1, start), -1)
         is_whole = end == len(text)
         if not is_whole:
-            found = (i for i in places if ends_word(text[i - 1], text[i]))
-            whole = next(found, None)
+            places = range(end, start, -1)
+            whole = next((i for i in places if ends_word(text, i)), None)
             is_whole, end = whole is not None, end if whole is None else whole
         yield text[start:end], inside
         start, inside = end, not is_whole
