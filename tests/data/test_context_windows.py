@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from tokenizers.processors import RobertaProcessing, TemplateProcessing
 
@@ -72,6 +72,8 @@ def rows_of(encoded):
 def test_windows_are_those_of_tokenizers(name, question, context, stride):
     theirs = rust_tokenizer(TOKENIZER)
     layout, theirs.post_processor = LAYOUTS[name]
+    room = 16 - len(question.split()) - layout.num_special(2)
+    assume(stride < room)  # theirs panics, ours refuses
     theirs.enable_truncation(16, stride=stride, strategy="only_second")
     first = theirs.encode(question, context)
     tokenizer = TOKENIZER.with_layout(layout)

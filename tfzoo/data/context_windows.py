@@ -57,7 +57,8 @@ def encode_windows(
         max_length: Maximum number of tokens in a window.
         max_question_length: Maximum number of tokens in a question; longer questions
             are truncated.
-        stride: Number of tokens that consecutive windows share.
+        stride: Number of tokens that consecutive windows share; less than the number
+            left for the context.
 
     Returns:
         `Windows`.
