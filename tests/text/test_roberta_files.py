@@ -292,6 +292,15 @@ FIELDS = [
 ]
 
 
+def test_a_token_named_null_stays_where_the_template_has_it(tmp_path):
+    config = {"cls_token": None, "sep_token": None}
+    write_pair(tmp_path, tokenizer=tokenizer_json(), tokenizer_config=config)
+    found = tokenizer_from_preset(tmp_path)
+    assert (found.cls_token, found.sep_token) == ("<s>", "</s>")
+    theirs = Tokenizer.from_file(str(tmp_path / "tokenizer.json"))
+    assert found.encode("ab").token_ids == theirs.encode("ab").ids
+
+
 @given(field=st.sampled_from(FIELDS), value=json_values, whole=st.booleans())
 def test_any_value_in_any_field_is_read_or_refused_in_one_line(
     tmp_path_factory, field, value, whole
