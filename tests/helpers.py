@@ -71,13 +71,14 @@ def commands_of(document):
 def small_quickstart():
     """The quickstart with a narrow network, a few steps and little text."""
     quickstart = recipe("quickstart")
+    training = dict(batch_size=8, learning_rate=1e-3, dropout=0.1)
     for name, value in dict(
         SIZES=dict(num_layers=1, num_heads=2, hidden_dim=8, intermediate_dim=16),
         VOCABULARY_SIZE=400,
         MAX_SEQUENCE_LENGTH=32,
-        PRETRAINING=dict(steps=5, batch_size=4, learning_rate=1e-3),
-        RESTORING=dict(epochs=2, most_steps=5, batch_size=8, learning_rate=1e-3),
-        CLASSIFYING=dict(epochs=2, most_steps=5, batch_size=8, learning_rate=1e-3),
+        PRETRAINING=dict(training, steps=5),
+        RESTORING=dict(training, epochs=2, most_steps=5),
+        CLASSIFYING=dict(training, epochs=2, most_steps=5),
         MOST_CHARACTERS=dict(corpus=20_000, held_out=5000),
     ).items():
         assert hasattr(quickstart, name)

@@ -17,7 +17,7 @@ _NOT_LEARNED = (-1, -100)  # labels of ignored words, as for a `TokenClassifier`
 _OUTSIDE, _UNKNOWN = 0, 1  # ids that stand for no word
 _PAIRS = 1 << 15  # features for hashed pairs of words
 _WINDOW = dict(
-    most_words=20_000, epochs=3, least_steps=300, batch_size=4096, learning_rate=0.03
+    most_words=20_000, epochs=2, least_steps=300, batch_size=4096, learning_rate=0.01
 )
 _BAG = dict(most_features=20_000, epochs=30, batch_size=32, learning_rate=0.01)
 

@@ -115,7 +115,7 @@ def test_reading_the_documentation_imports_nothing():
 
 def test_an_installation_without_sources_is_named(monkeypatch, tmp_path):
     monkeypatch.setattr(module.sysconfig, "get_path", lambda name: str(tmp_path))
-    monkeypatch.setattr(module, "_LIBRARIES", {"no_such_library_here": ["."]})
+    monkeypatch.setattr(module, "_LIBRARIES", {"no_such_library_here": "."})
     with pytest.raises(DataError, match=re.escape(f"{tmp_path}: The source files")):
         installed_docs()
 

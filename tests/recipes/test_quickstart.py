@@ -46,7 +46,7 @@ def test_the_quickstart_runs_from_text_to_answers_and_then_reports_it_is_finishe
     quickstart.main(**arguments)
     printed = capfd.readouterr().out
     metrics = json.loads((tmp_path / "first/metrics.json").read_text())["metrics"]
-    assert [len(scores) for scores in metrics.values()] == [3, 5]
+    assert [len(scores) for scores in metrics.values()] == [3, 3, 5]
     for measure, scores in metrics.items():
         assert f"{measure}:" in printed
         for name, value in scores.items():
@@ -116,7 +116,7 @@ def test_a_new_encoder_has_large_kernels_and_positions_that_tell_distances(quick
     quickstart.SIZES = dict(
         num_layers=1, num_heads=2, hidden_dim=32, intermediate_dim=64
     )
-    encoder = quickstart.new_encoder(types.SimpleNamespace(vocabulary_size=50))
+    encoder = quickstart.new_encoder(types.SimpleNamespace(vocabulary_size=50), 0.1)
     weights = {v.path: v.numpy() for v in encoder.trainable_variables}
     kernels = [w.ravel() for path, w in weights.items() if path.endswith("kernel")]
     # Truncation at two standard deviations leaves 0.88 of one.

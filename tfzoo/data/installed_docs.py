@@ -13,10 +13,13 @@ import warnings
 from tfzoo.data.sentences import split_sentences
 from tfzoo.errors import DataError
 
-_LIBRARIES = {  # folders inside the package
-    "keras": ["src"],
-    "numpy": ["."],
-    "tensorflow": [f"python/{name}" for name in ("data", "distribute", "ops")],
+_LIBRARIES = {  # installed with tfzoo: the folder inside the package
+    "keras": "src",
+    "numpy": ".",
+    "tensorflow": "python",
+    "matplotlib": ".",
+    "tensorflow_datasets": ".",
+    "huggingface_hub": ".",
 }
 _LEFT_OUT = frozenset(
     "_api dist-packages distutils ensurepip f2py idlelib kernel_tests legacy lib2to3 "
@@ -31,7 +34,7 @@ _MARKUP = re.compile(r"[`*]+")
 
 
 def installed_docs():
-    """Docstrings of Python's standard library, NumPy, Keras and TensorFlow.
+    """Docstrings of Python's standard library and of libraries that tfzoo needs.
 
     The topics of the language reference are included. Markup, code and examples are
     removed. No paragraph occurs twice. The order is that of the source files.
@@ -74,10 +77,10 @@ def _sources():
 def _folders():
     """Yields the folders of the standard library and of the other libraries."""
     yield pathlib.Path(sysconfig.get_path("stdlib"))
-    for library, names in _LIBRARIES.items():
+    for library, folder in _LIBRARIES.items():
         spec = importlib.util.find_spec(library)
         if spec is not None and spec.origin is not None:
-            yield from (pathlib.Path(spec.origin).parent / name for name in names)
+            yield pathlib.Path(spec.origin).parent / folder
 
 
 def _source_files(root):

@@ -76,20 +76,34 @@ def _applied(label, word):
     return _SHAPES[shape](word) + label[len(shape) :]
 
 
-def restoration_f1(true, found):
-    """F1 over the words with a capital or a mark: are their labels found exactly?
+def capitals_f1(true, found):
+    """F1 of the words with capitals: are they found, as `Word` or as `WORD`?
 
     Args:
         true: Labels of all words in order; `IGNORED` ones do not count.
         found: As many labels.
 
     Returns:
-        2 * right / (words with one in `true` + words with one in `found`); 0 if there
-        are none.
+        2 * right / (words with capitals in `true` + in `found`); 0 if there are none.
     """
-    pairs = [p for p in zip(true, found, strict=True) if p[0] != IGNORED]
-    right = sum(t == f != PLAIN for t, f in pairs)
-    marked = sum((t != PLAIN) + (f != PLAIN) for t, f in pairs)
+    return _f1(true, found, lambda label: label.rstrip(MARKS))
+
+
+def punctuation_f1(true, found):
+    """F1 of the words with a mark behind them: is it the right one?
+
+    Arguments and result are as in `capitals_f1`, with marks in place of capitals.
+    """
+    return _f1(true, found, lambda label: label[len(label.rstrip(MARKS)) :])
+
+
+def _f1(true, found, part):
+    """F1 of a part of the labels, where it is not that of `PLAIN`."""
+    pairs = [
+        (part(t), part(f)) for t, f in zip(true, found, strict=True) if t != IGNORED
+    ]
+    right = sum(t == f != part(PLAIN) for t, f in pairs)
+    marked = sum((t != part(PLAIN)) + (f != part(PLAIN)) for t, f in pairs)
     return 2 * right / marked if marked else 0.0
 
 
