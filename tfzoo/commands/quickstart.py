@@ -270,9 +270,10 @@ def restoring(directory, tokenizer, seed):
     def read(name):
         text = (directory / f"{name}.txt").read_text(encoding="utf-8")
         words, labels = restoration.bare_words(text[: MOST_CHARACTERS[name]])
-        sizes = map(len, tokenizer.tokenize(words))
-        around = tokenizer.layout_ids.num_special(1)
-        return restoration.passages(words, labels, sizes, MAX_SEQUENCE_LENGTH - around)
+        distinct = [*dict.fromkeys(words)]
+        sizes = dict(zip(distinct, map(len, tokenizer.tokenize(distinct)), strict=True))
+        room = MAX_SEQUENCE_LENGTH - tokenizer.layout_ids.num_special(1)
+        return restoration.passages(words, labels, map(sizes.get, words), room)
 
     examples, (held_out, true) = read("corpus"), read("held_out")
 

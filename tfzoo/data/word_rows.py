@@ -26,8 +26,10 @@ def encode_sentences(sentences, tokenizer, *, max_length):
         As in `word_rows`.
     """
     lengths = [len(words) for words in sentences]
-    words = itertools.chain.from_iterable(sentences)
-    ids = tokenizer.tokenize(map(_as_a_word, words))
+    words = [_as_a_word(word) for words in sentences for word in words]
+    distinct = [*dict.fromkeys(words)]  # few: most words occur often
+    known = dict(zip(distinct, tokenizer.tokenize(distinct), strict=True))
+    ids = [known[word] for word in words]
     flat = np.fromiter(itertools.chain.from_iterable(ids), np.int32)
     return word_rows(
         tf.RaggedTensor.from_row_lengths(flat, np.array([*map(len, ids)], np.int64)),
