@@ -43,7 +43,7 @@ VOCABULARY_SIZE = 8000
 MAX_SEQUENCE_LENGTH = 64
 PRETRAINING = dict(steps=1500, batch_size=32, learning_rate=1e-3, dropout=0.1)
 RESTORING = dict(
-    epochs=10, most_steps=5000, batch_size=16, learning_rate=2.5e-3, dropout=0.05
+    epochs=10, most_steps=5500, batch_size=16, learning_rate=2.5e-3, dropout=0.05
 )
 CLASSIFYING = dict(
     epochs=3, most_steps=1500, batch_size=32, learning_rate=5e-4, dropout=0.1
