@@ -112,10 +112,11 @@ class Run:
             "data": plain(data or {}),
         }
         self._lock = Lock(self.directory)
+        self.finished = False
         try:
             self.finished = self._open()
-        except BaseException:
-            self.close()
+        except BaseException as error:
+            self.__exit__(type(error), error, error.__traceback__)
             raise
         if self.finished:
             print(f"{self.directory}: this run is already finished.")
