@@ -51,6 +51,22 @@ def finished(output, save):
         run.finish(save, {})
 
 
+def test_a_run_that_is_interrupted_while_it_opens_says_so(
+    tmp_path, monkeypatch, capsys
+):
+    def interrupted(self):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Run, "_open", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            Run(tmp_path, {})
+    rule = "Interrupted at the start; the same command begins anew."
+    assert capsys.readouterr().err == f"{tmp_path}: {rule}\n"
+    with Run(tmp_path, {}):  # which is free
+        pass
+
+
 def test_a_run_that_trains_only_in_its_parts_has_no_curves(tmp_path):
     with Run(tmp_path / "whole", {}) as run:
         finished(tmp_path / "whole" / "part", None)

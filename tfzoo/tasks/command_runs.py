@@ -29,7 +29,7 @@ def open_run(output, arguments, *, sources, presets, on_non_finite):
         on_non_finite: As in `Run`.
     """
     files, data_sets = files_and_data_sets(sources)
-    files += {preset for preset in presets if isinstance(preset, pathlib.Path)}
+    files += dict.fromkeys(p for p in presets if isinstance(p, pathlib.Path))
     data = fingerprint(files, output=output) | data_sets
     return Run(output, arguments, data=data, on_non_finite=on_non_finite)
 
