@@ -66,9 +66,12 @@ def read_preset(directory):
         known = _class_of_words(arguments["vocabulary"])
     arguments |= _special(named, known, arguments["vocabulary"])
     if template is not None and None not in (template.first, template.last):
-        for name, token in (("cls", template.first), ("sep", template.last)):
-            if arguments.get(f"{name}_token") is None:  # no file names it, or as null
-                arguments[f"{name}_token"] = token
+        for ours, token in (
+            ("cls_token", template.first),
+            ("sep_token", template.last),
+        ):
+            if arguments.get(ours) is None:  # no file names it, or one names null
+                arguments[ours] = token
     if template is not None:
         arguments |= _layout(template, arguments, directory / JSON)
     read_names = "added_tokens_decoder" not in config and (directory / NAMES).exists()
