@@ -96,6 +96,12 @@ def pytest_collection_modifyitems(config, items):
                 item.add_marker(pytest.mark.slow)
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item):
+    """Seeds Python's generator, which gives Keras the seeds that a test leaves out."""
+    random.seed(item.nodeid)
+
+
 @pytest.fixture
 def default_signals():
     """Signals as in a terminal: background jobs ignore Ctrl-C, and nohup SIGHUP."""
