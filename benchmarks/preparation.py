@@ -100,10 +100,11 @@ def _write_corpus(path, documents, num_bytes):
 def _prepare(text, tokenizer, output, duplicates, processes, results):
     os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
     from tfzoo.data.preparation import prepare_pretraining_data
+    from tfzoo.data.running_text import RunningText
     from tfzoo.text import WordPieceTokenizer
 
     done = prepare_pretraining_data(
-        [text],
+        RunningText([text]),
         WordPieceTokenizer.from_preset(tokenizer),
         output,
         duplicates=duplicates,

@@ -22,10 +22,12 @@ def contents(directory):
 SCRIPT = """
 import sys
 from tfzoo.data.preparation import prepare_pretraining_data
+from tfzoo.data.running_text import RunningText
 from tfzoo.text import WordPieceTokenizer
 if __name__ == "__main__":
+    tokenizer = WordPieceTokenizer.from_preset(sys.argv[2])
     prepare_pretraining_data(
-        [sys.argv[1]], WordPieceTokenizer.from_preset(sys.argv[2]), sys.argv[3],
+        RunningText([sys.argv[1]]), tokenizer, sys.argv[3],
         max_sequence_length=32, max_predictions=5, duplicates=40, shards=10,
         processes=2, progress=False,
     )

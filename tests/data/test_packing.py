@@ -8,7 +8,7 @@ import pytest
 
 from tfzoo.data.corpus import build_corpus
 from tfzoo.data.packing import PackedText, open_packed_text
-from tfzoo.data.whole_text import TextList
+from tfzoo.data.whole_text import TextList, WholeText
 from tfzoo.errors import DataError
 
 END, START = 1, 2
@@ -155,7 +155,7 @@ def test_files_are_windows_too(number_tokenizer, tmp_path):
     tokenizer = number_tokenizer()
     tokenizer.end_id = END
     packed = open_packed_text(
-        [tmp_path / "a.txt", tmp_path / "b.txt"],
+        WholeText([tmp_path / "a.txt", tmp_path / "b.txt"]),
         tokenizer,
         max_sequence_length=4,
         progress=False,
@@ -182,7 +182,9 @@ def test_text_without_tokens_is_an_error(number_tokenizer, tmp_path):
     with pytest.raises(
         DataError, match=r"must have at least one token.*a\.txt.*contain text"
     ):
-        open_packed_text([tmp_path / "a.txt"], tokenizer, max_sequence_length=4)
+        open_packed_text(
+            WholeText([tmp_path / "a.txt"]), tokenizer, max_sequence_length=4
+        )
     for nothing in ([], [""]):
         with pytest.raises(
             DataError,

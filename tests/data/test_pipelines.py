@@ -11,7 +11,9 @@ from tfzoo.data.packing import open_packed_text
 from tfzoo.data.pipelines import without_waiting
 from tfzoo.data.preparation import prepare_pretraining_data
 from tfzoo.data.pretraining import open_pretraining_data
+from tfzoo.data.running_text import RunningText
 from tfzoo.data.string_batches import bucketed_strings, padded_strings
+from tfzoo.data.whole_text import WholeText
 from tfzoo.text import ByteBPETokenizer
 
 WAITS = 0.5  # seconds after the last batch
@@ -35,7 +37,7 @@ def test_text_and_packed_text_are_not_autotuned(text_file, tokenizer):
     assert is_tuned(source.validation_batches(4)) is False
     letters = ByteBPETokenizer.train([text_file.read_text()], vocabulary_size=300)
     packed = open_packed_text(
-        [text_file], letters, max_sequence_length=16, progress=False
+        WholeText([text_file]), letters, max_sequence_length=16, progress=False
     )
     assert is_tuned(packed.batches(4)) is False
     assert is_tuned(packed.validation_batches(4)) is False
@@ -43,7 +45,12 @@ def test_text_and_packed_text_are_not_autotuned(text_file, tokenizer):
 
 def test_records_are_not_autotuned(text_file, tokenizer, tmp_path):
     prepare_pretraining_data(
-        [text_file], tokenizer, tmp_path, duplicates=1, shards=2, progress=False
+        RunningText([text_file]),
+        tokenizer,
+        tmp_path,
+        duplicates=1,
+        shards=2,
+        progress=False,
     )
     source = open_pretraining_data([tmp_path], tokenizer)
     assert is_tuned(source.batches(4)) is False

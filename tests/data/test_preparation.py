@@ -1,5 +1,6 @@
 """Sharded TFRecords, written by several processes."""
 
+import dataclasses
 import inspect
 import json
 import re
@@ -10,9 +11,11 @@ import pytest
 import tensorflow as tf
 
 from tfzoo.data import preparation
+from tfzoo.data.example_settings import Settings
 from tfzoo.data.preparation import prepare_pretraining_data
 from tfzoo.data.pretraining import open_pretraining_data
 from tfzoo.data.pretraining_records import RecordSource
+from tfzoo.data.running_text import RunningText
 from tfzoo.errors import DataError, OutputError, TfzooError
 from tfzoo.text import WordPieceTokenizer
 
@@ -23,10 +26,13 @@ OPTIONS = {
     "shards": 3,
     "progress": False,
 }
+READING = ("sentences", "documents", "text_column", "header")
 
 
 def prepare(path, tokenizer, directory, **options):
-    return prepare_pretraining_data([path], tokenizer, directory, **OPTIONS | options)
+    reading = {name: options.pop(name) for name in READING if name in options}
+    text = RunningText([path], **reading)
+    return prepare_pretraining_data(text, tokenizer, directory, **OPTIONS | options)
 
 
 def contents(directory):
@@ -155,7 +161,11 @@ CHANGES = {
 def test_every_argument_changes_the_files(documents, tokenizer, tmp_path):
     text = tmp_path / "topics.txt"
     text.write_text("\n\n".join("\n".join(lines) for lines in documents[:5]))
-    options = {*inspect.getfullargspec(prepare_pretraining_data).kwonlyargs}
+    options = {
+        *inspect.getfullargspec(prepare_pretraining_data).kwonlyargs,
+        *(field.name for field in dataclasses.fields(Settings)),
+        *READING,
+    }
     # The others have their own tests.
     assert options == {*CHANGES, "text_column", "header", "processes", "progress"}
     seen = set()

@@ -6,6 +6,14 @@ from typing import Any, NamedTuple
 from tfzoo.errors import CheckpointError, shown
 
 REQUIRED = object()
+SIZES = (  # arguments of every backbone
+    "vocabulary_size",
+    "num_layers",
+    "num_heads",
+    "hidden_dim",
+    "intermediate_dim",
+    "max_sequence_length",
+)
 TIED = "tie_word_embeddings"  # only meaningful for a task with an output layer
 # Hugging Face's names of a function -> ours; the first of each is the one we write.
 ACTIVATIONS = {

@@ -26,18 +26,9 @@ _TOKENS = ("assets/tokenizer/vocabulary.txt",)
 _PAIR = ("assets/tokenizer/vocabulary.json", "assets/tokenizer/merges.txt")
 
 _ARRAYS_PER_LAYER = 16
-_SIZES = {
-    name: fields.size(name)
-    for name in (
-        "vocabulary_size",
-        "num_layers",
-        "num_heads",
-        "hidden_dim",
-        "intermediate_dim",
-        "max_sequence_length",
-    )
-} | {"dropout": fields.share("dropout", 0.1)}
-
+_SIZES = {name: fields.size(name) for name in fields.SIZES} | {
+    "dropout": fields.share("dropout", 0.1)
+}
 
 READABLE = set()  # class names whose weights can be read; filled by `declared`
 

@@ -14,16 +14,6 @@ import logging
 import pathlib
 from typing import Literal
 
-SIZES = (
-    "vocabulary_size",
-    "num_layers",
-    "num_heads",
-    "hidden_dim",
-    "intermediate_dim",
-    "max_sequence_length",
-    "activation",
-)
-
 
 def main(
     input: str,
@@ -43,6 +33,7 @@ def main(
         max_shard_size: Maximum bytes of weights per file. Defaults to a single file.
     """
     from tfzoo import families, tasks
+    from tfzoo.checkpoints.fields import SIZES
     from tfzoo.checkpoints.references import local_directory
     from tfzoo.errors import printable
     from tfzoo.families.opening import open_checkpoint
@@ -67,7 +58,7 @@ def main(
     labels = getattr(model, "labels", None) or ["none"]
     for name, value in {
         "model": f"{type(model).__name__} of {type(backbone).__name__}",
-        **{name: getattr(backbone, name) for name in SIZES},
+        **{name: getattr(backbone, name) for name in (*SIZES, "activation")},
         "tokenizer": tokenizer.description,
         "labels": ", ".join(printable(name, 80) for name in labels),
     }.items():

@@ -65,11 +65,12 @@ def main(
     cli.check_numbers(locals())
     from tfzoo.data.preparation import prepare_pretraining_data
     from tfzoo.data.prepared_directory import MANIFEST
+    from tfzoo.data.running_text import RunningText
     from tfzoo.files import write_json
     from tfzoo.text import WordPieceTokenizer
 
     done = prepare_pretraining_data(
-        input,
+        RunningText(input, sentences, documents, text_column, header=header),
         WordPieceTokenizer.from_preset(tokenizer),
         output,
         max_sequence_length=max_sequence_length,
@@ -79,10 +80,6 @@ def main(
         duplicates=duplicates,
         shards=shards,
         whole_word=whole_word,
-        sentences=sentences,
-        documents=documents,
-        text_column=text_column,
-        header=header,
         seed=seed,
         processes=processes,
     )

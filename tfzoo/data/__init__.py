@@ -7,6 +7,8 @@ _HOMES = {
     "tfzoo.data.packing": "PackedText open_packed_text",
     "tfzoo.data.records": "Record",
     "tfzoo.data.readers": "read_records",
+    "tfzoo.data.running_text": "RunningText",
+    "tfzoo.data.whole_text": "WholeText",
     "tfzoo.data.pretraining_records": "RecordSource",
     "tfzoo.data.pretraining_text": "TextSource",
     "tfzoo.data.masking": "WordMasking",

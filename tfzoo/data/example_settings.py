@@ -3,6 +3,7 @@
 import dataclasses
 
 from tfzoo.data.masking import WordMasking
+from tfzoo.errors import refuse_unknown
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,6 +25,12 @@ class Settings:
     short_sequence_fraction: float = 0.1
     whole_word: bool = False
     seed: int = 0
+
+    @classmethod
+    def of(cls, function, named):
+        """The settings among a function's arguments; refuses names that are not one."""
+        refuse_unknown(function, named, [f.name for f in dataclasses.fields(cls)])
+        return cls(**named)
 
     def masking(self, tokenizer):
         """The `WordMasking` of these options."""

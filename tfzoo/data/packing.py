@@ -17,21 +17,17 @@ import tensorflow as tf
 from tfzoo.data.corpus import build_corpus
 from tfzoo.data.pipelines import without_waiting
 from tfzoo.data.shuffling import shuffled
-from tfzoo.data.whole_text import WholeText
 from tfzoo.errors import require_whole
 
 
 def open_packed_text(
-    paths,
+    text,
     tokenizer,
     *,
     cache_directory=None,
     max_sequence_length,
     start_id=None,
     document_borders=True,
-    documents="auto",
-    text_column="text",
-    header=True,
     seed=0,
     processes=1,
     progress=True,
@@ -39,16 +35,13 @@ def open_packed_text(
     """Opens text as windows of packed documents.
 
     Args:
-        paths: Files, as in `WholeText`.
+        text: A `WholeText`.
         tokenizer: A `ByteBPETokenizer` with an end token.
         cache_directory: Where to keep the tokenized text. None for a temporary
             directory that lives as long as the result.
         max_sequence_length: S.
         start_id: As in `PackedText`, for a task its tokenizer's `begin_id`.
         document_borders: As in `PackedText`.
-        documents: Where documents end, as in `WholeText`.
-        text_column: Column of the text in files with columns.
-        header: Whether line 1 of a `.tsv` or `.csv` has the column names.
         seed: Seed of all random choices, an integer >= 0.
         processes: Number of tokenizing processes.
         progress: Whether to show progress bars.
@@ -61,7 +54,7 @@ def open_packed_text(
     """
     return PackedText(
         build_corpus(
-            WholeText(paths, documents, text_column, header=header),
+            text,
             tokenizer,
             cache_directory,
             processes=processes,

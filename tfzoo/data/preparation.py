@@ -17,7 +17,6 @@ from tfzoo.data import example_making
 from tfzoo.data.corpus import build_corpus, tokenizer_maker
 from tfzoo.data.example_settings import Settings
 from tfzoo.data.prepared_directory import PreparedDirectory, tokenizer_fingerprint
-from tfzoo.data.running_text import RunningText
 from tfzoo.data.workers import Workers
 from tfzoo.errors import DataError, OutputError
 
@@ -44,24 +43,15 @@ class Preparation:
 
 
 def prepare_pretraining_data(
-    paths,
+    text,
     tokenizer,
     directory,
     *,
-    max_sequence_length=128,
-    max_predictions=20,
-    masked_fraction=0.15,
-    short_sequence_fraction=0.1,
     duplicates=10,
     shards=8,
-    whole_word=False,
-    sentences="lines",
-    documents="auto",
-    text_column="text",
-    header=True,
-    seed=0,
     processes=1,
     progress=True,
+    **settings,
 ):
     """Writes a directory of TFRecord files for `pretraining_dataset`.
 
@@ -69,23 +59,14 @@ def prepare_pretraining_data(
     call continues with the missing files.
 
     Args:
-        paths: Files that `read_records` can read, or `tfds:...`.
+        text: A `RunningText`.
         tokenizer: The tokenizer.
         directory: Output directory: new, empty, or begun by the same call.
-        max_sequence_length: Number of tokens S of an example.
-        max_predictions: Number of masked words M of an example.
-        masked_fraction: Fraction of the tokens to mask.
-        short_sequence_fraction: Fraction of pairs that are shorter.
         duplicates: Passes over the corpus; each divides and masks it differently.
         shards: Number of files.
-        whole_word: Whether to mask whole words.
-        sentences: Where sentences end, as in `RunningText`.
-        documents: Where documents end, as in `RunningText`.
-        text_column: Column of the text in files with columns.
-        header: Whether line 1 of a `.tsv` or `.csv` has the column names.
-        seed: Seed of all random choices, an integer >= 0.
         processes: Number of worker processes.
         progress: Whether to show progress bars.
+        **settings: As in `Settings`.
 
     Returns:
         `Preparation`.
@@ -97,16 +78,8 @@ def prepare_pretraining_data(
     for name, value in (("duplicates", duplicates), ("shards", shards)):
         if value < 1:
             raise ValueError(f"{name} must be >= 1. Received: {name}={value}")
-    settings = Settings(
-        max_sequence_length,
-        max_predictions,
-        masked_fraction,
-        short_sequence_fraction,
-        whole_word,
-        seed,
-    )
+    settings = Settings.of("prepare_pretraining_data", settings)
     settings.masking(tokenizer)  # checks the arguments before any work
-    text = RunningText(paths, sentences, documents, text_column, header=header)
     run = _description(text, tokenizer, settings, duplicates, shards)
     output = PreparedDirectory(directory, run, shards)
     if output.is_finished:

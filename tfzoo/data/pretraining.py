@@ -9,9 +9,7 @@ from tfzoo.data.pretraining_records import RecordSource
 from tfzoo.data.pretraining_text import TextSource
 from tfzoo.data.readers import expanded, file_kind, is_data_set
 from tfzoo.data.running_text import RunningText
-from tfzoo.errors import DataError, refuse_unknown, shown
-
-_SETTINGS = [field.name for field in dataclasses.fields(Settings)]
+from tfzoo.errors import DataError, shown
 
 
 def open_pretraining_data(
@@ -54,8 +52,7 @@ def open_pretraining_data(
     Raises:
         DataError: the data is invalid.
     """
-    refuse_unknown("open_pretraining_data", settings, _SETTINGS)
-    settings = Settings(**settings)
+    settings = Settings.of("open_pretraining_data", settings)
     if isinstance(paths, str) or is_data_set(paths):
         raise ValueError(f"paths must be a list of files. Received: {shown(paths)}")
     paths = [*map(expanded, paths)]

@@ -7,6 +7,7 @@ import keras
 
 from tfzoo.data.packing import open_packed_text
 from tfzoo.data.readers import source_names
+from tfzoo.data.whole_text import WholeText
 from tfzoo.families.preset_backbone import named_size
 from tfzoo.tasks.causal_lm.causal_lm import CausalLM
 from tfzoo.training.distribution import strategy as named_strategy
@@ -71,15 +72,12 @@ def train_on_text(
 
     def open_text(paths):
         return open_packed_text(
-            paths,
+            WholeText(paths, documents, text_column, header=header),
             tokenizer,
             cache_directory=run.checkpoints / "text",
             max_sequence_length=task.max_sequence_length,
             start_id=task.tokenizer.begin_id,
             document_borders=document_borders,
-            documents=documents,
-            text_column=text_column,
-            header=header,
             seed=seed,
         )
 
