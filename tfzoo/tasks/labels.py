@@ -13,6 +13,7 @@ logger = logging.getLogger("tfzoo")
 
 FIELDS = ("id2label", "label2id", "num_labels")  # of a `config.json`
 _PLACEHOLDER = "LABEL_"
+_MOST_UNNAMED = 1_000_000  # labels; `id2label` may name more
 
 
 class Labels(tuple):
@@ -177,9 +178,9 @@ def stored_labels(config, path, ours=None):
         return ours
     count = config.get("num_labels")
     count = 2 if count is None else count
-    if type(count) is not int or not 1 <= count < 1 << 24:
+    if type(count) is not int or not 1 <= count <= _MOST_UNNAMED:
         raise CheckpointError(
-            f"Must be an integer >= 1. Received: {shown(count)}.",
+            f"Must be an integer from 1 to {_MOST_UNNAMED}. Received: {shown(count)}.",
             path=path,
             tensor="num_labels",
         )
