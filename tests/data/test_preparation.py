@@ -5,6 +5,7 @@ import inspect
 import json
 import re
 import shutil
+import sys
 
 import numpy as np
 import pytest
@@ -200,8 +201,12 @@ def test_text_is_read_from_the_given_column(tokenizer, tmp_path):
         prepare(tmp_path / "rows.tsv", tokenizer, tmp_path / "c", text_column="third")
 
 
-def test_progress_bars_are_shown_if_requested(text_file, tokenizer, tmp_path, capfd):
+def test_progress_bars_are_shown_in_a_terminal_if_requested(
+    text_file, tokenizer, tmp_path, capfd, monkeypatch
+):
     small = dict(duplicates=1, shards=1)
+    prepare(text_file, tokenizer, tmp_path / "logged", progress=True, **small)
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
     prepare(text_file, tokenizer, tmp_path / "quiet", progress=False, **small)
     assert capfd.readouterr().err == ""
     prepare(text_file, tokenizer, tmp_path / "shown", progress=True, **small)

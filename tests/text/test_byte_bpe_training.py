@@ -105,7 +105,10 @@ def test_every_option_changes_the_merges():
     assert {*names} == {*sizes, "end_token", *special, "progress"}
 
 
-def test_progress_is_shown_if_requested(capfd):
+def test_progress_is_shown_in_a_terminal_if_requested(capfd, monkeypatch):
+    train(progress=True)
+    assert capfd.readouterr().err == ""
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
     train()
     assert capfd.readouterr().err == ""
     train(progress=True)

@@ -95,7 +95,10 @@ def test_every_trained_character_is_in_the_vocabulary(hostile):
     ]
 
 
-def test_progress_is_shown_if_requested(capfd):
+def test_progress_is_shown_in_a_terminal_if_requested(capfd, monkeypatch):
+    train(progress=True)
+    assert capfd.readouterr().err == ""
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
     train()
     assert capfd.readouterr().err == ""
     train(progress=True)

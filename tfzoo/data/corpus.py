@@ -91,7 +91,7 @@ def build_corpus(
             None for a temporary directory that lives as long as the result.
         processes: Number of tokenizing processes.
         workers: `Workers` to use instead, whose state has `tokenize`.
-        progress: Whether to show a progress bar.
+        progress: Whether to show a progress bar, if stderr is a terminal.
 
     Returns:
         `Corpus`.

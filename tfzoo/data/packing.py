@@ -44,7 +44,7 @@ def open_packed_text(
         document_borders: As in `PackedText`.
         seed: Seed of all random choices, an integer >= 0.
         processes: Number of tokenizing processes.
-        progress: Whether to show progress bars.
+        progress: Whether to show progress bars, if stderr is a terminal.
 
     Returns:
         `PackedText`.

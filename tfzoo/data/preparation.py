@@ -65,7 +65,7 @@ def prepare_pretraining_data(
         duplicates: Passes over the corpus; each divides and masks it differently.
         shards: Number of files.
         processes: Number of worker processes.
-        progress: Whether to show progress bars.
+        progress: Whether to show progress bars, if stderr is a terminal.
         **settings: As in `Settings`.
 
     Returns:
@@ -137,7 +137,11 @@ def _planned(corpus, settings, duplicates, workers, *, progress):
         for epoch, file in enumerate(files)
     ]
     made = workers.map(example_making.list_pairs, tasks)
-    counts = list(tqdm(made, "pairing", duplicates, unit="pass", disable=not progress))
+    counts = list(
+        tqdm(
+            made, "pairing", duplicates, unit="pass", disable=None if progress else True
+        )
+    )
     return example_making.Plan(
         str(corpus.directory), tuple(map(str, files)), tuple(counts), settings
     )
@@ -164,7 +168,9 @@ def _write_shards(output, plan, shards, workers, *, progress):
     )
     made = workers.map(example_making.make_examples, tasks)
     count = sum(end - begin for begin, end in ranges.values())
-    with tqdm(desc="writing", total=count, unit="example", disable=not progress) as bar:
+    with tqdm(
+        desc="writing", total=count, unit="example", disable=None if progress else True
+    ) as bar:
         for shard, (begin, end) in ranges.items():
             with output.new_shard(shard) as (path, counts):
                 _write_shard(path, counts, end - begin, made, bar)

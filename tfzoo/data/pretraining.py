@@ -40,7 +40,7 @@ def open_pretraining_data(
         text_column: Column of the text in files with columns.
         header: Whether line 1 of a `.tsv` or `.csv` has the column names.
         processes: Number of tokenizing processes.
-        progress: Whether to show progress bars.
+        progress: Whether to show progress bars, if stderr is a terminal.
         **settings: As in `Settings`. For records, `max_sequence_length` and
             `max_predictions` are upper bounds, and `seed` is the seed of their order;
             the others are for text only.

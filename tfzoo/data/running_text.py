@@ -172,11 +172,11 @@ def in_batches(numbered, *, progress):
 
     Args:
         numbered: Iterable of (document number, text).
-        progress: Whether to show a progress bar.
+        progress: Whether to show a progress bar, if stderr is a terminal.
     """
     texts, documents, characters = [], [], 0
     with tqdm(
-        desc="tokenizing", unit="B", unit_scale=True, disable=not progress
+        desc="tokenizing", unit="B", unit_scale=True, disable=None if progress else True
     ) as bar:
         for document, text in numbered:
             texts.append(text)

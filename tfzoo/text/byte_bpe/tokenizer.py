@@ -151,7 +151,7 @@ class ByteBPETokenizer(Tokenizer):
             cls_token: As in the constructor, or None.
             sep_token: As in the constructor, or None.
             mask_token: As in the constructor, or None.
-            progress: Whether progress bars are shown.
+            progress: Whether progress bars are shown, if stderr is a terminal.
 
         Raises:
             TokenizerError: a file cannot be read, the text is empty, or

@@ -24,7 +24,7 @@ def train_merges(source, *, vocabulary_size, num_special, min_frequency, progres
         vocabulary_size: Total number of bytes, merges and special tokens.
         num_special: Number of special tokens.
         min_frequency: Minimum frequency of a pair of neighbors to be merged.
-        progress: Whether progress bars are shown.
+        progress: Whether progress bars are shown, if stderr is a terminal.
     """
     require_whole("vocabulary_size", vocabulary_size, 1)
     require_whole("min_frequency", min_frequency, 0)
@@ -44,7 +44,10 @@ def train_merges(source, *, vocabulary_size, num_special, min_frequency, progres
         "initial_alphabet": pre_tokenizers.ByteLevel.alphabet(),
     }
     texts = tqdm(
-        texts_of(source, join=passages), "words", disable=not progress, unit=" texts"
+        texts_of(source, join=passages),
+        "words",
+        disable=None if progress else True,
+        unit=" texts",
     )
     num_characters = 0
 

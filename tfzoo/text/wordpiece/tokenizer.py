@@ -120,7 +120,7 @@ class WordPieceTokenizer(Tokenizer):
             split_cjk: Whether every ideograph is a separate word.
             min_frequency: Minimum frequency of a pair of neighbors to be merged.
             alphabet_size: Maximum number of characters; the most frequent are kept.
-            progress: Whether progress bars are shown.
+            progress: Whether progress bars are shown, if stderr is a terminal.
 
         Raises:
             TokenizerError: a file cannot be read, the text is empty, or

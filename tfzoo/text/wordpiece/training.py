@@ -32,7 +32,9 @@ def train_vocabulary(
     require_whole("alphabet_size", alphabet_size, 1)
     with _readable_twice(source) as read:
         alphabet = _alphabet(
-            tqdm(read(), "characters", disable=not progress, unit=" texts"),
+            tqdm(
+                read(), "characters", disable=None if progress else True, unit=" texts"
+            ),
             normalizer,
             alphabet_size,
         )
@@ -57,7 +59,7 @@ def train_vocabulary(
             "continuing_subword_prefix": PREFIX,
         }
         long_words = LongWords(tokenizer.pre_tokenizer.pre_tokenize_str)
-        texts = tqdm(read(), "words", disable=not progress, unit=" texts")
+        texts = tqdm(read(), "words", disable=None if progress else True, unit=" texts")
         texts = long_words.left_out(texts, normalizer.normalize_str)
         result = trained(tokenizer, ("WordPieceTrainer", trainer), texts)
         long_words.tell("left out")
