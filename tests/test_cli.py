@@ -68,11 +68,11 @@ def test_the_help_lists_every_command_without_importing_tensorflow():
 
 
 def test_an_unknown_command_names_close_ones(tfzoo):
-    code, out, error = tfzoo("pretrain_bert", "--steps", 3)
+    code, out, error = tfzoo("pretrain-bird", "--steps", 3)
     assert (code, out) == (2, "")
     assert error.startswith("error: A command must be one of those")
     assert error.endswith(
-        "Received: 'pretrain_bert'. Did you mean pretrain-bert or pretrain-gpt?\n"
+        "Received: 'pretrain-bird'. Did you mean pretrain-bert or pretrain-gpt?\n"
     )
     assert "Did you mean" not in tfzoo("xyz")[2]
 
@@ -156,6 +156,24 @@ def test_a_closed_pipe_ends_it_without_a_word(command):
     assert done.returncode in (0, 141)
 
 
+def test_a_full_disk_under_the_output_is_one_line():
+    with open("/dev/full", "w") as full:
+        done = started("-m", "tfzoo", "--help", stdout=full)
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: The output cannot be written: ")
+    assert done.stderr.count("\n") == 1
+
+
+def test_streams_that_the_shell_closed_are_no_error(tmp_path):
+    (tmp_path / "text.txt").write_text("a cat sat on a mat\n" * 9)
+    command = training(tmp_path / "text.txt", tmp_path / "words")
+    done = subprocess.run(
+        f"exec {sys.executable} -m tfzoo {command} >&- 2>&-", shell=True, cwd=ROOT
+    )
+    assert done.returncode == 0
+    assert (tmp_path / "words" / "vocab.txt").exists()
+
+
 def test_a_pipe_that_breaks_elsewhere_is_an_error():
     with pytest.raises(BrokenPipeError), cli.endings():
         raise BrokenPipeError
@@ -226,3 +244,17 @@ def test_a_tilde_is_the_home_directory_in_every_path(monkeypatch):
         "input": (home / "b", pathlib.Path("c~")),
         "prompt": "~/d",
     }
+    with pytest.raises(ValueError, match="home directory of a user.*~nobody-here/a"):
+        cli.parsed(main, ["--output=~nobody-here/a", "--input", "b"])
+
+
+def test_the_version_is_told(tfzoo, monkeypatch):
+    monkeypatch.setattr("importlib.metadata.version", {"tfzoo": "1.2.3"}.get)
+    assert tfzoo("--version")[:2] == (0, "tfzoo 1.2.3\n")
+
+
+def test_a_command_may_have_the_name_of_its_recipe(tfzoo, text, tmp_path):
+    words = training(text, tmp_path / "a").split()
+    words[0] = words[0].replace("-", "_")
+    assert tfzoo(*words)[0] == 0
+    assert (tmp_path / "a" / "vocab.txt").exists()

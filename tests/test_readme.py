@@ -28,16 +28,13 @@ SMALL = {
     "hidden_dim=128": "hidden_dim=16",
     "intermediate_dim=512": "intermediate_dim=32",
     "vocabulary_size=8000": "vocabulary_size=300",
-    "total_steps=4000": "total_steps=4",
+    "total_steps=2000": "total_steps=4",
     "batch_size=32": "batch_size=4",
-    "steps_per_epoch=1000, epochs=4": "steps_per_epoch=2, epochs=2",
+    "steps_per_epoch=500, epochs=4": "steps_per_epoch=2, epochs=2",
     "epochs=3": "epochs=1",
     "max_new_tokens=50": "max_new_tokens=5",
-    "max_new_tokens=200": "max_new_tokens=20",
     "--vocabulary-size 8000": "--vocabulary-size 300",
-    "--steps 4000": "--steps 2",
     "--steps 2000": "--steps 2",
-    "--max-new-tokens 200": "--max-new-tokens 20",
     '--prompt "Dear"': '--prompt "Dear" --max-new-tokens 5 --no-jit-compile',
 }
 WORDS = "the a cat dog sat ran on under mat tree who met ada alan in london".split()

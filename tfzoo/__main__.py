@@ -10,6 +10,7 @@ import functools
 import importlib
 import pkgutil
 import sys
+from importlib import metadata
 
 from tfzoo import cli, commands
 
@@ -32,6 +33,9 @@ def main():
         if not words or words[0] in ("-h", "--help"):
             print(usage(), end="", file=sys.stdout if words else sys.stderr)
             sys.exit(0 if words else 2)
+        if words == ["--version"]:
+            print(f"tfzoo {metadata.version('tfzoo')}")
+            return
         calls = [prepared(*command) for command in separated(words)]
         for number, call in enumerate(calls):
             if number and "keras" in sys.modules:  # forgets the command before
@@ -73,12 +77,13 @@ def prepared(name="", *words):
     """A function that runs a command, whose arguments are parsed here and now.
 
     Args:
-        name: Name of the command.
+        name: Name of the command, with hyphens or underscores.
         *words: Its arguments.
 
     Raises:
         ValueError: there is no such command.
     """
+    name = name.replace("_", "-")
     if name not in names():
         near = difflib.get_close_matches(name, names())
         meant = f" Did you mean {' or '.join(near)}?" if near else ""

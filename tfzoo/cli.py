@@ -1,6 +1,7 @@
 """The command line: arguments from `main`'s signature, exit codes, one-line errors."""
 
 import contextlib
+import errno
 import functools
 import math
 import os
@@ -27,6 +28,7 @@ _WHOLE_FROM = {
     "steps": 1,
     "vocabulary_size": 1,
 }
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EIO)
 _SEEDS = 1 << 32  # as many as NumPy accepts
 _SHARES = {  # name: whether a share is valid, and the rule
     "label_smoothing": (lambda x: 0 <= x < 1, "in [0, 1)"),
@@ -105,12 +107,21 @@ def parsed(main, words=None, *, prog=None):
     """
     import tyro
 
+    from tfzoo.errors import printable
     from tfzoo.files import local_path
 
     def here(value):
         if isinstance(value, tuple):
             return tuple(map(here, value))
-        return local_path(value) if isinstance(value, pathlib.Path) else value
+        if not isinstance(value, pathlib.Path):
+            return value
+        path = local_path(value)
+        if str(path).startswith("~"):
+            raise ValueError(
+                "A path that starts with ~ must be in the home directory of a user. "
+                f"Received: {printable(value)}"
+            )
+        return path
 
     @functools.wraps(main)
     def given(**arguments):
@@ -124,24 +135,23 @@ def parsed(main, words=None, *, prog=None):
 def endings():
     """Prepares the process of a command, and turns exceptions into its exit code.
 
-    Exit codes: 0 on success; 1, with one line on stderr, for bad external input; 2 for
-    bad arguments; 130 after Ctrl-C, 143 after SIGTERM, 129 after SIGHUP; 141 (as for
-    SIGPIPE), without a word, if the reader of the output is gone, as in `| head -1`.
+    Exit codes: 0 on success; 1, with one line on stderr, for bad external input and if
+    the output cannot be written; 2 for bad arguments; 130 after Ctrl-C, 143 after
+    SIGTERM, 129 after SIGHUP; 141 (as for SIGPIPE), without a word, if the reader of
+    the output is gone, as in `| head -1`.
 
     What the terminal's encoding lacks is printed as an escape; see also `quiet_start`.
     """
     from tfzoo.errors import TfzooError
 
-    for stream in filter(None, (sys.stdout, sys.stderr)):
-        stream.reconfigure(errors="backslashreplace")
+    _prepare_streams()
     quiet_start()
     try:
         with _exits_on_signals():
             try:
                 yield
             finally:
-                if sys.stdout is not None:
-                    sys.stdout.flush()  # so that a closed pipe shows here
+                sys.stdout.flush()  # so that a closed pipe or a full disk shows here
     except TfzooError as e:
         print(f"error: {e}", file=sys.stderr)
         sys.exit(1)
@@ -149,9 +159,14 @@ def endings():
         closed = _closed_pipes()
         if not closed:
             raise
-        for descriptor in closed:  # else Python complains when it ends
-            os.dup2(os.open(os.devnull, os.O_WRONLY), descriptor)
+        _discard_output(*closed)
         sys.exit(141)
+    except OSError as e:
+        if e.errno not in _NO_ROOM or e.filename is not None:
+            raise
+        print(f"error: The output cannot be written: {e.strerror}.", file=sys.stderr)
+        _discard_output(1)
+        sys.exit(1)
     except ValueError as e:
         if not _raised_here(e):
             raise
@@ -166,6 +181,20 @@ def endings():
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         sys.exit(130)
+
+
+def _prepare_streams():
+    """Makes output appear line by line, also in files, and never fail to encode."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:  # closed by the shell, as in `2>&-`
+            setattr(sys, name, open(os.devnull, "w"))
+        getattr(sys, name).reconfigure(errors="backslashreplace", line_buffering=True)
+
+
+def _discard_output(*descriptors):
+    """Sends what is left in buffers nowhere, or Python complains when it ends."""
+    for descriptor in descriptors:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), descriptor)
 
 
 @contextlib.contextmanager

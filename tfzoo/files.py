@@ -26,6 +26,18 @@ def local_path(path):
     return pathlib.Path(os.path.expanduser(path))
 
 
+def make_directory(path):
+    """Creates a directory, and those above it, unless it exists.
+
+    Raises:
+        OSError: it cannot be created; also if there are too many above it.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except RecursionError:
+        raise OSError(errno.ENAMETOOLONG, "Too many directories in a path") from None
+
+
 def readable_file(path, error=TfzooError):
     """Returns `path` if it is a readable regular file; raises `error` otherwise."""
     path = local_path(path)
@@ -38,7 +50,9 @@ def readable_file(path, error=TfzooError):
         with open(path, "rb"):
             return path
     except FileNotFoundError:
-        raise error("The file does not exist.", path=path) from None
+        is_remote = re.match(r"[a-z0-9+.-]+:/", str(path))
+        fix = "Download the file first." if is_remote else None
+        raise error("The file does not exist.", path=path, fix=fix) from None
     except OSError as e:
         raise error(f"The file cannot be read: {e.strerror}.", path=path) from None
     except ValueError:
@@ -200,7 +214,7 @@ def locked_beside(path, size=0, *, output=None):
     output = path if output is None else output
     require_space(output, size, "this output")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_directory(path.parent)
         beside, lock = _new_beside(path)
     except OSError as e:
         raise OutputError(

@@ -101,7 +101,39 @@ def test_a_wrong_column_is_named_with_the_columns_there_are(tmp_path, column):
     with pytest.raises(DataError) as error:
         next(read_records(path)).value(column)
     rule = f"The column must be one of 'x', 'y', 'z z'. Received: {column!r}."
-    assert str(error.value) == f"{path}:2: {rule}"
+    fix = "If line 1 is data, use --no-header (header=False) and column numbers."
+    assert str(error.value) == f"{path}:2: {rule} {fix}"
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "fix"),
+    [
+        ("a.tsv", "text;label\na;b\n", "Rename .* .csv, where semicolons separate"),
+        ("a.tsv", "text,label\na,b\n", "Rename .* .csv, where commas separate"),
+        ("a.csv", "text|label\na|b\n", "Separate the columns by tabs in a .tsv, or"),
+    ],
+)
+def test_a_table_with_another_separator_is_told(tmp_path, name, content, fix):
+    record = next(read_records(write(tmp_path / name, content)))
+    with pytest.raises(DataError, match=fix):
+        record.value("text")
+
+
+def test_columns_without_names_have_numbers(tmp_path):
+    path = write(tmp_path / "a.csv", "x,y\n")
+    with pytest.raises(DataError, match="Give a column by its number, starting at 1"):
+        next(read_records(path, header=False)).value("text")
+
+
+@pytest.mark.parametrize(
+    ("name", "fix"),
+    [("a.csv.zip", "Unpack it"), ("https:/host/a.csv", "Download the file first")],
+)
+def test_a_file_that_must_be_fetched_or_unpacked_says_so(tmp_path, name, fix):
+    (tmp_path / "a.csv.zip").write_bytes(b"PK")
+    name = tmp_path / name if name.startswith("a") else name
+    with pytest.raises(DataError, match=fix):
+        next(read_records(name))
 
 
 def test_keys_of_json_have_no_numbers(tmp_path):

@@ -260,7 +260,7 @@ def test_requested_labels_override_contradicting_ones(saved, directory):
         (dict(id2label=..., label2id={"a": 0, "b": True}), "label2id: Must have"),
         (dict(id2label=..., label2id=..., num_labels=True), "num_labels: Must be"),
         (dict(id2label=..., label2id=..., num_labels=0), "num_labels: Must be"),
-        (dict(id2label=..., label2id=..., num_labels=1 << 23), "from 1 to 1000000"),
+        (dict(id2label=..., label2id=..., num_labels=1 << 23), "from 1 to 100000"),
         (dict(problem_type="ranking"), "problem_type: Must be one of.*'ranking'"),
     ],
     ids=str,

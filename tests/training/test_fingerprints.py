@@ -123,7 +123,7 @@ def test_an_output_in_a_directory_of_the_data_is_refused(tmp_path, output):
     (tmp_path / "link").symlink_to(preset)
     (preset / "config.json").write_text("{}")
     for place in (preset, tmp_path / "link"):
-        with pytest.raises(OutputError, match="must not be in a directory that the ru"):
+        with pytest.raises(OutputError, match="must not be in a directory that is re"):
             fingerprint([place], output=tmp_path / output)
     assert fingerprint([preset], output=tmp_path / "preset2") == fingerprint([preset])
     assert fingerprint([preset / "config.json"], output=preset / "run")

@@ -73,6 +73,26 @@ def test_an_interrupted_run_ends_with_the_same_bits(
     assert_same_results(tmp_path / "run", uninterrupted(jit_compile))
 
 
+@pytest.mark.parametrize("line", [1, 2])
+def test_a_run_whose_output_has_no_reader_keeps_every_step(
+    tmp_path, uninterrupted, monkeypatch, capsys, line
+):
+    lines = []
+
+    def write(text):
+        lines.append(text)
+        if len(lines) == line:
+            raise BrokenPipeError
+
+    with monkeypatch.context() as patch, pytest.raises(BrokenPipeError):
+        patch.setattr("tfzoo.training.callbacks.tqdm.write", write)
+        tiny_run.train(tmp_path / "run")
+    step = line * tiny_run.STEPS_PER_EPOCH
+    assert f"All up to step {step} is kept" in capsys.readouterr().err
+    tiny_run.train(tmp_path / "run")
+    assert_same_results(tmp_path / "run", uninterrupted(jit_compile=False))
+
+
 def start(output, *arguments):
     return subprocess.run(
         [sys.executable, SCRIPT, output, *arguments], capture_output=True, text=True

@@ -64,4 +64,4 @@ def main(
     }.items():
         print(f"{name:>20} {value}")
     model.save_to_preset(output, **options)
-    print(f"wrote {output}")
+    print(f"wrote {printable(output)}")

@@ -10,6 +10,7 @@ the task; with `--output`, also writes them to a JSON file.
 import pathlib
 
 from tfzoo import cli
+from tfzoo.errors import printable
 
 
 def main(
@@ -79,4 +80,4 @@ def main(
         )
     if output is not None:
         write_json(output, metrics)
-        print(f"wrote {output}")
+        print(f"wrote {printable(output)}")

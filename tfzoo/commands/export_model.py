@@ -14,8 +14,9 @@ locally.
 """
 
 import pathlib
+import shlex
 
-from tfzoo.errors import ExportError
+from tfzoo.errors import ExportError, OutputError, printable
 
 
 def main(
@@ -41,7 +42,7 @@ def main(
         top_k: For a masked-word model, number of words per gap; default 5. For a GPT,
             sample only from this many most likely tokens; default 0, from all.
         max_new_tokens: For a GPT, maximum number of new tokens in a request; default
-            64.
+            64, or half the context if that is smaller.
         temperature: For a GPT, default for requests, like the options below. Above 1
             more random, below 1 less; 0 takes the most likely token.
         top_p: Sample only from the most likely tokens whose probabilities add up to
@@ -51,7 +52,14 @@ def main(
         seed: Seed for sampling; default 0.
     """
     from tfzoo import tasks
+    from tfzoo.files import local_path, utf8_path
+    from tfzoo.serving.versions import version_numbers
+    from tfzoo.training.fingerprints import refuse_inside
 
+    utf8_path(output, OutputError)
+    version_numbers(output)
+    if local_path(preset).is_dir():
+        refuse_inside(local_path(preset), output)
     task = tasks.from_preset(preset)
     asked = {
         "top_k": top_k,
@@ -70,10 +78,12 @@ def main(
             fix="Leave them out.",
         )
     version = task.export_version(output, jit_compile=jit_compile, **asked)
-    print(f"wrote {version}")
+    print(f"wrote {printable(version)}")
     arguments = '--text "..."'
     if isinstance(task, tasks.QuestionAnswerer):
         arguments = '--question "..." --context "..."'
     elif getattr(task, "text_pair", False):
         arguments += ' --text-pair "..."'
-    print(f"try it: tfzoo predict --model {version} {arguments}")
+    print(
+        f"try it: tfzoo predict --model {shlex.quote(printable(version))} {arguments}"
+    )

@@ -15,6 +15,7 @@ from typing import Literal
 
 from tfzoo import cli
 
+LONGEST = 128  # tokens of an example, if the user sets no other number
 HELD_OUT = 10  # without a validation file, one in this many rows is held out
 BEST = {"classification": "accuracy", "multi_label": "f1", "regression": "pearson"}
 
@@ -34,7 +35,7 @@ def main(
     epochs: int = 3,
     batch_size: int = 32,
     learning_rate: float | None = None,
-    max_sequence_length: int = 128,
+    max_sequence_length: int | None = None,
     label_smoothing: float = 0.0,
     seed: int = 0,
     dtype: Literal["float32", "mixed_bfloat16", "mixed_float16"] = "float32",
@@ -62,6 +63,7 @@ def main(
         batch_size: Number of examples per update.
         learning_rate: Peak learning rate. Defaults to 5e-5, or 1e-3 for random weights.
         max_sequence_length: Maximum number of tokens; longer inputs are truncated.
+            Defaults to 128, or to the model's own if that is smaller.
         label_smoothing: Fraction of a target spread over all labels, in [0, 1).
         seed: Seed of all random choices.
         dtype: Dtype policy for computation; weights are always float32.
@@ -137,6 +139,9 @@ def main(
                 total_steps=epochs * steps_per_epoch,
                 label_smoothing=label_smoothing,
             )
+            if max_sequence_length is None:
+                own = classifier.max_sequence_length
+                classifier.max_sequence_length = min(own, LONGEST)
         monitor = BEST[task]
         best = KeepBest(run.checkpoints, monitor=f"val_{monitor}", mode="max")
         validation_texts = held_out.as_input()

@@ -23,6 +23,7 @@ server, does the same.
 import argparse
 import codecs
 import contextlib
+import errno
 import json
 import os
 import pathlib
@@ -96,6 +97,8 @@ def main(
 def version_folder(path):
     """The directory with saved_model.pb: `path` or its highest version."""
     path = pathlib.Path(os.path.expanduser(path))
+    if any("\ud800" <= character <= "\udfff" for character in str(path)):
+        raise UserError(f"{path}: The path must be UTF-8; TensorFlow opens no other.")
     if not os.path.isdir(path):
         raise UserError(f"{path}: The path must be a directory.")
     try:
@@ -369,7 +372,10 @@ def run(values=None):
     if the reader of the output is gone, as in `| head -1`. What the terminal's encoding
     lacks is printed as an escape.
     """
-    sys.stdout.reconfigure(errors="backslashreplace")
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:  # closed by the shell, as in `>&-`
+            setattr(sys, name, open(os.devnull, "w"))
+    sys.stdout.reconfigure(errors="backslashreplace", line_buffering=True)
     try:
         try:
             main(**vars(values or arguments()))
@@ -381,6 +387,12 @@ def run(values=None):
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         sys.exit(141)
+    except OSError as e:
+        if e.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EIO):
+            raise
+        print(f"error: The output cannot be written: {e.strerror}.", file=sys.stderr)
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        sys.exit(1)
     except KeyboardInterrupt:
         sys.exit(130)
 

@@ -18,6 +18,7 @@ import pathlib
 from typing import Literal
 
 from tfzoo import cli
+from tfzoo.errors import printable
 
 
 def main(
@@ -89,7 +90,9 @@ def main(
         for name in ("examples", "tokens", "random_next_share", "masked_share")
     }
     if done.was_finished:
-        print(f"Already finished: {made['examples']} examples are in {output}.")
+        print(
+            f"Already finished: {made['examples']} examples are in {printable(output)}."
+        )
     else:
         metrics["seconds"] = round(done.seconds, 2)
         metrics["examples_per_second"] = round(done.examples_written / done.seconds, 1)
@@ -99,6 +102,6 @@ def main(
             f"{made['masked_share']:.1%} of the tokens masked), "
             f"{metrics['examples_per_second']:.0f} examples/s."
         )
-        print(f"Files, {MANIFEST} and metrics.json are in {output}.")
+        print(f"Files, {MANIFEST} and metrics.json are in {printable(output)}.")
     if not (output / "metrics.json").exists():
         write_json(output / "metrics.json", metrics)

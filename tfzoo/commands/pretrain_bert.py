@@ -13,9 +13,11 @@ The same command continues an interrupted run, with bit-identical results.
 """
 
 import pathlib
+import shlex
 from typing import Literal
 
 from tfzoo import cli
+from tfzoo.errors import printable
 
 STEPS_PER_EPOCH = 500  # between two evaluations
 MAX_VALIDATION_EXAMPLES = 4096
@@ -149,4 +151,6 @@ def main(
             metrics,
         )
     print_written(output)
-    print(f"next: tfzoo finetune-classifier --preset {output} ...")
+    print(
+        f"next: tfzoo finetune-classifier --preset {shlex.quote(printable(output))} ..."
+    )

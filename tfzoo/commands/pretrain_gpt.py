@@ -13,9 +13,11 @@ The same command continues an interrupted run, with bit-identical results.
 """
 
 import pathlib
+import shlex
 from typing import Literal
 
 from tfzoo import cli
+from tfzoo.errors import printable
 
 
 def main(
@@ -89,4 +91,4 @@ def main(
             return
         train_on_text(run, **{**arguments, "preset": model, "tokenizer": words})
     print_written(output)
-    print(f"next: tfzoo finetune-gpt --preset {output} ...")
+    print(f"next: tfzoo finetune-gpt --preset {shlex.quote(printable(output))} ...")

@@ -36,6 +36,7 @@ import time
 from collections.abc import Callable
 
 from tfzoo import cli
+from tfzoo.errors import printable
 
 SIZES = dict(num_layers=2, num_heads=4, hidden_dim=128, intermediate_dim=512)
 VOCABULARY_SIZE = 8000
@@ -107,10 +108,11 @@ def main(
             return Run(output / name, settings, data=data | fingerprint(inputs))
 
         goals = [restoring(output / "text", tokenizer, seed)]
-        if examples is not None:
+        if text or examples is not None:
             with part("pretraining") as pretraining:
                 if not pretraining.finished:
                     pretrain(pretraining, corpus, tokenizer, seed)
+        if examples is not None:
             goals.append(classifying(*examples, pretraining.directory, seed))
         metrics = {}
         for goal in goals:
@@ -120,7 +122,7 @@ def main(
             goal.show(base)
         run.finish(None, metrics)
     print_tables(metrics)
-    print(f"wrote {output}: text, vocabulary, models, metrics.json")
+    print(f"wrote {printable(output)}: text, vocabulary, models, metrics.json")
     processor = sum(os.times()[:4])
     print(f"{time.perf_counter() - start:.0f} s, {processor:.0f} s of processor time")
 

@@ -17,6 +17,7 @@ import time
 from typing import Literal
 
 from tfzoo import cli
+from tfzoo.errors import printable
 
 MEASURED = 100_000  # lines or texts
 ALPHABET_SIZE = 1000
@@ -82,7 +83,7 @@ def main(
         write_json(directory / "metrics.json", metrics)
     figures = ", ".join(f"{name} {value:.5g}" for name, value in metrics.items())
     print(f"Trained a {kind} tokenizer: {figures}.")
-    print(f"The tokenizer and metrics.json are in {output}.")
+    print(f"The tokenizer and metrics.json are in {printable(output)}.")
 
 
 def learn_wordpiece(paths, text_column, header, options):

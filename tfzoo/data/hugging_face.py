@@ -36,7 +36,8 @@ def require_columns(x, *names):
     if lacking:
         raise ValueError(
             f"The table must have the column {lacking[0]!r}; name one so with "
-            f"x.rename_column(NAME, {lacking[0]!r}). Received: the columns "
+            f"x.rename_column(NAME, {lacking[0]!r}), or give the columns themselves, "
+            "x[NAME]. Received: the columns "
             f"{', '.join(map(repr, x.column_names[:20]))}"
         )
 

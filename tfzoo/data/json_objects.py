@@ -51,7 +51,8 @@ def objects_of_array(path):
     if text.next() != "[":
         raise text.error(
             "The file must be a JSON array of objects, [{...}, {...}].",
-            fix="If it has an object in each line, rename it to end in .jsonl.",
+            fix="If it has an object in each line, rename it to end in .jsonl; if the "
+            "array is inside an object, save the array alone.",
         )
     index = 0
     text.at += 1

@@ -9,7 +9,7 @@ from tfzoo.data.pretraining_records import RecordSource
 from tfzoo.data.pretraining_text import TextSource
 from tfzoo.data.readers import expanded, file_kind, is_data_set
 from tfzoo.data.running_text import RunningText
-from tfzoo.errors import DataError, shown
+from tfzoo.errors import DataError, about, shown
 
 
 def open_pretraining_data(
@@ -74,12 +74,13 @@ def open_pretraining_data(
         processes=processes,
         progress=progress,
     )
-    return TextSource(
-        corpus,
-        tokenizer,
-        next_sentence=next_sentence,
-        **dataclasses.asdict(settings),
-    )
+    with about(", ".join(map(str, paths))):
+        return TextSource(
+            corpus,
+            tokenizer,
+            next_sentence=next_sentence,
+            **dataclasses.asdict(settings),
+        )
 
 
 def pretraining_dataset(

@@ -5,7 +5,7 @@
 | `.txt`                   | a line                                     | `text`       |
 | `.tsv`                   | a line, separated by tabs, no quoting      | in line 1    |
 | `.csv`                   | an RFC 4180 record; , or ; or tab          | in line 1    |
-| `.jsonl`                 | a line with a JSON object                  | its keys     |
+| `.jsonl`, `.ndjson`      | a line with a JSON object                  | its keys     |
 | `.json`                  | an element of an array of JSON objects     | its keys     |
 | `.parquet`               | a row                                      | its columns  |
 | `.tfrecord(s)`, `*-of-*` | a `tf.train.Example`                       | its features |
@@ -27,6 +27,7 @@ from tfzoo.errors import DataError
 from tfzoo.text.lines import SAVE_AS_CSV, read_lines
 
 SUFFIXES = (".txt", ".tsv", ".csv", ".jsonl", ".json", ".parquet")
+_ARCHIVES = (".zip", ".bz2", ".xz", ".zst", ".7z", ".tar", ".tgz")
 _SPREADSHEETS = (".xls", ".xlsx", ".xlsm", ".xlsb", ".ods", ".numbers")
 
 
@@ -116,6 +117,8 @@ def file_kind(path):
     """
     path = pathlib.Path(path)
     name = path.name.lower().removesuffix(".gz")
+    if name.endswith(".ndjson"):
+        return ".jsonl"
     for suffix in SUFFIXES:
         if name.endswith(suffix):
             return suffix
@@ -132,6 +135,7 @@ def file_kind(path):
         "The file must be a TFRecord file, or its name must end in "
         f"{', '.join(SUFFIXES[:-1])} or {SUFFIXES[-1]}, optionally followed by .gz.",
         path=path,
+        fix="Unpack it." if name.endswith(_ARCHIVES) else None,
     )
 
 

@@ -6,6 +6,12 @@ import sys
 
 from tfzoo.errors import DataError
 
+_OTHER_SEPARATORS = {  # in a table that has only one column
+    "|": "Separate the columns by tabs in a .tsv, or by commas in a .csv.",
+    ";": "Rename the file to end in .csv, where semicolons separate columns.",
+    ",": "Rename the file to end in .csv, where commas separate columns.",
+}
+
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Record:
@@ -57,7 +63,22 @@ class Record:
         if self.ordered and re.fullmatch("[0-9]{1,9}", str(column)):
             if 1 <= int(column) <= len(self.values):
                 return self.values[int(column) - 1]
-        raise self.error(f"The column must be one of {there}. Received: {column!r}.")
+        raise self.error(
+            f"The column must be one of {there}. Received: {column!r}.",
+            fix=self._fix_of_columns(),
+        )
+
+    def _fix_of_columns(self):
+        """What to do if the columns of a table are not those that were expected."""
+        if not self.ordered or self.unit != "line" or self.names == ("text",):
+            return None
+        if len(self.names) == 1:
+            for separator, fix in _OTHER_SEPARATORS.items():
+                if separator in self.names[0]:
+                    return fix
+        if self.names == tuple(map(str, range(1, len(self.names) + 1))):
+            return "Give a column by its number, starting at 1."
+        return "If line 1 is data, use --no-header (header=False) and column numbers."
 
     def error(self, rule, *, fix=None):
         """A `DataError` with this record's location."""

@@ -81,9 +81,8 @@ def sentence_pairs(
         raise DataError(
             "Next-sentence prediction requires at least two documents, so that a "
             "random next sentence can come from another one. Received: 1.",
-            path=corpus.directory,
             fix="Separate documents by blank lines, give more files, or train without "
-            "next-sentence prediction.",
+            "next-sentence prediction (--no-next-sentence).",
         )
     target = _Target(max_sequence_length - special, short_sequence_fraction)
     make = _pairs_of if next_sentence else _stretches_of

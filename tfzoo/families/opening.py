@@ -1,6 +1,7 @@
 """Opens published checkpoints of all formats, recognized by their files."""
 
 import functools
+import glob
 import os
 import pathlib
 from typing import NamedTuple
@@ -138,7 +139,9 @@ def open_checkpoint(reference):
         raise CheckpointError(
             "The preset directory does not exist.",
             path=directory,
-            fix="For a repository of the Hugging Face Hub, give hf://ORG/NAME.",
+            fix="Give the directory that contains the file."
+            if any(map(os.path.isfile, glob.glob(f"{glob.escape(str(directory))}*")))
+            else "For a repository of the Hugging Face Hub, give hf://ORG/NAME.",
         )
     formats = _formats()
     for name, open_directory in formats.items():

@@ -134,6 +134,6 @@ def _label_lines(labels):
             raise ExportError(
                 "A label must be a single line, to be written to labels.txt. "
                 f"Received: {shown(label)}.",
-                fix="Rename it in the training data.",
+                fix="Rename it, in the training data or in id2label of config.json.",
             )
     return "".join(f"{label}\n" for label in labels or ()).encode()

@@ -4,6 +4,7 @@ import pathlib
 
 from tfzoo.checkpoints.references import local_directory
 from tfzoo.data.readers import files_and_data_sets
+from tfzoo.errors import printable
 from tfzoo.families.preset_backbone import named_size
 from tfzoo.training.fingerprints import fingerprint
 from tfzoo.training.runs import Run
@@ -37,6 +38,6 @@ def open_run(output, arguments, *, sources, presets, on_non_finite):
 def print_written(output):
     """Prints what a finished run has written."""
     print(
-        f"wrote {output}: the model, metrics.json, curves.json, curves.png, "
+        f"wrote {printable(output)}: the model, metrics.json, curves.json, curves.png, "
         "run.json, logs/"
     )

@@ -13,7 +13,7 @@ logger = logging.getLogger("tfzoo")
 
 FIELDS = ("id2label", "label2id", "num_labels")  # of a `config.json`
 _PLACEHOLDER = "LABEL_"
-_MOST_UNNAMED = 1_000_000  # labels; `id2label` may name more
+_MOST_UNNAMED = 100_000  # labels; `id2label` may name more
 
 
 class Labels(tuple):

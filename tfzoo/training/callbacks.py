@@ -68,11 +68,13 @@ class Progress(keras.callbacks.Callback):
     Args:
         record: The `Record` to show.
         total_steps: Number of steps of the whole training.
+        save: Function of the model, called before the run ends because its output
+            cannot be written.
     """
 
-    def __init__(self, record, total_steps):
+    def __init__(self, record, total_steps, save):
         super().__init__()
-        self.record = record
+        self.record, self.save = record, save
         # Without a terminal, only the lines are shown.
         self.bar = tqdm(
             total=total_steps, initial=record.step, unit="step", disable=None
@@ -85,7 +87,11 @@ class Progress(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch, logs=None):
         figures = ", ".join(f"{name} {value:.4g}" for name, value in logs.items())
-        tqdm.write(f"epoch {epoch + 1}, step {self.record.step}: {figures}")
+        try:
+            tqdm.write(f"epoch {epoch + 1}, step {self.record.step}: {figures}")
+        except OSError:  # the reader of a pipe is gone, or a disk is full
+            self.save(self.model)
+            raise
 
     def close(self):
         """Closes the progress bar."""

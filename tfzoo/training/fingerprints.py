@@ -32,7 +32,7 @@ def fingerprint(paths, *, output=None):
     digests = {}
     for path in map(local_path, paths):
         if output is not None and path.is_dir():
-            _refuse_inside(path, local_path(output))
+            refuse_inside(path, local_path(output))
         inside = sorted(p for p in path.rglob("*") if p.is_file())
         for file in inside if path.is_dir() else [path]:
             digests[str(file)] = _digest(readable_file(file, DataError))
@@ -44,11 +44,12 @@ def fingerprint(paths, *, output=None):
     return digests
 
 
-def _refuse_inside(directory, output):
+def refuse_inside(directory, output):
+    """Raises `OutputError` if the output is a directory that is read, or in it."""
     place = directory.resolve()
     if place in (output.resolve(), *output.resolve().parents):
         raise OutputError(
-            "The output must not be in a directory that the run reads. Received: an "
+            "The output must not be in a directory that is read. Received: an "
             f"output in {directory}.",
             path=output,
             fix="Choose another output.",

@@ -10,9 +10,10 @@ import shutil
 import socket
 import tempfile
 
-from tfzoo.errors import OutputError
+from tfzoo.errors import OutputError, printable
 from tfzoo.files import (
     entries_below,
+    make_directory,
     read_json,
     remove_leftovers,
     require_space,
@@ -39,7 +40,7 @@ class Lock:
         utf8_path(directory, OutputError)  # now, not when TensorFlow writes logs
         self._note = directory / PROCESS
         try:
-            directory.mkdir(parents=True, exist_ok=True)
+            make_directory(directory)
             self._lock = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
         except OSError as e:
             raise OutputError(
@@ -226,6 +227,7 @@ def require_space_for_run(directory, model, callbacks):
 def what_is_kept(directory):
     """A line about what an interrupted run can continue from."""
     steps = Snapshots(directory / "checkpoints", "step", kept=2).numbers()
+    directory = printable(directory)
     if not steps:
         return f"{directory}: Interrupted at the start; the same command begins anew."
     return (

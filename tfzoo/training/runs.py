@@ -4,7 +4,7 @@ import contextlib
 import shutil
 import sys
 
-from tfzoo.errors import OutputError, TfzooError, about
+from tfzoo.errors import OutputError, TfzooError, about, printable
 from tfzoo.files import local_path, remove_leftovers, write_json
 from tfzoo.training.callbacks import Progress, Recording
 from tfzoo.training.curves import EventLogs, save_curves
@@ -119,7 +119,7 @@ class Run:
             self.__exit__(type(error), error, error.__traceback__)
             raise
         if self.finished:
-            print(f"{self.directory}: this run is already finished.")
+            print(f"{printable(self.directory)}: this run is already finished.")
             for name in changed_results(self.directory):
                 print(
                     f"warning: {self.directory / name}: changed since it was written.",
@@ -173,8 +173,10 @@ class Run:
     def __exit__(self, kind, error, trace):
         code = error.code if isinstance(error, SystemExit) else None
         by_signal = code in [128 + number for number in SIGNALS]
-        by_signal = by_signal or isinstance(error, KeyboardInterrupt)
-        if by_signal and not self.finished:
+        is_interrupted = by_signal or isinstance(
+            error, KeyboardInterrupt | BrokenPipeError
+        )
+        if is_interrupted and not self.finished:
             with contextlib.suppress(OSError):  # the terminal may have hung up
                 print(what_is_kept(self.directory), file=sys.stderr)
         self.close()
@@ -258,7 +260,8 @@ class Run:
         require_space_for_run(self.directory, model, callbacks)
         if is_restored:
             step = self.record.step + (saving.last_logs is not None)
-            print(f"{self.directory}: continues after step {step} of {total_steps}.")
+            name = printable(self.directory)
+            print(f"{name}: continues after step {step} of {total_steps}.")
         elif policy == "rewind":
             saving.save(model)  # so that there is a checkpoint to go back to
         self._model = model
@@ -285,7 +288,7 @@ class Run:
     def _train(self, model, make_dataset, saving, callbacks, **options):
         """Calls `fit` for every part of the run that is left."""
         with contextlib.ExitStack() as stack:
-            progress = Progress(self.record, saving.total_steps)
+            progress = Progress(self.record, saving.total_steps, saving.save_latest)
             logs = EventLogs(self.record, self.directory / "logs")
             stack.callback(progress.close)
             stack.callback(logs.close)

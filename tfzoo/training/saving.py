@@ -175,6 +175,11 @@ class Saving(keras.callbacks.Callback):
         self._restart_clock()
         self._exit_on_signal()
 
+    def save_latest(self, model):
+        """Writes a checkpoint unless there is one of this step."""
+        if self.saved_step != self.record.step:
+            self.save(model)
+
     def _write(self, model, state, *, metrics):
         state = {**state, "callbacks": states(self.callbacks)}
         variables = _variables(model, metrics=metrics)

@@ -9,7 +9,11 @@ import tensorflow as tf
 
 from tfzoo.generation import decode
 from tfzoo.generation.decoding import Sampling
-from tfzoo.generation.options import PENALTIES, GenerationOptions
+from tfzoo.generation.options import (
+    DEFAULT_NEW_TOKENS,
+    PENALTIES,
+    GenerationOptions,
+)
 from tfzoo.generation.rules import rules_for
 from tfzoo.generation.searches import search_for
 from tfzoo.serving.core import longest_first, rows_of_part
@@ -45,7 +49,7 @@ def causal_lm_signatures(
     *,
     max_sequence_length=None,
     end_ids=None,
-    max_new_tokens=64,
+    max_new_tokens=None,
     temperature=0.0,
     top_k=0,
     top_p=1.0,
@@ -85,6 +89,7 @@ def causal_lm_signatures(
             decoder's.
         end_ids: List of the ids that end a text. Defaults to the tokenizer's end token.
         max_new_tokens: Option of `serving_default`, and the maximum for `generate`.
+            None for 64, or half the context if that is smaller.
         temperature: Option of `serving_default`.
         top_k: Option of `serving_default`.
         top_p: Option of `serving_default`.
@@ -105,6 +110,9 @@ def causal_lm_signatures(
         ValueError: an option is out of range.
         TokenizerError: the vocabulary lacks the end token.
     """
+    if max_new_tokens is None:
+        context = decoder.max_sequence_length
+        max_new_tokens = min(DEFAULT_NEW_TOKENS, context // 2)
     defaults = {
         "max_new_tokens": max_new_tokens,
         "top_k": top_k,
