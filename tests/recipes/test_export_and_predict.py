@@ -132,6 +132,8 @@ def test_an_export_prints_its_path_and_never_overwrites(mail, capsys, monkeypatc
     assert f"wrote {versions / '2'}" in capsys.readouterr().out
     with pytest.raises(OutputError, match="must contain only versions of one model"):
         recipe("export_model").main(preset, preset)
+    with pytest.raises(OutputError, match="must not be in a directory that is read"):
+        recipe("export_model").main(preset, preset / "served")
 
 
 @pytest.fixture(scope="module")
@@ -150,6 +152,7 @@ def test_a_text_generation_model_continues_each_line(gpt, printed, tmp_path):
     task, preset = gpt
     options = dict(max_new_tokens=9, temperature=0.9, top_k=7, seed=3)
     versions = tmp_path / "gpt"
+    recipe("export_model").main(preset, tmp_path / "by default")
     recipe("export_model").main(preset, versions, **options)
     texts = ["a cat", "", "cat \u00e9"]
     expected = task.generate(

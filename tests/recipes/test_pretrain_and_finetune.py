@@ -93,7 +93,7 @@ def test_pretraining_writes_what_it_promises(place, pretrained, capsys):
         assert np.isfinite(metrics["metrics"][f"val_{name}"])
     assert (pretrained / "curves.png").read_bytes().startswith(b"\x89PNG")
     assert any((pretrained / "logs").rglob("events*"))
-    assert BertPretrainer.from_preset(pretrained).max_sequence_length == 32
+    assert BertPretrainer.from_preset(pretrained).max_sequence_length == 128
     card = (pretrained / "README.md").read_text()
     assert "corpus.txt" in card and str(place) not in card
 
@@ -109,7 +109,9 @@ def test_a_finished_pretraining_says_so(place, pretrained, capsys):
 
 def test_fine_tuning_learns_and_is_evaluated(place, pretrained, capsys):
     options = dict(preset=str(pretrained), tokenizer=None, epochs=3)
+    options["max_sequence_length"] = None
     output = finetune(place, place / "mail", **options)
+    assert TextClassifier.from_preset(output).max_sequence_length == 128
     metrics = json.loads((output / "metrics.json").read_text())["metrics"]
     assert metrics["validation_examples"] == 8
     assert 1 <= metrics["best_epoch"] <= 3

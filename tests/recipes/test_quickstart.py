@@ -10,6 +10,7 @@ import pytest
 from helpers import small_quickstart
 from tfzoo.data import installed_docs
 from tfzoo.errors import OutputError
+from tfzoo.tasks import BertPretrainer
 
 SENTENCES = [
     f"{word} is {other}, I think. But why, {other}?"
@@ -66,6 +67,13 @@ def test_the_quickstart_runs_from_text_to_answers_and_then_reports_it_is_finishe
     assert "this run is already finished" in again
     assert printed[printed.index("\nF1 of") : printed.index("\nwrote")] in again
     assert not (tmp_path / "saved/first_restorer/2").exists()
+
+
+@pytest.mark.slow
+def test_a_text_without_a_table_gives_a_pretrained_bert(quickstart, mail, tmp_path):
+    output = tmp_path / "first"
+    quickstart.main(mail["text"], output=output, saved_models=tmp_path / "saved")
+    assert BertPretrainer.from_preset(output / "pretraining").tokenizer
 
 
 def test_without_a_text_the_documentation_is_written_with_some_held_out(
