@@ -19,7 +19,7 @@ if "tensorflow" not in sys.modules:
 _HOMES = {
     "tfzoo.families": "BertEncoder DistilBertEncoder GPTDecoder RobertaEncoder",
     "tfzoo.layers": "TransformerLayer MaskedLMHead",
-    "tfzoo.text": "ByteBPETokenizer WordPieceTokenizer",
+    "tfzoo.text": "ByteBPETokenizer SentencePieceTokenizer WordPieceTokenizer",
     "tfzoo.tasks": "BertPretrainer CausalLM MaskedLM QuestionAnswerer TextClassifier "
     "TokenClassifier TextEmbedder",
     "tfzoo.errors": "TfzooError",

@@ -54,6 +54,11 @@ _SMALL_FILES = (
     "merges.txt",
     "encoder.json",
     "vocab.bpe",
+    "spiece.model",  # of SentencePiece, as are the next four
+    "tokenizer.model",
+    "sentencepiece.bpe.model",
+    "source.spm",
+    "target.spm",
     "assets/tokenizer/*",  # KerasHub
     "modules.json",  # sentence-transformers, as are the next three
     "sentence_bert_config.json",

@@ -9,6 +9,8 @@ _HOMES = {
     "tfzoo.text.byte_bpe.rust": "TokenizedTexts",
     "tfzoo.text.text_stream": "TextStream",
     "tfzoo.text.preset_tokenizer": "tokenizer_from_preset",
+    "tfzoo.text.sentencepiece.tokenizer": "SentencePieceTokenizer",
+    "tfzoo.text.sentencepiece.graph": "SentencePieceGraph",
     "tfzoo.text.wordpiece.tokenizer": "WordPieceTokenizer",
     "tfzoo.text.wordpiece.graph": "WordPieceGraph",
     "tfzoo.text.layout": "Layout",

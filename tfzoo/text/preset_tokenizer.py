@@ -6,12 +6,15 @@ from tfzoo.errors import TokenizerError
 from tfzoo.text import keras_hub_files
 from tfzoo.text.byte_bpe.asset_files import PAIRS_OF_FILES
 from tfzoo.text.byte_bpe.tokenizer import ByteBPETokenizer
+from tfzoo.text.sentencepiece.asset_files import MODELS
+from tfzoo.text.sentencepiece.json_file import is_sentencepiece
+from tfzoo.text.sentencepiece.tokenizer import SentencePieceTokenizer
 from tfzoo.text.tokenizer_files import JSON, parts
 from tfzoo.text.wordpiece.tokenizer import WordPieceTokenizer
 
 
 def tokenizer_from_preset(preset):
-    """Reads a `WordPieceTokenizer` or a `ByteBPETokenizer`.
+    """Reads a `WordPieceTokenizer`, `ByteBPETokenizer` or `SentencePieceTokenizer`.
 
     Args:
         preset: A directory, or a reference as in `open_checkpoint`.
@@ -27,7 +30,11 @@ def tokenizer_from_preset(preset):
     elif (directory / JSON).exists():
         content = files.read_json(directory / JSON, TokenizerError)
         model = parts(content, ["model"])["model"]
+        if is_sentencepiece(content):
+            return SentencePieceTokenizer.from_preset(directory)
         is_bpe = model.get("type") == "BPE" or "merges" in model
+    elif any((directory / name).exists() for name in MODELS):
+        return SentencePieceTokenizer.from_preset(directory)
     else:
         is_bpe = any((directory / name).exists() for name, _ in PAIRS_OF_FILES)
     cls = ByteBPETokenizer if is_bpe else WordPieceTokenizer

@@ -13,7 +13,7 @@ from tfzoo.errors import TokenizerError
 from tfzoo.text.layout import Layout
 from tfzoo.text.tokenizer_files import IGNORES_OPTIONS
 
-WORDPIECE, BYTE_BPE = "wordpiece", "byte_bpe"
+WORDPIECE, BYTE_BPE, SENTENCEPIECE = "wordpiece", "byte_bpe", "sentencepiece"
 ROBERTA_TOKENS = {
     "cls_token": "<s>",
     "pad_token": "<pad>",
@@ -29,14 +29,17 @@ class TokenizerClass:
     """The defaults of a tokenizer class, for what its files do not state.
 
     Args:
-        algorithm: `WORDPIECE` or `BYTE_BPE`.
+        algorithm: `WORDPIECE`, `BYTE_BPE` or `SENTENCEPIECE`.
         layout: The `Layout` of texts.
         tokens: Dict of constructor argument of our tokenizer -> special token.
+        num_extra: Number of tokens <extra_id_0>, <extra_id_1> and so on, from the last
+            id downwards, that the class adds to a SentencePiece model.
     """
 
     algorithm: str
     layout: Layout
     tokens: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    num_extra: int = 0
 
 
 _BERT = TokenizerClass(WORDPIECE, Layout("cls", "sep", between=("sep",)))
@@ -53,6 +56,27 @@ CLASSES = {
         Layout("cls", "sep", between=("sep", "sep"), second_segment=0),
         ROBERTA_TOKENS,
     ),
+    "T5Tokenizer": TokenizerClass(
+        SENTENCEPIECE,
+        Layout(last="end", between=("end",), second_segment=0),
+        {"unknown_token": "<unk>", "pad_token": "<pad>", "end_token": "</s>"},
+        num_extra=100,
+    ),
+    "LlamaTokenizer": TokenizerClass(
+        SENTENCEPIECE,
+        Layout("start", repeats_first=True),
+        {"unknown_token": "<unk>", "start_token": "<s>", "end_token": "</s>"},
+    ),
+    "MarianTokenizer": TokenizerClass(
+        SENTENCEPIECE,
+        Layout(last="end", second_segment=0),
+        {"unknown_token": "<unk>", "pad_token": "<pad>", "end_token": "</s>"},
+    ),
+    "XLMRobertaTokenizer": TokenizerClass(
+        SENTENCEPIECE,
+        Layout("cls", "sep", between=("sep", "sep"), second_segment=0),
+        ROBERTA_TOKENS,
+    ),
 }
 DECLARED = {}  # name -> `TokenizerClass`; `families.declared` adds them
 
@@ -62,7 +86,7 @@ def known_class(name, algorithm):
 
     Args:
         name: A JSON value; `Fast` at its end, of the classes in Rust, is ignored.
-        algorithm: `WORDPIECE` or `BYTE_BPE`.
+        algorithm: `WORDPIECE`, `BYTE_BPE` or `SENTENCEPIECE`.
     """
     plain = name.removesuffix("Fast") if isinstance(name, str) else None
     found = CLASSES.get(plain) or DECLARED.get(plain)

@@ -157,15 +157,16 @@ def read_lines(path):
 
 
 def write_files(directory, contents):
-    """Writes text files into an existing directory without overwriting any.
+    """Writes files into an existing directory without overwriting any.
 
     Args:
         directory: The directory.
-        contents: Dict of name -> content without the final line feed.
+        contents: Dict of name -> bytes, or text without the final line feed.
     """
     directory = files.local_path(directory)
     for name in contents:
         files.refuse_existing(directory / name)
     for name, content in contents.items():
         with files.written_beside(directory / name) as beside:
-            beside.write_bytes(f"{content}\n".encode())
+            is_text = isinstance(content, str)
+            beside.write_bytes(f"{content}\n".encode() if is_text else content)

@@ -1,0 +1,1 @@
+"""SentencePiece: Unigram and byte-pair encoding of whole texts, spaces included."""

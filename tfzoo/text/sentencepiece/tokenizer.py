@@ -1,0 +1,304 @@
+"""SentencePiece tokenizers: text to ids and back.
+
+Text is normalized, and a space becomes the character "\u2581", which belongs to the
+piece after it; so ids decode to the normalized text without further rules. A Unigram
+model takes the pieces with the highest sum of scores, byte-pair encoding merges the
+neighbors whose piece has the highest score.
+
+Source: Kudo and Richardson 2018, https://arxiv.org/abs/1808.06226; Unigram: Kudo 2018,
+section 3.2, https://arxiv.org/abs/1804.10959; byte-pair encoding: Sennrich et al. 2016,
+section 3.2, https://arxiv.org/abs/1508.07909
+"""
+
+import base64
+import functools
+
+import keras
+import numpy as np
+
+from tfzoo.errors import TokenizerError, about, shown
+from tfzoo.text.layout import Layout
+from tfzoo.text.sentencepiece import asset_files, json_file, model_file, training
+from tfzoo.text.sentencepiece.library import SentencePieceEngine
+from tfzoo.text.sentencepiece.piece_model import CONTROL, SPACE
+from tfzoo.text.tokenizer import AROUND_TEXTS, Tokenizer
+from tfzoo.text.training_text import named_files
+
+
+@keras.saving.register_keras_serializable("tfzoo")
+class SentencePieceTokenizer(Tokenizer):
+    """Text to SentencePiece ids and back, in Python or in TensorFlow graphs.
+
+    Ids are those of the library `sentencepiece` for a model from its own file, and
+    those of `tokenizers` for one from tokenizer.json; `library` has the differences.
+    Special tokens in a text are plain text. Bytes are decoded as UTF-8, with invalid
+    bytes replaced as in `decode("utf-8", "replace")`.
+
+    `from_preset` reads tokenizer.json or, without it, spiece.model, tokenizer.model,
+    sentencepiece.bpe.model, or source.spm with target.spm and vocab.json, and
+    tokenizer_config.json if it exists; `save_to_preset` writes the same form.
+
+    Args:
+        model: The bytes of a `.model` file, or their base64; or a dictionary of the
+            `normalizer`, `pre_tokenizer`, `decoder` and `model` of tokenizer.json.
+        vocabulary: Tokens in the order of their ids, None for an id without a token.
+            A piece that is not among them is unknown. Defaults to the pieces.
+        special_tokens: Further tokens that plain text never contains.
+        unknown_token: Token for unknown text. Defaults to the model's.
+        pad_token: Token for padding, or None; the vocabulary may lack it. The same
+            applies to the next five.
+        start_token: Token that starts a text of a decoder.
+        end_token: Token that ends a text.
+        cls_token: Token before a text.
+        sep_token: Token after a text.
+        mask_token: Token for a masked word.
+        mask_lstrip: Whether a mask token recognized in a text includes the white space
+            before it.
+        recognizes_unknown: Whether the unknown token is recognized in texts, as in
+            Marian's tokenizer.
+        target_model: The bytes of a second `.model` file for `target`, or None.
+        layout: The `Layout` of special tokens around texts. Defaults to none.
+
+    Attributes:
+        vocabulary: Tuple of tokens and None.
+        piece_model: The `PieceModel`.
+        pad_id: Id of the pad token, None if the vocabulary lacks it. Likewise
+            `unknown_id`, `start_id`, `end_id`, `cls_id`, `sep_id`, `mask_id`.
+        special_tokens: Tuple of all special tokens in the vocabulary.
+        special_ids: Tuple of their ids.
+        special: bool (V,), True for special tokens.
+        continues: bool (V,), True for tokens that continue a word.
+
+    Raises:
+        TokenizerError: the model is invalid or has an option that is not supported, or
+            the vocabulary lacks the unknown token or a token of the layout.
+    """
+
+    special_names = (*AROUND_TEXTS, "start", "end")
+    usual_layout = Layout()
+    _files = asset_files
+
+    def __init__(
+        self,
+        model,
+        vocabulary=None,
+        *,
+        special_tokens=(),
+        unknown_token=None,
+        pad_token=None,
+        start_token=None,
+        end_token=None,
+        cls_token=None,
+        sep_token=None,
+        mask_token=None,
+        mask_lstrip=True,
+        recognizes_unknown=False,
+        target_model=None,
+        layout=None,
+    ):
+        self.model = _content(model)
+        self.target_model = None if target_model is None else _content(target_model)
+        named = (pad_token, unknown_token, cls_token, sep_token, mask_token)
+        named = dict(zip(AROUND_TEXTS, named, strict=True))
+        named |= {"start": start_token, "end": end_token}
+        self.piece_model = self._read([*named.values(), *special_tokens])
+        pieces = self.piece_model.pieces
+        if named["unknown"] is None and self.piece_model.unknown_id is not None:
+            named["unknown"] = pieces[self.piece_model.unknown_id]
+        self.vocabulary = tuple(pieces if vocabulary is None else vocabulary)
+        ids = _ids(self.vocabulary)
+        if named["unknown"] not in ids and named["unknown"] is not None:
+            raise TokenizerError(
+                "The vocabulary must contain the unknown token. Received: "
+                f"unknown_token={shown(named['unknown'])}."
+            )
+        self._name_tokens(ids, named)
+        self._lay_out(layout)
+        self.mask_lstrip, self.recognizes_unknown = mask_lstrip, recognizes_unknown
+        control = (
+            piece
+            for piece, kind in zip(pieces, self.piece_model.kinds, strict=True)
+            if kind == CONTROL
+        )
+        all_special = dict.fromkeys([*named.values(), *special_tokens, *control])
+        self.special_tokens = tuple(token for token in all_special if token in ids)
+        self.special_ids = tuple(ids[token] for token in self.special_tokens)
+        self.tokens_in_text = (self.unknown_token,) if recognizes_unknown else ()
+        self._engine, self._graph = SentencePieceEngine(self), None
+
+    def _read(self, special):
+        if isinstance(self.model, bytes):
+            return model_file.read_model(self.model)
+        return json_file.read_model(self.model, special)
+
+    @classmethod
+    def train(
+        cls,
+        source,
+        *,
+        vocabulary_size,
+        algorithm="unigram",
+        normalization="nmt_nfkc",
+        character_coverage=0.9995,
+        byte_fallback=False,
+        user_defined_symbols=(),
+        unknown_token="<unk>",
+        pad_token="<pad>",
+        start_token=None,
+        end_token="</s>",
+        progress=True,
+    ):
+        """Trains a tokenizer on text; the result is deterministic.
+
+        The pad, end, unknown and start token come first, in this order, as in T5; then
+        the bytes, user-defined symbols and pieces. A text ends with the end token and
+        begins with the start token, if there are any.
+
+        Args:
+            source: Iterable of texts, or list of `pathlib.Path` of text files (UTF-8;
+                gzip if their name ends in .gz). White space at the ends of lines has
+                no effect.
+            vocabulary_size: Maximum number of pieces; fewer if the text is too small.
+            algorithm: "unigram" or "bpe".
+            normalization: Rules of the normalizer: "nmt_nfkc", "nfkc", "nmt_nfkc_cf",
+                "nfkc_cf" or "identity".
+            character_coverage: Share of the characters of the text that pieces cover, 0
+                to 1; the rarest characters are unknown.
+            byte_fallback: Whether an unknown character becomes its bytes.
+            user_defined_symbols: Strings that are always one piece.
+            unknown_token: Token for unknown text.
+            pad_token: Token for padding, or None.
+            start_token: Token that starts a text, or None.
+            end_token: Token that ends a text, or None.
+            progress: Whether a progress bar is shown.
+
+        Raises:
+            TokenizerError: a file cannot be read, the text is empty, or
+                `vocabulary_size` is too small for the characters and special tokens.
+        """
+        tokens = {"pad": pad_token, "eos": end_token, "unk": unknown_token}
+        with about(named_files(source)):
+            model = training.train_model(
+                source,
+                vocabulary_size=vocabulary_size,
+                algorithm=algorithm,
+                normalization=normalization,
+                character_coverage=character_coverage,
+                byte_fallback=byte_fallback,
+                user_defined_symbols=user_defined_symbols,
+                tokens={**tokens, "bos": start_token},
+                progress=progress,
+            )
+        return cls(
+            model,
+            pad_token=pad_token,
+            start_token=start_token,
+            end_token=end_token,
+            layout=asset_files.layout_of(
+                start_token is not None, end_token is not None
+            ),
+        )
+
+    def get_config(self):
+        """Constructor arguments; the bytes of a model as base64."""
+        tokens = {f"{n}_token": getattr(self, f"{n}_token") for n in self.special_names}
+        is_own = self.vocabulary == self.piece_model.pieces
+        target = self.target_model
+        return {
+            "model": _written(self.model),
+            "vocabulary": None if is_own else list(self.vocabulary),
+            "special_tokens": list(self.special_tokens),
+            **tokens,
+            "mask_lstrip": self.mask_lstrip,
+            "recognizes_unknown": self.recognizes_unknown,
+            "target_model": None if target is None else _written(target),
+            **self._layout_config(),
+        }
+
+    @property
+    def target(self):
+        """The tokenizer of the target language, with the same vocabulary."""
+        if self.target_model is None:
+            return self
+        config = {**self.get_config(), "model": self.target_model, "target_model": None}
+        return self.from_config(config)
+
+    @property
+    def description(self):
+        """Description for model cards."""
+        algorithm = {"unigram": "Unigram", "bpe": "BPE"}[self.piece_model.algorithm]
+        return f"SentencePiece {algorithm}, {self.vocabulary_size} tokens"
+
+    @property
+    def graph(self):
+        """The same tokenizer in TensorFlow operations, a `SentencePieceGraph`."""
+        if self._graph is None:
+            from tfzoo.text.sentencepiece.graph import SentencePieceGraph
+
+            with about(self.path):
+                self._graph = SentencePieceGraph(self)
+        return self._graph
+
+    @functools.cached_property
+    def ids_of_pieces(self):
+        """int32 (P,): the id of every piece of the model; None if they are the same."""
+        pieces = self.piece_model.pieces
+        if self.vocabulary[: len(pieces)] == pieces:
+            return None
+        return np.array(list(map(self.id_of_piece, pieces)), np.int32)
+
+    def id_of_piece(self, piece):
+        """The id of a piece of text, which may be that of the unknown token."""
+        index = self._ids.get(piece)
+        return self.unknown_id if index is None or self.special[index] else index
+
+    @functools.cached_property
+    def special(self):
+        """bool (V,), True for special tokens."""
+        return np.isin(np.arange(self.vocabulary_size), self.special_ids)
+
+    @functools.cached_property
+    def continues(self):
+        """bool (V,), True for tokens that continue a word, for whole word masking."""
+        return np.array([not (t or SPACE).startswith(SPACE) for t in self.vocabulary])
+
+    def token_text(self, index):
+        """The text of a single token, such as " fox"; special tokens are themselves."""
+        token = self.id_to_token(index)
+        return token or "" if self.special[index] else (token or "").replace(SPACE, " ")
+
+    def tokenize(self, text):
+        """Ids without special tokens.
+
+        Args:
+            text: A text (str or bytes), or an iterable of texts.
+
+        Returns:
+            List of ids, or list of such lists.
+        """
+        if isinstance(text, str | bytes):
+            return next(self._engine.tokenize([text]))
+        return list(self._engine.tokenize(text))
+
+    def _text_of(self, ids):
+        return self._engine.decode(list(map(self._checked, ids)))
+
+
+def _content(model):
+    return base64.b64decode(model) if isinstance(model, str) else model
+
+
+def _written(model):
+    return base64.b64encode(model).decode() if isinstance(model, bytes) else model
+
+
+def _ids(vocabulary):
+    """Dict of token -> id."""
+    ids = {}
+    for index, token in enumerate(vocabulary):
+        if token is not None and ids.setdefault(token, index) != index:
+            raise TokenizerError(
+                f"Tokens must be unique. Received: {shown(token)} with ids "
+                f"{ids[token]} and {index}."
+            )
+    return ids
