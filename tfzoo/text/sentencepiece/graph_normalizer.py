@@ -1,0 +1,190 @@
+"""The normalizer of a SentencePiece model, in TensorFlow operations.
+
+All texts of a batch form one stream of N characters. A text is a space, if the model
+begins texts with one, the text itself, and NUL, which separates it from the next text
+and is in no piece. Rules then replace characters, and spaces are removed.
+
+Source: `normalizer.cc` of https://github.com/google/sentencepiece, or the normalizers
+and pre-tokenizers of `tokenizers`
+"""
+
+import typing
+
+import tensorflow as tf
+
+from tfzoo.text.sentencepiece.graphemes import Graphemes
+from tfzoo.text.sentencepiece.piece_model import SPACE, USER_DEFINED
+from tfzoo.text.sentencepiece.rule_matches import RuleMatches, leftmost
+from tfzoo.text.vectors import following, preceding, where, with_value, with_values
+
+_SPACE, _PIECE_SPACE = ord(" "), ord(SPACE)
+_WHITE_SPACE = (*range(9, 14), 0x20, 0x85, 0xA0, 0x1680, *range(0x2000, 0x200B))
+_WHITE_SPACE += (0x2028, 0x2029, 0x202F, 0x205F, 0x3000)
+
+
+class Characters(typing.NamedTuple):
+    """A stream of N characters.
+
+    Attributes:
+        code_points: int32 (N,); NUL ends each text.
+        origins: int32 (N,), the characters of the raw stream that they come from.
+        is_end: bool (N,), whether a character ends a text.
+        starts_chunk: bool (N,), whether a character is the first of what replaces a
+            part of the raw stream.
+    """
+
+    code_points: tf.Tensor
+    origins: tf.Tensor
+    is_end: tf.Tensor
+    starts_chunk: tf.Tensor
+
+    def only(self, is_kept):
+        """The characters for which `is_kept` is True."""
+        return Characters(*(tf.gather(x, where(is_kept)) for x in self))
+
+
+class GraphNormalizer(tf.Module):
+    """Makes the characters that are split into pieces; spaces are not yet "\\u2581".
+
+    Args:
+        model: `PieceModel`.
+
+    Call arguments:
+        texts: (B,) strings.
+
+    Returns:
+        `Characters`, and int64 (B + 1,), the raw characters at which texts start.
+    """
+
+    def __init__(self, model):
+        super().__init__(name="normalizer")
+        steps = model.steps
+        self._steps = steps
+        scheme = next((s for s in steps if s.startswith("metaspace")), "")
+        self._begins_unless_space = "always" in scheme or "first" in scheme
+        self.begins = "dummy_prefix" in steps or self._begins_unless_space
+        self._rules = self._graphemes = None
+        if model.charsmap is not None and len(model.charsmap.units):
+            is_tokenizers = "graphemes" in steps
+            self._rules = RuleMatches(model.charsmap, is_shortest=is_tokenizers)
+            self._graphemes = Graphemes() if is_tokenizers else None
+
+    def __call__(self, texts):
+        if self.begins:
+            has_text = tf.not_equal(texts, "")
+            texts = tf.strings.join([tf.where(has_text, " ", ""), texts, "\0"])
+        else:
+            texts = tf.strings.join([texts, "\0"])
+        decoded = tf.strings.unicode_decode(texts, "UTF-8")
+        code_points, splits = decoded.flat_values, decoded.row_splits
+        characters = Characters(
+            code_points,
+            tf.range(tf.size(code_points)),
+            with_value(tf.zeros_like(code_points, tf.bool), splits[1:] - 1, value=True),
+            tf.ones_like(code_points, tf.bool),
+        )
+        if self._rules is not None:
+            candidates = self._rules.candidates(code_points)
+            if self.begins:  # the space before a text is not part of it
+                is_own = with_value(
+                    tf.ones_like(code_points, tf.bool), splits[:-1], value=False
+                )
+                candidates = tf.boolean_mask(candidates, tf.gather(is_own, candidates))
+            characters = tf.cond(
+                tf.size(candidates) > 0,
+                lambda: self._replaced(characters, candidates, splits),
+                lambda: characters,
+            )
+        return self._spaced(characters), splits
+
+    def _replaced(self, characters, candidates, splits):
+        """The characters after the rules; matches are taken from left to right."""
+        code_points = characters.code_points
+        if self._graphemes is None:
+            limits = tf.fill(tf.shape(candidates), tf.int32.max)
+            covered = 0
+        else:
+            clusters = self._graphemes(code_points, splits, begins=self.begins)
+            limits = tf.gather(clusters, candidates)
+            covered = clusters
+        lengths, values = self._rules(candidates, code_points, limits)
+        found = where(lengths > 0)
+        starts, values = tf.gather(candidates, found), tf.gather(values, found)
+        spans = tf.gather(lengths, found)
+        if self._graphemes is not None:  # the rest of a grapheme is dropped
+            spans = tf.maximum(spans, tf.gather(covered, starts))
+        ends = starts + tf.cast(spans, tf.int64)
+        taken = where(leftmost(starts, ends))
+        starts, ends, values = (tf.gather(x, taken) for x in (starts, ends, values))
+        size = tf.size(code_points)
+        num_replaced = tf.size(self._rules.code_points)
+        lengths = tf.ones_like(code_points)
+        inside = tf.ragged.range(starts, ends).flat_values
+        lengths = with_value(lengths, inside, value=0)
+        lengths = with_values(lengths, starts, tf.gather(self._rules.lengths, values))
+        firsts = with_values(
+            num_replaced + tf.range(size), starts, tf.gather(self._rules.starts, values)
+        )
+        ranges = tf.ragged.range(firsts, firsts + lengths)
+        both = tf.concat([self._rules.code_points, code_points], 0)
+        origins = tf.cast(ranges.value_rowids(), tf.int32)
+        return Characters(
+            tf.gather(both, ranges.flat_values),
+            origins,
+            tf.gather(characters.is_end, origins),
+            tf.not_equal(origins, preceding(origins, first=-1)),
+        )
+
+    def _spaced(self, characters):
+        """The characters after the rules for spaces."""
+        for step in self._steps:
+            if step == "remove_extra_spaces":
+                characters = self._without_extra_spaces(characters)
+            elif step.startswith("squeeze"):
+                is_space = tf.equal(characters.code_points, _SPACE)
+                is_kept = ~(is_space & preceding(is_space, first=False))
+                if self.begins:
+                    is_kept |= preceding(self._is_first(characters), first=False)
+                characters = characters.only(is_kept)
+        if self._begins_unless_space:
+            blank = _is_blank(characters.code_points)
+            next_blank = following(blank | characters.is_end, last=False)
+            characters = characters.only(~(self._is_first(characters) & next_blank))
+        return characters
+
+    def _is_first(self, characters):
+        return preceding(characters.is_end, first=True) & ~characters.is_end
+
+    def _without_extra_spaces(self, characters):
+        """One space between words, none at the end of a text or before it.
+
+        What replaces a part of the text keeps spaces after its first other character.
+        """
+        code_points, is_end = characters.code_points, characters.is_end
+        is_space = tf.equal(code_points, _SPACE)
+        before = preceding(is_space, first=not self.begins)
+        if not self.begins:
+            before |= preceding(is_end, first=False)
+        starts = characters.starts_chunk
+
+        def in_chunks():
+            chunk = tf.cumsum(tf.cast(starts, tf.int32)) - 1
+            first = tf.gather(where(starts), chunk)
+            others = tf.cumsum(tf.cast(~is_space, tf.int32), exclusive=True)
+            leads = tf.equal(others, tf.gather(others, first))
+            return leads & tf.gather(before, first)
+
+        extra = is_space & tf.cond(tf.reduce_all(starts), lambda: before, in_chunks)
+        characters = characters.only(~extra)
+        blank = _is_blank(characters.code_points)
+        others = where(~blank)
+        blanks = where(blank)
+        number = tf.cumsum(tf.cast(~blank, tf.int32))
+        next_other = tf.gather(others, tf.gather(number, blanks))
+        trailing = tf.boolean_mask(blanks, tf.gather(characters.is_end, next_other))
+        is_kept = with_value(tf.ones_like(blank), trailing, value=False)
+        return characters.only(is_kept)
+
+
+def _is_blank(code_points):
+    return tf.equal(code_points, _SPACE) | tf.equal(code_points, _PIECE_SPACE)
