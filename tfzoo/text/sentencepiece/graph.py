@@ -20,6 +20,7 @@ from tfzoo.text.graph_engine import TEXTS, GraphEngine
 from tfzoo.text.sentencepiece.graph_decoder import GraphDecoder
 from tfzoo.text.sentencepiece.graph_normalizer import GraphNormalizer
 from tfzoo.text.sentencepiece.piece_model import UNIGRAM
+from tfzoo.text.sentencepiece.piece_merging import MergeSplitter
 from tfzoo.text.sentencepiece.piece_trie import Alphabet
 from tfzoo.text.sentencepiece.unigram import UnigramSplitter
 from tfzoo.text.sentencepiece.unknown_pieces import Pieces, UnknownPieces
@@ -45,7 +46,8 @@ class SentencePieceGraph(GraphEngine):
             strings += [token for token in tokenizer.vocabulary if token is not None]
         self._normalize = GraphNormalizer(model)
         self._alphabet = Alphabet(strings)
-        self._split = UnigramSplitter(model, self._alphabet)
+        splitter = UnigramSplitter if model.algorithm == UNIGRAM else MergeSplitter
+        self._split = splitter(model, self._alphabet)
         self._resolve = UnknownPieces(tokenizer, self._alphabet)
         self._splits_words = any(step.endswith("_split") for step in model.steps)
 

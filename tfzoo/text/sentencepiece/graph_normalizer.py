@@ -14,9 +14,12 @@ import tensorflow as tf
 
 from tfzoo.text.sentencepiece.graphemes import Graphemes
 from tfzoo.text.sentencepiece.piece_model import SPACE, USER_DEFINED
+from tfzoo.text.sentencepiece.piece_trie import OUTSIDE, Alphabet
 from tfzoo.text.sentencepiece.rule_matches import RuleMatches, leftmost
+from tfzoo.text.trie_walk import TrieWalk
 from tfzoo.text.vectors import following, preceding, where, with_value, with_values
 
+_KEPT = -1
 _SPACE, _PIECE_SPACE = ord(" "), ord(SPACE)
 _WHITE_SPACE = (*range(9, 14), 0x20, 0x85, 0xA0, 0x1680, *range(0x2000, 0x200B))
 _WHITE_SPACE += (0x2028, 0x2029, 0x202F, 0x205F, 0x3000)
@@ -59,7 +62,7 @@ class GraphNormalizer(tf.Module):
     def __init__(self, model):
         super().__init__(name="normalizer")
         steps = model.steps
-        self._steps = steps
+        self._steps, self._is_tokenizers = steps, model.is_tokenizers
         scheme = next((s for s in steps if s.startswith("metaspace")), "")
         self._begins_unless_space = "always" in scheme or "first" in scheme
         self.begins = "dummy_prefix" in steps or self._begins_unless_space
@@ -68,11 +71,18 @@ class GraphNormalizer(tf.Module):
             is_tokenizers = "graphemes" in steps
             self._rules = RuleMatches(model.charsmap, is_shortest=is_tokenizers)
             self._graphemes = Graphemes() if is_tokenizers else None
+        self._kept = None  # user-defined symbols, which no rule changes
+        if "rules" in steps:
+            kinds = zip(model.pieces, model.kinds, strict=True)
+            kept = [piece for piece, kind in kinds if kind == USER_DEFINED]
+            if kept:
+                self._letters = Alphabet(kept, joins_spaces=False)
+                trie = self._letters.trie(kept, range(len(kept)))
+                self._kept = TrieWalk(trie, outside=OUTSIDE)
 
     def __call__(self, texts):
         if self.begins:
-            has_text = tf.not_equal(texts, "")
-            texts = tf.strings.join([tf.where(has_text, " ", ""), texts, "\0"])
+            texts = tf.strings.join([" ", texts, "\0"])
         else:
             texts = tf.strings.join([texts, "\0"])
         decoded = tf.strings.unicode_decode(texts, "UTF-8")
@@ -83,55 +93,93 @@ class GraphNormalizer(tf.Module):
             with_value(tf.zeros_like(code_points, tf.bool), splits[1:] - 1, value=True),
             tf.ones_like(code_points, tf.bool),
         )
-        if self._rules is not None:
-            candidates = self._rules.candidates(code_points)
-            if self.begins:  # the space before a text is not part of it
-                is_own = with_value(
-                    tf.ones_like(code_points, tf.bool), splits[:-1], value=False
-                )
-                candidates = tf.boolean_mask(candidates, tf.gather(is_own, candidates))
-            characters = tf.cond(
-                tf.size(candidates) > 0,
-                lambda: self._replaced(characters, candidates, splits),
-                lambda: characters,
-            )
+        starts, lengths, values = self._matches(code_points, splits)
+        characters = tf.cond(
+            tf.size(starts) > 0,
+            lambda: self._replaced(characters, starts, lengths, values),
+            lambda: characters,
+        )
         return self._spaced(characters), splits
 
-    def _replaced(self, characters, candidates, splits):
-        """The characters after the rules; matches are taken from left to right."""
-        code_points = characters.code_points
-        if self._graphemes is None:
-            limits = tf.fill(tf.shape(candidates), tf.int32.max)
-            covered = 0
-        else:
+    def _matches(self, code_points, splits):
+        """What is replaced, or kept as a whole.
+
+        Returns:
+            int64 (M,), first characters; int32 (M,), numbers of characters; and int32
+            (M,), the first byte of the replacement, `_KEPT` for what is kept.
+        """
+        is_own = tf.ones_like(code_points, tf.bool)
+        if self.begins:  # the space before a text is not part of it
+            is_own = with_value(is_own, splits[:-1], value=False)
+        starts = tf.zeros([0], tf.int64)
+        lengths = values = tf.zeros([0], tf.int32)
+        if self._rules is not None:
+            candidates = self._rules.candidates(code_points)
+            candidates = tf.boolean_mask(candidates, tf.gather(is_own, candidates))
+            starts, lengths, values = tf.cond(
+                tf.size(candidates) > 0,
+                lambda: self._rule_matches(candidates, code_points, splits),
+                lambda: (starts, lengths, values),
+            )
+        if self._kept is not None:
+            node = self._kept.from_all(self._letters(code_points))
+            kept = tf.where(is_own, tf.gather(self._kept.length, node), 0)
+            nothing = tf.zeros_like(code_points)
+            lengths = with_values(nothing, starts, lengths)
+            values = tf.where(kept > 0, _KEPT, with_values(nothing, starts, values))
+            lengths = tf.where(kept > 0, kept, lengths)
+            starts = where(lengths > 0)
+            lengths, values = tf.gather(lengths, starts), tf.gather(values, starts)
+        return starts, lengths, values
+
+    def _rule_matches(self, candidates, code_points, splits):
+        limits = tf.fill(tf.shape(candidates), tf.int32.max)
+        if self._graphemes is not None:
             clusters = self._graphemes(code_points, splits, begins=self.begins)
             limits = tf.gather(clusters, candidates)
-            covered = clusters
         lengths, values = self._rules(candidates, code_points, limits)
-        found = where(lengths > 0)
-        starts, values = tf.gather(candidates, found), tf.gather(values, found)
-        spans = tf.gather(lengths, found)
         if self._graphemes is not None:  # the rest of a grapheme is dropped
-            spans = tf.maximum(spans, tf.gather(covered, starts))
-        ends = starts + tf.cast(spans, tf.int64)
+            lengths = tf.where(lengths > 0, limits, 0)
+        found = where(lengths > 0)
+        return tuple(tf.gather(x, found) for x in (candidates, lengths, values))
+
+    def _replaced(self, characters, starts, lengths, values):
+        """The characters after the matches, which are taken from left to right."""
+        ends = starts + tf.cast(lengths, tf.int64)
         taken = where(leftmost(starts, ends))
         starts, ends, values = (tf.gather(x, taken) for x in (starts, ends, values))
+        code_points = characters.code_points
         size = tf.size(code_points)
+        origins = tf.range(size)
+        if self._kept is not None:
+            is_kept = tf.equal(values, _KEPT)
+            spans = tf.ragged.range(
+                tf.boolean_mask(starts, is_kept), tf.boolean_mask(ends, is_kept)
+            )
+            inside = spans.flat_values
+            first = tf.gather(tf.boolean_mask(starts, is_kept), spans.value_rowids())
+            origins = with_values(origins, inside, tf.cast(first, tf.int32))
+            starts, ends, values = (
+                tf.boolean_mask(x, ~is_kept) for x in (starts, ends, values)
+            )
+        if self._rules is None:
+            is_first = tf.not_equal(origins, preceding(origins, first=-1))
+            return characters._replace(origins=origins, starts_chunk=is_first)
         num_replaced = tf.size(self._rules.code_points)
-        lengths = tf.ones_like(code_points)
         inside = tf.ragged.range(starts, ends).flat_values
-        lengths = with_value(lengths, inside, value=0)
+        lengths = with_value(tf.ones_like(code_points), inside, value=0)
         lengths = with_values(lengths, starts, tf.gather(self._rules.lengths, values))
         firsts = with_values(
             num_replaced + tf.range(size), starts, tf.gather(self._rules.starts, values)
         )
         ranges = tf.ragged.range(firsts, firsts + lengths)
+        source = ranges.value_rowids()
         both = tf.concat([self._rules.code_points, code_points], 0)
-        origins = tf.cast(ranges.value_rowids(), tf.int32)
+        origins = tf.gather(origins, source)
         return Characters(
             tf.gather(both, ranges.flat_values),
             origins,
-            tf.gather(characters.is_end, origins),
+            tf.gather(characters.is_end, source),
             tf.not_equal(origins, preceding(origins, first=-1)),
         )
 
@@ -146,9 +194,15 @@ class GraphNormalizer(tf.Module):
                 if self.begins:
                     is_kept |= preceding(self._is_first(characters), first=False)
                 characters = characters.only(is_kept)
+        if self.begins:
+            is_empty = following(characters.is_end, last=False)
+            if not self._is_tokenizers:  # a text of which nothing is left has a space
+                origins = characters.origins
+                is_empty &= tf.equal(following(origins, last=0), origins + 1)
+            characters = characters.only(~(self._is_first(characters) & is_empty))
         if self._begins_unless_space:
             blank = _is_blank(characters.code_points)
-            next_blank = following(blank | characters.is_end, last=False)
+            next_blank = following(blank, last=False)
             characters = characters.only(~(self._is_first(characters) & next_blank))
         return characters
 

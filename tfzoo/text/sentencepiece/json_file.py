@@ -204,7 +204,7 @@ def _bpe(model):
                 tensor=f"model.merges[{rank}]",
             )
     unknown = model.get("unk_token")
-    if unknown is not None and (not isinstance(unknown, str) or unknown not in ids):
+    if not isinstance(unknown, str) or unknown not in ids:
         raise TokenizerError(
             f"This must be a piece. Received: {shown(unknown)}.",
             tensor="model.unk_token",

@@ -32,20 +32,29 @@ class Alphabet(tf.Module):
         int32 (N,), symbols.
     """
 
-    def __init__(self, strings):
+    def __init__(self, strings, *, joins_spaces=True):
         super().__init__(name="alphabet")
         counts = collections.Counter(SPACE)
-        counts.update("".join(strings).replace(" ", SPACE))
+        counts.update("".join(strings))
         self._symbols = {c: n for n, (c, _) in enumerate(counts.most_common(), 1)}
         self.size = len(self._symbols) + 1
         self.space = self._symbols[SPACE]
         table = np.full(NUM_CODE_POINTS, OUTSIDE, np.int32)
         table[list(map(ord, self._symbols))] = list(self._symbols.values())
-        table[ord(" ")] = self.space
+        if joins_spaces:
+            table[ord(" ")] = self.space
         self._table = CodePointTable(*two_level(table))
 
     def __call__(self, code_points):
         return self._table(code_points)
+
+    def items(self):
+        """Pairs of character and symbol."""
+        return self._symbols.items()
+
+    def letter(self, character):
+        """The symbol of a character of the strings."""
+        return self._symbols[character]
 
     def trie(self, pieces, values):
         """The `DoubleArrayTrie` of some of the strings, with their values."""

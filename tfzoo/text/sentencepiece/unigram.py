@@ -49,7 +49,8 @@ class UnigramSplitter(tf.Module):
             matched = np.isin(kinds, [NORMAL, USER_DEFINED])
             scores, dtype = _library_scores(model), tf.float32
             lowest = np.float32(model.scores[kinds == NORMAL].min(initial=0))
-        ids = np.flatnonzero(matched)
+        # A space in a text is "\u2581" by now.
+        ids = [i for i in np.flatnonzero(matched) if " " not in model.pieces[i]]
         trie = alphabet.trie([model.pieces[i] for i in ids], ids)
         unknown = float(scores.dtype.type(lowest) - scores.dtype.type(_PENALTY))
         self._matches = PieceMatches(trie, scores, unknown, dtype)

@@ -178,6 +178,8 @@ def _last_pieces(scores, lengths, starts, sizes, order, sums):
 def _ends(lengths, starts, sizes):
     """The last characters of the pieces, int32 (T,), going back from ends of spans."""
     index = tf.range(tf.size(lengths))
+    # The piece before the first one is the very last one, which is an end in any case.
+    before = tf.math.floormod(index - lengths, tf.size(lengths))
     is_end = with_value(
         tf.zeros(tf.shape(lengths), tf.bool), starts + sizes - 1, value=True
     )
@@ -190,7 +192,7 @@ def _ends(lengths, starts, sizes):
     _, is_end, _ = tf.while_loop(
         lambda jump, is_end, distance: distance < longest,
         hop,
-        (tf.maximum(index - lengths, 0), is_end, tf.constant(1)),
+        (before, is_end, tf.constant(1)),
         shape_invariants=(_VECTOR, _VECTOR, tf.TensorShape([])),
     )
     return tf.cast(where(is_end), tf.int32)
