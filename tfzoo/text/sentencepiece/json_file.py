@@ -32,14 +32,14 @@ from tfzoo.text.tokenizer_files import MAX_VOCABULARY_SIZE
 PARTS = ("normalizer", "pre_tokenizer", "decoder", "model")
 _LIKE = "SentencePiece"
 _SPACES = {"Regex": " {2,}"}
-_METASPACE, _BYTE_FALLBACK, _STRIPPED = (
+METASPACE, BYTE_FALLBACK, STRIPPED = (
     "Metaspace",
     "ByteFallback",
     "ByteFallback, Strip",
 )
 _DECODERS = {
-    _BYTE_FALLBACK: ["Replace", "ByteFallback", "Fuse"],
-    _STRIPPED: ["Replace", "ByteFallback", "Fuse", "Strip"],
+    BYTE_FALLBACK: ["Replace", "ByteFallback", "Fuse"],
+    STRIPPED: ["Replace", "ByteFallback", "Fuse", "Strip"],
 }
 
 
@@ -283,11 +283,11 @@ def _metaspace(part, field):
 
 
 def _decoder(part):
-    """`_METASPACE`, "Metaspace never", `_BYTE_FALLBACK` or `_STRIPPED`."""
+    """`METASPACE`, "Metaspace never", `BYTE_FALLBACK` or `STRIPPED`."""
     kinds = [p["type"] for _, p in _sequence({"decoder": part}, "decoder", "decoders")]
-    if kinds == [_METASPACE]:
+    if kinds == [METASPACE]:
         scheme = _metaspace(part, "decoder")
-        return "Metaspace never" if "never" in scheme else _METASPACE
+        return "Metaspace never" if "never" in scheme else METASPACE
     found = [name for name, steps in _DECODERS.items() if kinds == steps]
     if not found:
         raise TokenizerError(
