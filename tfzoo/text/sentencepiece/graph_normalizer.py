@@ -14,6 +14,13 @@ import tensorflow as tf
 
 from tfzoo.text.sentencepiece.graphemes import Graphemes
 from tfzoo.text.sentencepiece.piece_model import SPACE, USER_DEFINED
+from tfzoo.text.sentencepiece.piece_places import (
+    aligned,
+    aligned_places,
+    library_places,
+    with_end_origins,
+    with_prefix_origins,
+)
 from tfzoo.text.sentencepiece.piece_trie import OUTSIDE, Alphabet
 from tfzoo.text.sentencepiece.rule_matches import RuleMatches, leftmost
 from tfzoo.text.trie_walk import TrieWalk
@@ -30,7 +37,9 @@ class Characters(typing.NamedTuple):
 
     Attributes:
         code_points: int32 (N,); NUL ends each text.
-        origins: int32 (N,), the characters of the raw stream that they come from.
+        origins: int32 (N,), the characters of the raw stream that they come from: for
+            `sentencepiece`, the first one of what was replaced together; for
+            `tokenizers`, its alignments.
         is_end: bool (N,), whether a character ends a text.
         starts_chunk: bool (N,), whether a character is the first of what replaces a
             part of the raw stream.
@@ -96,7 +105,7 @@ class GraphNormalizer(tf.Module):
         starts, lengths, values = self._matches(code_points, splits)
         characters = tf.cond(
             tf.size(starts) > 0,
-            lambda: self._replaced(characters, starts, lengths, values),
+            lambda: self._replaced(characters, splits, starts, lengths, values),
             lambda: characters,
         )
         return self._spaced(characters), splits
@@ -143,7 +152,7 @@ class GraphNormalizer(tf.Module):
         found = where(lengths > 0)
         return tuple(tf.gather(x, found) for x in (candidates, lengths, values))
 
-    def _replaced(self, characters, starts, lengths, values):
+    def _replaced(self, characters, splits, starts, lengths, values):
         """The characters after the matches, which are taken from left to right."""
         ends = starts + tf.cast(lengths, tf.int64)
         taken = where(leftmost(starts, ends))
@@ -175,11 +184,28 @@ class GraphNormalizer(tf.Module):
         ranges = tf.ragged.range(firsts, firsts + lengths)
         source = ranges.value_rowids()
         both = tf.concat([self._rules.code_points, code_points], 0)
-        origins = tf.gather(origins, source)
+        is_end = tf.gather(characters.is_end, source)
+        if self._is_tokenizers:
+            sizes = with_values(
+                tf.ones_like(lengths), starts, tf.cast(ends - starts, tf.int32)
+            )
+            number = ranges.flat_values - tf.gather(firsts, source)
+            is_removed = with_values(
+                tf.zeros_like(lengths, tf.bool),
+                starts,
+                tf.equal(tf.gather(self._rules.lengths, values), 0),
+            )
+            origins = aligned(source, number, lengths, sizes, is_removed)
+            # What is removed at the start of a text is not counted.
+            real = where(preceding(is_end, first=True)) + int(self.begins)
+            lead = tf.gather(origins, real) - tf.cast(splits[:-1], tf.int32)
+            origins -= tf.gather(lead - int(self.begins), _text_of(is_end))
+        else:
+            origins = tf.gather(origins, source)
         return Characters(
             tf.gather(both, ranges.flat_values),
             origins,
-            tf.gather(characters.is_end, source),
+            is_end,
             tf.not_equal(origins, preceding(origins, first=-1)),
         )
 
@@ -190,24 +216,50 @@ class GraphNormalizer(tf.Module):
                 characters = self._without_extra_spaces(characters)
             elif step.startswith("squeeze"):
                 is_space = tf.equal(characters.code_points, _SPACE)
-                is_kept = ~(is_space & preceding(is_space, first=False))
-                if self.begins:
-                    is_kept |= preceding(self._is_first(characters), first=False)
-                characters = characters.only(is_kept)
+                is_extra = is_space & following(is_space, last=False)
+                characters = characters.only(~is_extra | self._is_added(characters))
+            elif step == "strip_right":
+                blank = _is_white(characters.code_points) & ~self._is_added(characters)
+                characters = characters.only(~_trail(blank, characters.is_end))
+            elif step == "split_spaces":
+                characters = self._between_words(characters)
         if self.begins:
             is_empty = following(characters.is_end, last=False)
             if not self._is_tokenizers:  # a text of which nothing is left has a space
                 origins = characters.origins
                 is_empty &= tf.equal(following(origins, last=0), origins + 1)
-            characters = characters.only(~(self._is_first(characters) & is_empty))
+            characters = characters.only(~(self._is_added(characters) & is_empty))
         if self._begins_unless_space:
-            blank = _is_blank(characters.code_points)
-            next_blank = following(blank, last=False)
-            characters = characters.only(~(self._is_first(characters) & next_blank))
+            next_blank = following(_is_blank(characters.code_points), last=False)
+            characters = characters.only(~(self._is_added(characters) & next_blank))
         return characters
 
-    def _is_first(self, characters):
+    def places(self, characters, pieces, raw_starts):
+        """First characters of T pieces in their texts, and those after their last ones.
+
+        Returns:
+            Two int32 (T,).
+        """
+        before = tf.cast(raw_starts[:-1], tf.int32) + int(self.begins)
+        origins = characters.origins - tf.gather(before, _text_of(characters.is_end))
+        if not self._is_tokenizers:
+            return library_places(tf.maximum(origins, 0), pieces)
+        return aligned_places(origins, pieces)
+
+    def _is_added(self, characters):
+        """Whether a character is the space before a text."""
+        if not self.begins:
+            return tf.zeros_like(characters.is_end)
         return preceding(characters.is_end, first=True) & ~characters.is_end
+
+    def _between_words(self, characters):
+        """One space before each word; white space is removed."""
+        is_white = _is_white(characters.code_points)
+        code_points = tf.where(is_white, _SPACE, characters.code_points)
+        ends = characters.is_end | _is_blank(code_points)
+        is_extra = is_white & following(ends, last=False)
+        characters = characters._replace(code_points=code_points)
+        return characters.only(~is_extra | self._is_added(characters))
 
     def _without_extra_spaces(self, characters):
         """One space between words, none at the end of a text or before it.
@@ -228,17 +280,37 @@ class GraphNormalizer(tf.Module):
             leads = tf.equal(others, tf.gather(others, first))
             return leads & tf.gather(before, first)
 
+        if self.begins:
+            added = self._is_added(characters)
+            origins = with_prefix_origins(
+                characters.origins, characters.starts_chunk, is_space, added
+            )
+            characters = characters._replace(origins=origins)
         extra = is_space & tf.cond(tf.reduce_all(starts), lambda: before, in_chunks)
         characters = characters.only(~extra)
         blank = _is_blank(characters.code_points)
-        others = where(~blank)
-        blanks = where(blank)
-        number = tf.cumsum(tf.cast(~blank, tf.int32))
-        next_other = tf.gather(others, tf.gather(number, blanks))
-        trailing = tf.boolean_mask(blanks, tf.gather(characters.is_end, next_other))
-        is_kept = with_value(tf.ones_like(blank), trailing, value=False)
-        return characters.only(is_kept)
+        origins = with_end_origins(characters.origins, blank, characters.is_end)
+        characters = characters._replace(origins=origins)
+        return characters.only(~_trail(blank, characters.is_end))
+
+
+def _text_of(is_end):
+    """The text of every character, int32 (N,)."""
+    return tf.cumsum(tf.cast(is_end, tf.int32), exclusive=True)
+
+
+def _trail(blank, is_end):
+    """Which blanks are at the end of a text: bool (N,)."""
+    others, blanks = where(~blank), where(blank)
+    number = tf.cumsum(tf.cast(~blank, tf.int32))
+    after = tf.gather(others, tf.gather(number, blanks))
+    trailing = tf.boolean_mask(blanks, tf.gather(is_end, after))
+    return with_value(tf.zeros_like(blank), trailing, value=True)
 
 
 def _is_blank(code_points):
     return tf.equal(code_points, _SPACE) | tf.equal(code_points, _PIECE_SPACE)
+
+
+def _is_white(code_points):
+    return tf.reduce_any(tf.equal(code_points[:, None], _WHITE_SPACE), 1)

@@ -88,7 +88,7 @@ def _flags():
         lines = normalize(text).split("\n")[:-1]
         return np.array([len(line) < len(characters) for line in lines])
 
-    extends, base = drops(ord("a"), probed), drops(probed, _MARK)
+    extends, base = drops(ord("a"), probed), ~drops(probed, _JOINER, _MARK)
     flags = np.full(NUM_CODE_POINTS, _TAKES_MARK, np.int32)  # ideographs, unassigned
     flags[[ord("\r"), ord("\n")]] = 0
     flags[probed] = extends * _EXTENDS | (extends | base) * _TAKES_MARK

@@ -228,11 +228,9 @@ def _normalizer(model):
             charsmap = _charsmap(part.get("precompiled_charsmap"), field)
             steps.append("graphemes")
         elif kind == "Strip":
-            for side in ("left", "right"):
-                _check(
-                    part.get(f"strip_{side}"), [True, False], f"{field}.strip_{side}"
-                )
-                steps += [f"strip_{side}"] * part[f"strip_{side}"]
+            _check(part.get("strip_left"), [False], f"{field}.strip_left")
+            _check(part.get("strip_right"), [True], f"{field}.strip_right")
+            steps.append("strip_right")
         elif kind == "Prepend":
             _check(part.get("prepend"), [SPACE], f"{field}.prepend")
             steps.append("dummy_prefix")
@@ -250,6 +248,12 @@ def _normalizer(model):
         kind = part["type"]
         _check(kind, ["WhitespaceSplit", "Metaspace"], field)
         steps += [_metaspace(part, field)] if kind == "Metaspace" else ["split_spaces"]
+    if "split_spaces" in steps and steps[-1] != "metaspace_always_split":
+        rule = "WhitespaceSplit must be followed by Metaspace, which begins every word."
+        raise TokenizerError(rule, tensor="pre_tokenizer")
+    if not any(step.startswith(("replace_spaces", "metaspace")) for step in steps):
+        rule = f"A normalizer or pre-tokenizer must replace spaces by {SPACE}."
+        raise TokenizerError(rule, tensor="normalizer")
     return charsmap, tuple(steps)
 
 
