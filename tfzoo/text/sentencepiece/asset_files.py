@@ -1,10 +1,11 @@
 """The files of a SentencePiece tokenizer, in the layout of Hugging Face.
 
-`tokenizer.json`; or the file of the library under one of its names: `spiece.model` (T5),
-`tokenizer.model` (Llama), `sentencepiece.bpe.model` (XLM-R, whose ids are shifted by
-one, as in fairseq), or `source.spm` and `target.spm` with the ids of both in
-`vocab.json` (Marian). With either, `tokenizer_config.json` and `special_tokens_map.json`
-name the special tokens and the class, whose defaults apply to what is not named.
+`tokenizer.json`; or the file of the library under one of its names: `spiece.model` of
+T5, `tokenizer.model` of Llama, `sentencepiece.bpe.model` of XLM-R (whose ids are
+shifted by one, as in fairseq), or Marian's `source.spm` and `target.spm` with the ids
+of both in `vocab.json`. With either, `tokenizer_config.json` and
+`special_tokens_map.json` name the special tokens and the class, whose defaults apply to
+what is not named.
 """
 
 import json
@@ -16,10 +17,8 @@ from tfzoo.text import templates, tokenizer_files
 from tfzoo.text.byte_bpe.rules import in_order
 from tfzoo.text.layout import Layout
 from tfzoo.text.sentencepiece import json_file, model_file
-from tfzoo.text.sentencepiece.piece_model import UNIGRAM
 from tfzoo.text.tokenizer_classes import (
     CLASSES,
-    ROBERTA_TOKENS,
     SENTENCEPIECE,
     class_to_write,
     known_class,
@@ -193,7 +192,7 @@ def _with_added(vocabulary, added, path):
 
 
 def _special(named, known, vocabulary):
-    """Constructor arguments: special tokens, named by files or defaults of the class."""
+    """Constructor arguments: special tokens, of the files or the class."""
     words = set(vocabulary)
     found = {}
     for argument, token in (known.tokens if known else {}).items():

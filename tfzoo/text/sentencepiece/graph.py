@@ -21,8 +21,8 @@ from tfzoo.text.around_token import ids_around_token
 from tfzoo.text.graph_engine import TEXTS, GraphEngine
 from tfzoo.text.sentencepiece.graph_decoder import GraphDecoder
 from tfzoo.text.sentencepiece.graph_normalizer import GraphNormalizer
-from tfzoo.text.sentencepiece.piece_model import UNIGRAM
 from tfzoo.text.sentencepiece.piece_merging import MergeSplitter
+from tfzoo.text.sentencepiece.piece_model import UNIGRAM
 from tfzoo.text.sentencepiece.piece_trie import Alphabet
 from tfzoo.text.sentencepiece.unigram import UnigramSplitter
 from tfzoo.text.sentencepiece.unknown_pieces import Pieces, UnknownPieces

@@ -99,9 +99,7 @@ class GraphDecoder(tf.Module):
         joins = is_byte & preceding(is_byte, first=False)
         joins &= tf.equal(rows, preceding(rows, first=-1))
         is_valid = _in_characters(values, tf.cumsum(tf.cast(~joins, tf.int32)))
-        if (
-            self._model.is_tokenizers
-        ):  # a run of bytes is valid as a whole or not at all
+        if self._model.is_tokenizers:  # a run is valid or not
             run = tf.cumsum(tf.cast(~joins, tf.int32)) - 1
             whole = tf.math.segment_min(tf.cast(is_valid, tf.int32), run)
             is_valid = tf.cast(tf.gather(whole, run), tf.bool)

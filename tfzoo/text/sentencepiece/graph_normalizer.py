@@ -223,7 +223,7 @@ class GraphNormalizer(tf.Module):
                 characters = characters.only(~_trail(blank, characters.is_end))
             elif step == "split_spaces":
                 characters = self._between_words(characters)
-        if self.begins:
+        if self.begins and "remove_extra_spaces" not in self._steps:
             is_empty = following(characters.is_end, last=False)
             if not self._is_tokenizers:  # a text of which nothing is left has a space
                 origins = characters.origins

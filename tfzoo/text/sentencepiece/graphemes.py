@@ -1,10 +1,10 @@
 """Short grapheme clusters, as far as the normalizer of `tokenizers` depends on them.
 
-It looks a cluster of fewer than six bytes up as a whole, and every character of a longer
-one by itself. In so few bytes, whether two neighbors belong together depends on these
-two alone (except that a copyright sign, a joiner and a pictograph are one cluster of six
-bytes or more). So the engine itself tells, by what it drops: a cluster becomes what a
-rule makes of its first character.
+It looks up a cluster of fewer than six bytes as a whole, and every character of a
+longer one by itself. In so few bytes, whether two neighbors belong together depends on
+these two alone (except that a copyright sign, a joiner and a pictograph are one cluster
+of six bytes or more). So the engine itself tells, by what it drops: a cluster becomes
+what a rule makes of its first character.
 
 Source: Unicode Standard Annex 29, https://www.unicode.org/reports/tr29, in the version
 of `tokenizers`
@@ -90,7 +90,7 @@ def _flags():
 
     extends, base = drops(ord("a"), probed), ~drops(probed, _JOINER, _MARK)
     flags = np.full(NUM_CODE_POINTS, _TAKES_MARK, np.int32)  # ideographs, unassigned
-    flags[[ord("\r"), ord("\n")]] = 0
+    flags[[0, ord("\r"), ord("\n")]] = 0
     flags[probed] = extends * _EXTENDS | (extends | base) * _TAKES_MARK
     flags[probed] |= drops(probed, ord("a")) * _PREPENDS
     flags[probed] |= ~drops(_COPYRIGHT, _JOINER, probed) * _PICTOGRAPH

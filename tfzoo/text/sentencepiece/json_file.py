@@ -11,6 +11,7 @@ import functools
 import json
 
 import numpy as np
+from tokenizers import Tokenizer
 
 from tfzoo import files
 from tfzoo.errors import TokenizerError, shown
@@ -113,10 +114,10 @@ def read_model(model, special=()):
         kinds[unknown_id] = UNKNOWN
     charsmap, steps = _normalizer(model)
     return PieceModel(
-        UNIGRAM if kind == "Unigram" else BPE,
-        True,
-        pieces,
-        kinds,
+        algorithm=UNIGRAM if kind == "Unigram" else BPE,
+        is_tokenizers=True,
+        pieces=pieces,
+        kinds=kinds,
         unknown_id=unknown_id,
         byte_fallback=bool(fallback),
         charsmap=charsmap,
@@ -147,6 +148,18 @@ def _unigram(model):
         )
     scores = np.array([float(score) for _, score in vocabulary])
     return pieces, unknown_id, {"scores": scores}
+
+
+def scores_as_read(scores):
+    """The scores of a Unigram model as `tokenizers` reads them from JSON.
+
+    It may round the last of 17 digits differently from Python.
+    """
+    vocabulary = [[str(index), score] for index, score in enumerate(scores.tolist())]
+    model = {"type": "Unigram", "unk_id": 0, "vocab": vocabulary}
+    empty = {"version": "1.0", "added_tokens": [], "model": model}
+    read = json.loads(Tokenizer.from_str(json.dumps(empty)).to_str())
+    return np.array([score for _, score in read["model"]["vocab"]])
 
 
 def _is_entry(entry):

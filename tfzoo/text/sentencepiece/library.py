@@ -149,7 +149,7 @@ class _Rust:
 
 
 def rust_tokenizer(tokenizer):
-    """The `tokenizers.Tokenizer` of a `SentencePieceTokenizer`, without special tokens."""
+    """The `tokenizers.Tokenizer`, without special tokens."""
     content = {**tokenizer.model, "model": dict(tokenizer.model["model"])}
     model = tokenizer.piece_model
     if model.algorithm == UNIGRAM:

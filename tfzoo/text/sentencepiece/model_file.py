@@ -83,10 +83,10 @@ def read_model(content):
     steps += ["remove_extra_spaces"] * normalizer.remove_extra_whitespaces
     steps += ["dummy_prefix"] * normalizer.add_dummy_prefix
     return PieceModel(
-        algorithm,
-        False,
-        pieces,
-        kinds,
+        algorithm=algorithm,
+        is_tokenizers=False,
+        pieces=pieces,
+        kinds=kinds,
         scores=scores,
         unknown_id=int(np.flatnonzero(kinds == UNKNOWN)[0]),
         byte_fallback=trainer.byte_fallback,
@@ -109,7 +109,7 @@ def parsed(content):
 
 
 def processor_of(content):
-    """The library's `SentencePieceProcessor` of a checked file, without its self-test."""
+    """The `SentencePieceProcessor` of a checked file, without its self-test."""
     import sentencepiece
     from sentencepiece import sentencepiece_model_pb2
 

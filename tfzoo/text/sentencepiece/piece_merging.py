@@ -15,6 +15,8 @@ Source: Sennrich et al. 2016, section 3.2, https://arxiv.org/abs/1508.07909, and
 `bpe_model.cc` of https://github.com/google/sentencepiece
 """
 
+import itertools
+
 import numpy as np
 import tensorflow as tf
 
@@ -22,7 +24,6 @@ from tfzoo.errors import TokenizerError, shown
 from tfzoo.text.byte_bpe.long_words import NO_TOKEN, LongWords
 from tfzoo.text.double_array_trie import NO_VALUE, ROOT, double_array_trie
 from tfzoo.text.sentencepiece.piece_model import (
-    BYTE,
     NORMAL,
     SPACE,
     UNUSED,
@@ -80,7 +81,7 @@ class MergeSplitter(tf.Module):
         for character, letter in alphabet.items():
             of_character[letter] = known.get(character, self._none)
         for piece in ids:
-            for before in (a for a, b in zip(piece, piece[1:]) if b == SPACE):
+            for before in (a for a, b in itertools.pairwise(piece) if b == SPACE):
                 inner[alphabet.letter(before)] = True
         self._space = alphabet.space
         frozen = [p for p in ids if model.kinds[ids[p]] == USER_DEFINED]

@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from tfzoo.text.double_array_trie import NO_VALUE, ROOT, double_array_trie
 from tfzoo.text.sentencepiece.piece_model import SPACE
-from tfzoo.text.vectors import where, with_values
+from tfzoo.text.vectors import where, with_value, with_values
 from tfzoo.text.wordpiece.codepoint_lookup import CodePointTable
 from tfzoo.text.wordpiece.codepoint_tables import NUM_CODE_POINTS, two_level
 
@@ -78,11 +78,15 @@ class PieceMatches(tf.Module):
         is_piece = _is_piece(trie)
         score = np.full(len(trie.base), -np.inf)
         score[is_piece] = scores[trie.value[is_piece]]
-        self._unknown_score = unknown_score
+        none = np.full(self.longest, -np.inf)
+        none[-1] = unknown_score
         self._dead, self._root_base = trie.dead, int(trie.base[ROOT])
         with tf.init_scope(), tf.device("CPU"):
             self._base, self._check = tf.constant(trie.base), tf.constant(trie.check)
-            self._score = tf.constant(score, dtype)
+            self._score, self._none = (
+                tf.constant(score, dtype),
+                tf.constant(none, dtype),
+            )
             self._value = tf.constant(
                 np.where(is_piece, trie.value, NO_VALUE), tf.int32
             )
@@ -99,33 +103,45 @@ class PieceMatches(tf.Module):
             lengths: int32 (N,), number of characters of the longest piece that begins
                 at each character, at least 1.
         """
-        size = tf.size(symbols)
-        ahead = tf.pad(symbols, [[0, self.longest]], constant_values=OUTSIDE)
-        node, base = self._step(ROOT, self._root_base, symbols)
-        is_node = tf.not_equal(node, ROOT)
-        score = tf.gather(self._score, node)
-        unknown = tf.constant(self._unknown_score, score.dtype)
-        score = tf.where(is_node & tf.math.is_finite(score), score, unknown)
-        lengths, columns = tf.ones_like(symbols), [score]
-        going = where(is_node)
-        node, base = tf.gather(node, going), tf.gather(base, going)
-        for length in range(2, self.longest + 1):
-            last = going + length - 1
+        size, most = tf.size(symbols), self.longest
+        ahead = tf.pad(symbols, [[0, most]], constant_values=OUTSIDE)
+
+        def read(length, going, node, base, longest, places, found):
+            last = going + length
             child, base = self._step(node, base, tf.gather(ahead, last))
             alive = where(tf.not_equal(child, node))
             going, node, base, last = (
                 tf.gather(x, alive) for x in (going, child, base, last)
             )
             score = tf.gather(self._score, node)
-            places = tf.expand_dims(last, 1)
-            column = tf.fill([size], tf.constant(-np.inf, score.dtype))
-            columns.append(tf.tensor_scatter_nd_update(column, places, score))
-            found = where(tf.math.is_finite(score))
-            places = tf.expand_dims(tf.gather(going, found), 1)
-            lengths = tf.tensor_scatter_nd_update(
-                lengths, places, tf.fill(tf.shape(found), length)
+            pieces = where(tf.math.is_finite(score))
+            at = tf.gather(last, pieces) * most + (most - 1 - length)
+            longest = with_value(longest, tf.gather(going, pieces), value=length + 1)
+            return (
+                length + 1,
+                *(going, node, base, longest),
+                places.write(length, at),
+                found.write(length, tf.gather(score, pieces)),
             )
-        return tf.stack(columns[::-1], 1), lengths
+
+        going, vector = tf.range(size), tf.TensorShape([None])
+        *_, longest, places, found = tf.while_loop(
+            lambda length, going, *_: length < most,
+            read,
+            (
+                tf.constant(0),
+                going,
+                tf.zeros_like(going) + ROOT,
+                tf.zeros_like(going) + self._root_base,
+                tf.ones_like(going),
+                _array(tf.int32, most),
+                _array(self._score.dtype, most),
+            ),
+            shape_invariants=(tf.TensorShape([]), *(vector,) * 4, None, None),
+        )
+        none = tf.tile(tf.expand_dims(self._none, 0), [size, 1])
+        scores = with_values(tf.reshape(none, [-1]), places.concat(), found.concat())
+        return tf.reshape(scores, [-1, most]), longest
 
     def values(self, symbols, starts, lengths):
         """Values (T,) of pieces, or NO_VALUE.
@@ -167,6 +183,10 @@ class PieceMatches(tf.Module):
         leads_on = tf.equal(tf.gather(self._check, slot), node)
         base = tf.where(leads_on, tf.gather(self._base, slot), self._dead)
         return tf.where(leads_on, slot, node), base
+
+
+def _array(dtype, size):
+    return tf.TensorArray(dtype, size, infer_shape=False, element_shape=[None])
 
 
 def _is_piece(trie):

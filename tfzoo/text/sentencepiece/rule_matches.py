@@ -172,7 +172,7 @@ def _byte(character, num_bytes, index):
 
 
 def _may_follow(follows):
-    """bool (0x110000,): whether the first byte of each code point is one of `follows`."""
+    """bool (0x110000,): whether each code point starts with one of these bytes."""
     code_points = np.arange(0x110000)
     lead = np.select(
         [code_points < 0x80, code_points < 0x800, code_points < 0x10000],

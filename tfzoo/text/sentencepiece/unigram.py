@@ -6,13 +6,10 @@ Source: Kudo 2018, section 3.2, https://arxiv.org/abs/1804.10959
 import numpy as np
 import tensorflow as tf
 
-from tfzoo.text.double_array_trie import NO_VALUE
+from tfzoo.text.sentencepiece import json_file
 from tfzoo.text.sentencepiece.piece_model import (
     CONTROL,
-    BYTE,
     NORMAL,
-    UNKNOWN,
-    UNUSED,
     USER_DEFINED,
 )
 from tfzoo.text.sentencepiece.piece_trie import PieceMatches
@@ -41,10 +38,11 @@ class UnigramSplitter(tf.Module):
 
     def __init__(self, model, alphabet):
         super().__init__(name="unigram")
-        kinds, lowest = model.kinds, 0.0
+        kinds = model.kinds
         if model.is_tokenizers:
             matched, dtype = kinds != CONTROL, tf.float64
-            lowest, scores = model.scores.min(), model.scores
+            scores = json_file.scores_as_read(model.scores)
+            lowest = scores.min()
         else:
             matched = np.isin(kinds, [NORMAL, USER_DEFINED])
             scores, dtype = _library_scores(model), tf.float32

@@ -7,7 +7,6 @@ Shapes: N characters and T pieces of all texts.
 
 import typing
 
-import numpy as np
 import tensorflow as tf
 
 from tfzoo.text.double_array_trie import NO_VALUE
@@ -73,7 +72,9 @@ class UnknownPieces(tf.Module):
         ]
         self._others = None
         if others:  # an unknown piece can be a token of the vocabulary
-            self._others = TrieWalk(alphabet.trie(*zip(*others)), outside=OUTSIDE)
+            self._others = TrieWalk(
+                alphabet.trie(*zip(*others, strict=True)), outside=OUTSIDE
+            )
 
     def __call__(self, pieces, groups, symbols, code_points):
         model = self._model

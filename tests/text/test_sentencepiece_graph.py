@@ -1,0 +1,194 @@
+"""SentencePiece in a graph: equal to the engine in Python on all texts."""
+
+import time
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from sentencepiece_models import LINES, SHARED, real, trained, unigram_json
+from tfzoo.errors import TokenizerError
+from tfzoo.text import SentencePieceTokenizer, tokenizer_from_preset
+from tfzoo.text.sentencepiece.viterbi import running_sums
+
+ODD = ["", " ", "a", "  a  b ", "\u2581", " \u2581 a\u2581", "\0", "a\0b", "::<m>"]
+ODD += ["e\u0301 \u2581\ufb01", "\ufdfa\x01", "\x01a", "aaaaaaa" * 9, "a\u2028b\u3000"]
+ODD += ["\u2122\x01x", "\u65e5\u65e5 \U0001f600", "\u2017a", "a  b::in", "<unk>"]
+KINDS = {
+    "unigram": lambda: trained(),
+    "folded": lambda: trained(normalization="nmt_nfkc_cf"),
+    "symbols": lambda: trained(
+        user_defined_symbols=("<m>", "::", "in", "\ufb01", "a  b"), byte_fallback=True
+    ),
+    "bpe": lambda: trained(
+        algorithm="bpe",
+        user_defined_symbols=("<m>", "::", "in", "\ufb01"),
+        byte_fallback=True,
+    ),
+    "identity": lambda: trained(algorithm="bpe", normalization="identity"),
+    "words": lambda: SentencePieceTokenizer(unigram_json()),
+    "whole": lambda: SentencePieceTokenizer(unigram_json(split=False)),
+}
+
+
+def library_model(pieces):
+    from sentencepiece import sentencepiece_model_pb2
+
+    proto = sentencepiece_model_pb2.ModelProto()
+    proto.pieces.add(piece="<unk>", type=2)
+    for piece, score in pieces.items():
+        proto.pieces.add(piece=piece, score=score)
+    return SentencePieceTokenizer(proto.SerializeToString())
+
+
+def json_model(pieces):
+    model = unigram_json(split=False)
+    model["model"]["vocab"] = [["<unk>", 0.0], *map(list, pieces.items())]
+    return SentencePieceTokenizer(model)
+
+
+FAST = ("symbols", "bpe", "words")
+PARAMS = [pytest.param(k, marks=[pytest.mark.slow] * (k not in FAST)) for k in KINDS]
+
+
+@pytest.fixture(scope="module", params=PARAMS)
+def tokenizer(request):
+    return KINDS[request.param]()
+
+
+def test_ids_and_places_equal_those_in_python(tokenizer, hostile):
+    texts = [*ODD, *hostile[:300], *LINES[:40]]
+    found = tokenizer.graph.places(tf.constant(texts))
+    assert found["token_ids"].to_list() == tokenizer.tokenize(texts)
+    starts, ends = found["starts"].to_list(), found["ends"].to_list()
+    for text, first, last in zip(texts, starts, ends, strict=True):
+        encoding = tokenizer.encode(text)
+        is_text = [not special for special in encoding.special_tokens_mask]
+        offsets = [o for o, kept in zip(encoding.offsets, is_text, strict=True) if kept]
+        assert list(zip(first, last, strict=True)) == offsets, text
+
+
+def test_any_ids_become_the_same_text_as_in_python(tokenizer):
+    source = np.random.default_rng(0)
+    size = tokenizer.vocabulary_size
+    rows = [list(source.integers(size, size=n % 9)) for n in range(300)]
+    spaces = [tokenizer.token_to_id("\u2581"), tokenizer.unknown_id, 0]
+    rows += [[*spaces[:n], *rows[50]] for n in range(4)]
+    found = tokenizer.graph.detokenize(tf.ragged.constant(rows, tf.int32)).numpy()
+    assert [text.decode() for text in found] == tokenizer.detokenize(rows)
+
+
+@pytest.mark.parametrize(
+    "make", [library_model, pytest.param(json_model, marks=pytest.mark.slow)]
+)
+def test_nearly_equal_segmentations_are_decided_as_by_the_library(make):
+    """Thirds in float32: which sum is larger depends on all that stands before."""
+    pieces = {"a": -1 / 3, "b": -2 / 3, "ab": -1.0, "ba": -1.0, "aab": -4 / 3}
+    pieces |= {"bb": -4 / 3, "abb": -5 / 3, "\u2581": -1 / 3, "\u2581a": -2 / 3}
+    source = np.random.default_rng(0)
+    texts = ["".join(source.choice(list("aabb x"), n)) for n in (50, 500, 5, 3000) * 3]
+    tokenizer = make(pieces)
+    assert tokenizer.graph(tf.constant(texts)).to_list() == tokenizer.tokenize(texts)
+    assert tokenizer.graph(tf.constant([], tf.string)).to_list() == []
+    foreign = tokenizer.graph.detokenize(tf.constant([[-1, 10_000]])).numpy()
+    assert foreign.tolist() == [b""]
+
+
+def test_sums_are_rounded_like_a_loop():
+    values = np.random.default_rng(0).normal(size=900).astype(np.float32) * 1000
+    splits = np.array([0, 3, 700, 701, 900], np.int32)
+    found = running_sums(tf.constant(values), tf.constant(splits)).numpy()
+    for start, end in zip(splits, splits[1:], strict=False):
+        total = np.float32(0)
+        for index in range(start, end):
+            assert found[index] == total
+            total += values[index]
+
+
+def test_a_mask_in_a_text_is_recognized_as_in_python():
+    model = unigram_json()
+    vocabulary = [*SentencePieceTokenizer(model).vocabulary, "<mask>"]
+    tokenizer = SentencePieceTokenizer(model, vocabulary, mask_token="<mask>")
+    texts = ["The <mask> day", "<mask>", "a <mask><mask> b", ""]
+    found = tokenizer.graph.encode(tf.constant(texts), mask_token=True)
+    expected = tokenizer.encode_batch(texts, mask_token=True)
+    assert found["token_ids"].flat_values.numpy().tolist() == list(expected.token_ids)
+
+
+@pytest.mark.slow
+def test_a_saved_graph_needs_no_more_than_tensorflow(tmp_path):
+    tokenizer = trained(algorithm="bpe", normalization="identity")
+    module = tf.Module()
+    module.call = tf.function(
+        lambda texts: tokenizer.graph(texts).flat_values,
+        input_signature=[tf.TensorSpec([None], tf.string)],
+    )
+    tf.saved_model.save(module, str(tmp_path))
+    loaded = tf.saved_model.load(str(tmp_path))
+    found = loaded.call(tf.constant(LINES[:5])).numpy()
+    assert found.tolist() == sum(tokenizer.tokenize(LINES[:5]), [])
+
+
+def test_a_model_with_unused_pieces_is_refused_by_name():
+    tokenizer = trained(algorithm="bpe", normalization="identity")
+    from tfzoo.text.sentencepiece.model_file import parsed
+
+    proto = parsed(tokenizer.model)
+    proto.pieces[20].type = 5
+    with pytest.raises(TokenizerError, match="no unused pieces for a graph"):
+        _ = SentencePieceTokenizer(proto.SerializeToString()).graph
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["t5", "opus-mt-en-mg", "spm-unigram-1k-botchan"])
+def test_real_tokenizers_give_the_reference_ids(name, tmp_path, make_hostile):
+    tokenizer, items = real(name, tmp_path)
+    texts = [item["text"] for item in items]
+    key = "ids_special" if "ids_special" in items[0] else "ids"
+    expected = [item[key] for item in items]
+    assert [tokenizer.encode(text).token_ids for text in texts] == expected
+    found = tokenizer.graph.encode(tf.constant(texts))["token_ids"]
+    assert found.to_list() == expected
+    ids = tf.ragged.constant(expected, tf.int32)
+    decoded = [text.decode() for text in tokenizer.graph.detokenize(ids).numpy()]
+    assert decoded == tokenizer.detokenize(expected)
+    if "decoded" in items[0]:
+        assert decoded == [item["decoded"] for item in items]
+    hostile = make_hostile(10_000, seed=7)
+    for start in range(0, len(hostile), 1000):
+        batch = hostile[start : start + 1000]
+        assert tokenizer.graph(tf.constant(batch)).to_list() == tokenizer.tokenize(
+            batch
+        )
+
+
+@pytest.mark.slow
+def test_the_tokenizer_of_a_real_llama_gives_the_reference_ids(make_hostile):
+    place = SHARED / "models" / "stories260K-llama"
+    if not place.is_dir():
+        pytest.skip(f"no {place}")
+    tokenizer = tokenizer_from_preset(place)
+    assert tokenizer.encode("Once upon a time").token_ids == [1, 403, 407, 261, 378]
+    hostile = make_hostile(10_000, seed=7)
+    for start in range(0, len(hostile), 1000):
+        batch = hostile[start : start + 1000]
+        assert tokenizer.graph(tf.constant(batch)).to_list() == tokenizer.tokenize(
+            batch
+        )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["unigram", "words", "bpe"])
+def test_time_is_linear_in_a_text_without_spaces(kind):
+    graph, seconds = KINDS[kind]().graph, []
+    for size in (125_000, 250_000):
+        text = tf.constant(["thequickbrownfox"[: 3 + size % 5] * (size // 4)])
+        ids = graph(text)
+        start = time.perf_counter()
+        ids = graph(text)
+        seconds.append(time.perf_counter() - start)
+        start = time.perf_counter()
+        graph.detokenize(ids)
+        seconds.append(time.perf_counter() - start)
+    assert seconds[2] <= 2.5 * seconds[0]
+    assert seconds[3] <= 2.5 * max(seconds[1], 0.05)
