@@ -1,7 +1,8 @@
-"""Tokenizers: Rust on one thread against tfzoo's and KerasHub's TensorFlow graphs.
+"""Tokenizers: a library on one thread against tfzoo's and KerasHub's graphs.
 
     python benchmarks/tokenization.py
     python benchmarks/tokenization.py --kind byte_bpe
+    python benchmarks/tokenization.py --kind unigram
     python benchmarks/tokenization.py --tokenizer DIRECTORY
 
 The texts are the lines of Python's `pydoc_data.topics`, in batches of 1, 32 and 1024.
@@ -20,13 +21,16 @@ from typing import Literal
 import side_by_side
 
 BATCH_SIZES = (1, 32, 1024)
+SENTENCEPIECE = ("unigram", "sentencepiece_bpe")
 RUST = "Rust, 1 thread"
 
 
 def main(
     contender: str = "",
     rounds: int = 9,
-    kind: Literal["wordpiece", "byte_bpe"] = "wordpiece",
+    kind: Literal[
+        "wordpiece", "byte_bpe", "unigram", "sentencepiece_bpe"
+    ] = "wordpiece",
     tokenizer: pathlib.Path | None = None,
     batch_size: int = 0,
     texts_per_round: int = 4096,
@@ -37,7 +41,7 @@ def main(
         contender: For internal use: the contender that this process runs.
         rounds: Number of measured rounds per contender.
         kind: Kind of the tokenizer to train if no directory is given.
-        tokenizer: Directory of a tokenizer of either kind. By default one is trained.
+        tokenizer: Directory of a tokenizer of any kind. By default one is trained.
         batch_size: Texts per call; 0 for 1, 32 and 1024.
         texts_per_round: Texts per round, at most 512 calls.
     """
@@ -46,6 +50,9 @@ def main(
         return side_by_side.serve(
             lambda: prepare(tokenizer, batch_size, texts_per_round)
         )
+    contenders = dict(CONTENDERS)
+    if kind in SENTENCEPIECE:  # KerasHub's is the operation of tensorflow_text
+        del contenders["KerasHub graph"]
     with tempfile.TemporaryDirectory(prefix="tfzoo-tokenization-") as place:
         if tokenizer is None:
             tokenizer = trained(kind, place)
@@ -57,7 +64,7 @@ def main(
             }
             results = side_by_side.compare(
                 __file__,
-                CONTENDERS,
+                contenders,
                 rounds=rounds,
                 arguments=[part for pair in arguments.items() for part in pair],
             )
@@ -75,10 +82,17 @@ def lines():
 
 def trained(kind, place):
     """Trains a tokenizer on the texts; returns its directory."""
-    from tfzoo.text import ByteBPETokenizer, WordPieceTokenizer
+    from tfzoo.text import (
+        ByteBPETokenizer,
+        SentencePieceTokenizer,
+        WordPieceTokenizer,
+    )
 
-    cls = {"wordpiece": WordPieceTokenizer, "byte_bpe": ByteBPETokenizer}[kind]
-    tokenizer = cls.train(lines(), vocabulary_size=8192, progress=False)
+    classes = {"wordpiece": WordPieceTokenizer, "byte_bpe": ByteBPETokenizer}
+    options = {"algorithm": "bpe" if kind == "sentencepiece_bpe" else "unigram"}
+    options = {} if kind in classes else options
+    cls = classes.get(kind, SentencePieceTokenizer)
+    tokenizer = cls.train(lines(), vocabulary_size=8192, progress=False, **options)
     tokenizer.save_to_preset(place)
     return place
 
@@ -107,6 +121,7 @@ def rust(directory, batch_size, texts_per_round):
     """`tokenize` of the tokenizer on one thread."""
     os.environ["RAYON_NUM_THREADS"] = "1"
     os.environ["TOKENIZERS_PARALLELISM"] = "false"
+    os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})  # for `sentencepiece`
     from tfzoo.text import tokenizer_from_preset
 
     tokenizer = tokenizer_from_preset(directory)

@@ -1,14 +1,17 @@
-"""Trains a tokenizer on text: WordPiece (BERT) or byte-level BPE (GPT-2, RoBERTa).
+"""Trains a tokenizer on text: WordPiece, byte-level BPE or SentencePiece.
 
     tfzoo train-tokenizer --input text/*.txt --vocabulary-size 8000 \
         --output runs/tokenizer
     tfzoo train-tokenizer --kind byte_bpe --input text/*.txt \
         --vocabulary-size 8000 --output runs/byte_bpe
+    tfzoo train-tokenizer --kind unigram --input text/*.txt \
+        --vocabulary-size 8000 --output runs/unigram
 
 Reads text files (.txt by lines; .tsv, .csv, .jsonl, .json, .parquet by records; each
 also .gz). Writes `tokenizer.json`, `tokenizer_config.json` and `vocab.txt`, or
-`vocab.json` and `merges.txt`, which `transformers` also opens, and `metrics.json`. The
-same text always gives the same tokenizer.
+`vocab.json` and `merges.txt`; or `spiece.model` with its configuration; and
+`metrics.json`. `transformers` also opens the tokenizer. The same text always gives the
+same tokenizer.
 """
 
 import itertools
@@ -21,31 +24,44 @@ from tfzoo.errors import printable
 
 MEASURED = 100_000  # lines or texts
 ALPHABET_SIZE = 1000
+ALGORITHMS = {
+    "unigram": {"algorithm": "unigram"},
+    "sentencepiece_bpe": {
+        "algorithm": "bpe",
+        "byte_fallback": True,
+        "pad_token": None,
+        "start_token": "<s>",
+    },
+}
 
 
 def main(
     input: tuple[pathlib.Path, ...],
     vocabulary_size: int,
     output: pathlib.Path,
-    kind: Literal["wordpiece", "byte_bpe", "roberta"] = "wordpiece",
+    kind: Literal[
+        "wordpiece", "byte_bpe", "roberta", "unigram", "sentencepiece_bpe"
+    ] = "wordpiece",
     cased: bool = False,
     min_frequency: int = 2,
     alphabet_size: int | None = None,
     text_column: str = "text",
     header: bool = True,
 ):
-    """Trains a tokenizer on text: WordPiece (BERT) or byte-level BPE (GPT-2, RoBERTa).
+    """Trains a tokenizer on text: WordPiece, byte-level BPE or SentencePiece.
 
     Args:
         input: Text files (.txt, .tsv, .csv, .jsonl, .json, .parquet; each also .gz; or
             TFRecord).
         vocabulary_size: Number of tokens, including special tokens and characters.
         output: Output directory; must not exist, or be empty.
-        kind: wordpiece (BERT), byte_bpe (GPT-2), or roberta: byte-level BPE with
-            RoBERTa's special tokens.
-        cased: Keep case and accents. WordPiece removes them otherwise; byte-level BPE
-            always keeps them.
-        min_frequency: How often a pair must occur to be merged into a token.
+        kind: wordpiece (BERT); byte_bpe (GPT-2), or roberta: byte-level BPE with
+            RoBERTa's special tokens; unigram (T5) or sentencepiece_bpe (Llama 2), which
+            falls back to bytes.
+        cased: Keep case and accents. WordPiece removes them otherwise; the other kinds
+            always keep them.
+        min_frequency: How often a pair must occur to be merged into a token; of no
+            effect on SentencePiece.
         alphabet_size: Number of characters that WordPiece keeps, the most frequent
             ones; default 1000. Byte-level BPE covers all characters.
         text_column: Column of the text in files with columns.
@@ -70,7 +86,11 @@ def main(
         options |= ROBERTA_TOKENS
     refuse_existing(output, allow_empty=True)
     start = time.perf_counter()
-    learn = learn_wordpiece if kind == "wordpiece" else learn_byte_bpe
+    if kind in ALGORITHMS:
+        options = {"vocabulary_size": vocabulary_size, **ALGORITHMS[kind]}
+        learn = learn_sentencepiece
+    else:
+        learn = learn_wordpiece if kind == "wordpiece" else learn_byte_bpe
     with about(", ".join(map(str, input))):
         tokenizer, metrics = learn(input, text_column, header, options)
     metrics = {
@@ -124,6 +144,26 @@ def learn_byte_bpe(paths, text_column, header, options):
     num_tokens = len(tokenizer.tokenize_batch(texts.first(MEASURED)).token_ids)
     return tokenizer, {
         "bytes": num_bytes,
+        "tokens": num_tokens,
+        "bytes_per_token": num_bytes / max(num_tokens, 1),
+    }
+
+
+def learn_sentencepiece(paths, text_column, header, options):
+    """Trains SentencePiece; returns it and statistics on some lines."""
+    from tfzoo.data.running_text import RunningText
+    from tfzoo.text import SentencePieceTokenizer
+
+    text = RunningText(paths, text_column=text_column, header=header)
+    lines = Again(
+        lambda: (line for batch, _ in text.batches(progress=False) for line in batch)
+    )
+    tokenizer = SentencePieceTokenizer.train(lines, **options)
+    num_bytes = sum(len(line.encode()) for line in lines.first(MEASURED))
+    ids = tokenizer.encode_batch(lines.first(MEASURED))
+    num_tokens = len(ids.token_ids)
+    return tokenizer, {
+        "lines": len(ids.lengths),
         "tokens": num_tokens,
         "bytes_per_token": num_bytes / max(num_tokens, 1),
     }

@@ -108,7 +108,7 @@ class GraphDecoder(tf.Module):
 
 
 def _in_characters(values, runs):
-    """Whether each byte is part of a valid character of its run, in UTF-8: bool (T,)."""
+    """Whether each byte is part of a valid character of its run: bool (T,)."""
     ahead = tf.pad(values, [[0, 3]], constant_values=-1)
     runs_ahead = tf.pad(runs, [[0, 3]], constant_values=-1)
     size = tf.size(values)

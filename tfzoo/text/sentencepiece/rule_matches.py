@@ -84,7 +84,7 @@ class RuleMatches(tf.Module):
     def _character(
         self, candidates, code_points, limits, going, base, done, lengths, values
     ):
-        """Reads the next character of the walks that go on, byte by byte."""
+        """Reads the next character, byte by byte."""
         place = tf.gather(candidates, going) + tf.cast(done, tf.int64)
         character = tf.gather(tf.pad(code_points, [[0, 1]]), place)
         unit = tf.zeros_like(character)
