@@ -24,7 +24,13 @@ from tfzoo.text.sentencepiece.piece_places import (
 from tfzoo.text.sentencepiece.piece_trie import OUTSIDE, Alphabet
 from tfzoo.text.sentencepiece.rule_matches import RuleMatches, leftmost
 from tfzoo.text.trie_walk import TrieWalk
-from tfzoo.text.vectors import following, preceding, where, with_value, with_values
+from tfzoo.text.vectors import (
+    following,
+    preceding,
+    where,
+    with_value,
+    with_values,
+)
 
 _KEPT = -1
 _SPACE, _PIECE_SPACE = ord(" "), ord(SPACE)
@@ -174,28 +180,33 @@ class GraphNormalizer(tf.Module):
         if self._rules is None:
             is_first = tf.not_equal(origins, preceding(origins, first=-1))
             return characters._replace(origins=origins, starts_chunk=is_first)
-        num_replaced = tf.size(self._rules.code_points)
-        inside = tf.ragged.range(starts, ends).flat_values
-        lengths = with_value(tf.ones_like(code_points), inside, value=0)
-        lengths = with_values(lengths, starts, tf.gather(self._rules.lengths, values))
-        firsts = with_values(
-            num_replaced + tf.range(size), starts, tf.gather(self._rules.starts, values)
-        )
-        ranges = tf.ragged.range(firsts, firsts + lengths)
-        source = ranges.value_rowids()
+        starts, ends = tf.cast(starts, tf.int32), tf.cast(ends, tf.int32)
+        lengths = tf.gather(self._rules.lengths, values)
+        firsts = tf.gather(self._rules.starts, values)
+        changes = lengths - (ends - starts)
+        places = starts + tf.cumsum(changes, exclusive=True)  # of the replacements
+        # Characters come from the replacements or, after these, from the raw stream.
+        raw = tf.size(self._rules.code_points)
         both = tf.concat([self._rules.code_points, code_points], 0)
+        jumps = tf.concat([firsts - raw - starts, raw + ends - firsts - lengths], 0)
+        steps = tf.tensor_scatter_nd_add(
+            tf.ones([size + tf.reduce_sum(changes)], tf.int32),
+            tf.concat([places, places + lengths], 0)[:, None],
+            jumps,
+        )
+        index = raw - 1 + tf.cumsum(steps)
+        new = tf.cast(where(index < raw), tf.int32)
+        match = tf.searchsorted(places, new, side="right") - 1
+        source = with_values(index - raw, new, tf.gather(starts, match))
         is_end = tf.gather(characters.is_end, source)
         if self._is_tokenizers:
-            sizes = with_values(
-                tf.ones_like(lengths), starts, tf.cast(ends - starts, tf.int32)
+            is_removed = tf.equal(following(starts, last=-1), ends)
+            is_removed &= tf.equal(following(lengths, last=1), 0)
+            own = aligned(
+                new - tf.gather(places, match),
+                *(tf.gather(x, match) for x in (starts, ends, lengths, is_removed)),
             )
-            number = ranges.flat_values - tf.gather(firsts, source)
-            is_removed = with_values(
-                tf.zeros_like(lengths, tf.bool),
-                starts,
-                tf.equal(tf.gather(self._rules.lengths, values), 0),
-            )
-            origins = aligned(source, number, lengths, sizes, is_removed)
+            origins = with_values(source, new, own)
             # What is removed at the start of a text is not counted.
             real = where(preceding(is_end, first=True)) + int(self.begins)
             lead = tf.gather(origins, real) - tf.cast(splits[:-1], tf.int32)
@@ -203,7 +214,7 @@ class GraphNormalizer(tf.Module):
         else:
             origins = tf.gather(origins, source)
         return Characters(
-            tf.gather(both, ranges.flat_values),
+            tf.gather(both, index),
             origins,
             is_end,
             tf.not_equal(origins, preceding(origins, first=-1)),

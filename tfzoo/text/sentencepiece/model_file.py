@@ -129,10 +129,7 @@ def processor_of(content):
 
 def _pieces(proto, byte_fallback):
     """The pieces, checked; they are unique, and one is unknown."""
-    try:
-        pieces = tuple(piece.piece for piece in proto.pieces)
-    except UnicodeDecodeError:
-        raise TokenizerError("A piece must be UTF-8.", tensor="pieces") from None
+    pieces = tuple(piece.piece for piece in proto.pieces)
     if not 0 < len(pieces) <= MAX_VOCABULARY_SIZE:
         raise TokenizerError(
             f"A model must have 1 to {MAX_VOCABULARY_SIZE} pieces. "
@@ -142,7 +139,9 @@ def _pieces(proto, byte_fallback):
     ids, kinds = {}, [piece.type for piece in proto.pieces]
     for index, (piece, kind) in enumerate(zip(pieces, kinds, strict=True)):
         rule = None
-        if not piece or "\0" in piece:
+        if not isinstance(piece, str):
+            rule = "A piece must be UTF-8"
+        elif not piece or "\0" in piece:
             rule = "A piece must be a non-empty string without NUL"
         elif kind not in _KINDS:
             rule = f"The type of a piece must be one of {_KINDS}"

@@ -8,30 +8,26 @@ import tensorflow as tf
 from tfzoo.text.vectors import following, preceding, where, with_values
 
 
-def aligned(source, number, lengths, sizes, is_removed):
-    """The raw characters that `tokenizers` aligns the characters after a rule with.
+def aligned(number, starts, ends, lengths, is_removed):
+    """The raw characters that `tokenizers` aligns the characters of a rule with.
 
     The first characters of a replacement have the first ones of what it replaces, and
     further ones that of the one before. If what follows is removed, the last of these
     takes its place.
 
     Args:
-        source: int64 (N,), the raw character where the replacement starts.
-        number: int32 (N,), the number of the character in its replacement.
-        lengths: int32 (R,), lengths of the replacements at R raw characters.
-        sizes: int32 (R,), the number of raw characters that they replace.
-        is_removed: bool (R,), whether a raw character is replaced by nothing.
+        number: int32 (N,), the number of each character in its replacement.
+        starts: int32 (N,), the first raw character that it replaces.
+        ends: int32 (N,), the raw character after the last one that it replaces.
+        lengths: int32 (N,), length of the replacement.
+        is_removed: bool (N,), whether that raw character is replaced by nothing.
 
     Returns:
         int32 (N,).
     """
-    size = tf.gather(sizes, source)
-    start = tf.cast(source, tf.int32)
-    added = number - size  # characters beyond those that have one of their own
-    is_last = tf.equal(number, tf.gather(lengths, source) - 1)
-    after = tf.gather(tf.pad(is_removed, [[0, 1]]), start + size)
-    takes_next = (added >= 0) & is_last & after
-    return start + tf.minimum(number, size - 1 + tf.cast(takes_next, tf.int32))
+    takes_next = tf.equal(number, lengths - 1) & (starts + number >= ends) & is_removed
+    last = ends - 1 + tf.cast(takes_next, tf.int32)
+    return tf.minimum(starts + number, last)
 
 
 def with_prefix_origins(origins, starts_chunk, is_space, is_added):

@@ -123,7 +123,7 @@ class RuleMatches(tf.Module):
 
 
 def leftmost(starts, ends):
-    """Which of M overlapping matches, in order, are taken from left to right: bool (M,).
+    """Which of M matches, in order, are taken from left to right: bool (M,).
 
     Args:
         starts: int64 (M,).

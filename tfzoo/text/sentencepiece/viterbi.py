@@ -24,6 +24,7 @@ import tensorflow as tf
 
 from tfzoo.text.vectors import following, preceding, where, with_value, with_values
 
+_LONG = 128  # characters of a span
 _COLUMNS = 64  # sums of a row that are computed at once
 _VECTOR = tf.TensorShape([None])
 
@@ -180,21 +181,36 @@ def _ends(lengths, starts, sizes):
     index = tf.range(tf.size(lengths))
     # The piece before the first one is the very last one, which is an end in any case.
     before = tf.math.floormod(index - lengths, tf.size(lengths))
-    is_end = with_value(
-        tf.zeros(tf.shape(lengths), tf.bool), starts + sizes - 1, value=True
-    )
+    ends = starts + sizes - 1
+    is_end = with_value(tf.zeros(tf.shape(lengths), tf.bool), ends, value=True)
     longest = tf.reduce_max(tf.concat([sizes, [0]], 0))
+
+    def walk(current, is_end):
+        current = tf.gather(before, current)
+        current = tf.gather(current, where(~tf.gather(is_end, current)))
+        return current, with_value(is_end, current, value=True)
 
     def hop(jump, is_end, distance):
         is_end = with_value(is_end, tf.gather(jump, where(is_end)), value=True)
         return tf.gather(jump, jump), is_end, 2 * distance
 
-    _, is_end, _ = tf.while_loop(
-        lambda jump, is_end, distance: distance < longest,
-        hop,
-        (before, is_end, tf.constant(1)),
-        shape_invariants=(_VECTOR, _VECTOR, tf.TensorShape([])),
-    )
+    def step_by_step():
+        return tf.while_loop(
+            lambda current, is_end: tf.size(current) > 0,
+            walk,
+            (ends, is_end),
+            shape_invariants=(_VECTOR, _VECTOR),
+        )[1]
+
+    def doubling():
+        return tf.while_loop(
+            lambda jump, is_end, distance: distance < longest,
+            hop,
+            (before, is_end, tf.constant(1)),
+            shape_invariants=(_VECTOR, _VECTOR, tf.TensorShape([])),
+        )[1]
+
+    is_end = tf.cond(longest < _LONG, step_by_step, doubling)
     return tf.cast(where(is_end), tf.int32)
 
 
