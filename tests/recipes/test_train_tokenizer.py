@@ -8,7 +8,7 @@ import pytest
 
 import helpers
 from tfzoo.errors import DataError, OutputError, TokenizerError
-from tfzoo.text import ByteBPETokenizer, WordPieceTokenizer
+from tfzoo.text import ByteBPETokenizer, WordPieceTokenizer, tokenizer_from_preset
 
 TEXT = "The zookeeper walks.\nWalking caf\u00e9s!\n\nwalked to the zoo\n" * 5
 
@@ -182,3 +182,15 @@ def test_the_first_row_of_a_table_without_a_header_is_text(
     ]
     name, sizes = ("lines", [1, 2]) if kind == "wordpiece" else ("bytes", [7, 18])
     assert [metrics[name] for metrics in read] == sizes
+
+
+@pytest.mark.parametrize("kind", ["unigram", "sentencepiece_bpe"])
+def test_sentencepiece_is_trained_and_opens(recipe, text, tmp_path, kind):
+    output = tmp_path / kind
+    recipe.main((text,), 320, output, kind=kind)
+    tokenizer = tokenizer_from_preset(output)
+    ids = tokenizer.encode("walks to the zoo").token_ids
+    assert ids[-1] == tokenizer.end_id
+    assert tokenizer.detokenize(ids) == "walks to the zoo"
+    metrics = json.loads((output / "metrics.json").read_text())
+    assert metrics["vocabulary_size"] == tokenizer.vocabulary_size

@@ -42,6 +42,12 @@ class TokenizerClass:
     num_extra: int = 0
 
 
+T5, LLAMA, MARIAN, XLM_ROBERTA = (
+    "T5Tokenizer",
+    "LlamaTokenizer",
+    "MarianTokenizer",
+    "XLMRobertaTokenizer",
+)
 _BERT = TokenizerClass(WORDPIECE, Layout("cls", "sep", between=("sep",)))
 CLASSES = {
     "BertTokenizer": _BERT,
@@ -56,29 +62,40 @@ CLASSES = {
         Layout("cls", "sep", between=("sep", "sep"), second_segment=0),
         ROBERTA_TOKENS,
     ),
-    "T5Tokenizer": TokenizerClass(
+    T5: TokenizerClass(
         SENTENCEPIECE,
         Layout(last="end", between=("end",), second_segment=0),
         {"unknown_token": "<unk>", "pad_token": "<pad>", "end_token": "</s>"},
         num_extra=100,
     ),
-    "LlamaTokenizer": TokenizerClass(
+    LLAMA: TokenizerClass(
         SENTENCEPIECE,
         Layout("start", repeats_first=True),
         {"unknown_token": "<unk>", "start_token": "<s>", "end_token": "</s>"},
     ),
-    "MarianTokenizer": TokenizerClass(
+    MARIAN: TokenizerClass(
         SENTENCEPIECE,
         Layout(last="end", second_segment=0),
         {"unknown_token": "<unk>", "pad_token": "<pad>", "end_token": "</s>"},
     ),
-    "XLMRobertaTokenizer": TokenizerClass(
+    XLM_ROBERTA: TokenizerClass(
         SENTENCEPIECE,
         Layout("cls", "sep", between=("sep", "sep"), second_segment=0),
         ROBERTA_TOKENS,
     ),
 }
 DECLARED = {}  # name -> `TokenizerClass`; `families.declared` adds them
+
+
+def start_and_end(has_start, has_end):
+    """The `Layout` with a start token before, and an end token after every text."""
+    return Layout(
+        "start" if has_start else None,
+        "end" if has_end else None,
+        between=("end",) if has_end else (),
+        repeats_first=has_start,
+        second_segment=int(has_start),
+    )
 
 
 def known_class(name, algorithm):

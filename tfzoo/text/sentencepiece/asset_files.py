@@ -15,21 +15,25 @@ from tfzoo.checkpoints.references import local_directory
 from tfzoo.errors import TokenizerError, about, shown
 from tfzoo.text import templates, tokenizer_files
 from tfzoo.text.byte_bpe.rules import in_order
-from tfzoo.text.layout import Layout
 from tfzoo.text.sentencepiece import json_file, model_file
 from tfzoo.text.tokenizer_classes import (
     CLASSES,
+    LLAMA,
+    MARIAN,
     SENTENCEPIECE,
+    T5,
+    XLM_ROBERTA,
     class_to_write,
     known_class,
     named_class,
+    start_and_end,
 )
 from tfzoo.text.tokenizer_files import CONFIG, IGNORES_OPTIONS, JSON, TOKENS
 
-T5, LLAMA, XLM_R = "spiece.model", "tokenizer.model", "sentencepiece.bpe.model"
+OF_T5, OF_LLAMA, XLM_R = "spiece.model", "tokenizer.model", "sentencepiece.bpe.model"
 SOURCE, TARGET, VOCABULARY = "source.spm", "target.spm", "vocab.json"
-MODELS = (T5, LLAMA, XLM_R, SOURCE)
-_CLASS_OF = {SOURCE: "MarianTokenizer", XLM_R: "XLMRobertaTokenizer"}
+MODELS = (OF_T5, OF_LLAMA, XLM_R, SOURCE)
+_CLASS_OF = {SOURCE: MARIAN, XLM_R: XLM_ROBERTA}
 _ROLES = {"bos_token": "start_token", "eos_token": "end_token", **TOKENS}
 _FIRST, _LAST = ("cls", "start", "end"), ("sep", "end")
 
@@ -108,7 +112,7 @@ def _read_model(directory, name, config, named):
                 path=directory / CONFIG,
                 tensor="extra_ids",
             )
-        has_extra = known is CLASSES["T5Tokenizer"] and "<extra_id_0>" not in pieces
+        has_extra = known is CLASSES[T5] and "<extra_id_0>" not in pieces
         extra = [f"<extra_id_{i}>" for i in reversed(range(number * has_extra))]
         pieces += extra
         arguments["special_tokens"] = extra
@@ -144,24 +148,13 @@ def _read_marian(directory):
 
 def _flagged(known, config, path):
     """The layout of a class; Llama's has a flag for either token."""
-    if known is not CLASSES["LlamaTokenizer"]:
+    if known is not CLASSES[LLAMA]:
         return known.layout
     flags = {}
     for name, usual in (("add_bos_token", True), ("add_eos_token", False)):
         flags[name] = config.get(name, usual)
         tokenizer_files.check_field(flags[name], [True, False], path, name, "Llama")
-    return layout_of(*flags.values())
-
-
-def layout_of(has_start, has_end):
-    """The `Layout` with a start token before, and an end token after every text."""
-    return Layout(
-        "start" if has_start else None,
-        "end" if has_end else None,
-        between=("end",) if has_end else (),
-        repeats_first=has_start,
-        second_segment=int(has_start),
-    )
+    return start_and_end(*flags.values())
 
 
 def _with_added(vocabulary, added, path):
@@ -257,7 +250,7 @@ def _model_files(tokenizer, pieces):
     if tokenizer.ids_of_pieces is not None and tokenizer.target_model is not None:
         ids = {t: i for i, t in enumerate(tokenizer.vocabulary) if t is not None}
         return (
-            "MarianTokenizer",
+            MARIAN,
             {
                 SOURCE: tokenizer.model,
                 TARGET: tokenizer.target_model,
@@ -266,12 +259,12 @@ def _model_files(tokenizer, pieces):
             {},
         )
     if tokenizer.ids_of_pieces is not None:
-        return "XLMRobertaTokenizer", {XLM_R: tokenizer.model}, {}
-    if layout == CLASSES["T5Tokenizer"].layout:
-        return "T5Tokenizer", {T5: tokenizer.model}, {"extra_ids": 0}
+        return XLM_ROBERTA, {XLM_R: tokenizer.model}, {}
+    if layout == CLASSES[T5].layout:
+        return T5, {OF_T5: tokenizer.model}, {"extra_ids": 0}
     flags = {"add_bos_token": layout.first is not None}
     flags["add_eos_token"] = layout.last is not None
-    return "LlamaTokenizer", {LLAMA: tokenizer.model}, flags
+    return LLAMA, {OF_LLAMA: tokenizer.model}, flags
 
 
 def _added(tokenizer):

@@ -76,15 +76,13 @@ class PieceMatches(tf.Module):
         super().__init__(name="pieces")
         self.longest = trie.depth
         is_piece = _is_piece(trie)
-        score = np.full(len(trie.base), -np.inf)
-        score[is_piece] = scores[trie.value[is_piece]]
         none = np.full(self.longest, -np.inf)
         none[-1] = unknown_score
         self._dead, self._root_base = trie.dead, int(trie.base[ROOT])
         with tf.init_scope(), tf.device("CPU"):
             self._base, self._check = tf.constant(trie.base), tf.constant(trie.check)
             self._score, self._none = (
-                tf.constant(score, dtype),
+                tf.constant(scores, dtype),
                 tf.constant(none, dtype),
             )
             self._value = tf.constant(
@@ -113,15 +111,16 @@ class PieceMatches(tf.Module):
             going, node, base, last = (
                 tf.gather(x, alive) for x in (going, child, base, last)
             )
-            score = tf.gather(self._score, node)
-            pieces = where(tf.math.is_finite(score))
+            value = tf.gather(self._value, node)
+            pieces = where(tf.not_equal(value, NO_VALUE))
+            score = tf.gather(self._score, tf.gather(value, pieces))
             at = tf.gather(last, pieces) * most + (most - 1 - length)
             longest = with_value(longest, tf.gather(going, pieces), value=length + 1)
             return (
                 length + 1,
                 *(going, node, base, longest),
                 places.write(length, at),
-                found.write(length, tf.gather(score, pieces)),
+                found.write(length, score),
             )
 
         going, vector = tf.range(size), tf.TensorShape([None])

@@ -22,6 +22,7 @@ from tfzoo.text.sentencepiece import asset_files, json_file, model_file, trainin
 from tfzoo.text.sentencepiece.library import SentencePieceEngine
 from tfzoo.text.sentencepiece.piece_model import CONTROL, SPACE
 from tfzoo.text.tokenizer import AROUND_TEXTS, Tokenizer
+from tfzoo.text.tokenizer_classes import start_and_end
 from tfzoo.text.training_text import named_files
 
 
@@ -194,9 +195,7 @@ class SentencePieceTokenizer(Tokenizer):
             pad_token=pad_token,
             start_token=start_token,
             end_token=end_token,
-            layout=asset_files.layout_of(
-                start_token is not None, end_token is not None
-            ),
+            layout=start_and_end(start_token is not None, end_token is not None),
         )
 
     def get_config(self):
