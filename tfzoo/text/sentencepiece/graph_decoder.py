@@ -40,8 +40,7 @@ class GraphDecoder(tf.Module):
             first = [t.replace(" ", "") if removes else t for t in texts]
         else:
             first = [text.removeprefix(" ") for text in texts]
-        if tokenizer.unknown_id is not None:
-            first[tokenizer.unknown_id] = texts[tokenizer.unknown_id]
+        first[tokenizer.unknown_id] = texts[tokenizer.unknown_id]
         values = [_byte(tokenizer, index) for index in range(len(vocabulary))]
         is_text = np.array([*map(bool, texts), False]) | (np.array([*values, -1]) >= 0)
         if model.is_tokenizers:

@@ -110,8 +110,7 @@ def read_model(model, special=()):
         )
     special = set(special)
     kinds = np.array([CONTROL if p in special else NORMAL for p in pieces], np.int8)
-    if unknown_id is not None:
-        kinds[unknown_id] = UNKNOWN
+    kinds[unknown_id] = UNKNOWN
     charsmap, steps = _normalizer(model)
     return PieceModel(
         algorithm=UNIGRAM if kind == "Unigram" else BPE,
@@ -224,7 +223,7 @@ def _bpe(model):
         )
     return (
         pieces,
-        ids.get(unknown),
+        ids[unknown],
         {
             "merges": tuple(map(tuple, merges)),
             "fuses_unknown": bool(model.get("fuse_unk")),

@@ -23,9 +23,9 @@ class PieceModel:
             library `sentencepiece`.
         pieces: Tuple of str, in the order of the model's ids.
         kinds: int8 (P,), the kinds of P pieces.
+        unknown_id: Id of the unknown piece.
         scores: float64 (P,), for Unigram and for BPE of `sentencepiece`.
         merges: Pairs of pieces in the order of their ranks, for BPE of `tokenizers`.
-        unknown_id: Id of the unknown piece.
         byte_fallback: Whether an unknown character becomes its bytes.
         fuses_unknown: Whether adjacent unknown characters are one unknown piece.
         unknown_surface: The text of an unknown piece.
@@ -38,9 +38,9 @@ class PieceModel:
     is_tokenizers: bool
     pieces: tuple
     kinds: np.ndarray
+    unknown_id: int
     scores: np.ndarray | None = None
     merges: tuple = ()
-    unknown_id: int | None = 0
     byte_fallback: bool = False
     fuses_unknown: bool = True
     unknown_surface: str = " \u2047 "

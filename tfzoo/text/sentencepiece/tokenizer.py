@@ -104,11 +104,11 @@ class SentencePieceTokenizer(Tokenizer):
         named |= {"start": start_token, "end": end_token}
         self.piece_model = self._read([*named.values(), *special_tokens])
         pieces = self.piece_model.pieces
-        if named["unknown"] is None and self.piece_model.unknown_id is not None:
+        if named["unknown"] is None:
             named["unknown"] = pieces[self.piece_model.unknown_id]
         self.vocabulary = tuple(pieces if vocabulary is None else vocabulary)
         ids = _ids(self.vocabulary)
-        if named["unknown"] not in ids and named["unknown"] is not None:
+        if named["unknown"] not in ids:
             raise TokenizerError(
                 "The vocabulary must contain the unknown token. Received: "
                 f"unknown_token={shown(named['unknown'])}."

@@ -108,12 +108,8 @@ class UnknownPieces(tf.Module):
             found = tf.tensor_scatter_nd_update(
                 tf.fill(tf.shape(ids), NO_VALUE), unknown[:, None], found
             )
-        unknown_id = 0 if self._unknown_id is None else self._unknown_id
-        found = tf.where(tf.equal(found, NO_VALUE), unknown_id, found)
-        ids = tf.where(is_unknown, found, ids)
-        if self._unknown_id is None:  # unknown characters add nothing
-            return pieces._replace(ids=ids).only(~is_unknown)
-        return pieces._replace(ids=ids)
+        found = tf.where(tf.equal(found, NO_VALUE), self._unknown_id, found)
+        return pieces._replace(ids=tf.where(is_unknown, found, ids))
 
     def _as_bytes(self, pieces, is_unknown, code_points):
         """Replaces unknown characters by the pieces of their bytes."""
