@@ -54,6 +54,15 @@ def test_activation_names_mean_what_they_do_in_transformers(bert, name):
     np.testing.assert_allclose(found, FUNCTIONS[name], atol=1e-6)
 
 
+@pytest.mark.parametrize(
+    ("ours", "theirs"),
+    [("gelu", "gelu"), ("gelu_tanh", "gelu_new"), ("relu", "relu"), ("silu", "silu")],
+)
+def test_an_activation_is_written_with_the_first_of_its_names(ours, theirs):
+    encoder = BertEncoder(len(WORDS), **SIZES, activation=ours)
+    assert BertEncoder.family.to_config(encoder.get_config())["hidden_act"] == theirs
+
+
 def test_the_two_gelus_can_be_told_apart():
     x = X.astype(np.float32)
     assert np.abs(np.asarray(gelu(x)) - np.asarray(gelu_tanh(x))).max() > 1e-4

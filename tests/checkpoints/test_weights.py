@@ -4,6 +4,7 @@ import json
 import math
 import subprocess
 import sys
+import types
 
 import ml_dtypes
 import numpy as np
@@ -12,6 +13,7 @@ import safetensors
 import safetensors.numpy
 
 from helpers import random_weights
+from tfzoo.checkpoints.renamed import in_todays_names
 from tfzoo.errors import CheckpointError
 from tfzoo.families import BertEncoder, GPTDecoder
 
@@ -82,6 +84,13 @@ def with_buffers(tensors):
 )
 def test_published_names_are_read(change, encoder, saved):
     assert_equal_weights(BertEncoder.from_preset(rewritten(saved, change)), encoder)
+
+
+@pytest.mark.parametrize("norm", ["a.LayerNorm", "a.layer_norm", "a.0.sa_layer_norm"])
+def test_old_names_of_any_layer_norm_are_read(norm):
+    names = {f"{norm}.gamma", f"{norm}.beta", "other.gamma"}
+    tensors = in_todays_names(types.SimpleNamespace(path="", names=names), "bert.")
+    assert tensors.names == {f"{norm}.weight", f"{norm}.bias", "other.gamma"}
 
 
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float64"])

@@ -132,7 +132,7 @@ def test_the_last_token_of_a_bad_word_is_forbidden(history, logits):
 
 def test_a_bad_word_longer_than_the_history_forbids_nothing(logits):
     short = history_of_prompts(tf.constant([[4, 0, 0]]), tf.constant([1]))
-    words = tf.constant([[4, 4, 4, 3]])
+    words = tf.constant([[4, 4, 4, 3], [-1, 4, 4, 2]])
     found = processors.bad_words(logits[:1], short, words)
     np.testing.assert_array_equal(found, logits[:1])
 

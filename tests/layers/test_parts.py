@@ -23,8 +23,8 @@ def normal(*shape, seed=0):
     return np.random.default_rng(seed).normal(size=shape).astype(np.float32)
 
 
-def with_weights(layer, x):
-    layer(x)
+def with_weights(layer, *inputs):
+    layer(*inputs)
     rng = np.random.default_rng(7)
     layer.set_weights([rng.normal(size=w.shape) * 0.4 for w in layer.get_weights()])
     return layer
@@ -137,6 +137,19 @@ def test_steps_equal_a_call_at_the_same_positions(options, transposed):
         )
         outputs.append(np.asarray(y))
     np.testing.assert_allclose(np.concatenate(outputs, 1), layer(x), atol=1e-5)
+
+
+OF_A_CONTEXT = [*PARTS][:-3]  # rotary and window are for self-attention only
+
+
+@pytest.mark.parametrize("name", OF_A_CONTEXT)
+def test_recalling_a_memory_equals_a_call_with_its_context(name):
+    x, context = normal(B, T, D), normal(B, 4, D, seed=1)
+    layer = with_weights(Attention(N, head_dim=H, **PARTS[name]), x, context)
+    mask = np.arange(4) < np.array([4, 2])[:, None, None, None]
+    found = layer.recall(x, layer.memory(context), mask)
+    expected = layer(x, context, attention_mask=mask)
+    np.testing.assert_allclose(found, expected, atol=1e-5)
 
 
 @pytest.mark.parametrize("use_bias", [False, True])

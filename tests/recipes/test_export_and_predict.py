@@ -245,6 +245,13 @@ def test_a_byte_order_mark_is_no_text(tmp_path):
     assert list(lines) == [(b"a",), (codecs.BOM_UTF8,)]
 
 
+def test_only_the_line_break_of_a_line_is_dropped(tmp_path):
+    (tmp_path / "pairs.tsv").write_bytes(b"a \t\r\n\tb\n")
+    pair = ("text", "text_pair")
+    lines = recipe("predict").lines_of(str(tmp_path / "pairs.tsv"), pair)
+    assert list(lines) == [(b"a ", b""), (b"", b"b")]
+
+
 @pytest.mark.slow
 def test_a_tagger_gives_every_word_its_label(tmp_path, printed, capsys):
     labels = ["O", "B-pet", "S-pet"]

@@ -115,6 +115,8 @@ def test_fine_tuning_learns_and_is_evaluated(place, pretrained, capsys):
     metrics = json.loads((output / "metrics.json").read_text())["metrics"]
     assert metrics["validation_examples"] == 8
     assert 1 <= metrics["best_epoch"] <= 3
+    rates = json.loads((output / "curves.json").read_text())["learning_rate"]
+    assert max(rates) == pytest.approx(5e-5)  # of trained weights
     classifier = TextClassifier.from_preset(output)
     assert classifier.labels == ("neg", "pos")
     card = (output / "README.md").read_text()

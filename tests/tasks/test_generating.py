@@ -97,8 +97,8 @@ def test_a_stream_never_splits_a_character(byte_tokenizer, monkeypatch):
 
 
 def test_a_text_ends_after_the_first_stop_string(generate, model, plain):
-    stop = plain[1][7:10]
-    options = dict(max_new_tokens=20, stop_strings=[stop, "never comes"])
+    stop, later = plain[1][7:10], plain[1][7:12]
+    options = dict(max_new_tokens=20, stop_strings=[later, stop, "never comes"])
     found = generate(PROMPTS, return_dict_in_generate=True, **options)
     for text, ended in zip(plain, found, strict=True):
         where = text.find(stop)

@@ -67,6 +67,13 @@ def test_texts_an_iterator_and_files_give_the_same_vocabulary(tmp_path):
     assert train(iter(files)).get_config() == expected
 
 
+def test_of_equally_frequent_characters_the_first_in_unicode_are_kept():
+    texts = ["dab cab", "bad", "e"]  # a and b occur three times, d twice, c and e once
+    for order in (texts, texts[::-1]):
+        vocabulary = train(order, alphabet_size=4).vocabulary
+        assert [t for t in vocabulary if len(t) == 1] == ["a", "b", "c", "d"]
+
+
 def test_every_option_changes_the_vocabulary():
     names = inspect.getfullargspec(WordPieceTokenizer.train).kwonlyargs
     told = "lowercase strip_accents split_cjk vocabulary_size min_frequency".split()

@@ -215,3 +215,19 @@ def test_a_gradient_that_is_not_finite_reaches_every_weight_when_clipping():
         [tf.constant([np.nan]), tf.constant([1.0])], [first, second]
     )
     assert np.isnan(second.numpy()).all()
+
+
+def test_apply_where_updates_like_apply_or_changes_no_bit():
+    variables, others = make_variables(), make_variables()
+    optimizer, other = AdamW(0.1, **CLIPPED), AdamW(0.1, **CLIPPED)
+    gradients = [tf.ones(shape) for shape in SHAPES.values()]
+    broken = [gradient * np.nan for gradient in gradients]
+    for _ in range(2):
+        optimizer.apply_where(tf.constant(value=True), gradients, variables)
+        other.apply(gradients, others)
+        optimizer.apply_where(tf.constant(value=False), broken, variables)
+    pairs = zip(
+        [*variables, *optimizer.variables], [*others, *other.variables], strict=True
+    )
+    for variable, expected in pairs:
+        np.testing.assert_array_equal(variable, expected, variable.path)

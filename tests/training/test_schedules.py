@@ -2,7 +2,7 @@ import keras
 import numpy as np
 import pytest
 
-from tfzoo.training.schedules import WarmupLinearDecay
+from tfzoo.training.schedules import PlannedSchedule, WarmupLinearDecay
 
 
 def test_the_rate_rises_to_the_peak_and_falls_to_zero():
@@ -10,6 +10,19 @@ def test_the_rate_rises_to_the_peak_and_falls_to_zero():
     expected = [2e-3 * min(s / 10, max(0.0, (50 - s) / 40)) for s in range(60)]
     np.testing.assert_allclose(
         [float(schedule(step)) for step in range(60)], expected, rtol=1e-6
+    )
+
+
+def test_a_planned_schedule_has_the_rates_of_one_with_these_steps():
+    planned = PlannedSchedule(2e-3, warmup_fraction=0.2)
+    one_step = [float(planned(step)) for step in range(4)]
+    np.testing.assert_allclose(one_step, [2e-3, 0.0, 0.0, 0.0], rtol=1e-6)
+    planned.plan(50, begin=7)
+    fixed = WarmupLinearDecay(2e-3, warmup_steps=10, total_steps=50)
+    np.testing.assert_allclose(
+        [float(planned(step + 7)) for step in range(60)],
+        [float(fixed(step)) for step in range(60)],
+        rtol=1e-6,
     )
 
 
