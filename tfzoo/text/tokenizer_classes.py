@@ -22,6 +22,11 @@ ROBERTA_TOKENS = {
     "mask_token": "<mask>",
     "end_token": "</s>",
 }
+CLIP_TOKENS = {
+    "start_token": "<|startoftext|>",
+    "end_token": "<|endoftext|>",
+    "pad_token": "<|endoftext|>",
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,11 +37,13 @@ class TokenizerClass:
         algorithm: `WORDPIECE` or `BYTE_BPE`.
         layout: The `Layout` of texts.
         tokens: Dict of constructor argument of our tokenizer -> special token.
+        options: Further constructor arguments.
     """
 
     algorithm: str
     layout: Layout
     tokens: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    options: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
 
 _BERT = TokenizerClass(WORDPIECE, Layout("cls", "sep", between=("sep",)))
@@ -52,6 +59,18 @@ CLASSES = {
         BYTE_BPE,
         Layout("cls", "sep", between=("sep", "sep"), second_segment=0),
         ROBERTA_TOKENS,
+    ),
+    "Qwen2Tokenizer": TokenizerClass(
+        BYTE_BPE,
+        Layout(),
+        {"pad_token": "<|endoftext|>"},
+        {"split": "qwen2", "normalizer": "nfc"},
+    ),
+    "CLIPTokenizer": TokenizerClass(
+        BYTE_BPE,
+        Layout("start", "end", between=("end", "end"), second_segment=0),
+        CLIP_TOKENS,
+        {"split": "clip", "normalizer": "clip", "end_of_word_suffix": "</w>"},
     ),
 }
 DECLARED = {}  # name -> `TokenizerClass`; `families.declared` adds them
@@ -83,9 +102,11 @@ def named_class(name, algorithm, path, field):
     return found
 
 
-def class_to_write(algorithm, layout):
-    """The name of a class with this default layout, else of a generic class."""
+def class_to_write(algorithm, layout, options=None):
+    """The name of a class with this default layout and options, else a generic one."""
     for name, known in CLASSES.items():
-        if (known.algorithm, known.layout) == (algorithm, layout):
+        if (known.algorithm, known.layout) == (algorithm, layout) and dict(
+            known.options
+        ) == (options or {}):
             return name
     return IGNORES_OPTIONS[0]

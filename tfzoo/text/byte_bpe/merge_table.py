@@ -1,8 +1,8 @@
-"""The merges of a byte-level BPE as integer arrays: one lookup per pair of symbols.
+"""The merges of a byte-level BPE as integer arrays: one lookup per pair of tokens.
 
-A symbol is a byte, 0 to 255, or 256 + r for the result of merge r. The row of a left
-symbol contains its right symbols. All rows share one array, each at an offset at which
-its entries do not collide with those of other rows.
+Tokens are given by their ids. The row of a left token contains the tokens that it
+merges with. All rows share one array, each at an offset at which its entries do not
+collide with those of other rows.
 
 Source: Tarjan and Yao 1979, "Storing a sparse table", section 2,
 https://doi.org/10.1145/359168.359175
@@ -14,8 +14,7 @@ import numpy as np
 
 from tfzoo.errors import TokenizerError
 
-NUM_BYTES = 256
-NO_MERGE = np.int32(2**31 - 1)  # above every symbol
+NO_MERGE = np.int32(2**31 - 1)  # above every rank
 _FREE = -1
 _SLOTS_PER_MERGE = 4  # so that a few tries suffice to place a row
 _TRIES = 32
@@ -24,34 +23,50 @@ _MAX_SLOTS = 1 << 26
 
 @dataclasses.dataclass(frozen=True)
 class MergeTable:
-    """`made[base[a] + b]` is the result of merging a and b if `left[base[a] + b] == a`.
+    """`rank[base[a] + b]` is the rank of merging a and b if `left[base[a] + b] == a`.
 
     Attributes:
-        base: int32 (V,), V symbols.
+        base: int32 (V,), V tokens.
         left: int32 (S,), S slots; -1 for a free slot.
-        made: int32 (S,).
+        rank: int32 (S,), NO_MERGE for a free slot.
+        made: int32 (M,), the token that each of M merges makes.
+        leads_back: bool (M,), whether a merge of a lower rank joins what this one makes
+            to another token.
     """
 
     base: np.ndarray
     left: np.ndarray
+    rank: np.ndarray
     made: np.ndarray
+    leads_back: np.ndarray
 
 
-def merge_table(left, right):
+def merge_table(left, right, made, num_tokens):
     """Builds the table.
 
     Args:
-        left: int (M,), left symbols of all merges, in the order of their ranks.
-        right: int (M,), right symbols.
+        left: int (M,), left tokens of all merges, in the order of their ranks.
+        right: int (M,), right tokens.
+        made: int (M,), results.
+        num_tokens: Number of tokens V.
 
     Returns:
         A `MergeTable`.
     """
-    num_symbols = NUM_BYTES + len(left)
-    num_places = _SLOTS_PER_MERGE * num_symbols
-    base = np.zeros(num_symbols, np.int32)
-    owner = np.full(num_places + num_symbols, _FREE, np.int32)
-    made = np.full(num_places + num_symbols, NO_MERGE, np.int32)
+    base, owner, rank = _rows(left, right, num_tokens)
+    first_use = np.full(num_tokens, NO_MERGE)
+    for side in (left, right):
+        np.minimum.at(first_use, side, np.arange(len(side), dtype=np.int32))
+    leads_back = first_use[made] < np.arange(len(made))
+    return MergeTable(base, owner, rank, made.astype(np.int32), leads_back)
+
+
+def _rows(left, right, num_tokens):
+    """The arrays `base`, `left` and `rank` of a `MergeTable`."""
+    num_places = _SLOTS_PER_MERGE * max(num_tokens, len(left))
+    base = np.zeros(num_tokens, np.int32)
+    owner = np.full(num_places + num_tokens, _FREE, np.int32)
+    rank = np.full(num_places + num_tokens, NO_MERGE, np.int32)
     by_left = np.argsort(left, kind="stable")
     owners, first, counts = np.unique(
         left[by_left], return_index=True, return_counts=True
@@ -73,9 +88,9 @@ def merge_table(left, right):
                 )
             num_places += more
             owner = np.pad(owner, (0, more), constant_values=_FREE)
-            made = np.pad(made, (0, more), constant_values=NO_MERGE)
+            rank = np.pad(rank, (0, more), constant_values=NO_MERGE)
         chosen = np.argmax(fits)
         base[owners[row]] = places[chosen]
         owner[slots[chosen]] = owners[row]
-        made[slots[chosen]] = NUM_BYTES + ranks
-    return MergeTable(base, owner, made)
+        rank[slots[chosen]] = ranks
+    return base, owner, rank
