@@ -6,12 +6,14 @@ double-array structure", https://doi.org/10.1109/32.31365
 """
 
 import dataclasses
+import itertools
 
 import numpy as np
 
 ROOT = 0
 NO_VALUE = -1
 _WINDOW = 128  # number of slots to try at a time
+_MANY = 16  # from this number of children on
 
 
 @dataclasses.dataclass(frozen=True)
@@ -87,12 +89,13 @@ def _nodes(keys):
     """
     lengths = np.array([len(key) for key in keys])
     inside = np.arange(lengths.max()) < lengths[:, None]
-    symbols = np.full(inside.shape, -1, np.int64)
-    symbols[inside] = np.concatenate([np.asarray(key) for key in keys])
+    symbols = np.full(inside.shape, -1, np.int32)
+    flat = itertools.chain.from_iterable(keys)
+    symbols[inside] = np.fromiter(flat, np.int32, lengths.sum())
     shared = np.zeros(inside.shape, bool)
     shared[1:] = np.logical_and.accumulate(symbols[1:] == symbols[:-1], axis=1)
     new = inside & ~shared
-    path = np.zeros((len(keys), lengths.max() + 1), np.int64)
+    path = np.zeros((len(keys), lengths.max() + 1), np.int32)
     path[:, 1:][new] = np.arange(1, new.sum() + 1)
     path = np.maximum.accumulate(path, axis=0)  # the last node at each depth
     row, column = np.nonzero(new)
@@ -113,29 +116,54 @@ def _place(parent, symbol, num_symbols):
         parent[by_parent], return_index=True, return_counts=True
     )
     size = len(parent) + num_symbols + _WINDOW
-    free = np.ones(2 * size, bool)
-    free[ROOT] = False
+    free = bytearray(b"\1") * (2 * size)
+    free[ROOT] = 0
     lowest = {}  # number of children -> where the search continues
-    for index in np.argsort(-counts, kind="stable")[: np.sum(counts > 1)]:
+    by_size = np.argsort(-counts, kind="stable")[: np.sum(counts > 1)]
+    for index in by_size.tolist():
         children = symbol[by_parent[first[index] : first[index] + counts[index]]]
-        start = lowest.get(counts[index], 0)
+        fit = _fit_many if len(children) >= _MANY else _fit
+        start = lowest.get(len(children), 0)
         while True:
             if start + _WINDOW + num_symbols > len(free):
-                free = np.concatenate([free, np.ones(size, bool)])
-            candidates = start + np.flatnonzero(free[start : start + _WINDOW])
-            candidates = candidates[candidates >= children[0]] - children[0]
-            fits = free[candidates[:, None] + children].all(axis=1)
-            if fits.any():
+                free += b"\1" * size
+            found = fit(free, start, children)
+            if found is not None:
                 break
             start += _WINDOW
-            lowest[counts[index]] = start
-        found = candidates[np.argmax(fits)]
-        free[found + children] = False
+            lowest[len(children)] = start
         base[owners[index]] = found
     single = counts == 1  # these fit anywhere and get the free slots in order
     only = symbol[by_parent[first[single]]]
     slots = num_symbols + np.flatnonzero(
-        np.concatenate([free[num_symbols:], np.ones(len(only), bool)])
+        np.frombuffer(free[num_symbols:] + b"\1" * len(only), bool)
     )
     base[owners[single]] = slots[: len(only)] - only
+    return base
+
+
+def _fit(free, start, children):
+    """The first base with the first child in a window, or None; takes its slots."""
+    first, *others = children.tolist()
+    slot, end = max(start, first) - 1, start + _WINDOW
+    while (slot := free.find(1, slot + 1, end)) >= 0:
+        base = slot - first
+        if all(free[base + child] for child in others):
+            for child in (first, *others):
+                free[base + child] = 0
+            return base
+    return None
+
+
+def _fit_many(free, start, children):
+    """The same for many children."""
+    is_free = np.frombuffer(free, bool)
+    candidates = start + np.flatnonzero(is_free[start : start + _WINDOW])
+    candidates = candidates[candidates >= children[0]] - children[0]
+    fits = is_free[candidates[:, None] + children].all(axis=1)
+    if not fits.any():
+        return None
+    base = int(candidates[np.argmax(fits)])
+    for child in children.tolist():
+        free[base + child] = 0
     return base

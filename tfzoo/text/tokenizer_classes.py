@@ -103,10 +103,18 @@ def named_class(name, algorithm, path, field):
 
 
 def class_to_write(algorithm, layout, options=None):
-    """The name of a class with this default layout and options, else a generic one."""
+    """The name of a class with this default layout and options, else of a generic one.
+
+    CLIP's class may have its pattern with or without special tokens.
+    """
+    options = dict(options or {})
+    if options.get("split") == "clip_words":
+        options["split"] = "clip"
     for name, known in CLASSES.items():
-        if (known.algorithm, known.layout) == (algorithm, layout) and dict(
-            known.options
-        ) == (options or {}):
+        if (known.algorithm, known.layout, known.options) == (
+            algorithm,
+            layout,
+            options,
+        ):
             return name
     return IGNORES_OPTIONS[0]

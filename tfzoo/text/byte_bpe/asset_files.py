@@ -69,15 +69,14 @@ def read_preset(directory):
     if name is None:
         known = _class_of_words(arguments["vocabulary"])
     arguments |= _special(named, known, arguments["vocabulary"])
-    if template is not None and _is_both_sided(template, arguments):
-        for ours, token in (
-            ("cls_token", template.first),
-            ("sep_token", template.last),
-        ):
-            if arguments.get(ours) is None:  # no file names it, or one names null
-                arguments[ours] = token
+    is_clip = known is not None and known.layout.first == "start"
+    sides = ("start", "end") if is_clip else ("cls", "sep")
+    if template is not None and None not in (template.first, template.last):
+        for role, token in zip(sides, (template.first, template.last), strict=True):
+            if arguments.get(f"{role}_token") is None:  # no file names it, or null
+                arguments[f"{role}_token"] = token
     if template is not None:
-        arguments |= _layout(template, arguments, directory / JSON)
+        arguments |= _layout(template, arguments, sides, directory / JSON)
     read_names = "added_tokens_decoder" not in config and (directory / NAMES).exists()
     rules.check_special(
         [v for k, v in arguments.items() if k.endswith("_token") and v is not None],
@@ -106,8 +105,7 @@ def write_preset(tokenizer, directory, max_sequence_length=None):
     end_token = None if tokenizer.end_id is None else tokenizer.end_token
     tokens = {theirs: getattr(tokenizer, ours) for theirs, ours in TOKENS.items()}
     there = {k: t for k, t in tokens.items() if tokenizer.token_to_id(t) is not None}
-    options = tokenizer.declared()
-    name = class_to_write(BYTE_BPE, layout, options)
+    name = class_to_write(BYTE_BPE, layout, tokenizer.declared())
     config = {
         "tokenizer_class": name,
         "add_prefix_space": tokenizer.add_prefix_space,
@@ -129,7 +127,8 @@ def write_preset(tokenizer, directory, max_sequence_length=None):
         merges: "\n".join([_VERSION, *map(" ".join, tokenizer.merges)]),
         CONFIG: json.dumps(config, indent=2, ensure_ascii=False),
     }
-    if options and name in IGNORES_OPTIONS:
+    stated = CLASSES[name].options if name in CLASSES else {}
+    if tokenizer.declared() != stated:
         del contents[vocabulary], contents[merges]
     tokenizer_files.write_files(directory, contents)
 
@@ -180,16 +179,15 @@ def _special(named, known, vocabulary):
     return found
 
 
-def _layout(template, arguments, path):
+def _layout(template, arguments, sides, path):
     """Constructor arguments: the layout, and the tokens that it gives a role.
 
-    Tokens on both sides of a text are the cls and the sep token, unless the files name
-    them as the start and the end token. A token on only one side has the role that the
-    files name, otherwise it is the start or the end token.
+    Tokens on both sides of a text have the roles `sides`. A token on only one side has
+    the role that the files name, otherwise it is the start or the end token.
     """
     tokens = {name: arguments.get(f"{name}_token") for name in ROLES}
-    if _is_both_sided(template, arguments):
-        return {"layout": templates.with_roles(template, "cls", "sep", tokens, path)}
+    if None not in (template.first, template.last):
+        return {"layout": templates.with_roles(template, *sides, tokens, path)}
     first = _role(
         template.first, ("cls", "start", "end"), ("start", "cls"), tokens, path
     )
@@ -198,18 +196,6 @@ def _layout(template, arguments, path):
     found.pop(None)  # the side without a token
     layout = templates.with_roles(template, first, last, tokens | found, path)
     return {"layout": layout, **{f"{n}_token": token for n, token in found.items()}}
-
-
-def _is_both_sided(template, arguments):
-    """Whether tokens on both sides of a text are the cls and the sep token.
-
-    They are, unless the files name them as the tokens that start and end a text.
-    """
-    sides = (template.first, template.last)
-    return None not in sides and sides != (
-        arguments.get("start_token"),
-        arguments.get("end_token"),
-    )
 
 
 def _role(token, named, free, tokens, path):

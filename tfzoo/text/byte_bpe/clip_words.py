@@ -61,11 +61,12 @@ def _after_special_tokens(is_start, code_points, splits):
         lengths = tf.where(is_token, tf.cast(len(token), tf.int64), lengths)
     text = tf.searchsorted(splits, begins, side="right")
     is_inside = tf.equal(text, tf.searchsorted(splits, begins + lengths, side="left"))
-    begins, lengths = (
-        tf.boolean_mask(x, (lengths > 0) & is_inside) for x in (begins, lengths)
+    begins, lengths, text = (
+        tf.boolean_mask(x, (lengths > 0) & is_inside) for x in (begins, lengths, text)
     )
     ends = begins + lengths
     is_next = tf.equal(begins, preceding(ends, first=tf.constant(-1, tf.int64)))
+    is_next &= tf.equal(text, preceding(text, first=-1))
     heads = tf.gather(is_start, tf.boolean_mask(begins, ~is_next))
     chain = tf.cumsum(tf.cast(~is_next, tf.int32)) - 1
     ends = tf.boolean_mask(ends, tf.gather(heads, chain))

@@ -20,6 +20,8 @@ SPACE, LETTER, NUMBER, OTHER = 0, 1, 2, 3
 CLASS, NAMED, NEWLINE, DIGIT, KIND, LENGTH_SHIFT = 3, 4, 8, 16, 31, 5
 BLANK, APOSTROPHE = SPACE | NAMED, OTHER | NAMED
 OUTSIDE = 32  # the kind outside of a text: of class SPACE, but no character
+# The others are not assigned, or private.
+_PROBED = ((0, 0xD800), (0xE000, 0x40000), (0xE0000, 0xE1000))
 _PATTERNS = {LETTER: r"\p{L}+", NUMBER: r"\p{N}+", SPACE: r"\s+"}
 
 
@@ -27,9 +29,8 @@ _PATTERNS = {LETTER: r"\p{L}+", NUMBER: r"\p{N}+", SPACE: r"\s+"}
 def code_point_entries():
     """The entries of all code points, in the layout of `two_level`."""
     code_points = np.arange(codepoint_tables.NUM_CODE_POINTS, dtype=np.int32)
-    known = code_points[(code_points < 0xD800) | (code_points >= 0xE000)]
+    rest = np.concatenate([code_points[slice(*bounds)] for bounds in _PROBED])
     kinds = np.full(len(code_points), OTHER, np.int32)
-    rest = known
     for kind, pattern in _PATTERNS.items():
         text = normalizers.Replace(Regex(pattern), "").normalize_str(_text(rest))
         others = np.frombuffer(text.encode("utf-32-le"), "<u4").astype(np.int32)
@@ -37,9 +38,10 @@ def code_point_entries():
         rest = others
     kinds[[ord(" "), ord("'")]] |= NAMED
     kinds[[ord("\n"), ord("\r")]] |= NEWLINE
-    stretches = pre_tokenizers.Digits().pre_tokenize_str(_text(known))
-    for _, (start, end) in stretches[1::2]:  # U+0000 is no digit
-        kinds[known[start:end]] |= DIGIT
+    may_be = np.sort(np.concatenate([rest, np.flatnonzero(kinds & CLASS == NUMBER)]))
+    stretches = pre_tokenizers.Digits().pre_tokenize_str(_text(may_be))
+    for _, (start, end) in stretches[1::2]:  # the first one starts with U+0000
+        kinds[may_be[start:end]] |= DIGIT
     lengths = np.searchsorted([0x80, 0x800, 0x10000], code_points, side="right")
     return codepoint_tables.two_level(
         (lengths << LENGTH_SHIFT | kinds).astype(np.int32)

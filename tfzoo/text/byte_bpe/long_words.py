@@ -30,6 +30,7 @@ of a window if they are the same as before.
 import tensorflow as tf
 
 from tfzoo.text.byte_bpe.merging import Merging
+from tfzoo.text.byte_bpe.tables import NO_TOKEN
 from tfzoo.text.vectors import (
     following,
     preceding,
@@ -39,7 +40,6 @@ from tfzoo.text.vectors import (
     with_values,
 )
 
-NO_TOKEN = -1
 PIECE = 64  # bytes
 _WINDOW = 16  # initial number of bytes on each side of a border
 _VECTOR = tf.TensorShape([None])

@@ -7,7 +7,7 @@ import typing
 
 import tensorflow as tf
 
-from tfzoo.text.vectors import following, with_value
+from tfzoo.text.vectors import following, preceding, with_value
 
 
 class ByteStream(typing.NamedTuple):
@@ -62,7 +62,7 @@ def places_of(stream, is_spaced):
     origins = stream.origin_splits[:-1] + tf.cast(is_spaced, tf.int64)
     origins = tf.gather(origins, ids.value_rowids())
     first, last = (tf.cast(tf.maximum(x - origins, 0), tf.int32) for x in (first, last))
-    starts_word = tf.equal(tf.gather(stream.word_starts, word), stream.tokens)
+    starts_word = tf.not_equal(word, preceding(word, first=-1))
     return {
         "token_ids": ids,
         "starts": ids.with_flat_values(first),

@@ -3,15 +3,16 @@
 import dataclasses
 
 import numpy as np
+from tokenizers import Tokenizer
 
-from tfzoo.text.byte_bpe.byte_alphabet import CHARACTERS, bytes_of
+from tfzoo.text.byte_bpe.byte_alphabet import ALPHABET, CHARACTERS, bytes_of
 from tfzoo.text.byte_bpe.merge_table import MergeTable, merge_table
 from tfzoo.text.byte_bpe.rust import bpe_model
 from tfzoo.text.double_array_trie import DoubleArrayTrie, double_array_trie
 
 NO_TOKEN = -1
 LONGEST_WORD = 64  # bytes; a longer one is only looked up if merges do not make it
-STARTS_WORD = 1  # lowest bit of a symbol of the trie; the other bits are the byte
+STARTS_WORD = 256  # added to the first byte of a word
 
 
 @dataclasses.dataclass(frozen=True)
@@ -22,8 +23,8 @@ class ByteBPETables:
         single: (256,), id of every byte; NO_TOKEN for one that vanishes.
         last: (256,), id of every byte at the end of a word.
         merges: The merges of ids.
-        words: Ids of the words that are a single token. Keys are their bytes, each
-            `byte << 1`, the first with the bit STARTS_WORD.
+        words: Ids of the words that are a single token. Keys are their bytes, the first
+            plus STARTS_WORD.
     """
 
     single: np.ndarray
@@ -39,31 +40,35 @@ def byte_bpe_tables(tokenizer):
     merges = [(ids[a], ids[b], ids[a + b]) for a, b in tokenizer.merges]
     left, right, made = np.array(merges, np.int64).reshape(-1, 3).T
     words = _words(tokenizer, ids)
-    keys = []
-    for word in words:
-        first, *others = (byte << 1 for byte in bytes_of(word))
-        keys.append((first | STARTS_WORD, *others))
+    keys = [(w[0] + STARTS_WORD, *w[1:]) for w in map(bytes_of, words)]
     return ByteBPETables(
         single=np.array([ids.get(c, NO_TOKEN) for c in CHARACTERS], np.int32),
         last=np.array([ids.get(c + suffix, NO_TOKEN) for c in CHARACTERS], np.int32),
         merges=merge_table(left, right, made, tokenizer.vocabulary_size),
-        words=double_array_trie(keys, list(words.values()), 2 * len(CHARACTERS)),
+        words=double_array_trie(keys, list(words.values()), 2 * STARTS_WORD),
     )
 
 
 def _words(tokenizer, ids):
     """Dict of word -> id of the words that are a single token."""
-    suffix, alphabet = tokenizer.end_of_word_suffix, set(CHARACTERS)
+    suffix = tokenizer.end_of_word_suffix
     candidates = dict.fromkeys(token.removesuffix(suffix) for token in ids)
     if suffix and tokenizer.ignore_merges:
         candidates |= dict.fromkeys(ids)
-    encode = bpe_model(tokenizer, ignore_merges=tokenizer.ignore_merges).tokenize
-    merge = bpe_model(tokenizer).tokenize
+    candidates = [c for c in candidates if c and ALPHABET.issuperset(c)]
     words = {}
-    for word in candidates:
-        if not word or not alphabet.issuperset(word):
-            continue
-        tokens = encode(word)
-        if len(tokens) == 1 and (len(word) <= LONGEST_WORD or len(merge(word)) > 1):
-            words[word] = tokens[0].id
+    encoded = _encoded(tokenizer, candidates, tokenizer.ignore_merges)
+    for word, tokens in zip(candidates, encoded, strict=True):
+        if len(tokens) == 1:
+            words[word] = tokens[0]
+    long = [word for word in words if len(word) > LONGEST_WORD]
+    for word, tokens in zip(long, _encoded(tokenizer, long), strict=True):
+        if len(tokens) == 1:
+            del words[word]
     return words
+
+
+def _encoded(tokenizer, words, ignore_merges=False):
+    """The ids of words, written in characters of `byte_alphabet`."""
+    rust = Tokenizer(bpe_model(tokenizer, ignore_merges=ignore_merges))
+    return [encoding.ids for encoding in rust.encode_batch_fast(words)]

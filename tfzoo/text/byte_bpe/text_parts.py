@@ -41,14 +41,18 @@ class Parts(typing.NamedTuple):
 
     def places(self, places):
         """The result of `ByteBPEGraph.places`, given that of the parts."""
-        inside = self.starts[:, None]
+        ids = places["token_ids"]
+        inside = tf.gather(self.starts, ids.value_rowids())
+        starts, ends = (
+            ids.with_flat_values(places[name].flat_values + inside)
+            for name in ("starts", "ends")
+        )
+        is_word = tf.ones_like(self.token, tf.bool)
         return {
-            "token_ids": self._joined(self.token, places["token_ids"]),
-            "starts": self._joined(self.token_starts, places["starts"] + inside),
-            "ends": self._joined(self.starts, places["ends"] + inside),
-            "starts_word": self._joined(
-                tf.ones_like(self.token, tf.bool), places["starts_word"]
-            ),
+            "token_ids": self._joined(self.token, ids),
+            "starts": self._joined(self.token_starts, starts),
+            "ends": self._joined(self.starts, ends),
+            "starts_word": self._joined(is_word, places["starts_word"]),
         }
 
     def _joined(self, of_tokens, of_parts):

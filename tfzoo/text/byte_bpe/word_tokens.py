@@ -36,7 +36,7 @@ class WordTokens(tf.Module):
 
     def __call__(self, content, starts, ends):
         letters = tf.tensor_scatter_nd_add(
-            content * 2, starts[:, None], tf.fill(tf.shape(starts), STARTS_WORD)
+            content, starts[:, None], tf.fill(tf.shape(starts), STARTS_WORD)
         )
         known = self._known.keys_at(letters, starts, ends - starts)
         is_known = tf.not_equal(known, NO_VALUE)
