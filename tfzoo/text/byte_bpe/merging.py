@@ -79,10 +79,14 @@ class Merging(tf.Module):
             shape_invariants=(_VECTOR,) * 4,
             maximum_iterations=_ROUNDS,
         )
-        is_finished = tf.equal(_lowest(ranks, words), NO_MERGE)
+        lowest = tf.math.segment_min(ranks, words)
+        is_finished = tf.equal(tf.gather(lowest, words), NO_MERGE)
         done, left = where(is_finished), where(~is_finished)
         merged = with_values(merged, tf.gather(places, done), tf.gather(parts, done))
-        return merged, *(tf.gather(x, left) for x in (parts, words, places))
+        parts, words, places = (tf.gather(x, left) for x in (parts, words, places))
+        is_new = tf.not_equal(words, preceding(words, first=-1))
+        words = tf.cumsum(tf.cast(is_new, tf.int32)) - 1  # without gaps
+        return merged, parts, words, places
 
     def _pairs(self, parts, words):
         """The rank of merging every token with the next one in its word."""
@@ -92,17 +96,14 @@ class Merging(tf.Module):
         return tf.where(is_merge, tf.gather(self._rank, slots), NO_MERGE)
 
     def _round(self, parts, words, places, ranks):
-        is_chosen = tf.equal(ranks, _lowest(ranks, words))
+        lowest = tf.math.segment_min(ranks, words)
+        is_chosen = tf.equal(ranks, tf.gather(lowest, words))
         is_chosen &= tf.not_equal(ranks, NO_MERGE)
         merges = tf.minimum(ranks, self._num_merges)
-        if self._some_lead_back:
-            is_chosen &= ~tf.gather(self._leads_back, merges) | _is_first(
-                is_chosen, words
-            )
-        follows = preceding(is_chosen, first=False)
+        has_several = _count(is_chosen) > _count(tf.not_equal(lowest, NO_MERGE))
         is_chosen = tf.cond(
-            tf.reduce_any(is_chosen & follows),
-            lambda: _every_other(is_chosen, follows),
+            has_several,
+            lambda: self._at_once(is_chosen, merges, words),
             lambda: is_chosen,
         )
         parts = tf.where(is_chosen, tf.gather(self._made, merges), parts)
@@ -110,17 +111,19 @@ class Merging(tf.Module):
         parts, words, places = (tf.gather(x, stay) for x in (parts, words, places))
         return parts, words, places, self._pairs(parts, words)
 
+    def _at_once(self, is_chosen, merges, words):
+        """Of the chosen pairs, those to be merged in this round."""
+        if self._some_lead_back:
+            index = tf.range(tf.size(words))
+            chosen = tf.where(is_chosen, index, tf.size(words))
+            first = tf.gather(tf.math.segment_min(chosen, words), words)
+            leads_back = tf.gather(self._leads_back, merges)
+            is_chosen &= ~leads_back | tf.equal(index, first)
+        return _every_other(is_chosen, preceding(is_chosen, first=False))
 
-def _lowest(ranks, words):
-    """For every token, the lowest rank of a merge in its word."""
-    return tf.gather(tf.math.segment_min(ranks, words), words)
 
-
-def _is_first(is_chosen, words):
-    """Whether each token is the first chosen one of its word."""
-    index = tf.range(tf.size(words))
-    chosen = tf.where(is_chosen, index, tf.size(words))
-    return tf.equal(index, _lowest(chosen, words))
+def _count(is_true):
+    return tf.reduce_sum(tf.cast(is_true, tf.int32))
 
 
 def _every_other(is_chosen, follows):

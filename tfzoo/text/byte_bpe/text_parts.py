@@ -58,14 +58,18 @@ class Parts(typing.NamedTuple):
     def _joined(self, of_tokens, of_parts):
         """Ragged values of texts, from those of the tokens (P,) and of the parts."""
         is_token = tf.not_equal(self.token, NO_TOKEN)
-        before = tf.RaggedTensor.from_row_splits(
+        num_tokens = tf.pad(tf.cumsum(tf.cast(is_token, tf.int64)), [[1, 0]])
+        splits, values = of_parts.row_splits + num_tokens, of_parts.flat_values
+        part = of_parts.value_rowids()
+        places = tf.range(tf.size(part, tf.int64)) + tf.gather(num_tokens, part + 1)
+        joined = with_values(tf.zeros(splits[-1:], values.dtype), places, values)
+        joined = with_values(
+            joined,
+            tf.boolean_mask(splits[:-1], is_token),
             tf.boolean_mask(of_tokens, is_token),
-            tf.pad(tf.cumsum(tf.cast(is_token, tf.int64)), [[1, 0]]),
-            validate=False,
         )
-        both = tf.concat([before, of_parts], 1)
-        splits = tf.gather(both.row_splits, self.splits)
-        return tf.RaggedTensor.from_row_splits(both.flat_values, splits, validate=False)
+        splits = tf.gather(splits, self.splits)
+        return tf.RaggedTensor.from_row_splits(joined, splits, validate=False)
 
 
 class TextParts(tf.Module):
