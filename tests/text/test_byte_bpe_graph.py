@@ -24,7 +24,7 @@ CORE_OPS = set(
     PartitionedCall Placeholder Prod RaggedRange RaggedTensorToTensor Range
     ReduceJoin Reshape RightShift ScatterNd SegmentMin SelectV2 Shape Size Slice
     Squeeze StatefulPartitionedCall StatelessIf StatelessWhile StaticRegexReplace
-    StridedSlice StringLength StringSplitV2 Sub TensorScatterAdd TensorScatterUpdate
+    StridedSlice StringLength StringSplitV2 Sub Sum TensorScatterAdd TensorScatterUpdate
     Tile TopKV2 Transpose UnicodeDecode UnicodeEncode UnicodeTranscode Unpack
     UnsortedSegmentJoin UpperBound Where While ZerosLike""".split()
 )

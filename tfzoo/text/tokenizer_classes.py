@@ -64,7 +64,7 @@ CLASSES = {
         BYTE_BPE,
         Layout(),
         {"pad_token": "<|endoftext|>"},
-        {"split": "qwen2", "normalizer": "nfc"},
+        {"split": "qwen-2", "normalizer": "nfc"},
     ),
     "CLIPTokenizer": TokenizerClass(
         BYTE_BPE,
@@ -108,7 +108,7 @@ def class_to_write(algorithm, layout, options=None):
     CLIP's class may have its pattern with or without special tokens.
     """
     options = dict(options or {})
-    if options.get("split") == "clip_words":
+    if options.get("split") == "clip-words":
         options["split"] = "clip"
     for name, known in CLASSES.items():
         if (known.algorithm, known.layout, known.options) == (

@@ -23,15 +23,15 @@ _QWEN2 = (
 )
 _CLIP_WORDS = r"'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+"
 _PATTERNS = {
-    "qwen2": _QWEN2,
-    "llama3": _QWEN2.replace(r"|\p{N}|", r"|\p{N}{1,3}|"),
+    "qwen-2": _QWEN2,
+    "llama-3": _QWEN2.replace(r"|\p{N}|", r"|\p{N}{1,3}|"),
     "clip": rf"<\|startoftext\|>|<\|endoftext\|>|{_CLIP_WORDS}",
-    "clip_words": _CLIP_WORDS,
+    "clip-words": _CLIP_WORDS,
 }
 _ISOLATED = {"behavior": "Isolated", "invert": False}
 _REMOVED = {"behavior": "Removed", "invert": True}  # white space is in no word
-SPLITS = ("gpt2", "smollm2", *_PATTERNS)
-WITHOUT_SPACES = ("clip", "clip_words")
+SPLITS = ("gpt-2", "smollm-2", *_PATTERNS)
+WITHOUT_SPACES = ("clip", "clip-words")
 SUFFIXES = ("", "</w>")
 _NFC = {"type": "NFC"}
 _LOWERCASE = [
@@ -60,9 +60,9 @@ def normalizer_json(normalizer):
 
 def pre_tokenizer_json(split, *, add_prefix_space=False):
     """The field `pre_tokenizer` of tokenizer.json, given a name in `SPLITS`."""
-    if split == "gpt2":
+    if split == "gpt-2":
         return {**BYTE_LEVEL, "add_prefix_space": add_prefix_space}
-    if split == "smollm2":
+    if split == "smollm-2":
         first, second = {"type": "Digits", "individual_digits": True}, BYTE_LEVEL
     else:
         is_clip = split in WITHOUT_SPACES
@@ -85,15 +85,21 @@ def rust_without_model(normalizer, split, *, add_prefix_space):
     return Tokenizer.from_str(json.dumps(content))
 
 
-def read_normalizer(value, path):
+def read_normalizer(value, split, path):
     """The name in `NORMALIZERS` of a field `normalizer`.
+
+    Args:
+        value: The JSON value.
+        split: A name in `SPLITS`; only CLIP's go with CLIP's normalizer.
+        path: The file, for errors.
 
     Raises:
         TokenizerError: it is another normalizer.
     """
     steps = _steps(value, "normalizers")
     for name, known in _NORMALIZERS.items():
-        if steps == _steps(known, "normalizers"):
+        is_known = name != "clip" or split in WITHOUT_SPACES
+        if is_known and steps == _steps(known, "normalizers"):
             return name
     raise TokenizerError(
         "The normalizer must be null, NFC, or CLIP's: NFC, white space to a space, and "
@@ -116,7 +122,7 @@ def read_pre_tokenizer(value, path):
         _check(byte_level.get("use_regex"), [None, True], path, f"{field}.use_regex")
         prefix = byte_level.get("add_prefix_space")
         _check(prefix, [True, False], path, f"{field}.add_prefix_space")
-        return "gpt2", prefix
+        return "gpt-2", prefix
     if kinds not in (["Digits", "ByteLevel"], ["Split", "ByteLevel"]):
         raise TokenizerError(
             'The pre-tokenizer must be "ByteLevel", alone or after Digits or Split. '
@@ -127,21 +133,21 @@ def read_pre_tokenizer(value, path):
     first, byte_level = steps
     prefix = byte_level.get("add_prefix_space")
     _check(prefix, [False], path, f"{field}.add_prefix_space")
-    split = "smollm2" if kinds[0] == "Digits" else _split_of(first, path)
-    if split == "smollm2":
+    split = "smollm-2" if kinds[0] == "Digits" else _split_of(first, path)
+    if split == "smollm-2":
         alone = first.get("individual_digits")
         _check(alone, [True], path, f"{field}.individual_digits")
-    splits_again = split in ("smollm2", *WITHOUT_SPACES)
+    splits_again = split in ("smollm-2", *WITHOUT_SPACES)
     allowed = [None, True] if splits_again else [False]
     _check(byte_level.get("use_regex"), allowed, path, f"{field}.use_regex")
-    return "gpt2" if split == "gpt2_split" else split, False
+    return "gpt-2" if split == "gpt-2-split" else split, False
 
 
 def _split_of(step, path):
     """The name of a `Split`."""
     pattern, field = step.get("pattern"), "pre_tokenizer.pattern"
     pattern = pattern.get("Regex") if isinstance(pattern, dict) else None
-    patterns = {**_PATTERNS, "gpt2_split": _GPT2}
+    patterns = {**_PATTERNS, "gpt-2-split": _GPT2}
     names = [name for name, known in patterns.items() if known == pattern]
     if not names:
         raise TokenizerError(

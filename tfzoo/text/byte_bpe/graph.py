@@ -15,6 +15,7 @@ import functools
 
 import tensorflow as tf
 
+from tfzoo.errors import TokenizerError, shown
 from tfzoo.text.byte_bpe import byte_alphabet
 from tfzoo.text.byte_bpe.added_tokens import AddedToken
 from tfzoo.text.byte_bpe.code_point_kinds import (
@@ -52,8 +53,8 @@ class ByteBPEGraph(GraphEngine):
         end_token: Whether the end token is recognized in texts.
 
     Raises:
-        TokenizerError: added tokens overlap such that it is not known which of them a
-            text contains without reading all of it.
+        TokenizerError: the tokenizer has added tokens that overlap special ones or each
+            other, or looks for them in normalized text.
     """
 
     def __init__(self, tokenizer):
@@ -63,14 +64,8 @@ class ByteBPEGraph(GraphEngine):
         normalizer, self._normalize = tokenizer.normalizer, None
         if normalizer is not None:
             self._normalize = NORMALIZATIONS[normalizer]()
-        if tokenizer.added_tokens:
-            contents = [token.content for token in tokenizer.added_tokens]
-            check_apart(
-                contents,
-                tokenizer.special_tokens,
-                "In a graph, a special token must not overlap another added token.",
-            )
-        self._parts = {None: self._text_parts()}
+        _check_added(tokenizer)
+        self._parts = {"": self._text_parts()}
 
     def __call__(self, texts, *, end_token=False):
         texts = tf.convert_to_tensor(texts, tf.string)
@@ -151,8 +146,8 @@ class ByteBPEGraph(GraphEngine):
         add_prefix_space, parts = self._tokenizer.add_prefix_space, None
         with tf.device("CPU"):
             texts = _valid(texts)
-            if self._parts[None]:
-                parts = self._parts[None](texts)
+            if self._parts[""]:
+                parts = self._parts[""](texts)
                 texts = parts.texts
             texts, is_spaced = self._spaced(texts)
             places = places_of(self._stream(texts), is_spaced)
@@ -161,7 +156,7 @@ class ByteBPEGraph(GraphEngine):
                 places, self._spaces, add_prefix_space=add_prefix_space
             )
 
-    def _ids(self, texts, name=None):
+    def _ids(self, texts, name=""):
         """Ragged ids of texts in which the special token of this name is recognized."""
         if name not in self._parts:
             self._parts[name] = self._text_parts(name)
@@ -173,11 +168,11 @@ class ByteBPEGraph(GraphEngine):
             texts = self._spaced(parts.texts)[0]
             return parts.ragged_ids(self._stream(texts).ragged_ids())
 
-    def _text_parts(self, name=None):
+    def _text_parts(self, name=""):
         """The `TextParts` at added tokens and the named special token, or None."""
         tokenizer = self._tokenizer
         tokens = list(tokenizer.added_tokens)
-        if name is not None:
+        if name and getattr(tokenizer, f"{name}_id") is not None:
             lstrip = name == "mask" and tokenizer.mask_lstrip
             tokens.append(AddedToken(getattr(tokenizer, f"{name}_token"), lstrip))
         ids = [tokenizer.token_to_id(token.content) for token in tokens]
@@ -190,6 +185,11 @@ class ByteBPEGraph(GraphEngine):
         first = tf.strings.substr(texts, 0, 1)
         is_spaced = tf.not_equal(first, " ") & tf.not_equal(first, "")
         return tf.where(is_spaced, tf.strings.join([" ", texts]), texts), is_spaced
+
+    @property
+    def _is_divisible(self):
+        tokens = self._tokenizer.added_tokens
+        return not any(token.rstrip or " " in token.content for token in tokens)
 
     def _stream(self, texts):
         """The `ByteStream` of texts (B,) in UTF-8."""
@@ -221,6 +221,20 @@ class ByteBPEGraph(GraphEngine):
             origins,
             origin_splits,
         )
+
+
+def _check_added(tokenizer):
+    """Raises `TokenizerError` for added tokens that `TextParts` does not recognize."""
+    tokens = tokenizer.added_tokens
+    later = [token.content for token in tokens if token.normalized]
+    if later and tokenizer.normalizer is not None:
+        raise TokenizerError(
+            "In a graph, an added token of a tokenizer that normalizes texts must not "
+            f"be looked for in normalized text. Received: {shown(later[0])}."
+        )
+    sooner = [token.content for token in tokens if not token.normalized]
+    check_apart(later, sooner)
+    check_apart(later + sooner, tokenizer.special_tokens)
 
 
 def _valid(texts):

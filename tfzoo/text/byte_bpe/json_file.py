@@ -96,10 +96,10 @@ def read_json(path):
         model.setdefault("type", "BPE")  # missing in files of 2020
     for field, allowed in _RULES.items():
         check(model.get(field.removeprefix("model.")), allowed, path, field)
-    normalizer = declaration.read_normalizer(content.get("normalizer"), path)
     split, add_prefix_space = declaration.read_pre_tokenizer(
         content.get("pre_tokenizer"), path
     )
+    normalizer = declaration.read_normalizer(content.get("normalizer"), split, path)
     decoder = content.get("decoder")
     kind = decoder.get("type") if isinstance(decoder, dict) else decoder
     check(kind, [None, "ByteLevel"], path, "decoder")

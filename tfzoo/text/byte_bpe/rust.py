@@ -4,7 +4,7 @@ import functools
 import typing
 
 import numpy as np
-from tokenizers import AddedToken, models, processors
+from tokenizers import AddedToken, Tokenizer, models, processors
 
 from tfzoo.text.byte_bpe import declaration
 from tfzoo.text.rust_engine import RustEngine, flat_ids, ids_in_chunks
@@ -44,6 +44,11 @@ class ByteBPERust(RustEngine):
         """The `TokenizedTexts` of an iterable of texts."""
         rust = self._with_end if end_token else self._plain
         return TokenizedTexts(*flat_ids(rust, texts))
+
+    def encode_words(self, words):
+        """The ids of words, written in characters of `byte_alphabet`: list of lists."""
+        rust = Tokenizer(self._plain.model)
+        return [encoding.ids for encoding in rust.encode_batch_fast(words)]
 
     def words(self, text):
         """The words of a text, written in characters of `byte_alphabet`."""
@@ -85,7 +90,13 @@ def rust_tokenizer(tokenizer, recognized=None):
         tokenizer.split,
         add_prefix_space=tokenizer.add_prefix_space,
     )
-    result.model = bpe_model(tokenizer, ignore_merges=tokenizer.ignore_merges)
+    ids = {token: i for i, token in enumerate(tokenizer.vocabulary) if token}
+    result.model = models.BPE(
+        ids,
+        list(tokenizer.merges),
+        end_of_word_suffix=tokenizer.end_of_word_suffix,
+        ignore_merges=tokenizer.ignore_merges,
+    )
     if tokenizer.added_tokens:
         result.add_tokens(
             [AddedToken(**token._asdict()) for token in tokenizer.added_tokens]
@@ -97,14 +108,3 @@ def rust_tokenizer(tokenizer, recognized=None):
         result.add_special_tokens(list(tokenizer.special_tokens))
         result.encode_special_tokens = True
     return result
-
-
-def bpe_model(tokenizer, *, ignore_merges=False):
-    """The `tokenizers.models.BPE` of a `ByteBPETokenizer`."""
-    ids = {token: i for i, token in enumerate(tokenizer.vocabulary) if token}
-    return models.BPE(
-        ids,
-        list(tokenizer.merges),
-        end_of_word_suffix=tokenizer.end_of_word_suffix,
-        ignore_merges=ignore_merges,
-    )

@@ -3,15 +3,13 @@
 import dataclasses
 
 import numpy as np
-from tokenizers import Tokenizer
 
 from tfzoo.text.byte_bpe.byte_alphabet import ALPHABET, CHARACTERS, bytes_of
 from tfzoo.text.byte_bpe.merge_table import MergeTable, merge_table
-from tfzoo.text.byte_bpe.rust import bpe_model
 from tfzoo.text.double_array_trie import DoubleArrayTrie, double_array_trie
 
 NO_TOKEN = -1
-LONGEST_WORD = 64  # bytes; a longer one is only looked up if merges do not make it
+LONGEST_WORD = 64  # bytes; merges make longer ones, unless they are ignored
 STARTS_WORD = 256  # added to the first byte of a word
 
 
@@ -55,20 +53,12 @@ def _words(tokenizer, ids):
     candidates = dict.fromkeys(token.removesuffix(suffix) for token in ids)
     if suffix and tokenizer.ignore_merges:
         candidates |= dict.fromkeys(ids)
-    candidates = [c for c in candidates if c and ALPHABET.issuperset(c)]
-    words = {}
-    encoded = _encoded(tokenizer, candidates, tokenizer.ignore_merges)
-    for word, tokens in zip(candidates, encoded, strict=True):
-        if len(tokens) == 1:
-            words[word] = tokens[0]
-    long = [word for word in words if len(word) > LONGEST_WORD]
-    for word, tokens in zip(long, _encoded(tokenizer, long), strict=True):
-        if len(tokens) == 1:
-            del words[word]
-    return words
-
-
-def _encoded(tokenizer, words, ignore_merges=False):
-    """The ids of words, written in characters of `byte_alphabet`."""
-    rust = Tokenizer(bpe_model(tokenizer, ignore_merges=ignore_merges))
-    return [encoding.ids for encoding in rust.encode_batch_fast(words)]
+    candidates = [
+        word
+        for word in candidates
+        if word
+        and ALPHABET.issuperset(word)
+        and (len(word) <= LONGEST_WORD or tokenizer.ignore_merges)
+    ]
+    tokens = zip(candidates, tokenizer.encode_words(candidates), strict=True)
+    return {word: token for word, (token, *others) in tokens if not others}

@@ -62,7 +62,7 @@ class Parts(typing.NamedTuple):
         splits, values = of_parts.row_splits + num_tokens, of_parts.flat_values
         part = of_parts.value_rowids()
         places = tf.range(tf.size(part, tf.int64)) + tf.gather(num_tokens, part + 1)
-        joined = with_values(tf.zeros(splits[-1:], values.dtype), places, values)
+        joined = with_values(tf.zeros([splits[-1]], values.dtype), places, values)
         joined = with_values(
             joined,
             tf.boolean_mask(splits[:-1], is_token),
@@ -150,12 +150,17 @@ def _stripped(parts, places, pattern):
     return parts, with_values(tf.zeros(tf.shape(parts), tf.int32), places, cut)
 
 
-def check_apart(tokens, others, rule):
-    """Raises `TokenizerError` if a token of one group may overlap one of the other."""
+def check_apart(tokens, others):
+    """Raises `TokenizerError` if a token of one group may overlap one of the other.
+
+    `tokenizers` looks for the groups one after the other, or skips one of them.
+    """
     for first, second in itertools.product(tokens, others):
         if _overlap(first, second) or _overlap(second, first):
             raise TokenizerError(
-                f"{rule} Received: {shown(first)} and {shown(second)}."
+                "In a graph, an added token must not overlap a special one, or one "
+                "that is looked for in normalized text. "
+                f"Received: {shown(first)} and {shown(second)}."
             )
 
 

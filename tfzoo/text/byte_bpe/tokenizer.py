@@ -27,7 +27,7 @@ from tfzoo.text.text_stream import TextStream
 from tfzoo.text.tokenizer import AROUND_TEXTS, Tokenizer
 from tfzoo.text.training_text import named_files
 
-_OF_GPT2 = ("gpt2", None, "", False)  # not stated in a configuration
+_OF_GPT2 = ("gpt-2", None, "", False)  # not stated in a configuration
 
 
 @keras.saving.register_keras_serializable("tfzoo")
@@ -65,8 +65,8 @@ class ByteBPETokenizer(Tokenizer):
         layout: The `Layout` of special tokens around texts. Defaults to
             <s> a </s></s> b </s>, all in segment 0, if there are a cls and a sep token,
             and to no special tokens otherwise.
-        split: How texts are split into words: "gpt2"; "smollm2", with each digit a word
-            of its own; "qwen2" (also Qwen 3's); "llama3"; "clip", or "clip_words" for
+        split: How texts are split into words: "gpt-2"; "smollm-2", with each digit a word
+            of its own; "qwen-2" (also Qwen 3's); "llama-3"; "clip", or "clip-words" for
             CLIP's pattern without its special tokens.
         normalizer: None; "nfc" for Unicode's composed form; or "clip" for that and
             lower case, with each stretch of white space a space.
@@ -112,7 +112,7 @@ class ByteBPETokenizer(Tokenizer):
         mask_lstrip=True,
         add_prefix_space=False,
         layout=None,
-        split="gpt2",
+        split="gpt-2",
         normalizer=None,
         end_of_word_suffix="",
         ignore_merges=False,
@@ -121,10 +121,15 @@ class ByteBPETokenizer(Tokenizer):
         _check("split", split, declaration.SPLITS)
         _check("normalizer", normalizer, declaration.NORMALIZERS)
         _check("end_of_word_suffix", end_of_word_suffix, declaration.SUFFIXES)
-        if add_prefix_space and split != "gpt2":
+        if add_prefix_space and split != "gpt-2":
             raise ValueError(
-                "add_prefix_space requires split='gpt2'. Received: "
+                "add_prefix_space requires split='gpt-2'. Received: "
                 f"add_prefix_space={add_prefix_space}, split={split!r}"
+            )
+        if normalizer == "clip" and split not in declaration.WITHOUT_SPACES:
+            raise ValueError(
+                "normalizer='clip' requires split='clip' or 'clip-words'. "
+                f"Received: split={split!r}"
             )
         self.split, self.normalizer = split, normalizer
         self.end_of_word_suffix, self.ignore_merges = end_of_word_suffix, ignore_merges
@@ -242,6 +247,10 @@ class ByteBPETokenizer(Tokenizer):
             for name in ("split", "normalizer", "end_of_word_suffix", "ignore_merges")
         }
         return {k: v for k, v in options.items() if v not in _OF_GPT2}
+
+    def encode_words(self, words):
+        """The ids of words, written in characters of `byte_alphabet`: list of lists."""
+        return self._engine.encode_words(words)
 
     @property
     def description(self):

@@ -10,12 +10,12 @@ from tfzoo.text.byte_bpe.declaration import WITHOUT_SPACES
 from tfzoo.text.vectors import following, where
 
 _STARTS = {
-    "gpt2": gpt2_words.word_starts,
-    "smollm2": functools.partial(gpt2_words.word_starts, digits_alone=True),
-    "qwen2": functools.partial(llama_words.word_starts, most_numbers=1),
-    "llama3": functools.partial(llama_words.word_starts, most_numbers=3),
+    "gpt-2": gpt2_words.word_starts,
+    "smollm-2": functools.partial(gpt2_words.word_starts, digits_alone=True),
+    "qwen-2": functools.partial(llama_words.word_starts, most_numbers=1),
+    "llama-3": functools.partial(llama_words.word_starts, most_numbers=3),
     "clip": functools.partial(clip_words.word_starts, special_tokens=True),
-    "clip_words": functools.partial(clip_words.word_starts, special_tokens=False),
+    "clip-words": functools.partial(clip_words.word_starts, special_tokens=False),
 }
 
 
