@@ -2,10 +2,12 @@
 
     python benchmarks/tokenization.py
     python benchmarks/tokenization.py --kind byte_bpe
+    python benchmarks/tokenization.py --kind llama-3
     python benchmarks/tokenization.py --tokenizer DIRECTORY
 
 The texts are the lines of Python's `pydoc_data.topics`, in batches of 1, 32 and 1024.
-The vocabulary is trained on them if none is given. All calls are made from Python; the
+The vocabulary is trained on them if none is given; the newer byte-level BPEs (SmolLM2,
+Qwen 2, Llama 3, CLIP) get the merges of GPT-2's. All calls are made from Python; the
 graphs get strings that are already tensors. Ratios are to Rust on one thread, which the
 graph, on the two threads that all have, should reach at batch 1024. KerasHub's graphs
 need `tensorflow_text`; the ids of its WordPiece differ where it folds characters, and
@@ -20,13 +22,22 @@ from typing import Literal
 import side_by_side
 
 BATCH_SIZES = (1, 32, 1024)
+SPACE = "\u0120"
+DECLARED = {
+    "smollm-2": {"split": "smollm-2"},
+    "qwen-2": {"split": "qwen-2", "normalizer": "nfc"},
+    "llama-3": {"split": "llama-3", "ignore_merges": True},
+    "clip": {"split": "clip", "normalizer": "clip", "end_of_word_suffix": "</w>"},
+}
 RUST = "Rust, 1 thread"
 
 
 def main(
     contender: str = "",
     rounds: int = 9,
-    kind: Literal["wordpiece", "byte_bpe"] = "wordpiece",
+    kind: Literal[
+        "wordpiece", "byte_bpe", "smollm-2", "qwen-2", "llama-3", "clip"
+    ] = "wordpiece",
     tokenizer: pathlib.Path | None = None,
     batch_size: int = 0,
     texts_per_round: int = 4096,
@@ -37,7 +48,7 @@ def main(
         contender: For internal use: the contender that this process runs.
         rounds: Number of measured rounds per contender.
         kind: Kind of the tokenizer to train if no directory is given.
-        tokenizer: Directory of a tokenizer of either kind. By default one is trained.
+        tokenizer: Directory of a tokenizer of any kind. By default one is trained.
         batch_size: Texts per call; 0 for 1, 32 and 1024.
         texts_per_round: Texts per round, at most 512 calls.
     """
@@ -77,10 +88,26 @@ def trained(kind, place):
     """Trains a tokenizer on the texts; returns its directory."""
     from tfzoo.text import ByteBPETokenizer, WordPieceTokenizer
 
-    cls = {"wordpiece": WordPieceTokenizer, "byte_bpe": ByteBPETokenizer}[kind]
+    cls = WordPieceTokenizer if kind == "wordpiece" else ByteBPETokenizer
     tokenizer = cls.train(lines(), vocabulary_size=8192, progress=False)
+    if kind in DECLARED:
+        tokenizer = ByteBPETokenizer(**declared(kind, tokenizer))
     tokenizer.save_to_preset(place)
     return place
+
+
+def declared(kind, tokenizer):
+    """The constructor arguments of a tokenizer with the merges of another one."""
+    arguments = {**tokenizer.get_config(), **DECLARED[kind]}
+    if kind == "clip":  # the same merges inside and at the end of a word
+        merges = [(a.lstrip(SPACE), b) for a, b in tokenizer.merges]
+        merges = [(a, b + end) for a, b in merges if a for end in ("", "</w>")]
+        letters = tokenizer.vocabulary[:256]
+        made = [*letters, *(letter + "</w>" for letter in letters)]
+        arguments["merges"] = list(dict.fromkeys(merges))
+        made += map("".join, arguments["merges"])
+        arguments["vocabulary"] = [*dict.fromkeys(made), tokenizer.end_token]
+    return arguments
 
 
 def rounds_of(call, batches):

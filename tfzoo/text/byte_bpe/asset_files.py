@@ -106,6 +106,7 @@ def write_preset(tokenizer, directory, max_sequence_length=None):
     tokens = {theirs: getattr(tokenizer, ours) for theirs, ours in TOKENS.items()}
     there = {k: t for k, t in tokens.items() if tokenizer.token_to_id(t) is not None}
     name = class_to_write(BYTE_BPE, layout, tokenizer.declared())
+    known = CLASSES.get(name)
     config = {
         "tokenizer_class": name,
         "add_prefix_space": tokenizer.add_prefix_space,
@@ -115,7 +116,11 @@ def write_preset(tokenizer, directory, max_sequence_length=None):
         "bos_token": _first_token(tokenizer, layout, end_token),
         "eos_token": end_token,
         # A class of `transformers` adds its default for a special token not named here.
-        **(dict.fromkeys(TOKENS) if layout.tokens else {"unk_token": end_token}),
+        **(
+            dict.fromkeys(TOKENS)
+            if layout.tokens or (known and known.tokens)
+            else {"unk_token": end_token}
+        ),
         **there,
     }
     if max_sequence_length is not None:
@@ -127,7 +132,7 @@ def write_preset(tokenizer, directory, max_sequence_length=None):
         merges: "\n".join([_VERSION, *map(" ".join, tokenizer.merges)]),
         CONFIG: json.dumps(config, indent=2, ensure_ascii=False),
     }
-    stated = CLASSES[name].options if name in CLASSES else {}
+    stated = known.options if known else {}
     if tokenizer.declared() != stated:
         del contents[vocabulary], contents[merges]
     tokenizer_files.write_files(directory, contents)

@@ -43,8 +43,9 @@ class ByteBPEGraph(GraphEngine):
     """A `ByteBPETokenizer` for use in `tf.data` and SavedModels.
 
     Ids equal those of the Rust engine for every text: empty, not UTF-8, with NUL, or a
-    megabyte without a space. All operations are TensorFlow's own and run on the CPU;
-    all tables are constants.
+    megabyte without a space. So do offsets, except for added tokens that include white
+    space around them, whose offsets in `tokenizers` are shorter by it. All operations
+    are TensorFlow's own and run on the CPU; all tables are constants.
 
     Args:
         tokenizer: A `ByteBPETokenizer`.

@@ -65,9 +65,9 @@ class ByteBPETokenizer(Tokenizer):
         layout: The `Layout` of special tokens around texts. Defaults to
             <s> a </s></s> b </s>, all in segment 0, if there are a cls and a sep token,
             and to no special tokens otherwise.
-        split: How texts are split into words: "gpt-2"; "smollm-2", with each digit a word
-            of its own; "qwen-2" (also Qwen 3's); "llama-3"; "clip", or "clip-words" for
-            CLIP's pattern without its special tokens.
+        split: How texts are split into words: "gpt-2"; "smollm-2", with each digit a
+            word of its own; "qwen-2" (also Qwen 3's); "llama-3"; "clip", or
+            "clip-words" for CLIP's pattern without its special tokens.
         normalizer: None; "nfc" for Unicode's composed form; or "clip" for that and
             lower case, with each stretch of white space a space.
         end_of_word_suffix: What tokens at the end of a word end in: "" or "</w>".
