@@ -3,10 +3,12 @@
     python benchmarks/tokenization.py
     python benchmarks/tokenization.py --kind byte_bpe
     python benchmarks/tokenization.py --kind unigram
+    python benchmarks/tokenization.py --kind llama-3
     python benchmarks/tokenization.py --tokenizer DIRECTORY
 
 The texts are the lines of Python's `pydoc_data.topics`, in batches of 1, 32 and 1024.
-The vocabulary is trained on them if none is given. All calls are made from Python; the
+The vocabulary is trained on them if none is given; the newer byte-level BPEs (SmolLM2,
+Qwen 2, Llama 3, CLIP) get the merges of GPT-2's. All calls are made from Python; the
 graphs get strings that are already tensors. Ratios are to Rust on one thread, which the
 graph, on the two threads that all have, should reach at batch 1024. KerasHub's graphs
 need `tensorflow_text`; the ids of its WordPiece differ where it folds characters, and
@@ -22,6 +24,13 @@ import side_by_side
 
 BATCH_SIZES = (1, 32, 1024)
 SENTENCEPIECE = ("unigram", "sentencepiece_bpe")
+SPACE = "\u0120"
+DECLARED = {
+    "smollm-2": {"split": "smollm-2"},
+    "qwen-2": {"split": "qwen-2", "normalizer": "nfc"},
+    "llama-3": {"split": "llama-3", "ignore_merges": True},
+    "clip": {"split": "clip", "normalizer": "clip", "end_of_word_suffix": "</w>"},
+}
 RUST = "Rust, 1 thread"
 
 
@@ -29,7 +38,14 @@ def main(
     contender: str = "",
     rounds: int = 9,
     kind: Literal[
-        "wordpiece", "byte_bpe", "unigram", "sentencepiece_bpe"
+        "wordpiece",
+        "byte_bpe",
+        "smollm-2",
+        "qwen-2",
+        "llama-3",
+        "clip",
+        "unigram",
+        "sentencepiece_bpe",
     ] = "wordpiece",
     tokenizer: pathlib.Path | None = None,
     batch_size: int = 0,
@@ -88,13 +104,31 @@ def trained(kind, place):
         WordPieceTokenizer,
     )
 
-    classes = {"wordpiece": WordPieceTokenizer, "byte_bpe": ByteBPETokenizer}
-    options = {"algorithm": "bpe" if kind == "sentencepiece_bpe" else "unigram"}
-    options = {} if kind in classes else options
-    cls = classes.get(kind, SentencePieceTokenizer)
+    cls, options = ByteBPETokenizer, {}
+    if kind == "wordpiece":
+        cls = WordPieceTokenizer
+    elif kind in SENTENCEPIECE:
+        cls = SentencePieceTokenizer
+        options = {"algorithm": "bpe" if kind == "sentencepiece_bpe" else "unigram"}
     tokenizer = cls.train(lines(), vocabulary_size=8192, progress=False, **options)
+    if kind in DECLARED:
+        tokenizer = ByteBPETokenizer(**declared(kind, tokenizer))
     tokenizer.save_to_preset(place)
     return place
+
+
+def declared(kind, tokenizer):
+    """The constructor arguments of a tokenizer with the merges of another one."""
+    arguments = {**tokenizer.get_config(), **DECLARED[kind]}
+    if kind == "clip":  # the same merges inside and at the end of a word
+        merges = [(a.lstrip(SPACE), b) for a, b in tokenizer.merges]
+        merges = [(a, b + end) for a, b in merges if a for end in ("", "</w>")]
+        letters = tokenizer.vocabulary[:256]
+        made = [*letters, *(letter + "</w>" for letter in letters)]
+        arguments["merges"] = list(dict.fromkeys(merges))
+        made += map("".join, arguments["merges"])
+        arguments["vocabulary"] = [*dict.fromkeys(made), tokenizer.end_token]
+    return arguments
 
 
 def rounds_of(call, batches):

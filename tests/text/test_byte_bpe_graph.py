@@ -17,14 +17,16 @@ from tfzoo.text import ROBERTA_TOKENS, ByteBPETokenizer
 from tfzoo.text.byte_bpe.byte_alphabet import CHARACTERS
 
 CORE_OPS = set(
-    """AddV2 All Any BitwiseAnd BitwiseOr Cast ConcatV2 Const Cumsum DecodeRaw
-    DenseBincount Equal ExpandDims Fill FloorMod GatherV2 Greater GreaterEqual Identity
-    If Less LogicalAnd LogicalNot LogicalOr LowerBound Max Maximum Minimum Mul NoOp
-    NotEqual OnesLike Pack Pad PadV2 PartitionedCall Placeholder Prod RaggedRange
-    RaggedTensorToTensor Range ReduceJoin Reshape RightShift ScatterNd SegmentMin
-    SelectV2 Shape Size Slice Squeeze StatefulPartitionedCall StatelessIf StatelessWhile
-    StridedSlice StringSplitV2 Sub TensorScatterAdd TensorScatterUpdate UnicodeDecode
-    UnicodeTranscode UnsortedSegmentJoin UpperBound Where While ZerosLike""".split()
+    """AddV2 All Any ArgMax BitwiseAnd BitwiseOr BroadcastTo Cast ConcatV2 Const Cumsum
+    DecodeRaw DenseBincount Equal ExpandDims Fill FloorDiv FloorMod GatherV2 Greater
+    GreaterEqual Identity If Less LessEqual LogicalAnd LogicalNot LogicalOr
+    LowerBound Max Maximum Minimum Mul Neg NoOp NotEqual OnesLike Pack Pad PadV2
+    PartitionedCall Placeholder Prod RaggedRange RaggedTensorToTensor Range
+    ReduceJoin Reshape RightShift ScatterNd SegmentMin SelectV2 Shape Size Slice
+    Squeeze StatefulPartitionedCall StatelessIf StatelessWhile StaticRegexReplace
+    StridedSlice StringLength StringSplitV2 Sub Sum TensorScatterAdd TensorScatterUpdate
+    Tile TopKV2 Transpose UnicodeDecode UnicodeEncode UnicodeTranscode Unpack
+    UnsortedSegmentJoin UpperBound Where While ZerosLike""".split()
 )
 END = "<|endoftext|>"
 

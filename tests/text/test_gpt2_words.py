@@ -9,8 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tokenizers import pre_tokenizers
 
-from tfzoo.text.byte_bpe.gpt2_words import word_starts
-from tfzoo.text.byte_bpe.tables import (
+from tfzoo.text.byte_bpe.code_point_kinds import (
     CLASS,
     KIND,
     LENGTH_SHIFT,
@@ -20,6 +19,7 @@ from tfzoo.text.byte_bpe.tables import (
     SPACE,
     code_point_entries,
 )
+from tfzoo.text.byte_bpe.gpt2_words import word_starts
 from tfzoo.text.wordpiece import codepoint_tables
 from tfzoo.text.wordpiece.codepoint_lookup import CodePointTable
 

@@ -1,5 +1,6 @@
-"""Merging in the graph against ten lines of Python, and its table against a dict."""
+"""Merging in the graph against ten lines of Python and against `tokenizers`."""
 
+import itertools
 import random
 
 import numpy as np
@@ -7,126 +8,184 @@ import pytest
 import tensorflow as tf
 from hypothesis import given
 from hypothesis import strategies as st
+from tokenizers import models
 
 from tfzoo.errors import TokenizerError
 from tfzoo.text.byte_bpe import long_words, merge_table
-from tfzoo.text.byte_bpe.long_words import NO_TOKEN, LongWords
+from tfzoo.text.byte_bpe.long_words import LongWords
 from tfzoo.text.byte_bpe.merging import Merging
+from tfzoo.text.byte_bpe.tables import NO_TOKEN
 
-LETTERS = 4  # the bytes of the random words
+LETTERS = "abcd"
 
 
 def merged(word, ranks):
     """BPE as defined: the lowest rank first, the leftmost of equal pairs."""
-    symbols = list(word)
+    tokens = list(word)
     while True:
         found = [
             (ranks[pair], place)
-            for place, pair in enumerate(zip(symbols, symbols[1:], strict=False))
+            for place, pair in enumerate(itertools.pairwise(tokens))
             if pair in ranks
         ]
         if not found:
-            return symbols
-        rank, place = min(found)
-        symbols[place : place + 2] = [256 + rank]
+            return tokens
+        _, place = min(found)
+        tokens[place : place + 2] = ["".join(tokens[place : place + 2])]
 
 
-def random_merges(source, count):
-    """Dict of pair -> rank; every pair joins earlier symbols to a new string."""
-    text = {letter: (letter,) for letter in range(LETTERS)}
-    made, ranks = set(text.values()), {}
+def learned_merges(source, count):
+    """Dict of pair -> rank; every pair joins earlier tokens to a new one."""
+    tokens, ranks = list(LETTERS), {}
     for _ in range(count):
-        pair = source.choice(list(text)), source.choice(list(text))
-        joined = text[pair[0]] + text[pair[1]]
-        if joined not in made:
-            made.add(joined)
-            text[256 + len(ranks)] = joined
+        pair = source.choice(tokens), source.choice(tokens)
+        if "".join(pair) not in tokens:
+            tokens.append("".join(pair))
             ranks[pair] = len(ranks)
     return ranks
 
 
+def every_split(source, count):
+    """Such merges with every way to split a token, in the order of Llama 3's."""
+    tokens = [*LETTERS, *map("".join, learned_merges(source, count))]
+    pairs = [
+        (token[:place], token[place:])
+        for token in tokens
+        for place in range(1, len(token))
+        if {token[:place], token[place:]} <= set(tokens)
+    ]
+    return {pair: rank for rank, pair in enumerate(pairs)}
+
+
+def any_order(source, count):
+    """The same merges in any order, which no training would give."""
+    pairs = list(every_split(source, count))
+    source.shuffle(pairs)
+    return {pair: rank for rank, pair in enumerate(pairs)}
+
+
+kinds = st.sampled_from([learned_merges, every_split, any_order])
+
+
+def numbers_of(ranks):
+    """Dict of token -> id."""
+    return {t: i for i, t in enumerate(dict.fromkeys([*LETTERS, *map("".join, ranks)]))}
+
+
 def table_of(ranks):
-    left, right = np.array(list(ranks), np.int64).reshape(-1, 2).T
-    return merge_table.merge_table(left, right)
+    ids = numbers_of(ranks)
+    triples = [(ids[a], ids[b], ids[a + b]) for a, b in ranks]
+    left, right, made = np.array(triples, np.int64).reshape(-1, 3).T
+    return merge_table.merge_table(left, right, made, len(ids))
+
+
+def tokens_of(engine, words, ranks):
+    """The tokens that `Merging` or `LongWords` makes of words."""
+    tokens = list(numbers_of(ranks))
+    single, starts, ends = flat(words)
+    nothing = tf.fill([len(single)], NO_TOKEN)
+    found = engine(table_of(ranks))(nothing, single, starts, ends).numpy()
+    bounds = zip(starts, ends, strict=True)
+    words = [[i for i in found[start:end] if i != NO_TOKEN] for start, end in bounds]
+    return [[tokens[i] for i in word] for word in words]
 
 
 def flat(words):
     ends = np.cumsum([len(word) for word in words]).astype(np.int32)
     starts = np.concatenate([[0], ends[:-1]]).astype(np.int32)[: len(words)]
-    return np.array([s for word in words for s in word], np.int32), starts, ends
+    single = np.array([LETTERS.index(c) for word in words for c in word], np.int32)
+    return single, starts, ends
 
 
 words = st.lists(
-    st.lists(st.integers(0, LETTERS - 1), min_size=1, max_size=60)
-    | st.tuples(st.integers(0, LETTERS - 1), st.integers(1, 60)).map(
-        lambda repeated: [repeated[0]] * repeated[1]
+    st.text(LETTERS, min_size=1, max_size=60)
+    | st.builds(
+        str.__mul__, st.text(LETTERS, min_size=1, max_size=3), st.integers(1, 20)
     ),
     max_size=5,
 )
 
 
-@given(seed=st.integers(0, 10**6), words=words)
-def test_words_are_merged_as_defined_by_bpe(seed, words):
-    ranks = random_merges(random.Random(seed), 30)
-    content, starts, ends = flat(words)
-    nothing = tf.fill([len(content)], NO_TOKEN)
-    symbols = Merging(table_of(ranks))(nothing, content, starts, ends).numpy()
-    for word, start, end in zip(words, starts, ends, strict=True):
-        found = symbols[start:end]
-        assert found[found != NO_TOKEN].tolist() == merged(word, ranks)
+@given(kind=kinds, seed=st.integers(0, 10**6), words=words)
+def test_words_are_merged_as_defined_by_bpe(kind, seed, words):
+    ranks = kind(random.Random(seed), 30)
+    assert tokens_of(Merging, words, ranks) == [merged(word, ranks) for word in words]
+
+
+@given(kind=kinds, seed=st.integers(0, 10**6), words=words)
+def test_the_definition_is_that_of_the_rust_engine(kind, seed, words):
+    ranks = kind(random.Random(seed), 30)
+    model = models.BPE(numbers_of(ranks), list(ranks))
+    for word in words:
+        assert [t.value for t in model.tokenize(word)] == merged(word, ranks)
 
 
 @pytest.mark.parametrize(("piece", "window"), [(1, 1), (2, 1), (5, 2), (64, 16)])
-@given(seed=st.integers(0, 10**6), words=words)
+@given(kind=kinds, seed=st.integers(0, 10**6), words=words)
 def test_splitting_words_into_pieces_does_not_change_results(
-    piece, window, seed, words
+    kind, piece, window, seed, words
 ):
-    ranks = random_merges(random.Random(seed), 40)
-    content, starts, ends = flat(words)
+    ranks = kind(random.Random(seed), 40)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(long_words, "PIECE", piece)
         patch.setattr(long_words, "_WINDOW", window)
-        empty = tf.fill([len(content)], NO_TOKEN)
-        symbols = LongWords(table_of(ranks))(empty, content, starts, ends).numpy()
-    for word, start, end in zip(words, starts, ends, strict=True):
-        assert symbols[start] != NO_TOKEN
-        found = symbols[start:end]
-        assert found[found != NO_TOKEN].tolist() == merged(word, ranks)
+        found = tokens_of(LongWords, words, ranks)
+    assert found == [merged(word, ranks) for word in words]
+
+
+@pytest.mark.slow
+def test_all_orders_of_a_few_merges_are_exact_for_all_short_words():
+    pairs = [("a", "b"), ("b", "a"), ("ab", "a"), ("a", "ba"), ("aba", "b")]
+    words = [
+        "".join(word) for n in range(1, 8) for word in itertools.product("ab", repeat=n)
+    ]
+    leading_back = 0
+    for some in itertools.permutations(pairs):
+        ranks = {pair: rank for rank, pair in enumerate(some)}
+        leading_back += table_of(ranks).leads_back.any()
+        assert tokens_of(Merging, words, ranks) == [merged(w, ranks) for w in words]
+    assert leading_back > 100
+
+
+def test_a_merge_that_leads_back_to_a_lower_rank_is_not_repeated_before_it():
+    ranks = {("ab", "a"): 0, ("a", "b"): 1}  # "abab": "aba" and "b", not "ab" and "ab"
+    assert tokens_of(Merging, ["abab"], ranks) == [["aba", "b"]]
 
 
 def test_borders_that_the_first_window_cannot_fix_are_fixed_later():
-    ranks = {(0, 0): 0, (256, 0): 1}  # "aaa...": one more letter shifts every token
-    word = [0] * 2001
-    empty = tf.fill([len(word)], NO_TOKEN)
-    symbols = LongWords(table_of(ranks))(empty, *flat([word])).numpy()
-    assert symbols[symbols != NO_TOKEN].tolist() == merged(word, ranks)
+    ranks = {("a", "a"): 0, ("aa", "a"): 1}  # one more letter shifts every token
+    word = "a" * 2001
+    assert tokens_of(LongWords, [word], ranks) == [merged(word, ranks)]
 
 
 @pytest.mark.parametrize("seed", range(3))
 def test_the_table_contains_exactly_the_merges(seed):
     source = np.random.default_rng(seed)
-    count = 3000
+    size, count = 5000, 3000
     pairs = {}
     while len(pairs) < count:
-        highest = 256 + len(pairs)
-        pair = tuple(int(highest * source.random() ** 4) for _ in range(2))
+        pair = tuple(int(size * source.random() ** 4) for _ in range(2))
         pairs.setdefault(pair, len(pairs))
-    table = table_of(pairs)
-    left = np.repeat(np.arange(256 + count), 200)
-    right = source.integers(256 + count, size=len(left))
+    table = table_with(*np.array(list(pairs)).T, size)
+    left = np.repeat(np.arange(size), 100)
+    right = source.integers(size, size=len(left))
     left = np.concatenate([left, [a for a, _ in pairs]])
     right = np.concatenate([right, [b for _, b in pairs]])
     slots = table.base[left] + right
-    found = np.where(table.left[slots] == left, table.made[slots], -1)
-    expected = [256 + pairs.get(pair, -257) for pair in zip(left, right, strict=True)]
+    found = np.where(table.left[slots] == left, table.rank[slots], -1)
+    expected = [pairs.get(pair, -1) for pair in zip(left, right, strict=True)]
     np.testing.assert_array_equal(found, expected)
+
+
+def table_with(left, right, size=10_000):
+    return merge_table.merge_table(left, right, np.zeros_like(left), size)
 
 
 def test_the_table_grows_for_rows_that_do_not_fit():
     source = np.random.default_rng(0)
     left = np.repeat(np.arange(100), 100)
     right = np.concatenate([source.permutation(10_000)[:100] for _ in range(100)])
-    table = merge_table.merge_table(left, right)
+    table = table_with(left, right)
     np.testing.assert_array_equal(table.left[table.base[left] + right], left)
 
 
@@ -136,4 +195,4 @@ def test_a_table_over_the_maximum_size_is_refused(monkeypatch):
     left = np.repeat(np.arange(100), 100)
     right = np.concatenate([source.permutation(10_000)[:100] for _ in range(100)])
     with pytest.raises(TokenizerError, match="a table of 60000 slots"):
-        merge_table.merge_table(left, right)
+        table_with(left, right)

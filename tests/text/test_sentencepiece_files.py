@@ -154,7 +154,6 @@ def test_xlm_r_shifts_the_ids_as_fairseq_does(tmp_path):
             "trie of a charsmap must be whole blocks",
         ),
     ],
-    ids=str,
 )
 def test_a_model_that_breaks_a_rule_is_refused_with_the_rule(change, message):
     content = changed(change)

@@ -6,12 +6,13 @@ double-array structure", https://doi.org/10.1109/32.31365
 """
 
 import dataclasses
+import itertools
 
 import numpy as np
 
 ROOT = 0
 NO_VALUE = -1
-_WINDOW = 128  # number of slots to try at a time
+_WINDOW = 128  # number of slots that a later search starts at the beginning of
 
 
 @dataclasses.dataclass(frozen=True)
@@ -86,23 +87,42 @@ def _nodes(keys):
     children, and the children of a node are in the order of their symbols.
     """
     lengths = np.array([len(key) for key in keys])
-    inside = np.arange(lengths.max()) < lengths[:, None]
-    symbols = np.full(inside.shape, -1, np.int64)
-    symbols[inside] = np.concatenate([np.asarray(key) for key in keys])
-    shared = np.zeros(inside.shape, bool)
-    shared[1:] = np.logical_and.accumulate(symbols[1:] == symbols[:-1], axis=1)
-    new = inside & ~shared
-    path = np.zeros((len(keys), lengths.max() + 1), np.int64)
-    path[:, 1:][new] = np.arange(1, new.sum() + 1)
-    path = np.maximum.accumulate(path, axis=0)  # the last node at each depth
-    row, column = np.nonzero(new)
+    flat = itertools.chain.from_iterable(keys)
+    symbols = np.fromiter(flat, np.int32, lengths.sum())
+    starts = np.cumsum(lengths) - lengths
+    shared = _shared_lengths(symbols, starts, lengths)
+    added = lengths - shared  # the nodes that a key adds to those of the keys before it
+    first = 1 + np.cumsum(added) - added
+    depth = np.arange(len(symbols)) - np.repeat(starts, lengths)
+    is_new = depth >= np.repeat(shared, lengths)
+    parent = np.arange(-1, added.sum())
+    parent[first] = 0
+    for size in range(1, shared.max() + 1):
+        (keys_here,) = np.nonzero(shared == size)
+        (owners,) = np.nonzero((shared < size) & (lengths >= size))
+        owner = owners[np.searchsorted(owners, keys_here) - 1]
+        parent[first[keys_here]] = first[owner] + size - 1 - shared[owner]
     root = [0]
     return (
-        np.concatenate([root, path[row, column]]),
-        np.concatenate([root, symbols[new]]),
-        np.concatenate([root, column + 1]),
-        path[np.arange(len(keys)), lengths],
+        np.maximum(parent, 0),
+        np.concatenate([root, symbols[is_new]]),
+        np.concatenate([root, depth[is_new] + 1]),
+        first + added - 1,
     )
+
+
+def _shared_lengths(symbols, starts, lengths):
+    """The number of symbols that every key shares with the key before it."""
+    shared = np.zeros(len(lengths), np.int64)
+    going = np.arange(1, len(lengths))
+    while len(going):
+        size = shared[going]
+        going = going[(lengths[going] > size) & (lengths[going - 1] > size)]
+        size = shared[going]
+        before, here = symbols[starts[going - 1] + size], symbols[starts[going] + size]
+        going = going[before == here]
+        shared[going] += 1
+    return shared
 
 
 def _place(parent, symbol, num_symbols):
@@ -113,29 +133,39 @@ def _place(parent, symbol, num_symbols):
         parent[by_parent], return_index=True, return_counts=True
     )
     size = len(parent) + num_symbols + _WINDOW
-    free = np.ones(2 * size, bool)
-    free[ROOT] = False
-    lowest = {}  # number of children -> where the search continues
-    for index in np.argsort(-counts, kind="stable")[: np.sum(counts > 1)]:
-        children = symbol[by_parent[first[index] : first[index] + counts[index]]]
-        start = lowest.get(counts[index], 0)
-        while True:
-            if start + _WINDOW + num_symbols > len(free):
-                free = np.concatenate([free, np.ones(size, bool)])
-            candidates = start + np.flatnonzero(free[start : start + _WINDOW])
-            candidates = candidates[candidates >= children[0]] - children[0]
-            fits = free[candidates[:, None] + children].all(axis=1)
-            if fits.any():
-                break
-            start += _WINDOW
-            lowest[counts[index]] = start
-        found = candidates[np.argmax(fits)]
-        free[found + children] = False
-        base[owners[index]] = found
+    free = bytearray(b"\1") * (2 * size)
+    free[ROOT] = 0
+    lowest = {}  # number of children -> where the search starts
+    symbols = symbol[by_parent].tolist()
+    by_size = np.argsort(-counts, kind="stable")[: np.sum(counts > 1)]
+    for index, start, count in zip(
+        by_size.tolist(), first[by_size].tolist(), counts[by_size].tolist(), strict=True
+    ):
+        children = symbols[start : start + count]
+        base[owners[index]] = found = _fit(free, lowest.get(count, 0), children)
+        lowest[count] = (found + children[0]) // _WINDOW * _WINDOW
+        for child in children:
+            free[found + child] = 0
+        if found + _WINDOW + 2 * num_symbols > len(free):
+            free += b"\1" * size
     single = counts == 1  # these fit anywhere and get the free slots in order
     only = symbol[by_parent[first[single]]]
     slots = num_symbols + np.flatnonzero(
-        np.concatenate([free[num_symbols:], np.ones(len(only), bool)])
+        np.frombuffer(free[num_symbols:] + b"\1" * len(only), bool)
     )
     base[owners[single]] = slots[: len(only)] - only
     return base
+
+
+def _fit(free, start, children):
+    """The first base at which all children are free, the first not below `start`."""
+    first, *others = children
+    slot = free.find(1, max(start, first))
+    while True:
+        base = slot - first
+        for child in others:
+            if not free[base + child]:
+                break
+        else:
+            return base
+        slot = free.find(1, slot + 1)

@@ -14,6 +14,7 @@ class GraphEngine(tf.Module):
 
         _tokenize_with_mask: Like `__call__`, but recognizes the mask token in texts.
         _places: Implements `places`.
+        _is_divisible: Whether a long text may be tokenized in pieces.
 
     Args:
         tokenizer: The tokenizer with the vocabulary and the options.
@@ -25,6 +26,8 @@ class GraphEngine(tf.Module):
     Returns:
         Ragged int32 tensor (B, None) of ids without special tokens.
     """
+
+    _is_divisible = True
 
     def __init__(self, tokenizer, name):
         super().__init__(name=name)
@@ -63,10 +66,10 @@ class GraphEngine(tf.Module):
             Ragged int32 tensor (B, None).
         """
         texts = tf.convert_to_tensor(texts, tf.string)
-        tokenize, is_divided = self.__call__, True
+        tokenize, is_divided = self.__call__, self._is_divisible
         if token is not None:
             tokenize = getattr(self, f"_tokenize_with_{token}")
-            is_divided = " " not in getattr(self._tokenizer, f"{token}_token")
+            is_divided &= " " not in getattr(self._tokenizer, f"{token}_token")
 
         def some(texts):
             return {"ids": tokenize(texts).flat_values}
@@ -88,6 +91,7 @@ class GraphEngine(tf.Module):
         texts = tf.convert_to_tensor(texts, tf.string)
         # A tokenizer that adds a space before texts would add it before pieces, too.
         is_divided = not getattr(self._tokenizer, "add_prefix_space", False)
+        is_divided &= self._is_divisible
 
         def some(texts):
             places = self._places(texts)

@@ -22,6 +22,11 @@ ROBERTA_TOKENS = {
     "mask_token": "<mask>",
     "end_token": "</s>",
 }
+CLIP_TOKENS = {
+    "start_token": "<|startoftext|>",
+    "end_token": "<|endoftext|>",
+    "pad_token": "<|endoftext|>",
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,12 +39,14 @@ class TokenizerClass:
         tokens: Dict of constructor argument of our tokenizer -> special token.
         num_extra: Number of tokens <extra_id_0>, <extra_id_1> and so on, from the last
             id downwards, that the class adds to a SentencePiece model.
+        options: Further constructor arguments.
     """
 
     algorithm: str
     layout: Layout
     tokens: Mapping[str, str] = dataclasses.field(default_factory=dict)
     num_extra: int = 0
+    options: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
 
 T5, LLAMA, MARIAN, XLM_ROBERTA = (
@@ -83,6 +90,22 @@ CLASSES = {
         Layout("cls", "sep", between=("sep", "sep"), second_segment=0),
         ROBERTA_TOKENS,
     ),
+    "Qwen2Tokenizer": TokenizerClass(
+        BYTE_BPE,
+        Layout(),
+        {"pad_token": "<|endoftext|>"},
+        options={"split": "qwen-2", "normalizer": "nfc"},
+    ),
+    "CLIPTokenizer": TokenizerClass(
+        BYTE_BPE,
+        Layout("start", "end", between=("end", "end"), second_segment=0),
+        CLIP_TOKENS,
+        options={
+            "split": "clip",
+            "normalizer": "clip",
+            "end_of_word_suffix": "</w>",
+        },
+    ),
 }
 DECLARED = {}  # name -> `TokenizerClass`; `families.declared` adds them
 
@@ -124,9 +147,19 @@ def named_class(name, algorithm, path, field):
     return found
 
 
-def class_to_write(algorithm, layout):
-    """The name of a class with this default layout, else of a generic class."""
+def class_to_write(algorithm, layout, options=None):
+    """The name of a class with this default layout and options, else of a generic one.
+
+    CLIP's class may have its pattern with or without special tokens.
+    """
+    options = dict(options or {})
+    if options.get("split") == "clip-words":
+        options["split"] = "clip"
     for name, known in CLASSES.items():
-        if (known.algorithm, known.layout) == (algorithm, layout):
+        if (known.algorithm, known.layout, known.options) == (
+            algorithm,
+            layout,
+            options,
+        ):
             return name
     return IGNORES_OPTIONS[0]

@@ -1,10 +1,12 @@
 """The files of a byte-level BPE tokenizer, in the layout of Hugging Face and OpenAI.
 
 `tokenizer.json`; or `vocab.json` (token -> id) and `merges.txt` (a pair of tokens per
-line, after a line with the version), which OpenAI calls `encoder.json` and `vocab.bpe`.
-With either, `tokenizer_config.json` and `special_tokens_map.json` name the special
-tokens. Tokens that they do not name default to those of the class, which is the one
-named or, if none is named, one whose special tokens are all in the vocabulary.
+line, after a line with the version), which OpenAI calls `encoder.json` and `vocab.bpe`;
+or the file of merges of OpenAI's CLIP. How text is normalized and split is stated in
+`tokenizer.json`, and otherwise that of the class. With either,
+`tokenizer_config.json` and `special_tokens_map.json` name the special tokens. Tokens
+that they do not name default to those of the class, which is the one named or, if none
+is named, one whose special tokens are all in the vocabulary.
 """
 
 import json
@@ -13,7 +15,7 @@ from tfzoo import files
 from tfzoo.checkpoints.references import local_directory
 from tfzoo.errors import TokenizerError
 from tfzoo.text import keras_hub_files, templates, tokenizer_files
-from tfzoo.text.byte_bpe import json_file, rules
+from tfzoo.text.byte_bpe import added_tokens, clip_file, json_file, rules
 from tfzoo.text.layout import ROLES, Layout
 from tfzoo.text.tokenizer_classes import (
     BYTE_BPE,
@@ -34,6 +36,7 @@ PAIRS_OF_FILES = (
     ("vocab.json", "merges.txt"),
     ("encoder.json", "vocab.bpe"),
     keras_hub_files.PAIR_OF_FILES,
+    (clip_file.NAME, clip_file.NAME),
 )
 END_TOKEN = "<|endoftext|>"
 _VERSION = "#version: 0.2"
@@ -46,7 +49,8 @@ def read_preset(directory):
         Dictionary of constructor arguments.
 
     Raises:
-        TokenizerError: a file is missing, invalid or not byte-level BPE like GPT-2's.
+        TokenizerError: a file is missing or invalid, or states a rule that is not
+            supported.
     """
     directory = local_directory(directory, weights=False)
     directory, config = keras_hub_files.vocabulary_and_config(directory)
@@ -60,25 +64,25 @@ def read_preset(directory):
             arguments["layout"] = Layout()  # unless tokenizer.json states one
     else:
         added, path = tokenizer_files.added_tokens(directory, config, named)
-        arguments = _read_pair(directory, config, added, path)
+        arguments, known = _read_pair(directory, config, added, path)
         arguments["layout"] = known and known.layout
     if name is None:
         known = _class_of_words(arguments["vocabulary"])
     arguments |= _special(named, known, arguments["vocabulary"])
+    is_clip = known is not None and known.layout.first == "start"
+    sides = ("start", "end") if is_clip else ("cls", "sep")
     if template is not None and None not in (template.first, template.last):
-        for ours, token in (
-            ("cls_token", template.first),
-            ("sep_token", template.last),
-        ):
-            if arguments.get(ours) is None:  # no file names it, or one names null
-                arguments[ours] = token
+        for role, token in zip(sides, (template.first, template.last), strict=True):
+            if arguments.get(f"{role}_token") is None:  # no file names it, or null
+                arguments[f"{role}_token"] = token
     if template is not None:
-        arguments |= _layout(template, arguments, directory / JSON)
+        arguments |= _layout(template, arguments, sides, directory / JSON)
     read_names = "added_tokens_decoder" not in config and (directory / NAMES).exists()
     rules.check_special(
         [v for k, v in arguments.items() if k.endswith("_token") and v is not None],
         arguments["merges"],
         arguments["vocabulary"],
+        arguments.get("end_of_word_suffix", ""),
         directory / (NAMES if read_names else CONFIG),
     )
     arguments["add_prefix_space"] = _prefix(arguments, config, directory)
@@ -92,21 +96,31 @@ def read_preset(directory):
 
 
 def write_preset(tokenizer, directory, max_sequence_length=None):
-    """Writes the four files into an existing directory without overwriting any."""
+    """Writes the four files into an existing directory without overwriting any.
+
+    Without a class that normalizes and splits text in the same way, tokenizer.json is
+    not accompanied by vocab.json and merges.txt, which do not state that.
+    """
     layout = tokenizer.layout if json_file.has_layout(tokenizer) else Layout()
     end_token = None if tokenizer.end_id is None else tokenizer.end_token
     tokens = {theirs: getattr(tokenizer, ours) for theirs, ours in TOKENS.items()}
     there = {k: t for k, t in tokens.items() if tokenizer.token_to_id(t) is not None}
+    name = class_to_write(BYTE_BPE, layout, tokenizer.declared())
+    known = CLASSES.get(name)
     config = {
-        "tokenizer_class": class_to_write(BYTE_BPE, layout),
+        "tokenizer_class": name,
         "add_prefix_space": tokenizer.add_prefix_space,
         "added_tokens_decoder": {
-            str(token.pop("id")): token for token in json_file.added_tokens(tokenizer)
+            str(token.pop("id")): token for token in added_tokens.to_json(tokenizer)
         },
         "bos_token": _first_token(tokenizer, layout, end_token),
         "eos_token": end_token,
         # A class of `transformers` adds its default for a special token not named here.
-        **(dict.fromkeys(TOKENS) if layout.tokens else {"unk_token": end_token}),
+        **(
+            dict.fromkeys(TOKENS)
+            if layout.tokens or (known and known.tokens)
+            else {"unk_token": end_token}
+        ),
         **there,
     }
     if max_sequence_length is not None:
@@ -118,6 +132,9 @@ def write_preset(tokenizer, directory, max_sequence_length=None):
         merges: "\n".join([_VERSION, *map(" ".join, tokenizer.merges)]),
         CONFIG: json.dumps(config, indent=2, ensure_ascii=False),
     }
+    stated = known.options if known else {}
+    if tokenizer.declared() != stated:
+        del contents[vocabulary], contents[merges]
     tokenizer_files.write_files(directory, contents)
 
 
@@ -131,10 +148,14 @@ def _first_token(tokenizer, layout, end_token):
 
 
 def _class_of_words(vocabulary):
-    """The class all of whose special tokens are in the vocabulary, or None."""
+    """The class with a layout whose special tokens are in the vocabulary, or None."""
     words = set(vocabulary)
     for known in CLASSES.values():
-        if known.tokens and words.issuperset(known.tokens.values()):
+        if (
+            known.algorithm == BYTE_BPE
+            and known.layout.tokens
+            and words.issuperset(known.tokens.values())
+        ):
             return known
     return None
 
@@ -163,15 +184,15 @@ def _special(named, known, vocabulary):
     return found
 
 
-def _layout(template, arguments, path):
+def _layout(template, arguments, sides, path):
     """Constructor arguments: the layout, and the tokens that it gives a role.
 
-    Tokens on both sides of a text are the cls and the sep token. A token on only one
-    side has the role that the files name, otherwise it is the start or the end token.
+    Tokens on both sides of a text have the roles `sides`. A token on only one side has
+    the role that the files name, otherwise it is the start or the end token.
     """
     tokens = {name: arguments.get(f"{name}_token") for name in ROLES}
     if None not in (template.first, template.last):
-        return {"layout": templates.with_roles(template, "cls", "sep", tokens, path)}
+        return {"layout": templates.with_roles(template, *sides, tokens, path)}
     first = _role(
         template.first, ("cls", "start", "end"), ("start", "cls"), tokens, path
     )
@@ -233,6 +254,7 @@ def _mask_lstrip(token, path):
 
 
 def _read_pair(directory, config, added, added_path):
+    """Constructor arguments, and the `TokenizerClass` or None."""
     for names in PAIRS_OF_FILES:
         if (directory / names[0]).exists():
             vocabulary_path, merges_path = (directory / name for name in names)
@@ -247,17 +269,23 @@ def _read_pair(directory, config, added, added_path):
     name = config.get("tokenizer_class")
     if name is not None and name not in IGNORES_OPTIONS:
         named_class(name, BYTE_BPE, directory / CONFIG, "tokenizer_class")
-    ids = files.read_json(vocabulary_path, TokenizerError)
-    vocabulary = rules.in_order(ids, vocabulary_path)
-    special_tokens = json_file.read_added(added, vocabulary, added_path)
-    ids = rules.check_vocabulary(vocabulary, vocabulary_path)
-    merges, first_line = _read_merges(merges_path)
+    first_line = 2
+    if merges_path.name == clip_file.NAME:
+        vocabulary, merges = clip_file.read_clip_file(merges_path)
+    else:
+        ids = files.read_json(vocabulary_path, TokenizerError)
+        vocabulary = rules.in_order(ids, vocabulary_path)
+        merges, first_line = _read_merges(merges_path)
+    tokens = added_tokens.read_added(added, vocabulary, added_path)
+    known = known_class(name, BYTE_BPE) if name else _class_of_words(vocabulary)
+    options = dict(known.options) if known else {}
+    suffix = options.get("end_of_word_suffix", "")
+    ids = rules.check_vocabulary(vocabulary, suffix, vocabulary_path)
     rules.check_merges(
         merges, ids, merges_path, lambda rank: {"line": rank + first_line}
     )
-    rules.check_special(special_tokens, merges, ids, added_path)
-    arguments = {"vocabulary": vocabulary, "merges": merges}
-    return {**arguments, "special_tokens": special_tokens}
+    rules.check_special(tokens["special_tokens"], merges, ids, suffix, added_path)
+    return {"vocabulary": vocabulary, "merges": merges, **tokens, **options}, known
 
 
 def _read_merges(path):

@@ -11,6 +11,8 @@ _OTHERS = [byte for byte in range(256) if byte not in _PRINTABLE]
 _BYTE_OF = {chr(byte): byte for byte in _PRINTABLE}
 _BYTE_OF |= {chr(0x100 + number): byte for number, byte in enumerate(_OTHERS)}
 CHARACTERS = tuple(sorted(_BYTE_OF, key=_BYTE_OF.get))  # of the bytes 0 to 255
+ALPHABET = frozenset(CHARACTERS)
+_LATIN_1 = {ord(character): byte for character, byte in _BYTE_OF.items()}
 
 
 def written(content):
@@ -24,7 +26,6 @@ def bytes_of(token):
     A token with a character that represents no byte stands for its own text, as in the
     decoder of `tokenizers`.
     """
-    try:
-        return bytes(_BYTE_OF[character] for character in token)
-    except KeyError:
-        return token.encode()
+    if ALPHABET.issuperset(token):
+        return token.translate(_LATIN_1).encode("latin-1")
+    return token.encode()

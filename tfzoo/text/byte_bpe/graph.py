@@ -2,64 +2,71 @@
 
 The texts form one stream of N bytes, and every step processes the whole stream:
 
-1. Split the texts at special tokens, and add a space before them if the tokenizer does.
-   Decode UTF-8, look up the kind of each code point, and mark where the words of
-   GPT-2's pattern start: `gpt2_words`.
-2. Look up every word in a trie of the words that are a single token: `trie_walk`.
-3. Merge the bytes of the other words: `long_words`, with `merging`.
+1. Split the texts at added tokens: `text_parts`. Add a space before them if the
+   tokenizer does, decode UTF-8, and normalize: `normalization`.
+2. Look up the kind of each code point, and find the words: `words`.
+3. Look up every word in a trie of the words that are a single token, and merge the
+   bytes of the others: `word_tokens`.
 
-Source: Radford et al. 2019, section 2.2, and its `encoder.py`,
-https://github.com/openai/gpt-2, in the version of `tokenizers`; ids equal those of
-`tokenizers` for every text.
+Ids equal those of `tokenizers` for every text. Sources: see `tokenizer`.
 """
 
 import functools
 
 import tensorflow as tf
 
+from tfzoo.errors import TokenizerError, shown
 from tfzoo.text.byte_bpe import byte_alphabet
-from tfzoo.text.byte_bpe.gpt2_words import word_starts
-from tfzoo.text.byte_bpe.long_words import NO_TOKEN, LongWords
-from tfzoo.text.byte_bpe.places import ByteStream, places_of
-from tfzoo.text.byte_bpe.tables import (
+from tfzoo.text.byte_bpe.added_tokens import AddedToken
+from tfzoo.text.byte_bpe.code_point_kinds import (
     KIND,
     LENGTH_SHIFT,
-    STARTS_WORD,
-    byte_bpe_tables,
+    code_point_entries,
 )
-from tfzoo.text.double_array_trie import NO_VALUE
+from tfzoo.text.byte_bpe.normalization import NORMALIZATIONS
+from tfzoo.text.byte_bpe.places import ByteStream, places_of, without_spaces
+from tfzoo.text.byte_bpe.tables import NO_TOKEN, byte_bpe_tables
+from tfzoo.text.byte_bpe.text_parts import TextParts, check_apart
+from tfzoo.text.byte_bpe.word_tokens import WordTokens
+from tfzoo.text.byte_bpe.words import words_of
 from tfzoo.text.graph_engine import TEXTS, GraphEngine
 from tfzoo.text.tokenizer import WHITE_SPACE
-from tfzoo.text.trie_walk import TrieWalk
-from tfzoo.text.vectors import following, row_numbers, where, with_value, with_values
+from tfzoo.text.vectors import row_numbers, where
 from tfzoo.text.wordpiece.codepoint_lookup import CodePointTable
 
 _SPACE = byte_alphabet.CHARACTERS[ord(" ")]
-_ENDING_SPACES = rf"{WHITE_SPACE}+\z"  # what `lstrip` removes before a special token
+# What Python's `strip` removes
+_AROUND = rf"\A(?:{WHITE_SPACE}|[\x1c-\x1f])+|(?:{WHITE_SPACE}|[\x1c-\x1f])+\z"
 
 
 class ByteBPEGraph(GraphEngine):
     """A `ByteBPETokenizer` for use in `tf.data` and SavedModels.
 
     Ids equal those of the Rust engine for every text: empty, not UTF-8, with NUL, or a
-    megabyte without a space. All operations are TensorFlow's own and run on the CPU;
-    all tables are constants.
+    megabyte without a space. So do offsets, except for added tokens that include white
+    space around them, whose offsets in `tokenizers` are shorter by it. All operations
+    are TensorFlow's own and run on the CPU; all tables are constants.
 
     Args:
         tokenizer: A `ByteBPETokenizer`.
 
     Call arguments, besides the texts:
         end_token: Whether the end token is recognized in texts.
+
+    Raises:
+        TokenizerError: the tokenizer has added tokens that overlap special ones or each
+            other, or looks for them in normalized text.
     """
 
     def __init__(self, tokenizer):
         super().__init__(tokenizer, name="byte_bpe")
-        tables = byte_bpe_tables(tokenizer)
-        self._entries = CodePointTable(tables.pages, tables.blocks)
-        self._words = TrieWalk(tables.words, outside=STARTS_WORD)
-        self._long_words = LongWords(tables.merges)
-        with tf.init_scope(), tf.device("CPU"):
-            self._ids = tf.constant(tables.ids)
+        self._entries = CodePointTable(*code_point_entries())
+        self._word_tokens = WordTokens(byte_bpe_tables(tokenizer))
+        normalizer, self._normalize = tokenizer.normalizer, None
+        if normalizer is not None:
+            self._normalize = NORMALIZATIONS[normalizer]()
+        _check_added(tokenizer)
+        self._parts = {"": self._text_parts()}
 
     def __call__(self, texts, *, end_token=False):
         texts = tf.convert_to_tensor(texts, tf.string)
@@ -89,7 +96,16 @@ class ByteBPEGraph(GraphEngine):
             contents = tf.gather(self._contents, values)
             rows = row_numbers(splits, tf.size(values))
             num_rows = tf.size(splits) - 1
-            return _valid(tf.strings.unsorted_segment_join(contents, rows, num_rows))
+            texts = tf.strings.unsorted_segment_join(contents, rows, num_rows)
+            return self._without_suffix(_valid(texts))
+
+    def _without_suffix(self, texts):
+        """Texts with a space for each suffix, without white space around them."""
+        suffix = self._tokenizer.end_of_word_suffix
+        if not suffix:
+            return texts
+        texts = tf.strings.regex_replace(texts, suffix, " ")
+        return tf.strings.regex_replace(texts, _AROUND, "")
 
     @functools.cached_property
     def _contents(self):
@@ -105,9 +121,10 @@ class ByteBPEGraph(GraphEngine):
     @functools.cached_property
     def _spaces(self):
         """int32 (V, 2): number of leading and trailing spaces of every token."""
+        spaces = "".join([_SPACE, *filter(str.isspace, map(chr, range(0x3001)))])
         tokens = [token or "" for token in self._tokenizer.vocabulary]
         leading, trailing = (
-            [len(token) - len(strip(token, _SPACE)) for token in tokens]
+            [len(token) - len(strip(token, spaces)) for token in tokens]
             for strip in (str.lstrip, str.rstrip)
         )
         with tf.init_scope(), tf.device("CPU"):
@@ -115,59 +132,52 @@ class ByteBPEGraph(GraphEngine):
 
     @tf.function(input_signature=[TEXTS], autograph=False)
     def _tokenize(self, texts):
-        with tf.device("CPU"):
-            return self._stream(self._spaced(_valid(texts))[0]).ragged_ids()
-
-    @tf.function(input_signature=[TEXTS], autograph=False)
-    def _places(self, texts):
-        with tf.device("CPU"):
-            texts, is_spaced = self._spaced(_valid(texts))
-            stream = self._stream(texts)
-            spaces = tf.gather(self._spaces, stream.ids)
-            add_prefix_space = self._tokenizer.add_prefix_space
-            return places_of(stream, is_spaced, spaces, add_prefix_space)
+        return self._ids(texts)
 
     @tf.function(input_signature=[TEXTS], autograph=False)
     def _tokenize_with_end(self, texts):
-        tokenizer = self._tokenizer
-        return self._tokenize_around(texts, tokenizer.end_token, tokenizer.end_id)
+        return self._ids(texts, "end")
 
     @tf.function(input_signature=[TEXTS], autograph=False)
     def _tokenize_with_mask(self, texts):
-        tokenizer = self._tokenizer
-        return self._tokenize_around(
-            texts, tokenizer.mask_token, tokenizer.mask_id, lstrip=tokenizer.mask_lstrip
-        )
+        return self._ids(texts, "mask")
 
-    def _tokenize_around(self, texts, token, token_id, *, lstrip=False):
-        """Ids of texts in which a special token is recognized.
-
-        With `lstrip`, it includes the spaces before it.
-        """
+    @tf.function(input_signature=[TEXTS], autograph=False)
+    def _places(self, texts):
+        add_prefix_space, parts = self._tokenizer.add_prefix_space, None
         with tf.device("CPU"):
-            parts = tf.strings.split(_valid(texts), token)
-            # Every part except the first of a text follows a special token.
-            is_first = with_value(
-                tf.zeros([tf.size(parts.flat_values) + 1], tf.bool),
-                parts.row_splits,
-                value=True,
+            texts = _valid(texts)
+            if self._parts[""]:
+                parts = self._parts[""](texts)
+                texts = parts.texts
+            texts, is_spaced = self._spaced(texts)
+            places = places_of(self._stream(texts), is_spaced)
+            places = parts.places(places) if parts else places
+            return without_spaces(
+                places, self._spaces, add_prefix_space=add_prefix_space
             )
-            texts = parts.flat_values
-            if lstrip:
-                stripped = tf.strings.regex_replace(texts, _ENDING_SPACES, "")
-                texts = tf.where(is_first[1:], texts, stripped)
-            ids = self._stream(self._spaced(texts)[0]).ragged_ids()
-            ids, splits = ids.flat_values, ids.row_splits
-            follows = where(~is_first[:-1])
-            num_tokens = tf.cumsum(tf.cast(~is_first, tf.int64))[:-1]
-            places = tf.range(tf.size(ids, tf.int64)) + tf.gather(
-                num_tokens, row_numbers(splits, tf.size(ids))
-            )
-            size = tf.size(ids) + tf.size(follows)
-            ids = with_values(tf.fill([size], token_id), places, ids)
-            splits = tf.gather(splits, parts.row_splits)
-            splits += tf.gather(tf.pad(num_tokens, [[1, 0]]), parts.row_splits)
-            return tf.RaggedTensor.from_row_splits(ids, splits, validate=False)
+
+    def _ids(self, texts, name=""):
+        """Ragged ids of texts in which the special token of this name is recognized."""
+        if name not in self._parts:
+            self._parts[name] = self._text_parts(name)
+        with tf.device("CPU"):
+            texts = _valid(texts)
+            if self._parts[name] is None:
+                return self._stream(self._spaced(texts)[0]).ragged_ids()
+            parts = self._parts[name](texts)
+            texts = self._spaced(parts.texts)[0]
+            return parts.ragged_ids(self._stream(texts).ragged_ids())
+
+    def _text_parts(self, name=""):
+        """The `TextParts` at added tokens and the named special token, or None."""
+        tokenizer = self._tokenizer
+        tokens = list(tokenizer.added_tokens)
+        if name and getattr(tokenizer, f"{name}_id") is not None:
+            lstrip = name == "mask" and tokenizer.mask_lstrip
+            tokens.append(AddedToken(getattr(tokenizer, f"{name}_token"), lstrip))
+        ids = [tokenizer.token_to_id(token.content) for token in tokens]
+        return TextParts(tokens, ids) if tokens else None
 
     def _spaced(self, texts):
         """Texts (B,) with a space before them if needed, and whether it was added."""
@@ -177,38 +187,55 @@ class ByteBPEGraph(GraphEngine):
         is_spaced = tf.not_equal(first, " ") & tf.not_equal(first, "")
         return tf.where(is_spaced, tf.strings.join([" ", texts]), texts), is_spaced
 
+    @property
+    def _is_divisible(self):
+        tokens = self._tokenizer.added_tokens
+        return not any(token.rstrip or " " in token.content for token in tokens)
+
     def _stream(self, texts):
         """The `ByteStream` of texts (B,) in UTF-8."""
+        code_points = tf.strings.unicode_decode(texts, "UTF-8")
+        code_points, splits = code_points.flat_values, code_points.row_splits
+        origins, origin_splits = tf.range(tf.size(code_points, tf.int64)), splits
+        if self._normalize is not None:
+            code_points, splits, origins = self._normalize(code_points, splits)
+            texts = tf.strings.unicode_encode(
+                tf.RaggedTensor.from_row_splits(code_points, splits, validate=False),
+                "UTF-8",
+            )
         content = tf.io.decode_raw(tf.strings.reduce_join(texts), tf.uint8)
         content = tf.cast(content, tf.int32)
-        code_points = tf.strings.unicode_decode(texts, "UTF-8")
-        entries = self._entries(code_points.flat_values)
+        entries = self._entries(code_points)
         lengths = tf.bitwise.right_shift(entries, LENGTH_SHIFT) + 1
         characters = tf.pad(tf.cumsum(lengths), [[1, 0]])
-        words = word_starts(
-            code_points.flat_values, entries & KIND, code_points.row_splits
+        words = words_of(self._tokenizer.split, code_points, entries & KIND, splits)
+        starts, ends = (tf.gather(characters, place) for place in words)
+        ids = self._word_tokens(content, starts, ends)
+        tokens = tf.cast(where(tf.not_equal(ids, NO_TOKEN)), tf.int32)
+        return ByteStream(
+            tf.gather(ids, tokens),
+            tokens,
+            starts,
+            ends,
+            characters,
+            splits,
+            origins,
+            origin_splits,
         )
-        words = tf.gather(characters, words)
-        symbols = self._symbols(content, words, following(words, last=characters[-1]))
-        tokens = tf.cast(where(tf.not_equal(symbols, NO_TOKEN)), tf.int32)
-        ids = tf.gather(self._ids, tf.gather(symbols, tokens))
-        return ByteStream(ids, tokens, words, characters, code_points.row_splits)
 
-    def _symbols(self, content, starts, ends):
-        """int32 (N,): the symbol of the token that starts at each byte, or NO_TOKEN."""
-        letters = tf.tensor_scatter_nd_add(
-            content * 2, starts[:, None], tf.fill(tf.shape(starts), STARTS_WORD)
+
+def _check_added(tokenizer):
+    """Raises `TokenizerError` for added tokens that `TextParts` does not recognize."""
+    tokens = tokenizer.added_tokens
+    later = [token.content for token in tokens if token.normalized]
+    if later and tokenizer.normalizer is not None:
+        raise TokenizerError(
+            "In a graph, an added token of a tokenizer that normalizes texts must not "
+            f"be looked for in normalized text. Received: {shown(later[0])}."
         )
-        known = self._words.keys_at(letters, starts, ends - starts)
-        is_known = tf.not_equal(known, NO_VALUE)
-        symbols, whole = tf.fill(tf.shape(content), NO_TOKEN), where(is_known)
-        symbols = with_values(
-            symbols, tf.gather(starts, whole), tf.gather(known, whole)
-        )
-        rest = where(~is_known)
-        return self._long_words(
-            symbols, content, tf.gather(starts, rest), tf.gather(ends, rest)
-        )
+    sooner = [token.content for token in tokens if not token.normalized]
+    check_apart(later, sooner)
+    check_apart(later + sooner, tokenizer.special_tokens)
 
 
 def _valid(texts):

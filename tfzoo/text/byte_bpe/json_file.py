@@ -5,52 +5,46 @@ import json
 from tfzoo import files
 from tfzoo.errors import TokenizerError
 from tfzoo.text import templates, tokenizer_files
-from tfzoo.text.byte_bpe import rules
+from tfzoo.text.byte_bpe import added_tokens, declaration, rules
+from tfzoo.text.byte_bpe.declaration import BYTE_LEVEL, SUFFIXES
 from tfzoo.text.layout import Layout
-from tfzoo.text.tokenizer_files import MAX_VOCABULARY_SIZE
 
 _RULES = {  # fields of tokenizer.json: possible values
     "model.type": ["BPE"],
     "model.dropout": [None, 0.0],
     "model.continuing_subword_prefix": [None, ""],
-    "model.end_of_word_suffix": [None, ""],
+    "model.end_of_word_suffix": [None, *SUFFIXES],
     "model.byte_fallback": [None, False],
-    "model.ignore_merges": [None, False],
-    "pre_tokenizer.type": ["ByteLevel"],
-    "pre_tokenizer.add_prefix_space": [True, False],
-    "pre_tokenizer.use_regex": [None, True],
-}
-_BYTE_LEVEL = {
-    "type": "ByteLevel",
-    "add_prefix_space": False,
-    "trim_offsets": True,
-    "use_regex": True,
+    "model.ignore_merges": [None, False, True],
 }
 _PROCESSORS = ["ByteLevel", "RobertaProcessing", templates.TEMPLATE, "Sequence"]
-_LIKE_GPT2 = "byte-level BPE like GPT-2's and RoBERTa's"
+_OF = "byte-level BPE"
 
 
 def to_json(tokenizer):
     """The content of the file for a `ByteBPETokenizer`."""
     add_prefix_space = tokenizer.add_prefix_space
-    byte_level = {**_BYTE_LEVEL, "add_prefix_space": add_prefix_space}
+    byte_level = {**BYTE_LEVEL, "add_prefix_space": add_prefix_space}
     content = {
         "version": "1.0",
         "truncation": None,
         "padding": None,
-        "added_tokens": added_tokens(tokenizer),
-        "normalizer": None,
-        "pre_tokenizer": byte_level,
+        "added_tokens": added_tokens.to_json(tokenizer),
+        "normalizer": declaration.normalizer_json(tokenizer.normalizer),
+        "pre_tokenizer": declaration.pre_tokenizer_json(
+            tokenizer.split, add_prefix_space=add_prefix_space
+        ),
         "post_processor": _processor(tokenizer, byte_level),
-        "decoder": _BYTE_LEVEL,
+        "decoder": BYTE_LEVEL,
         "model": {
             "type": "BPE",
             "dropout": None,
             "unk_token": None,
             "continuing_subword_prefix": "",
-            "end_of_word_suffix": "",
+            "end_of_word_suffix": tokenizer.end_of_word_suffix,
             "fuse_unk": False,
             "byte_fallback": False,
+            **({"ignore_merges": True} if tokenizer.ignore_merges else {}),
             "vocab": ids(tokenizer),
             "merges": list(map(" ".join, tokenizer.merges)),
         },
@@ -86,17 +80,6 @@ def ids(tokenizer):
     return {token: index for index, token in tokens if token is not None}
 
 
-def added_tokens(tokenizer):
-    """The special tokens of a `ByteBPETokenizer` as objects of tokenizer.json."""
-    by_id = sorted(zip(tokenizer.special_ids, tokenizer.special_tokens, strict=True))
-    same = dict.fromkeys(["single_word", "lstrip", "rstrip", "normalized"], False)
-    added = [{"id": i, "content": t, **same, "special": True} for i, t in by_id]
-    for token in added:
-        if token["content"] == tokenizer.mask_token:
-            token["lstrip"] = tokenizer.mask_lstrip
-    return added
-
-
 def read_json(path):
     """Reads the constructor arguments of a `ByteBPETokenizer` from such a file.
 
@@ -105,82 +88,53 @@ def read_json(path):
         of tokens that the file specifies, or None.
 
     Raises:
-        TokenizerError: the file is invalid or not byte-level BPE like GPT-2's.
+        TokenizerError: the file is invalid, or states a rule that is not supported.
     """
     content = files.read_json(path, TokenizerError)
-    parts = tokenizer_files.parts(content, ["model", "pre_tokenizer"])
-    model = parts["model"]
+    model = tokenizer_files.parts(content, ["model"])["model"]
     if "merges" in model:
         model.setdefault("type", "BPE")  # missing in files of 2020
     for field, allowed in _RULES.items():
-        part, _, key = field.partition(".")
-        check(parts[part].get(key), allowed, path, field)
-    check(content.get("normalizer"), [None], path, "normalizer")
+        check(model.get(field.removeprefix("model.")), allowed, path, field)
+    split, add_prefix_space = declaration.read_pre_tokenizer(
+        content.get("pre_tokenizer"), path
+    )
+    normalizer = declaration.read_normalizer(content.get("normalizer"), split, path)
     decoder = content.get("decoder")
     kind = decoder.get("type") if isinstance(decoder, dict) else decoder
     check(kind, [None, "ByteLevel"], path, "decoder")
+    suffix = model.get("end_of_word_suffix") or ""
     vocabulary = rules.in_order(model.get("vocab"), path, "model.vocab")
     added = content.get("added_tokens") or []
-    special_tokens = read_added(added, vocabulary, path)
-    by_token = rules.check_vocabulary(vocabulary, path, "model.vocab")
+    tokens = added_tokens.read_added(added, vocabulary, path)
+    by_token = rules.check_vocabulary(vocabulary, suffix, path, "model.vocab")
     merges = _merges(model.get("merges"), path)
     rules.check_merges(
         merges, by_token, path, lambda rank: {"tensor": f"model.merges[{rank}]"}
     )
-    rules.check_special(special_tokens, merges, by_token, path)
+    rules.check_special(tokens["special_tokens"], merges, by_token, suffix, path)
     return (
         {
             "vocabulary": vocabulary,
             "merges": merges,
-            "special_tokens": special_tokens,
-            "add_prefix_space": parts["pre_tokenizer"]["add_prefix_space"],
+            **tokens,
+            "add_prefix_space": add_prefix_space,
+            "split": split,
+            "normalizer": normalizer,
+            "end_of_word_suffix": suffix,
+            "ignore_merges": bool(model.get("ignore_merges")),
         },
         added,
-        _template(content.get(templates.FIELD), by_token, path),
+        _template(content.get(templates.FIELD), by_token, path, trims=not suffix),
     )
 
 
 def check(value, allowed, path, field):
-    """Raises `TokenizerError` unless a JSON value is allowed for GPT-2's BPE."""
-    tokenizer_files.check_field(value, allowed, path, field, _LIKE_GPT2)
+    """Raises `TokenizerError` unless a JSON value is allowed for byte-level BPE."""
+    tokenizer_files.check_field(value, allowed, path, field, _OF)
 
 
-def read_added(added, vocabulary, path):
-    """The contents of added tokens; missing ones are added to the vocabulary.
-
-    Args:
-        added: List of objects with `id`, `content` and `special`.
-        vocabulary: List of tokens and None, which is extended.
-        path: The file that contains the tokens.
-    """
-    if not isinstance(added, list):
-        raise TokenizerError("This must be a list.", path=path, tensor="added_tokens")
-    for token in added:
-        index = token.get("id") if isinstance(token, dict) else None
-        is_right = type(index) is int and 0 <= index < MAX_VOCABULARY_SIZE
-        if is_right:
-            vocabulary += [None] * (index + 1 - len(vocabulary))
-            content = token.get("content")
-            is_right = (
-                isinstance(content, str)
-                and token.get("special") is True
-                and vocabulary[index] in (None, content)
-            )
-        if not is_right:
-            raise TokenizerError(
-                "An added token must be special and have a unique id. Received: "
-                f"{json.dumps(token)[:120]}.",
-                path=path,
-                tensor="added_tokens",
-                fix=tokenizer_files.NO_WORDS
-                if isinstance(token, dict) and token.get("special") is False
-                else None,
-            )
-        vocabulary[index] = content
-    return [token["content"] for token in added]
-
-
-def _template(processor, ids, path):
+def _template(processor, ids, path, *, trims):
     """The `Layout` of tokens of a `post_processor`, None if it does not state one."""
     kind = processor.get("type") if isinstance(processor, dict) else processor
     check(kind, [None, *_PROCESSORS], path, templates.FIELD)
@@ -192,7 +146,8 @@ def _template(processor, ids, path):
         kind, processor = templates.TEMPLATE, found[1]
     if kind == "RobertaProcessing":
         trim = processor.get("trim_offsets", True)
-        check(trim, [True], path, "post_processor.trim_offsets")
+        allowed = [True] if trims else [True, False]  # CLIP has no spaces to trim
+        check(trim, allowed, path, "post_processor.trim_offsets")
         cls, sep = (_own_id(processor, name, ids, path) for name in ("cls", "sep"))
         return Layout(cls, sep, between=(sep, sep), second_segment=0)
     if kind == templates.TEMPLATE:

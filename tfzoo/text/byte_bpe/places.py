@@ -7,7 +7,7 @@ import typing
 
 import tensorflow as tf
 
-from tfzoo.text.vectors import following, with_value
+from tfzoo.text.vectors import following, preceding, with_value
 
 
 class ByteStream(typing.NamedTuple):
@@ -16,44 +16,72 @@ class ByteStream(typing.NamedTuple):
     Attributes:
         ids: int32 (T,), ids of the tokens.
         tokens: int32 (T,), the byte at which each token starts.
-        words: int32 (W,), the byte at which each word starts.
+        word_starts: int32 (W,), the byte at which each word starts.
+        word_ends: int32 (W,), the byte after each word.
         characters: int32 (M + 1,), the byte at which each character starts, followed by
             the total number of bytes.
-        text_splits: int64 (B + 1,), the characters at which texts start and end.
+        splits: int64 (B + 1,), the characters at which texts start and end.
+        origins: int64 (M,), the character of all texts that each character comes from,
+            before they were normalized.
+        origin_splits: int64 (B + 1,), the characters at which texts start and end,
+            before they were normalized.
     """
 
     ids: tf.Tensor
     tokens: tf.Tensor
-    words: tf.Tensor
+    word_starts: tf.Tensor
+    word_ends: tf.Tensor
     characters: tf.Tensor
-    text_splits: tf.Tensor
+    splits: tf.Tensor
+    origins: tf.Tensor
+    origin_splits: tf.Tensor
 
     def ragged_ids(self):
         """The ids as a ragged int32 tensor (B, None)."""
-        texts = tf.gather(self.characters, self.text_splits)
+        texts = tf.gather(self.characters, self.splits)
         splits = tf.searchsorted(self.tokens, texts, out_type=tf.int64)
         return tf.RaggedTensor.from_row_splits(self.ids, splits, validate=False)
 
 
-def places_of(stream, is_spaced, spaces, add_prefix_space):
-    """The result of `ByteBPEGraph.places`.
+def places_of(stream, is_spaced):
+    """The result of `ByteBPEGraph.places`, with offsets that include spaces.
 
     Args:
         stream: A `ByteStream`.
         is_spaced: bool (B,), whether a space was added before the text.
-        spaces: int32 (T, 2), number of leading and trailing spaces of every token.
-        add_prefix_space: Whether the tokenizer adds a space before texts without one.
     """
     ids = stream.ragged_ids()
+    word = tf.searchsorted(stream.word_starts, stream.tokens, "right") - 1
+    after = following(stream.tokens, last=stream.characters[-1])
+    after = tf.minimum(after, tf.gather(stream.word_ends, word))
     # Tokens that share a character all span the whole character.
     first = tf.searchsorted(stream.characters, stream.tokens, "right") - 1
-    after = following(stream.tokens, last=stream.characters[-1])
     last = tf.searchsorted(stream.characters, after) - 1
-    rows = ids.value_rowids()
+    first, last = (tf.gather(stream.origins, x) for x in (first, last))
     # An added space has the position of the first character.
-    origins = tf.cast(stream.text_splits[:-1], tf.int32) + tf.cast(is_spaced, tf.int32)
-    first, last = (tf.maximum(x - tf.gather(origins, rows), 0) for x in (first, last))
-    starts, ends, (leading, trailing) = first, last + 1, tf.unstack(spaces, axis=1)
+    origins = stream.origin_splits[:-1] + tf.cast(is_spaced, tf.int64)
+    origins = tf.gather(origins, ids.value_rowids())
+    first, last = (tf.cast(tf.maximum(x - origins, 0), tf.int32) for x in (first, last))
+    starts_word = tf.not_equal(word, preceding(word, first=-1))
+    return {
+        "token_ids": ids,
+        "starts": ids.with_flat_values(first),
+        "ends": ids.with_flat_values(last + 1),
+        "starts_word": ids.with_flat_values(starts_word),
+    }
+
+
+def without_spaces(places, spaces, *, add_prefix_space):
+    """`places` with offsets that do not include the spaces of tokens.
+
+    Args:
+        places: As returned by `places_of`.
+        spaces: int32 (V, 2), number of leading and trailing spaces of every token.
+        add_prefix_space: Whether the tokenizer adds a space before texts without one.
+    """
+    ids = places["token_ids"]
+    starts, ends = places["starts"].flat_values, places["ends"].flat_values
+    leading, trailing = tf.unstack(tf.gather(spaces, ids.flat_values), axis=1)
     if add_prefix_space:
         # `tokenizers` considers a single space of the first token, or of a token that
         # starts where the text does, as added, and keeps it.
@@ -63,11 +91,7 @@ def places_of(stream, is_spaced, spaces, add_prefix_space):
         leading = tf.where(is_first & tf.equal(leading, 1), 0, leading)
     starts = tf.minimum(starts + leading, ends)
     ends = tf.where(ends >= trailing, tf.maximum(ends - trailing, starts), ends)
-    is_word = tf.zeros([stream.characters[-1] + 1], tf.bool)
-    is_word = with_value(is_word, stream.words, value=True)
-    return {
-        "token_ids": ids,
+    return places | {
         "starts": ids.with_flat_values(starts),
         "ends": ids.with_flat_values(ends),
-        "starts_word": ids.with_flat_values(tf.gather(is_word, stream.tokens)),
     }

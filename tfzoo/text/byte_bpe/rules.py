@@ -1,8 +1,11 @@
 """Checks vocabularies and merges of byte-level BPE for what both engines require."""
 
 from tfzoo.errors import TokenizerError, shown
+from tfzoo.text.byte_bpe import byte_alphabet
 from tfzoo.text.byte_bpe.byte_alphabet import CHARACTERS
 from tfzoo.text.tokenizer_files import MAX_VOCABULARY_SIZE, check_ids
+
+_REQUIRED_BYTES = range(0x20, 0x7F)  # SmolLM2 has no token for some of the others
 
 
 def in_order(ids, path, field=None):
@@ -29,11 +32,12 @@ def in_order(ids, path, field=None):
     return tokens
 
 
-def check_vocabulary(vocabulary, path=None, field=None):
+def check_vocabulary(vocabulary, suffix="", path=None, field=None):
     """Raises `TokenizerError` unless the vocabulary is valid for ids 0, 1, 2, ...
 
     Args:
         vocabulary: Sequence of tokens, None for an id without a token.
+        suffix: What follows the last byte of a word, such as "</w>", or "".
         path: The file that contains them.
         field: The field of the file.
 
@@ -62,13 +66,15 @@ def check_vocabulary(vocabulary, path=None, field=None):
                 f"Tokens must be unique. Received: {shown(token)} with ids "
                 f"{ids[token]} and {index}."
             )
-    for byte, character in enumerate(CHARACTERS):
-        if character not in ids:
-            raise error(
-                "The vocabulary must contain a token for each of the 256 bytes. "
-                f"Missing: {character!r}, which represents byte {byte}."
-                f"{_gaps(vocabulary)}"
-            )
+    for end in dict.fromkeys(["", suffix]):
+        for byte in _REQUIRED_BYTES:
+            token = CHARACTERS[byte] + end
+            if token not in ids:
+                raise error(
+                    "The vocabulary must contain a token for each printable byte of "
+                    f"ASCII{' at the end of a word' if end else ''}. Missing: "
+                    f"{token!r}, which represents byte {byte}.{_gaps(vocabulary)}"
+                )
     if vocabulary[-1] is None:
         raise error("The last id of the vocabulary must have a token. Received: none.")
     return ids
@@ -84,11 +90,10 @@ def _gaps(vocabulary):
 
 
 def check_merges(merges, ids, path=None, place=None):
-    """Raises `TokenizerError` unless every merge joins results of earlier merges.
+    """Raises `TokenizerError` unless every merge makes a token of two tokens.
 
-    Then the result of a merge takes part only in later merges, and is made in only one
-    way. This holds for all merges learned by BPE, and `merging` and `long_words` rely
-    on it.
+    Several merges may make the same token; `tokenizers` would use only the last of
+    equal ones.
 
     Args:
         merges: Sequence of pairs of tokens, in the order of their ranks.
@@ -97,18 +102,20 @@ def check_merges(merges, ids, path=None, place=None):
         place: Function of a rank that returns `line` or `tensor` for `TokenizerError`,
             as a dict.
     """
-    made = set(CHARACTERS)
+    known = set()
     for rank, pair in enumerate(merges):
-        rule = _broken_rule(pair, ids, made)
+        rule = _broken_rule(pair, ids)
+        if rule is None and pair in known:
+            rule = "A pair of tokens must have only one merge."
         if rule:
             where = {"tensor": f"merge {rank}"} if place is None else place(rank)
             raise TokenizerError(f"{rule} Received: {pair!r:.200}.", path=path, **where)
-        made.add("".join(pair))
+        known.add(pair)
 
 
-def check_special(special_tokens, merges, ids, path=None):
-    """Raises `TokenizerError` unless plain text never contains these tokens."""
-    plain = {*CHARACTERS, *map("".join, merges)}
+def check_special(special_tokens, merges, ids, suffix="", path=None):
+    """Raises `TokenizerError` unless merging never makes one of these tokens."""
+    plain = {*CHARACTERS, *(c + suffix for c in CHARACTERS), *map("".join, merges)}
     for token in special_tokens:
         if token not in ids:
             raise TokenizerError(
@@ -123,24 +130,54 @@ def check_special(special_tokens, merges, ids, path=None):
             )
 
 
-def _broken_rule(pair, ids, made):
+def check_added(added_tokens, special_tokens, ids):
+    """Raises `TokenizerError` unless these tokens are words of the vocabulary.
+
+    Args:
+        added_tokens: Sequence of `AddedToken`.
+        special_tokens: Sequence of tokens.
+        ids: Dict of token -> id.
+    """
+    known = set(special_tokens)
+    for token in added_tokens:
+        if token.content not in ids or token.content in known:
+            raise TokenizerError(
+                "An added token must be in the vocabulary, once, and not special. "
+                f"Received: {shown(token.content)}."
+            )
+        known.add(token.content)
+
+
+def check_words(special_tokens, words_of):
+    """Raises `TokenizerError` if one of these tokens is a word that texts may contain.
+
+    For tokenizers that look up words in the whole vocabulary.
+
+    Args:
+        special_tokens: Sequence of tokens.
+        words_of: Function of a text that returns its words, written in characters of
+            `byte_alphabet`.
+    """
+    for token in special_tokens:
+        text = byte_alphabet.bytes_of(token).decode("utf-8", "replace")
+        if words_of(text) == [token]:
+            raise TokenizerError(
+                "A special token must not be a word on its own if merges are ignored "
+                "for the words of the vocabulary, because texts would contain it. "
+                f"Received: {shown(token)}."
+            )
+
+
+def _broken_rule(pair, ids):
     if len(pair) != 2 or not all(map(_is_text, pair)):
         return "A merge must be two tokens."
     for token in pair:
-        if token not in made:
-            return (
-                "A merge must join bytes or results of earlier merges, not "
-                f"{shown(token)}."
-            )
+        if token not in ids:
+            return f"A merge must join tokens of the vocabulary, not {shown(token)}."
     joined = "".join(pair)
     if joined not in ids:
         return (
             f"The result of a merge must be in the vocabulary; {shown(joined)} is not."
-        )
-    if joined in made:
-        return (
-            f"The result of a merge must be new; {shown(joined)} is a byte or the "
-            "result of an earlier merge."
         )
     return None
 

@@ -4,8 +4,9 @@ import functools
 import typing
 
 import numpy as np
-from tokenizers import AddedToken, Tokenizer, models, pre_tokenizers, processors
+from tokenizers import AddedToken, Tokenizer, models, processors
 
+from tfzoo.text.byte_bpe import declaration
 from tfzoo.text.rust_engine import RustEngine, flat_ids, ids_in_chunks
 
 
@@ -44,20 +45,27 @@ class ByteBPERust(RustEngine):
         rust = self._with_end if end_token else self._plain
         return TokenizedTexts(*flat_ids(rust, texts))
 
+    def encode_words(self, words):
+        """The ids of words, written in characters of `byte_alphabet`: list of lists."""
+        rust = Tokenizer(self._plain.model)
+        return [encoding.ids for encoding in rust.encode_batch_fast(words)]
+
+    def words(self, text):
+        """The words of a text, written in characters of `byte_alphabet`."""
+        words = self._plain.pre_tokenizer.pre_tokenize_str(text)
+        return [word for word, _ in words]
+
     @functools.cached_property
     def _with_end(self):
         self._tokenizer.required_id("end")
-        rust = rust_tokenizer(self._tokenizer)
-        rust.add_special_tokens([self._tokenizer.end_token])
-        return rust
+        return rust_tokenizer(self._tokenizer, AddedToken(self._tokenizer.end_token))
 
     @functools.cached_property
     def _with_mask(self):
         self._tokenizer.required_id("mask")
-        rust = rust_tokenizer(self._tokenizer)
         lstrip = self._tokenizer.mask_lstrip
-        rust.add_special_tokens([AddedToken(self._tokenizer.mask_token, lstrip=lstrip)])
-        return rust
+        token = AddedToken(self._tokenizer.mask_token, lstrip=lstrip)
+        return rust_tokenizer(self._tokenizer, token)
 
     @functools.cached_property
     def _with_places(self):
@@ -69,16 +77,34 @@ class ByteBPERust(RustEngine):
         return rust
 
 
-def rust_tokenizer(tokenizer):
-    """The `tokenizers.Tokenizer` of a `ByteBPETokenizer`, without special tokens."""
-    result = Tokenizer(bpe_model(tokenizer))
-    result.pre_tokenizer = pre_tokenizers.ByteLevel(
-        add_prefix_space=tokenizer.add_prefix_space
+def rust_tokenizer(tokenizer, recognized=None):
+    """The `tokenizers.Tokenizer` of a `ByteBPETokenizer`.
+
+    Args:
+        tokenizer: A `ByteBPETokenizer`.
+        recognized: The special token that is recognized in texts, an `AddedToken` of
+            `tokenizers`. None makes all of them plain text.
+    """
+    result = declaration.rust_without_model(
+        tokenizer.normalizer,
+        tokenizer.split,
+        add_prefix_space=tokenizer.add_prefix_space,
     )
-    return result
-
-
-def bpe_model(tokenizer):
-    """The `tokenizers.models.BPE` of a `ByteBPETokenizer`."""
     ids = {token: i for i, token in enumerate(tokenizer.vocabulary) if token}
-    return models.BPE(ids, list(tokenizer.merges))
+    result.model = models.BPE(
+        ids,
+        list(tokenizer.merges),
+        end_of_word_suffix=tokenizer.end_of_word_suffix,
+        ignore_merges=tokenizer.ignore_merges,
+    )
+    if tokenizer.added_tokens:
+        result.add_tokens(
+            [AddedToken(**token._asdict()) for token in tokenizer.added_tokens]
+        )
+    if recognized is not None:
+        result.add_special_tokens([recognized])
+    elif tokenizer.added_tokens:
+        # Text that a special token takes up is not searched for other tokens.
+        result.add_special_tokens(list(tokenizer.special_tokens))
+        result.encode_special_tokens = True
+    return result

@@ -1,14 +1,14 @@
-"""Byte-level byte-pair encoding, as in GPT-2 and RoBERTa: text to ids and back.
+"""Byte-level byte-pair encoding, as in GPT-2 and Llama 3: text to ids and back.
 
 Text is split into words by a pattern, and neighboring bytes of each word are merged in
 the order in which the merges were learned. Every text can be encoded without unknown
-tokens, and its ids decode to the same text. The space before a word is its first
-character, written "\u0120".
+tokens, and its ids decode to the same text, unless it is normalized. The space before a
+word is its first character, written "\u0120"; CLIP marks the end of a word instead.
 
 Source: Radford et al. 2019, section 2.2, and its `encoder.py`,
 https://github.com/openai/gpt-2; merging: Sennrich et al. 2016, section 3.2,
 https://arxiv.org/abs/1508.07909; RoBERTa: Liu et al. 2019, section 4.4,
-https://arxiv.org/abs/1907.11692
+https://arxiv.org/abs/1907.11692; the others: see `declaration`
 """
 
 import functools
@@ -18,13 +18,16 @@ import keras
 import numpy as np
 
 from tfzoo.errors import about
-from tfzoo.text.byte_bpe import asset_files, byte_alphabet, rules, training
+from tfzoo.text.byte_bpe import asset_files, byte_alphabet, declaration, rules, training
+from tfzoo.text.byte_bpe.added_tokens import AddedToken
 from tfzoo.text.byte_bpe.asset_files import END_TOKEN
 from tfzoo.text.byte_bpe.rust import ByteBPERust
 from tfzoo.text.layout import Layout
 from tfzoo.text.text_stream import TextStream
 from tfzoo.text.tokenizer import AROUND_TEXTS, Tokenizer
 from tfzoo.text.training_text import named_files
+
+_OF_GPT2 = ("gpt-2", None, "", False)  # not stated in a configuration
 
 
 @keras.saving.register_keras_serializable("tfzoo")
@@ -34,12 +37,12 @@ class ByteBPETokenizer(Tokenizer):
     Special tokens in a text are plain text. Bytes are decoded as UTF-8, with invalid
     bytes replaced as in `decode("utf-8", "replace")`.
 
-    `from_preset` reads tokenizer.json or, without it, vocab.json and merges.txt or
-    OpenAI's encoder.json and vocab.bpe, and tokenizer_config.json if it exists;
-    `save_to_preset` writes all but OpenAI's.
+    `from_preset` reads tokenizer.json or, without it, vocab.json and merges.txt,
+    OpenAI's encoder.json and vocab.bpe or CLIP's bpe_simple_vocab_16e6.txt.gz, and
+    tokenizer_config.json if it exists; `save_to_preset` writes all but OpenAI's.
 
-    GPT-2 has only an end token; RoBERTa has `**ROBERTA_TOKENS`; Llama also has a start
-    token.
+    GPT-2 has only an end token; RoBERTa has `**ROBERTA_TOKENS`; Llama and CLIP also
+    have a start token.
 
     Args:
         vocabulary: Tokens in the order of their ids, with bytes as the characters of
@@ -62,6 +65,16 @@ class ByteBPETokenizer(Tokenizer):
         layout: The `Layout` of special tokens around texts. Defaults to
             <s> a </s></s> b </s>, all in segment 0, if there are a cls and a sep token,
             and to no special tokens otherwise.
+        split: How texts are split into words: "gpt-2"; "smollm-2", with each digit a
+            word of its own; "qwen-2" (also Qwen 3's); "llama-3"; "clip", or
+            "clip-words" for CLIP's pattern without its special tokens.
+        normalizer: None; "nfc" for Unicode's composed form; or "clip" for that and
+            lower case, with each stretch of white space a space.
+        end_of_word_suffix: What tokens at the end of a word end in: "" or "</w>".
+        ignore_merges: Whether a word that is in the vocabulary is that token, even if
+            no merges make it.
+        added_tokens: `AddedToken`s, or their contents: tokens recognized in texts that
+            are not special.
 
     Attributes:
         vocabulary: Tuple of tokens and None.
@@ -76,8 +89,8 @@ class ByteBPETokenizer(Tokenizer):
 
     Raises:
         TokenizerError: a byte has no token; a token is a duplicate or not a valid
-            string; a merge joins tokens that no earlier merge makes, or makes the same
-            token as another merge; or a special token is missing or may occur in text.
+            string; a merge is a duplicate, or its tokens or its result are missing; or
+            a special token is missing or may occur in text.
     """
 
     special_names = (*AROUND_TEXTS, "start", "end")
@@ -99,10 +112,30 @@ class ByteBPETokenizer(Tokenizer):
         mask_lstrip=True,
         add_prefix_space=False,
         layout=None,
+        split="gpt-2",
+        normalizer=None,
+        end_of_word_suffix="",
+        ignore_merges=False,
+        added_tokens=(),
     ):
+        _check("split", split, declaration.SPLITS)
+        _check("normalizer", normalizer, declaration.NORMALIZERS)
+        _check("end_of_word_suffix", end_of_word_suffix, declaration.SUFFIXES)
+        if add_prefix_space and split != "gpt-2":
+            raise ValueError(
+                "add_prefix_space requires split='gpt-2'. Received: "
+                f"add_prefix_space={add_prefix_space}, split={split!r}"
+            )
+        if normalizer == "clip" and split not in declaration.WITHOUT_SPACES:
+            raise ValueError(
+                "normalizer='clip' requires split='clip' or 'clip-words'. "
+                f"Received: split={split!r}"
+            )
+        self.split, self.normalizer = split, normalizer
+        self.end_of_word_suffix, self.ignore_merges = end_of_word_suffix, ignore_merges
         self.vocabulary = tuple(vocabulary)
         self.merges = tuple(map(tuple, merges))
-        ids = rules.check_vocabulary(self.vocabulary)
+        ids = rules.check_vocabulary(self.vocabulary, end_of_word_suffix)
         rules.check_merges(self.merges, ids)
         around = (pad_token, unknown_token, cls_token, sep_token, mask_token)
         named = (*around, start_token, end_token)
@@ -111,10 +144,14 @@ class ByteBPETokenizer(Tokenizer):
         self.mask_lstrip, self.add_prefix_space = mask_lstrip, add_prefix_space
         named = [token for token in (end_token, *named) if token in ids]
         self.special_tokens = tuple(dict.fromkeys([*named, *special_tokens]))
-        rules.check_special(self.special_tokens, self.merges, ids)
+        rules.check_special(self.special_tokens, self.merges, ids, end_of_word_suffix)
         self.special_ids = tuple(ids[token] for token in self.special_tokens)
+        self.added_tokens = tuple(map(AddedToken.of, added_tokens))
+        rules.check_added(self.added_tokens, self.special_tokens, ids)
         self._bytes = tuple(map(byte_alphabet.bytes_of, self._plain_tokens()))
         self._engine, self._graph = ByteBPERust(self), None
+        if ignore_merges:
+            rules.check_words(self.special_tokens, self._engine.words)
 
     @classmethod
     def train(
@@ -184,10 +221,11 @@ class ByteBPETokenizer(Tokenizer):
     def get_config(self):
         """Constructor arguments.
 
-        The start token and the layout are left out by default, so that the fingerprint
-        of tokenized text stays valid.
+        What GPT-2 and RoBERTa do not have is left out by default, so that the
+        fingerprint of tokenized text stays valid.
         """
         tokens = {f"{n}_token": getattr(self, f"{n}_token") for n in self.special_names}
+        added = [token._asdict() for token in self.added_tokens]
         if self.start_token is None:
             del tokens["start_token"]
         return {
@@ -198,7 +236,21 @@ class ByteBPETokenizer(Tokenizer):
             "mask_lstrip": self.mask_lstrip,
             "add_prefix_space": self.add_prefix_space,
             **self._layout_config(),
+            **self.declared(),
+            **({"added_tokens": added} if added else {}),
         }
+
+    def declared(self):
+        """The constructor arguments in which it differs from GPT-2's BPE."""
+        options = {
+            name: getattr(self, name)
+            for name in ("split", "normalizer", "end_of_word_suffix", "ignore_merges")
+        }
+        return {k: v for k, v in options.items() if v not in _OF_GPT2}
+
+    def encode_words(self, words):
+        """The ids of words, written in characters of `byte_alphabet`: list of lists."""
+        return self._engine.encode_words(words)
 
     @property
     def description(self):
@@ -241,7 +293,7 @@ class ByteBPETokenizer(Tokenizer):
         token = self.id_to_token(index)
         if token is None or token in self.special_tokens:
             return token or ""
-        return self._bytes[index].decode("utf-8", "replace")
+        return self._without_suffix(self._bytes[index].decode("utf-8", "replace"))
 
     def tokenize(self, text, *, end_token=False):
         """Ids without special tokens.
@@ -271,7 +323,13 @@ class ByteBPETokenizer(Tokenizer):
 
     def _text_of(self, ids):
         """Without special tokens; bytes that are not UTF-8 are replaced."""
-        return self.bytes_of(ids).decode("utf-8", "replace")
+        text = self._without_suffix(self.bytes_of(ids).decode("utf-8", "replace"))
+        return text.strip() if self.end_of_word_suffix else text
+
+    def _without_suffix(self, text):
+        """The text with a space for each suffix, as in CLIP's decoder."""
+        suffix = self.end_of_word_suffix
+        return text.replace(suffix, " ") if suffix else text
 
     def bytes_of(self, ids):
         """The bytes of an id or an iterable of ids, which may not be valid UTF-8."""
@@ -286,6 +344,12 @@ class ByteBPETokenizer(Tokenizer):
         """The token of every id, "" if it adds nothing to a text."""
         special = set(self.special_tokens)
         return ("" if t is None or t in special else t for t in self.vocabulary)
+
+
+def _check(name, value, allowed):
+    if value not in allowed:
+        choices = ", ".join(map(repr, allowed))
+        raise ValueError(f"{name} must be one of {choices}. Received: {value!r:.80}")
 
 
 def _continues(content):

@@ -10,7 +10,7 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 from tqdm import tqdm
 
 from tfzoo.errors import TokenizerError, require_whole
-from tfzoo.text.byte_bpe.merge_table import NUM_BYTES
+from tfzoo.text.byte_bpe.byte_alphabet import CHARACTERS
 from tfzoo.text.trainer_process import trained
 from tfzoo.text.training_text import passages, texts_of
 from tfzoo.text.training_words import LongWords
@@ -28,11 +28,11 @@ def train_merges(source, *, vocabulary_size, num_special, min_frequency, progres
     """
     require_whole("vocabulary_size", vocabulary_size, 1)
     require_whole("min_frequency", min_frequency, 0)
-    if vocabulary_size < NUM_BYTES + num_special:
+    smallest = len(CHARACTERS) + num_special
+    if vocabulary_size < smallest:
         raise TokenizerError(
-            f"vocabulary_size must be at least {NUM_BYTES + num_special}, for the "
-            "bytes and the special tokens. Received: "
-            f"vocabulary_size={vocabulary_size}."
+            f"vocabulary_size must be at least {smallest}, for the bytes and the "
+            f"special tokens. Received: vocabulary_size={vocabulary_size}."
         )
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)

@@ -21,7 +21,8 @@ import numpy as np
 import tensorflow as tf
 
 from tfzoo.errors import TokenizerError, shown
-from tfzoo.text.byte_bpe.long_words import NO_TOKEN, LongWords
+from tfzoo.text.byte_bpe.long_words import LongWords
+from tfzoo.text.byte_bpe.tables import NO_TOKEN
 from tfzoo.text.double_array_trie import NO_VALUE, ROOT, double_array_trie
 from tfzoo.text.sentencepiece.piece_model import (
     NORMAL,
