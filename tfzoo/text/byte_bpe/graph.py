@@ -44,8 +44,9 @@ class ByteBPEGraph(GraphEngine):
 
     Ids equal those of the Rust engine for every text: empty, not UTF-8, with NUL, or a
     megabyte without a space. So do offsets, except for added tokens that include white
-    space around them, whose offsets in `tokenizers` are shorter by it. All operations
-    are TensorFlow's own and run on the CPU; all tables are constants.
+    space around them, and in words with bytes that have no token: `tokenizers` counts
+    without these. All operations are TensorFlow's own and run on the CPU; all tables
+    are constants.
 
     Args:
         tokenizer: A `ByteBPETokenizer`.
