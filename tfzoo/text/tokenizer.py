@@ -15,16 +15,16 @@ AROUND_TEXTS = ("pad", "unknown", "cls", "sep", "mask")
 class Tokenizer:
     """Base of the tokenizers.
 
-    A tokenizer has a vocabulary and two engines, one in Rust and one in TensorFlow
+    A tokenizer has a vocabulary and two engines, a library's and one in TensorFlow
     operations, which return the same ids for every text. Subclasses define
-    `get_config`, `tokenize`, `graph`, `token_text` and:
+    `get_config`, `graph`, `token_text` and:
 
         special_names: Names of the special tokens that it may have.
         usual_layout: The default `Layout` of texts.
         _files: The module that reads and writes its files, with `read_preset` and
             `write_preset`.
         _text_of: The text of a list of ids.
-        _engine: The engine in Rust.
+        _engine: The library's engine.
     """
 
     special_names = AROUND_TEXTS
@@ -207,6 +207,19 @@ class Tokenizer:
         """
         columns = [texts] if text_pairs is None else [texts, text_pairs]
         return self._engine.encode_batch(columns, max_length, mask_token=mask_token)
+
+    def tokenize(self, text):
+        """Ids without special tokens.
+
+        Args:
+            text: A text (str or bytes), or an iterable of texts.
+
+        Returns:
+            List of ids, or list of such lists.
+        """
+        if isinstance(text, str | bytes):
+            return next(self._engine.tokenize([text]))
+        return list(self._engine.tokenize(text))
 
     def detokenize(self, ids):
         """Text of ids, without special tokens around texts and padding.

@@ -266,19 +266,6 @@ class SentencePieceTokenizer(Tokenizer):
         token = self.id_to_token(index)
         return token or "" if self.special[index] else (token or "").replace(SPACE, " ")
 
-    def tokenize(self, text):
-        """Ids without special tokens.
-
-        Args:
-            text: A text (str or bytes), or an iterable of texts.
-
-        Returns:
-            List of ids, or list of such lists.
-        """
-        if isinstance(text, str | bytes):
-            return next(self._engine.tokenize([text]))
-        return list(self._engine.tokenize(text))
-
     def _text_of(self, ids):
         return self._engine.decode(list(map(self._checked, ids)))
 

@@ -168,19 +168,6 @@ class WordPieceTokenizer(Tokenizer):
         """The text of a single token, as in the vocabulary."""
         return self.id_to_token(index)
 
-    def tokenize(self, text):
-        """Ids without special tokens.
-
-        Args:
-            text: A text (str or bytes), or an iterable of texts.
-
-        Returns:
-            List of ids, or list of such lists.
-        """
-        if isinstance(text, str | bytes):
-            return next(self._engine.tokenize([text]))
-        return list(self._engine.tokenize(text))
-
     def _text_of(self, ids):
         """Words separated by a space, without padding, [CLS] and [SEP]."""
         left_out = {self.pad_id, self.cls_id, self.sep_id}
