@@ -93,7 +93,7 @@ def test_pretraining_writes_what_it_promises(place, pretrained, capsys):
         assert np.isfinite(metrics["metrics"][f"val_{name}"])
     assert (pretrained / "curves.png").read_bytes().startswith(b"\x89PNG")
     assert any((pretrained / "logs").rglob("events*"))
-    assert BertPretrainer.from_preset(pretrained).max_sequence_length == 128
+    assert BertPretrainer.from_preset(pretrained).max_sequence_length == 32
     card = (pretrained / "README.md").read_text()
     assert "corpus.txt" in card and str(place) not in card
 
