@@ -136,6 +136,11 @@ def test_a_file_that_must_be_fetched_or_unpacked_says_so(tmp_path, name, fix):
         next(read_records(name))
 
 
+def test_ndjson_is_jsonl(tmp_path):
+    path = write(tmp_path / "a.ndjson", '{"a": 1}\n{"a": 2}\n')
+    assert [record.value("a") for record in read_records(path)] == [1, 2]
+
+
 def test_keys_of_json_have_no_numbers(tmp_path):
     path = write(tmp_path / "a.jsonl", '{"a": 1}')
     with pytest.raises(DataError, match=r"must be one of 'a'\. Received: 1\."):

@@ -3,6 +3,7 @@
 import codecs
 import gzip
 import json
+import os
 import pathlib
 import subprocess
 import sys
@@ -177,6 +178,19 @@ def test_an_option_that_a_model_lacks_is_named(gpt, mail, tmp_path):
     with pytest.raises(ValueError, match="max_new_tokens must be .*Received: 0"):
         export(preset, tmp_path / "out", max_new_tokens=0)
     assert not (tmp_path / "out").exists()
+
+
+def test_a_file_in_place_of_a_preset_is_told(tmp_path):
+    (tmp_path / "bert.ckpt.index").touch()
+    for name in ("bert.ckpt", "bert.ckpt.index"):
+        with pytest.raises(TfzooError, match="Give the directory that contains the"):
+            recipe("export_model").main(tmp_path / name, tmp_path / "out")
+
+
+def test_a_model_whose_path_is_not_utf_8_is_one_line(tmp_path):
+    predict = recipe("predict")
+    with pytest.raises(predict.UserError, match="The path must be UTF-8"):
+        predict.version_folder(tmp_path / os.fsdecode(b"caf\xe9"))
 
 
 def test_a_missing_preset_is_named(tmp_path):

@@ -270,6 +270,11 @@ def test_a_directory_with_other_content_is_refused_and_left_alone(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
 
 
+def test_an_output_below_a_thousand_directories_is_one_line(tmp_path):
+    with pytest.raises(OutputError, match="Too many directories in a path"):
+        Run(tmp_path.joinpath(*"a" * 1500), {})
+
+
 @pytest.mark.parametrize("content", ["", "{", "[]", '{"arguments": 3}'])
 def test_a_broken_description_is_one_line(tmp_path, content):
     (tmp_path / "run.json").write_text(content)
