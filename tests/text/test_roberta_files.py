@@ -301,6 +301,12 @@ def test_a_token_named_null_stays_where_the_template_has_it(tmp_path):
     assert found.encode("ab").token_ids == theirs.encode("ab").ids
 
 
+def test_a_token_named_null_stands_nowhere_without_a_template(tmp_path):
+    write_pair(tmp_path, tokenizer_config={"sep_token": None})
+    found = tokenizer_from_preset(tmp_path)
+    assert found.sep_token is None and not found.layout.tokens
+
+
 @given(field=st.sampled_from(FIELDS), value=json_values, whole=st.booleans())
 def test_any_value_in_any_field_is_read_or_refused_in_one_line(
     tmp_path_factory, field, value, whole

@@ -69,6 +69,9 @@ def read_preset(directory):
     if name is None:
         known = _class_of_words(arguments["vocabulary"])
     arguments |= _special(named, known, arguments["vocabulary"])
+    if name is None and known is not None:  # inferred; a file may name a token null
+        around = [arguments.get(f"{role}_token") for role in known.layout.tokens]
+        arguments["layout"] = None if None in around else arguments["layout"]
     is_clip = known is not None and known.layout.first == "start"
     sides = ("start", "end") if is_clip else ("cls", "sep")
     if template is not None and None not in (template.first, template.last):
