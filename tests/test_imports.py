@@ -21,6 +21,7 @@ MAY_IMPORT = {
     "files": {"errors"},
     "quiet_start": set(),
     "cli": CORE | {"quiet_start"},
+    "command_arguments": set(),
     "baselines": CORE,
     "checkpoints": CORE,
     "layers": CORE,
@@ -32,12 +33,14 @@ MAY_IMPORT = {
     "data": CORE | {"text"},
     "serving": CORE | {"text", "generation"},
 }
-MAY_IMPORT["tasks"] = {*MAY_IMPORT} - {"cli", "quiet_start"}
-MAY_IMPORT["__init__"] = {*MAY_IMPORT} - {"cli", "quiet_start"}
+OF_COMMANDS = {"cli", "command_arguments", "quiet_start"}
+MAY_IMPORT["tasks"] = {*MAY_IMPORT} - OF_COMMANDS
+MAY_IMPORT["__init__"] = {*MAY_IMPORT} - OF_COMMANDS
 MAY_IMPORT["commands"] = {*MAY_IMPORT} - {"__init__"}
 MAY_IMPORT["__main__"] = {"cli", "commands"}
 WITHOUT_TENSORFLOW = {"__init__", "errors", "files", "cli", "layers", "models"}
 WITHOUT_TENSORFLOW |= {"families", "lazy", "quiet_start", "__main__"}
+WITHOUT_TENSORFLOW |= {"command_arguments"}
 UNSAFE = {"pickle", "dill", "cloudpickle", "marshal", "shelve", "joblib"}
 SHARED_BY_BENCHMARKS = {"side_by_side", "training_rounds"}
 

@@ -3,6 +3,7 @@
 import inspect
 import re
 import sys
+import typing
 
 import pytest
 
@@ -14,11 +15,19 @@ NAMES = sorted({path.stem for path in (ROOT / "recipes").glob("*.py")} - {"predi
 
 
 def explanations(main):
-    """Dict of argument -> its explanation in the docstring, parsed by hand."""
+    """Dict of argument -> its explanation: in the docstring or in its annotation."""
     docstring = inspect.getdoc(main)
     section = re.search(r"^Args:\n((?:    .*\n?|\n)+)", docstring, re.M)[1]
     entries = re.split(r"^    (?=\w+: )", section, flags=re.M)[1:]
-    return dict(entry.split(": ", 1) for entry in entries)
+    own = dict(entry.split(": ", 1) for entry in entries)
+    hints = typing.get_type_hints(main, include_extras=True)
+    shared = {
+        n: h.__metadata__[0].help
+        for n, h in hints.items()
+        if hasattr(h, "__metadata__")
+    }
+    assert not own.keys() & shared.keys()
+    return own | shared
 
 
 def letters(text):

@@ -10,17 +10,18 @@ the task; with `--output`, also writes them to a JSON file.
 import pathlib
 
 from tfzoo import cli
+from tfzoo import command_arguments as args
 from tfzoo.errors import printable
 
 
 def main(
     preset: str,
     data: str,
-    text_column: str,
-    label_column: str,
-    text_pair_column: str | None = None,
-    header: bool = True,
-    label_separator: str | None = None,
+    text_column: args.TextColumn,
+    label_column: args.LabelColumn,
+    text_pair_column: args.TextPairColumn = None,
+    header: args.Header = True,
+    label_separator: args.LabelSeparator = None,
     batch_size: int = 32,
     output: pathlib.Path | None = None,
 ):
@@ -30,11 +31,6 @@ def main(
         preset: Directory of the classifier, or hf://ORG/NAME.
         data: File (.tsv, .csv, .jsonl, .json, .parquet; each also .gz) or
             tfds:NAME[/config][:split].
-        text_column: Column of the text, by name or by number (from 1).
-        label_column: Column of the label, likewise.
-        text_pair_column: Column of the second text, for text pairs.
-        header: Whether line 1 of a .tsv or .csv has the column names.
-        label_separator: Separator of the labels in a multi_label cell.
         batch_size: Number of texts per batch.
         output: JSON file for the metrics; must not exist.
     """

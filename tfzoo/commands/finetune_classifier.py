@@ -10,10 +10,10 @@ of the best epoch (which `evaluate-classifier`, `export-model` and `transformers
 continues an interrupted run.
 """
 
-import pathlib
 from typing import Literal
 
 from tfzoo import cli
+from tfzoo import command_arguments as args
 
 LONGEST = 128  # tokens of an example, if the user sets no other number
 HELD_OUT = 10  # without a validation file, one in this many rows is held out
@@ -23,24 +23,24 @@ BEST = {"classification": "accuracy", "multi_label": "f1", "regression": "pearso
 def main(
     train: str,
     preset: str,
-    text_column: str,
-    label_column: str,
-    output: pathlib.Path,
+    text_column: args.TextColumn,
+    label_column: args.LabelColumn,
+    output: args.ResumableOutput,
     validation: str | None = None,
     tokenizer: str | None = None,
-    text_pair_column: str | None = None,
-    header: bool = True,
+    text_pair_column: args.TextPairColumn = None,
+    header: args.Header = True,
     task: Literal["classification", "multi_label", "regression"] = "classification",
-    label_separator: str | None = None,
+    label_separator: args.LabelSeparator = None,
     epochs: int = 3,
     batch_size: int = 32,
     learning_rate: float | None = None,
     max_sequence_length: int | None = None,
     label_smoothing: float = 0.0,
-    seed: int = 0,
-    dtype: Literal["float32", "mixed_bfloat16", "mixed_float16"] = "float32",
-    strategy: Literal["none", "mirrored"] = "none",
-    on_non_finite: Literal["stop", "skip", "rewind"] = "stop",
+    seed: args.Seed = 0,
+    dtype: args.ComputeDtype = "float32",
+    strategy: args.Strategy = "none",
+    on_non_finite: args.OnNonFinite = "stop",
 ):
     """Fine-tunes a classifier of texts or text pairs on a table of examples.
 
@@ -49,28 +49,16 @@ def main(
             tfds:NAME[/config][:split].
         preset: Directory of a model, hf://ORG/NAME, or, for random weights, the name of
             a size of BERT, RoBERTa or DistilBERT, such as bert_tiny.
-        text_column: Column of the text, by name or by number (from 1).
-        label_column: Column of the label, likewise.
-        output: Output directory: new, or begun by the same command.
         validation: File to evaluate on after each epoch. Without one, a tenth of the
             training data is held out, stratified by class, by a hash of the text.
         tokenizer: Directory of a tokenizer. Defaults to the preset's own.
-        text_pair_column: Column of the second text, for text pairs.
-        header: Whether line 1 of a .tsv or .csv has the column names.
         task: One label per text, any number of labels, or a number.
-        label_separator: Separator of the labels in a multi_label cell.
         epochs: Number of passes over the examples.
         batch_size: Number of examples per update.
         learning_rate: Peak learning rate. Defaults to 5e-5, or 1e-3 for random weights.
         max_sequence_length: Maximum number of tokens; longer inputs are truncated.
             Defaults to 128, or to the model's own if that is smaller.
         label_smoothing: Fraction of a target spread over all labels, in [0, 1).
-        seed: Seed of all random choices.
-        dtype: Dtype policy for computation; weights are always float32.
-        strategy: mirrored trains on all GPUs of the machine.
-        on_non_finite: What to do if a loss or a gradient is not finite: stop; skip the
-            update; or rewind to the last checkpoint and skip it from there. An
-            interrupted run may continue with another choice.
     """
     arguments = cli.settings(locals())
     import keras

@@ -11,9 +11,11 @@ the text is written to standard output.
 import itertools
 import sys
 
+from tfzoo import command_arguments as args
+
 
 def main(
-    preset: str,
+    preset: args.Preset,
     prompt: str = "",
     max_new_tokens: int = 200,
     temperature: float = 0.8,
@@ -27,7 +29,6 @@ def main(
     """Continues a text with a trained GPT.
 
     Args:
-        preset: Directory of a model with its tokenizer, or hf://ORG/NAME.
         prompt: Text to continue. Without one, a new text is generated.
         max_new_tokens: Maximum number of new tokens; limited by the context.
         temperature: Above 1 more random, below 1 less; 0 takes the most likely token.

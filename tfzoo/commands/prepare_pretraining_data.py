@@ -18,13 +18,14 @@ import pathlib
 from typing import Literal
 
 from tfzoo import cli
+from tfzoo import command_arguments as args
 from tfzoo.errors import printable
 
 
 def main(
     input: tuple[pathlib.Path, ...],
     tokenizer: str,
-    output: pathlib.Path,
+    output: args.ResumableOutput,
     max_sequence_length: int = 128,
     max_predictions: int = 20,
     masked_fraction: float = 0.15,
@@ -34,10 +35,10 @@ def main(
     processes: int = os.cpu_count() or 1,
     whole_word: bool = False,
     sentences: Literal["lines", "punctuation"] = "lines",
-    documents: Literal["auto", "blank_line", "file", "record"] = "auto",
-    text_column: str = "text",
-    header: bool = True,
-    seed: int = 0,
+    documents: args.Documents = "auto",
+    text_column: args.TextColumnIfAny = "text",
+    header: args.Header = True,
+    seed: args.Seed = 0,
 ):
     """Prepares BERT pretraining examples from text, as sharded TFRecord files.
 
@@ -46,7 +47,6 @@ def main(
             TFRecord).
         tokenizer: Directory of a tokenizer, such as the output of `train-tokenizer`,
             or hf://ORG/NAME.
-        output: Output directory: new, or begun by the same command.
         max_sequence_length: Number of tokens per example, including [CLS] and [SEP].
         max_predictions: Maximum number of masked words per example.
         masked_fraction: Fraction of the tokens to mask.
@@ -57,11 +57,6 @@ def main(
         processes: Number of worker processes; the output does not depend on it.
         whole_word: Mask all pieces of a word together.
         sentences: What ends a sentence: the end of a line, or punctuation.
-        documents: What ends a document: a blank line, the end of the file, or the end
-            of the record; auto is a blank line for .txt and the record for other files.
-        text_column: Column of the text in files with columns.
-        header: Whether line 1 of a .tsv or .csv has the column names.
-        seed: Seed of all random choices.
     """
     cli.check_numbers(locals())
     from tfzoo.data.preparation import prepare_pretraining_data

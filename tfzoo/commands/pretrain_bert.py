@@ -17,6 +17,7 @@ import shlex
 from typing import Literal
 
 from tfzoo import cli
+from tfzoo import command_arguments as args
 from tfzoo.errors import printable
 
 STEPS_PER_EPOCH = 500  # between two evaluations
@@ -28,21 +29,21 @@ def main(
     tokenizer: str,
     preset: str,
     steps: int,
-    output: pathlib.Path,
+    output: args.ResumableOutput,
     validation: tuple[pathlib.Path, ...] = (),
     batch_size: int = 32,
-    learning_rate: float = 1e-4,
+    learning_rate: args.PeakLearningRate = 1e-4,
     max_sequence_length: int = 128,
     max_predictions: int = 20,
     next_sentence: bool = True,
     whole_word: bool = False,
     sentences: Literal["lines", "punctuation"] = "lines",
     documents: Literal["auto", "blank_line", "file", "record"] = "auto",
-    seed: int = 0,
-    dtype: Literal["float32", "mixed_bfloat16", "mixed_float16"] = "float32",
-    strategy: Literal["none", "mirrored"] = "none",
-    on_non_finite: Literal["stop", "skip", "rewind"] = "stop",
-    jit_compile: bool = False,
+    seed: args.Seed = 0,
+    dtype: args.ComputeDtype = "float32",
+    strategy: args.Strategy = "none",
+    on_non_finite: args.OnNonFinite = "stop",
+    jit_compile: args.CompileStep = False,
 ):
     """Pretrains BERT on your own text: masked words and next-sentence prediction.
 
@@ -55,11 +56,9 @@ def main(
             bert_medium, bert_base, bert_large); or directory of a model to continue
             from, or hf://ORG/NAME.
         steps: Number of updates.
-        output: Output directory: new, or begun by the same command.
         validation: Files of held-out text, evaluated every 500 steps and at the end
             (the first 4096 examples).
         batch_size: Number of examples per update.
-        learning_rate: Peak learning rate, reached after a tenth of the steps.
         max_sequence_length: Number of tokens per example; the maximum for prepared
             records.
         max_predictions: Maximum number of masked words per example.
@@ -67,13 +66,6 @@ def main(
         whole_word: Mask all pieces of a word together; text files only.
         sentences: What ends a sentence; text files only.
         documents: What ends a document; text files only.
-        seed: Seed of all random choices.
-        dtype: Dtype policy for computation; weights are always float32.
-        strategy: mirrored trains on all GPUs of the machine.
-        on_non_finite: What to do if a loss or a gradient is not finite: stop; skip the
-            update; or rewind to the last checkpoint and skip it from there. An
-            interrupted run may continue with another choice.
-        jit_compile: Compile the training step with XLA.
     """
     arguments = cli.settings(locals())
     import keras

@@ -14,61 +14,46 @@ The same command continues an interrupted run, with bit-identical results.
 
 import pathlib
 import shlex
-from typing import Literal
 
 from tfzoo import cli
+from tfzoo import command_arguments as args
 from tfzoo.errors import printable
 
 
 def main(
-    input: tuple[pathlib.Path, ...],
+    input: args.TextFiles,
     tokenizer: str,
     preset: str,
     steps: int,
-    output: pathlib.Path,
+    output: args.ResumableOutput,
     validation: tuple[pathlib.Path, ...] = (),
     batch_size: int = 16,
-    learning_rate: float = 1e-3,
-    weight_decay: float = 0.1,
+    learning_rate: args.PeakLearningRate = 1e-3,
+    weight_decay: args.WeightDecay = 0.1,
     max_sequence_length: int = 256,
-    document_borders: bool = True,
-    documents: Literal["auto", "blank_line", "file", "record"] = "auto",
-    text_column: str = "text",
-    header: bool = True,
-    seed: int = 0,
-    dtype: Literal["float32", "mixed_bfloat16", "mixed_float16"] = "float32",
-    strategy: Literal["none", "mirrored"] = "none",
-    on_non_finite: Literal["stop", "skip", "rewind"] = "stop",
-    jit_compile: bool = False,
+    document_borders: args.DocumentBorders = True,
+    documents: args.Documents = "auto",
+    text_column: args.TextColumnIfAny = "text",
+    header: args.Header = True,
+    seed: args.Seed = 0,
+    dtype: args.ComputeDtype = "float32",
+    strategy: args.Strategy = "none",
+    on_non_finite: args.OnNonFinite = "stop",
+    jit_compile: args.CompileStep = False,
 ):
     """Pretrains a GPT on your own text: next-token prediction.
 
     Args:
-        input: Text files (.txt, .tsv, .csv, .jsonl, .json, .parquet; each also .gz).
         tokenizer: Directory of a byte-level BPE tokenizer, such as the output of
             `train-tokenizer --kind byte_bpe`, or hf://ORG/NAME.
         preset: Name of a size, for random weights (gpt_tiny, gpt_mini, gpt_small, gpt2,
             gpt2_medium, gpt2_large, gpt2_xl); or directory of a model to continue from,
             or hf://ORG/NAME.
         steps: Number of updates.
-        output: Output directory: new, or begun by the same command.
         validation: Files of held-out text, evaluated every 500 steps and at the end
             (the first 2048 windows).
         batch_size: Number of windows per update.
-        learning_rate: Peak learning rate, reached after a tenth of the steps.
-        weight_decay: Weight decay coefficient, multiplied by the learning rate.
         max_sequence_length: Tokens per window, and context of a new model.
-        document_borders: Whether tokens attend only to their own document.
-        documents: What ends a document.
-        text_column: Column of the text in files with columns.
-        header: Whether line 1 of a .tsv or .csv has the column names.
-        seed: Seed of all random choices.
-        dtype: Dtype policy for computation; weights are always float32.
-        strategy: mirrored trains on all GPUs of the machine.
-        on_non_finite: What to do if a loss or a gradient is not finite: stop; skip the
-            update; or rewind to the last checkpoint and skip it from there. An
-            interrupted run may continue with another choice.
-        jit_compile: Compile the training step with XLA.
     """
     arguments = cli.settings(locals())
     from tfzoo.checkpoints.references import local_directory

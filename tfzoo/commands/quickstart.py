@@ -36,6 +36,7 @@ import time
 from collections.abc import Callable
 
 from tfzoo import cli
+from tfzoo import command_arguments as args
 from tfzoo.errors import printable
 
 SIZES = dict(num_layers=2, num_heads=4, hidden_dim=128, intermediate_dim=512)
@@ -60,9 +61,9 @@ def main(
     text_column: str | None = None,
     label_column: str | None = None,
     header: bool = True,
-    output: pathlib.Path = pathlib.Path("runs/quickstart"),
+    output: args.ResumableOutput = pathlib.Path("runs/quickstart"),
     saved_models: pathlib.Path = pathlib.Path("saved_models"),
-    seed: int = 0,
+    seed: args.Seed = 0,
 ):
     """From raw text to served models in minutes, with one command and no download.
 
@@ -74,10 +75,8 @@ def main(
         text_column: Column of the text in the table, by name or by number (from 1).
         label_column: Column of the label, likewise.
         header: Whether line 1 of a .tsv or .csv table has the column names.
-        output: Output directory: new, or begun by the same command.
         saved_models: Directory for the SavedModels, in subdirectories whose names begin
             with the output's.
-        seed: Seed of all random choices.
     """
     arguments = cli.settings(locals(), may_change=("output", "saved_models"))
     start = time.perf_counter()

@@ -20,6 +20,7 @@ import time
 from typing import Literal
 
 from tfzoo import cli
+from tfzoo import command_arguments as args
 from tfzoo.errors import printable
 
 MEASURED = 100_000  # lines or texts
@@ -45,8 +46,8 @@ def main(
     cased: bool = False,
     min_frequency: int = 2,
     alphabet_size: int | None = None,
-    text_column: str = "text",
-    header: bool = True,
+    text_column: args.TextColumnIfAny = "text",
+    header: args.Header = True,
 ):
     """Trains a tokenizer on text: WordPiece, byte-level BPE or SentencePiece.
 
@@ -64,8 +65,6 @@ def main(
             effect on SentencePiece.
         alphabet_size: Number of characters that WordPiece keeps, the most frequent
             ones; default 1000. Byte-level BPE covers all characters.
-        text_column: Column of the text in files with columns.
-        header: Whether line 1 of a .tsv or .csv has the column names.
     """
     cli.check_numbers(locals())
     from tfzoo.errors import about
