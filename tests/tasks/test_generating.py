@@ -75,12 +75,17 @@ def test_beams_have_scores_and_are_sorted(generate):
         assert len({tuple(beam.token_ids) for beam in group}) == 4
 
 
-def test_a_stream_yields_the_result_of_generate_in_pieces(model, plain):
-    for prompt, text in zip(PROMPTS, plain, strict=True):
-        pieces = list(model.stream(prompt, max_new_tokens=20, jit_compile=False))
-        assert "".join(pieces) == text
-        assert len(pieces) > 1
-        assert all(pieces)
+def test_a_stream_yields_the_text_of_each_token(model, generate):
+    options = dict(max_new_tokens=20)
+    found = generate(PROMPTS, return_dict_in_generate=True, **options)
+    for prompt, generated in zip(PROMPTS, found, strict=True):
+        pieces = list(model.stream(prompt, jit_compile=False, **options))
+        assert "".join(pieces) == generated.text
+        stream = model.tokenizer.stream()
+        expected = [stream.add([index]) for index in generated.token_ids]
+        expected[-1] += stream.end()
+        assert pieces == [piece for piece in expected if piece]
+        assert len(pieces) > 8
 
 
 def test_a_stream_never_splits_a_character(byte_tokenizer, monkeypatch):

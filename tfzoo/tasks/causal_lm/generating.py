@@ -10,7 +10,7 @@ from tfzoo.tasks.causal_lm.generation_options import CallOptions
 from tfzoo.tasks.inputs import text_of, texts_or_one
 from tfzoo.training.host_memory import freed_memory_kept
 
-STEPS = 8  # tokens between two checks of the text, for streams and stop strings
+STEPS = 8  # tokens between two searches for stop strings
 TO_THE_END = 2**30
 
 
@@ -112,8 +112,9 @@ class Generating:
             **options: As in `generate`; only one text, without beams.
 
         Yields:
-            The next pieces of text, never part of a character; together they equal the
-            result of `generate`.
+            The text of each token as soon as it is known, or of several tokens if they
+            make one character or come from one step with an assistant; together they
+            equal the result of `generate`.
         """
         call = GenerationCall(self, options, self._compiled_generation)
         many = call.options.num_return_sequences, call.options.num_beams
@@ -239,7 +240,7 @@ class GenerationCall:
                 given = len(cut)
             if run.done() or cut != text:
                 return
-            run.advance(STEPS)
+            run.advance(1)
 
     def _check_finite(self, run, first=0):
         for row in run.not_finite():
