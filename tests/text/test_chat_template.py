@@ -1,12 +1,10 @@
 """Chat templates: what they make of conversations, and what they must not do."""
 
-import json
 import time
 
 import pytest
 
 from tfzoo.errors import TokenizerError
-from tfzoo.text import chat_renderer
 from tfzoo.text.chat_template import ChatTemplate, OneTurn
 
 USER = {"role": "user", "content": "Hi!"}
@@ -238,9 +236,3 @@ def test_too_many_questions_are_refused():
     )
     with pytest.raises(TokenizerError, match="too many questions"):
         ChatTemplate(f"{questions}{{{{ {CONTENT} }}}}").one_turn()
-
-
-def test_the_renderer_answers_every_job_with_json():
-    job = {"task": "render", "template": CHAT_ML, "variables": {}}
-    answer = chat_renderer.answered({**job, "conversations": [[USER]]})
-    assert json.loads(json.dumps(answer))["texts"][0].startswith("<|im_start|>user")
