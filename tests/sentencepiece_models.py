@@ -64,6 +64,48 @@ def unigram_json(pieces=(), *, split=True, normalizer=SQUEEZE, byte_fallback=Fal
     }
 
 
+def bpe_json(byte_fallback=True):
+    """A model as in the tokenizer.json of Llama 2."""
+    pieces = ["<unk>", "<s>", "</s>", *(f"<0x{byte:02X}>" for byte in range(256))]
+    pieces += ["\u2581", "a", "b", "c", "ab", "\u2581ab", "bc", "\u2581a"]
+    merges = [
+        ["\u2581", "ab"],
+        ["a", "b"],
+        ["b", "c"],
+        ["\u2581", "a"],
+        ["\u2581a", "b"],
+    ]
+    replace = {"type": "Replace", "pattern": {"String": " "}, "content": "\u2581"}
+    back = {"type": "Replace", "pattern": {"String": "\u2581"}, "content": " "}
+    strip = {"type": "Strip", "content": " ", "start": 1, "stop": 0}
+    steps = [back, {"type": "ByteFallback"}, {"type": "Fuse"}, strip]
+    prepend = {"type": "Prepend", "prepend": "\u2581"}
+    return {
+        "normalizer": {"type": "Sequence", "normalizers": [prepend, replace]},
+        "pre_tokenizer": None,
+        "decoder": {"type": "Sequence", "decoders": steps},
+        "model": {
+            "type": "BPE",
+            "unk_token": "<unk>",
+            "fuse_unk": True,
+            "byte_fallback": byte_fallback,
+            "vocab": {piece: index for index, piece in enumerate(pieces)},
+            "merges": merges,
+        },
+    }
+
+
+def write_marian(directory, *codes):
+    """Writes the files of a Marian tokenizer with these language codes."""
+    source, target = trained(), trained(normalization="nmt_nfkc_cf")
+    vocabulary = ["</s>", "<unk>", *source.vocabulary[3:], "\u65e5\u65e5", *codes]
+    vocabulary += [t for t in target.vocabulary[3:] if t not in vocabulary] + ["<pad>"]
+    ids = {token: index for index, token in enumerate(vocabulary)}
+    (directory / "source.spm").write_bytes(source.model)
+    (directory / "target.spm").write_bytes(target.model)
+    (directory / "vocab.json").write_text(json.dumps(ids))
+
+
 def real(name, directory):
     """A real tokenizer and the items that its reference gave; skips without it."""
     place = SHARED / "tokenizers" / name

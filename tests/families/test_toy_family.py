@@ -14,6 +14,7 @@ import pytest
 import safetensors.numpy
 import tensorflow as tf
 
+import sentencepiece_models
 from helpers import beams_by_numpy, contrastive_by_numpy, random_weights
 from tfzoo.checkpoints import fields
 from tfzoo.checkpoints.names import Stored, plain
@@ -32,9 +33,11 @@ from tfzoo.tasks import CausalLM, from_preset
 from tfzoo.text import (
     ByteBPETokenizer,
     Layout,
+    SentencePieceTokenizer,
     tokenizer_classes,
     tokenizer_from_preset,
 )
+from tfzoo.text.sentencepiece.piece_model import BYTES
 from tfzoo.text.tokenizer_classes import BYTE_BPE, TokenizerClass
 
 LAYOUT = Layout("start", repeats_first=True)
@@ -80,7 +83,7 @@ TOY = Family(
     output_names=plain("output_embedding/embeddings", "scores"),
     heads={"CausalLM": Head("ToyForCausalLM")},
     tied={},
-    tokenizers={ByteBPETokenizer: LAYOUT},
+    tokenizers={ByteBPETokenizer: LAYOUT, SentencePieceTokenizer: LAYOUT},
     tokenizer_classes={"ToyTokenizer": TokenizerClass(BYTE_BPE, LAYOUT, TOKENS)},
     sizes={
         "toy_tiny": dict(
@@ -407,3 +410,68 @@ def test_files_naming_its_class_get_its_tokens_and_layout(tokenizer, tmp_path):
     assert (found.start_id, found.end_id) == (tokenizer.start_id, tokenizer.end_id)
     assert found.layout == LAYOUT
     assert found.encode("a").token_ids == [found.start_id, *found.tokenize("a")]
+
+
+@pytest.fixture(scope="module")
+def with_pieces(toy):
+    """The model with a tokenizer as in Llama 2: BPE with a piece for every byte."""
+    tokenizer = sentencepiece_models.trained(
+        algorithm="bpe", byte_fallback=True, start_token="<s>", pad_token=None
+    )
+    backbone = CausalLM.backbone_of_size("toy_tiny", tokenizer)
+    return CausalLM(random_weights(backbone, 0.4), tokenizer)
+
+
+def without_bytes(tokenizer):
+    """An option that keeps all but every eighth byte out of generated texts."""
+    ids = [tokenizer.token_to_id(piece) for piece in BYTES]
+    return [[index] for number, index in enumerate(ids) if number % 8]
+
+
+PIECE_OPTIONS = dict(max_new_tokens=10, jit_compile=False)
+
+
+@pytest.mark.parametrize("has_bytes", [True, False])
+def test_pieces_are_generated_and_streamed(with_pieces, has_bytes):
+    tokenizer, options = with_pieces.tokenizer, dict(PIECE_OPTIONS)
+    if not has_bytes:
+        options["bad_words_ids"] = without_bytes(tokenizer)
+    found = with_pieces.generate(PROMPTS, return_dict_in_generate=True, **options)
+    texts = with_pieces.generate(PROMPTS, return_full_text=True, **options)
+    for prompt, one, text in zip(PROMPTS, found, texts, strict=True):
+        before = begun(with_pieces, prompt)
+        assert one.text == tokenizer.continuation(before, one.token_ids)
+        assert "".join(with_pieces.stream(prompt, **options)) == one.text
+        assert text == tokenizer.detokenize([*before, *one.token_ids])
+        pieces = [tokenizer.id_to_token(index) for index in one.token_ids]
+        assert has_bytes or any(piece.startswith("\u2581") for piece in pieces)
+
+
+def test_pieces_stop_at_a_stop_string(with_pieces):
+    options = dict(PIECE_OPTIONS, bad_words_ids=without_bytes(with_pieces.tokenizer))
+    for prompt in PROMPTS:
+        text = with_pieces.generate(prompt, **options)
+        stop = text[2:5]
+        expected = text[: text.index(stop) + len(stop)]
+        found = with_pieces.generate(prompt, stop_strings=stop, **options)
+        assert found == expected
+        assert (
+            "".join(with_pieces.stream(prompt, stop_strings=stop, **options)) == found
+        )
+
+
+def test_pieces_are_saved_and_served(with_pieces, tmp_path):
+    with_pieces.save_to_preset(tmp_path / "preset")
+    tokenizer = from_preset(tmp_path / "preset").tokenizer
+    assert tokenizer.get_config() == with_pieces.tokenizer.get_config()
+    path = with_pieces.export_version(tmp_path / "toy", max_new_tokens=10)
+    served = tf.saved_model.load(str(path)).signatures
+    prompts = [*PROMPTS, "a</s>the dog", "\u65e5 \xff"]
+    texts = served["serving_default"](prompt=tf.constant(prompts))["text"].numpy()
+    expected = with_pieces.generate(prompts, **PIECE_OPTIONS)
+    assert [text.decode() for text in texts] == expected
+    ids = with_pieces.tokenizer.tokenize(prompts[-2], end_token=True)
+    assert with_pieces.tokenizer.end_id in ids
+    scores = served["score"](text=tf.constant(prompts[:2]))["log_probability"].numpy()
+    expected = [one["log_probability"] for one in with_pieces.score(prompts[:2])]
+    np.testing.assert_allclose(scores, expected, atol=1e-4)

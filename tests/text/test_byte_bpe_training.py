@@ -6,11 +6,12 @@ import subprocess
 import sys
 
 import pytest
-from tokenizers import pre_tokenizers
+from tokenizers import Tokenizer, pre_tokenizers
 
 from tfzoo.errors import TokenizerError
-from tfzoo.text import ByteBPETokenizer
+from tfzoo.text import ByteBPETokenizer, tokenizer_from_preset
 from tfzoo.text.byte_bpe.byte_alphabet import CHARACTERS
+from tfzoo.text.byte_bpe.declaration import SPLITS
 from tfzoo.text.training_text import passages
 
 TEXTS = [
@@ -157,3 +158,55 @@ def test_files_without_text_are_named(tmp_path):
         train(paths)
     with pytest.raises(TokenizerError, match="^The text .*must not be empty"):
         train([""])
+
+
+NUMBERS = [
+    "The ZOO's Zoo 1234 12345 + 1234, IT'S 1234!\n\n\n\t\u00e9 e\u0301 e\u0301\r\n"
+] * 9
+WRITTEN = "\u0120\u010a"  # a space and a line feed
+RULES = {  # split: options, the longest number, whether a token may have a space
+    "gpt-2": ({}, 5, True),
+    "smollm-2": ({}, 1, True),
+    "qwen-2": ({"normalizer": "nfc"}, 1, True),
+    "llama-3": ({}, 3, True),
+    "clip": ({"normalizer": "clip", "end_of_word_suffix": "</w>"}, 1, False),
+    "clip-words": ({"normalizer": "clip", "end_of_word_suffix": "</w>"}, 1, False),
+}
+
+
+def test_all_splits_are_trained():
+    assert set(RULES) == set(SPLITS)
+
+
+@pytest.mark.parametrize("split", RULES)
+def test_words_are_split_as_declared_in_training_and_in_the_file(split, tmp_path):
+    options, longest, has_spaces = RULES[split]
+    options = {"split": split, "vocabulary_size": 700, **options}
+    tokenizer = train(NUMBERS, **options)
+    made = {"".join(pair).removesuffix("</w>") for pair in tokenizer.merges}
+    numbers = filter(str.isdigit, (token.lstrip(WRITTEN) for token in made))
+    assert max([1, *map(len, numbers)]) == longest
+    assert any(set(token) & set(WRITTEN) for token in made) == has_spaces
+    assert any(map(str.isupper, filter(str.isascii, made))) == has_spaces
+    tokenizer.save_to_preset(tmp_path)
+    other = Tokenizer.from_file(str(tmp_path / "tokenizer.json"))
+    other.encode_special_tokens = True
+    for text in [*NUMBERS[:1], *TEXTS]:
+        assert tokenizer.tokenize(text) == other.encode(text).ids
+    assert tokenizer_from_preset(tmp_path).get_config() == tokenizer.get_config()
+    if split == "clip":
+        assert train(NUMBERS, **options).get_config() == tokenizer.get_config()
+
+
+@pytest.mark.parametrize(
+    "wrong, message",
+    [
+        ({"split": "bert"}, "split must be one of 'gpt-2', .*Received: 'bert'"),
+        ({"normalizer": "nfd"}, "normalizer must be one of None, 'nfc', 'clip'"),
+        ({"normalizer": "clip"}, "normalizer='clip' requires split='clip'"),
+        ({"end_of_word_suffix": "_"}, "end_of_word_suffix must be one of '', '</w>'"),
+    ],
+)
+def test_wrong_declarations_are_refused_before_training(wrong, message):
+    with pytest.raises(ValueError, match=message):
+        train(iter(()), **wrong)

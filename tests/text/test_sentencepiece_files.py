@@ -7,7 +7,7 @@ import time
 import pytest
 import tensorflow as tf
 
-from sentencepiece_models import LINES, trained, unigram_json
+from sentencepiece_models import LINES, bpe_json, trained, unigram_json, write_marian
 from tfzoo.errors import OutputError, TfzooError, TokenizerError
 from tfzoo.text import Layout, SentencePieceTokenizer, tokenizer_from_preset
 from tfzoo.text.sentencepiece.model_file import parsed
@@ -18,37 +18,6 @@ def changed(change):
     proto = parsed(trained().model)
     change(proto)
     return proto.SerializeToString()
-
-
-def bpe_json(byte_fallback=True):
-    """A model as in the tokenizer.json of Llama 2."""
-    pieces = ["<unk>", "<s>", "</s>", *(f"<0x{byte:02X}>" for byte in range(256))]
-    pieces += ["\u2581", "a", "b", "c", "ab", "\u2581ab", "bc", "\u2581a"]
-    merges = [
-        ["\u2581", "ab"],
-        ["a", "b"],
-        ["b", "c"],
-        ["\u2581", "a"],
-        ["\u2581a", "b"],
-    ]
-    replace = {"type": "Replace", "pattern": {"String": " "}, "content": "\u2581"}
-    back = {"type": "Replace", "pattern": {"String": "\u2581"}, "content": " "}
-    strip = {"type": "Strip", "content": " ", "start": 1, "stop": 0}
-    steps = [back, {"type": "ByteFallback"}, {"type": "Fuse"}, strip]
-    prepend = {"type": "Prepend", "prepend": "\u2581"}
-    return {
-        "normalizer": {"type": "Sequence", "normalizers": [prepend, replace]},
-        "pre_tokenizer": None,
-        "decoder": {"type": "Sequence", "decoders": steps},
-        "model": {
-            "type": "BPE",
-            "unk_token": "<unk>",
-            "fuse_unk": True,
-            "byte_fallback": byte_fallback,
-            "vocab": {piece: index for index, piece in enumerate(pieces)},
-            "merges": merges,
-        },
-    }
 
 
 @pytest.mark.parametrize(
@@ -86,28 +55,6 @@ def test_a_bpe_as_in_llama_merges_in_the_order_of_its_list():
     assert pieces == ["\u2581ab", "\u2581ab", "c"]
     assert tokenizer.graph(tf.constant(texts)).to_list() == ids
     assert tokenizer.detokenize(ids) == texts
-
-
-def test_marian_maps_the_pieces_of_two_models_to_one_vocabulary(tmp_path):
-    source, target = trained(), trained(normalization="nmt_nfkc_cf")
-    vocabulary = ["</s>", "<unk>", *source.vocabulary[3:], "\u65e5\u65e5"]
-    vocabulary += [t for t in target.vocabulary[3:] if t not in vocabulary] + ["<pad>"]
-    (tmp_path / "source.spm").write_bytes(source.model)
-    (tmp_path / "target.spm").write_bytes(target.model)
-    ids = {token: index for index, token in enumerate(vocabulary)}
-    (tmp_path / "vocab.json").write_text(json.dumps(ids))
-    tokenizer = tokenizer_from_preset(tmp_path)
-    text = LINES[0]
-    pieces = [source.id_to_token(index) for index in source.tokenize(text)]
-    assert tokenizer.encode(text).token_ids == [*(ids[p] for p in pieces), 0]
-    assert tokenizer.tokenize("\u65e5\u65e5")[-1] == ids["\u65e5\u65e5"]
-    assert 1 in tokenizer.tokenize("a <unk> b")
-    other = tokenizer.target.tokenize(text)
-    assert tokenizer.detokenize(other) == text.lower()
-    copy = tmp_path / "copy"
-    copy.mkdir()
-    tokenizer.save_to_preset(copy)
-    assert tokenizer_from_preset(copy).get_config() == tokenizer.get_config()
 
 
 def test_xlm_r_shifts_the_ids_as_fairseq_does(tmp_path):
@@ -200,7 +147,7 @@ def test_a_directory_without_a_model_or_of_another_class_is_refused(tmp_path):
 )
 def test_scrambled_files_are_refused_or_work(name, tmp_path, refusals):
     if name == "vocab.json":
-        test_marian_maps_the_pieces_of_two_models_to_one_vocabulary(tmp_path)
+        write_marian(tmp_path)
     elif name == "spiece.model":
         trained().save_to_preset(tmp_path)
     else:

@@ -6,7 +6,7 @@ _HOMES = {
     "tfzoo.text.byte_bpe.tokenizer": "ByteBPETokenizer",
     "tfzoo.text.byte_bpe.graph": "ByteBPEGraph",
     "tfzoo.text.tokenizer_classes": "ROBERTA_TOKENS",
-    "tfzoo.text.byte_bpe.rust": "TokenizedTexts",
+    "tfzoo.text.rust_engine": "TokenizedTexts",
     "tfzoo.text.text_stream": "TextStream",
     "tfzoo.text.preset_tokenizer": "tokenizer_from_preset",
     "tfzoo.text.sentencepiece.tokenizer": "SentencePieceTokenizer",

@@ -2,6 +2,7 @@
 
 import itertools
 import re
+import typing
 
 import numpy as np
 
@@ -10,6 +11,23 @@ from tfzoo.text.segments import join, pack
 # Limit the engine's memory per token, and how long Ctrl+C has to wait.
 _TEXTS_AT_ONCE, _CHARACTERS_AT_ONCE = 4096, 1 << 21
 _SURROGATE = re.compile("[\ud800-\udfff]")
+
+
+class TokenizedTexts(typing.NamedTuple):
+    """N texts without special tokens, concatenated.
+
+    Attributes:
+        token_ids: int32 (T,), with T tokens of all texts.
+        row_splits: int64 (N + 1,), the indices at which the texts start and end.
+    """
+
+    token_ids: np.ndarray
+    row_splits: np.ndarray
+
+    @property
+    def lengths(self):
+        """int64 (N,) number of tokens of each text."""
+        return np.diff(self.row_splits)
 
 
 def as_text(text):
@@ -88,6 +106,7 @@ class RustEngine:
 
         _plain: Recognizes no special tokens.
         _with_mask: Recognizes the mask token.
+        _with_end: Recognizes the end token, if there may be one.
         _with_places: Gives the offsets of `places_of`; `_plain` by default.
 
     Args:
@@ -101,10 +120,16 @@ class RustEngine:
     def _with_places(self):
         return self._plain
 
-    def tokenize(self, texts):
+    def tokenize(self, texts, *, end_token=False):
         """Yields the ids of every text of an iterable."""
-        for chunk in ids_in_chunks(self._plain, texts):
+        rust = self._with_end if end_token else self._plain
+        for chunk in ids_in_chunks(rust, texts):
             yield from chunk
+
+    def tokenize_batch(self, texts, *, end_token=False):
+        """The `TokenizedTexts` of an iterable of texts."""
+        rust = self._with_end if end_token else self._plain
+        return TokenizedTexts(*flat_ids(rust, texts))
 
     def encode(self, texts, max_length):
         """The `Encoding` of one or two texts."""

@@ -35,9 +35,10 @@ class CausalLM(Generating, Scoring, LearnsTokens, Task):
 
     Args:
         backbone: A `GPTDecoder`.
-        tokenizer: A `ByteBPETokenizer` with an end token, which is put after every
-            text. The first token of a text is predicted from the first token of the
-            family's layout, or from the end token if the layout has none.
+        tokenizer: A `ByteBPETokenizer` or `SentencePieceTokenizer` with an end token,
+            which is put after every text. The first token of a text is predicted from
+            the first token of the family's layout, or from the end token if the layout
+            has none.
         max_sequence_length: Maximum number of tokens. Defaults to the backbone's.
         end_token_ids: The id, or a list of ids, at which a generated text ends.
             Defaults to the tokenizer's end token.

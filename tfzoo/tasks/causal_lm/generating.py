@@ -207,16 +207,19 @@ class GenerationCall:
         options = self.options
         if seeds is not None:
             options = dataclasses.replace(options, seed=seeds)
-        run = self.compiled.start(self.ids_of(prompts), options, self.end_ids)
+        prompts = self.ids_of(prompts)
+        run = self.compiled.start(prompts, options, self.end_ids)
         while not run.done():
             run.advance(STEPS if self.stop_strings else TO_THE_END)
             if self.stop_strings:
-                rows = enumerate(run.tokens())
-                run.stop([i for i, ids in rows if self.stopped(ids)])
+                rows = run.tokens()
+                befores = [p for p in prompts for _ in range(len(rows) // len(prompts))]
+                pairs = enumerate(zip(befores, rows, strict=True))
+                run.stop([i for i, pair in pairs if self.stopped(*pair)])
         self._check_finite(run, first)
         return [
-            [Generated(*self.up_to_stop(ids), score) for ids, score in group]
-            for group in run.results()
+            [Generated(*self.up_to_stop(before, ids), score) for ids, score in group]
+            for before, group in zip(prompts, run.results(), strict=True)
         ]
 
     def streamed(self, prompt):
@@ -225,8 +228,9 @@ class GenerationCall:
             yield from self._streamed(prompt)
 
     def _streamed(self, prompt):
-        run = self.compiled.start(self.ids_of([prompt]), self.options, self.end_ids)
-        stream, num_read, text, given = self.tokenizer.stream(), 0, "", 0
+        (before,) = self.ids_of([prompt])
+        run = self.compiled.start([before], self.options, self.end_ids)
+        stream, num_read, text, given = self.tokenizer.stream(before), 0, "", 0
         while True:
             self._check_finite(run)
             ids = run.tokens()[0]
@@ -250,17 +254,17 @@ class GenerationCall:
                 f"after the prompt of row {first + row}"
             )
 
-    def stopped(self, ids):
-        """Whether the text of these ids contains a stop string."""
-        text = self.tokenizer.detokenize(ids)
+    def stopped(self, before, ids):
+        """Whether the text of ids after those of a prompt contains a stop string."""
+        text = self.tokenizer.continuation(before, ids)
         return any(stop in text for stop in self.stop_strings)
 
-    def up_to_stop(self, ids):
+    def up_to_stop(self, before, ids):
         """The text up to the end of the first stop string, and its ids."""
-        if self.stop_strings and self.stopped(ids):
-            number = next(n for n in range(1, len(ids) + 1) if self.stopped(ids[:n]))
-            ids = ids[:number]
-        return self.cut(self.tokenizer.detokenize(ids)), ids
+        if self.stop_strings and self.stopped(before, ids):
+            numbers = range(1, len(ids) + 1)
+            ids = ids[: next(n for n in numbers if self.stopped(before, ids[:n]))]
+        return self.cut(self.tokenizer.continuation(before, ids)), ids
 
     def cut(self, text):
         """The text up to the end of the first stop string in it."""

@@ -84,7 +84,7 @@ def causal_lm_signatures(
 
     Args:
         decoder: A `GPTDecoder`.
-        tokenizer: A `ByteBPETokenizer` with an end token.
+        tokenizer: A `ByteBPETokenizer` or `SentencePieceTokenizer` with an end token.
         max_sequence_length: Maximum number of tokens to score. Defaults to the
             decoder's.
         end_ids: List of the ids that end a text. Defaults to the tokenizer's end token.
@@ -262,8 +262,9 @@ class _Generation:
         with tf.device("/CPU:0"):
             tokens, counts = found["tokens"], found["token_count"]
             new = tf.RaggedTensor.from_tensor(tokens, lengths=counts)
+            before = tf.RaggedTensor.from_tensor(ids, lengths=lengths)
             return {
-                "text": self._tokenizer.graph.detokenize(new),
+                "text": self._tokenizer.graph.continuations(before, new),
                 "token_count": counts,
             }
 

@@ -15,6 +15,16 @@ ALPHABET = frozenset(CHARACTERS)
 _LATIN_1 = {ord(character): byte for character, byte in _BYTE_OF.items()}
 
 
+def letters(suffix=""):
+    """The characters in order, and those with a suffix, if any: tokens of single bytes.
+
+    Args:
+        suffix: What follows the last byte of a word, such as "</w>", or "".
+    """
+    ordered = sorted(CHARACTERS)
+    return ordered + [letter + suffix for letter in ordered if suffix]
+
+
 def written(content):
     """The characters that represent some bytes."""
     return "".join(CHARACTERS[byte] for byte in content)

@@ -6,7 +6,7 @@ Source: `simple_tokenizer.py` of Radford et al. 2021, https://github.com/openai/
 import itertools
 
 from tfzoo.errors import TokenizerError
-from tfzoo.text.byte_bpe.byte_alphabet import CHARACTERS
+from tfzoo.text.byte_bpe.byte_alphabet import letters
 from tfzoo.text.lines import numbered_lines
 
 NAME = "bpe_simple_vocab_16e6.txt.gz"
@@ -23,7 +23,5 @@ def read_clip_file(path):
     """
     lines = itertools.islice(numbered_lines(path, TokenizerError), 1, _NUM_MERGES + 1)
     merges = [tuple(line.rstrip("\r\n").split(" ")) for _, line in lines]
-    letters = sorted(CHARACTERS)
-    at_end = [letter + SUFFIX for letter in letters]
     made = map("".join, merges)
-    return list(dict.fromkeys([*letters, *at_end, *made, *SPECIAL_TOKENS])), merges
+    return list(dict.fromkeys([*letters(SUFFIX), *made, *SPECIAL_TOKENS])), merges

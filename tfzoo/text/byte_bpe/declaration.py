@@ -53,6 +53,25 @@ BYTE_LEVEL = {
 }
 
 
+def check(split, normalizer, end_of_word_suffix):
+    """Raises `ValueError` unless these arguments of a tokenizer fit together."""
+    for name, value, allowed in (
+        ("split", split, SPLITS),
+        ("normalizer", normalizer, NORMALIZERS),
+        ("end_of_word_suffix", end_of_word_suffix, SUFFIXES),
+    ):
+        if value not in allowed:
+            choices = ", ".join(map(repr, allowed))
+            raise ValueError(
+                f"{name} must be one of {choices}. Received: {value!r:.80}"
+            )
+    if normalizer == "clip" and split not in WITHOUT_SPACES:
+        raise ValueError(
+            "normalizer='clip' requires split='clip' or 'clip-words'. "
+            f"Received: split={split!r}"
+        )
+
+
 def normalizer_json(normalizer):
     """The field `normalizer` of tokenizer.json, given a name in `NORMALIZERS`."""
     return _NORMALIZERS[normalizer]
@@ -73,7 +92,7 @@ def pre_tokenizer_json(split, *, add_prefix_space=False):
     return {"type": "Sequence", "pretokenizers": [first, second]}
 
 
-def rust_without_model(normalizer, split, *, add_prefix_space):
+def rust_without_model(normalizer, split, *, add_prefix_space=False):
     """A `tokenizers.Tokenizer` with an empty model."""
     content = {
         "version": "1.0",

@@ -17,7 +17,6 @@ import tensorflow as tf
 
 from tfzoo.errors import TokenizerError, shown
 from tfzoo.text.byte_bpe import byte_alphabet
-from tfzoo.text.byte_bpe.added_tokens import AddedToken
 from tfzoo.text.byte_bpe.code_point_kinds import (
     KIND,
     LENGTH_SHIFT,
@@ -26,10 +25,11 @@ from tfzoo.text.byte_bpe.code_point_kinds import (
 from tfzoo.text.byte_bpe.normalization import NORMALIZATIONS
 from tfzoo.text.byte_bpe.places import ByteStream, places_of, without_spaces
 from tfzoo.text.byte_bpe.tables import NO_TOKEN, byte_bpe_tables
-from tfzoo.text.byte_bpe.text_parts import TextParts, check_apart
 from tfzoo.text.byte_bpe.word_tokens import WordTokens
 from tfzoo.text.byte_bpe.words import words_of
-from tfzoo.text.graph_engine import TEXTS, GraphEngine
+from tfzoo.text.graph_engine import TEXTS
+from tfzoo.text.graph_with_tokens import GraphWithTokens, valid
+from tfzoo.text.text_parts import check_apart
 from tfzoo.text.tokenizer import WHITE_SPACE
 from tfzoo.text.vectors import row_numbers, where
 from tfzoo.text.wordpiece.codepoint_lookup import CodePointTable
@@ -39,7 +39,7 @@ _SPACE = byte_alphabet.CHARACTERS[ord(" ")]
 _AROUND = rf"\A(?:{WHITE_SPACE}|[\x1c-\x1f])+|(?:{WHITE_SPACE}|[\x1c-\x1f])+\z"
 
 
-class ByteBPEGraph(GraphEngine):
+class ByteBPEGraph(GraphWithTokens):
     """A `ByteBPETokenizer` for use in `tf.data` and SavedModels.
 
     Ids equal those of the Rust engine for every text: empty, not UTF-8, with NUL, or a
@@ -50,9 +50,6 @@ class ByteBPEGraph(GraphEngine):
 
     Args:
         tokenizer: A `ByteBPETokenizer`.
-
-    Call arguments, besides the texts:
-        end_token: Whether the end token is recognized in texts.
 
     Raises:
         TokenizerError: the tokenizer has added tokens that overlap special ones or each
@@ -67,14 +64,6 @@ class ByteBPEGraph(GraphEngine):
         if normalizer is not None:
             self._normalize = NORMALIZATIONS[normalizer]()
         _check_added(tokenizer)
-        self._parts = {"": self._text_parts()}
-
-    def __call__(self, texts, *, end_token=False):
-        texts = tf.convert_to_tensor(texts, tf.string)
-        if not end_token:
-            return self._tokenize(texts)
-        self._tokenizer.required_id("end")
-        return self._tokenize_with_end(texts)
 
     def detokenize(self, ids):
         """Texts of ids, in UTF-8; special tokens and ids without a token add nothing.
@@ -98,7 +87,7 @@ class ByteBPEGraph(GraphEngine):
             rows = row_numbers(splits, tf.size(values))
             num_rows = tf.size(splits) - 1
             texts = tf.strings.unsorted_segment_join(contents, rows, num_rows)
-            return self._without_suffix(_valid(texts))
+            return self._without_suffix(valid(texts))
 
     def _without_suffix(self, texts):
         """Texts with a space for each suffix, without white space around them."""
@@ -132,24 +121,13 @@ class ByteBPEGraph(GraphEngine):
             return tf.constant(list(zip(leading, trailing, strict=True)), tf.int32)
 
     @tf.function(input_signature=[TEXTS], autograph=False)
-    def _tokenize(self, texts):
-        return self._ids(texts)
-
-    @tf.function(input_signature=[TEXTS], autograph=False)
-    def _tokenize_with_end(self, texts):
-        return self._ids(texts, "end")
-
-    @tf.function(input_signature=[TEXTS], autograph=False)
-    def _tokenize_with_mask(self, texts):
-        return self._ids(texts, "mask")
-
-    @tf.function(input_signature=[TEXTS], autograph=False)
     def _places(self, texts):
         add_prefix_space, parts = self._tokenizer.add_prefix_space, None
+        parts_of = self._text_parts("")
         with tf.device("CPU"):
-            texts = _valid(texts)
-            if self._parts[""]:
-                parts = self._parts[""](texts)
+            texts = valid(texts)
+            if parts_of is not None:
+                parts = parts_of(texts)
                 texts = parts.texts
             texts, is_spaced = self._spaced(texts)
             places = places_of(self._stream(texts), is_spaced)
@@ -158,27 +136,14 @@ class ByteBPEGraph(GraphEngine):
                 places, self._spaces, add_prefix_space=add_prefix_space
             )
 
-    def _ids(self, texts, name=""):
-        """Ragged ids of texts in which the special token of this name is recognized."""
-        if name not in self._parts:
-            self._parts[name] = self._text_parts(name)
+    def _ids(self, texts, name):
         with tf.device("CPU"):
-            texts = _valid(texts)
-            if self._parts[name] is None:
+            texts, parts_of = valid(texts), self._text_parts(name)
+            if parts_of is None:
                 return self._stream(self._spaced(texts)[0]).ragged_ids()
-            parts = self._parts[name](texts)
+            parts = parts_of(texts)
             texts = self._spaced(parts.texts)[0]
             return parts.ragged_ids(self._stream(texts).ragged_ids())
-
-    def _text_parts(self, name=""):
-        """The `TextParts` at added tokens and the named special token, or None."""
-        tokenizer = self._tokenizer
-        tokens = list(tokenizer.added_tokens)
-        if name and getattr(tokenizer, f"{name}_id") is not None:
-            lstrip = name == "mask" and tokenizer.mask_lstrip
-            tokens.append(AddedToken(getattr(tokenizer, f"{name}_token"), lstrip))
-        ids = [tokenizer.token_to_id(token.content) for token in tokens]
-        return TextParts(tokens, ids) if tokens else None
 
     def _spaced(self, texts):
         """Texts (B,) with a space before them if needed, and whether it was added."""
@@ -237,8 +202,3 @@ def _check_added(tokenizer):
     sooner = [token.content for token in tokens if not token.normalized]
     check_apart(later, sooner)
     check_apart(later + sooner, tokenizer.special_tokens)
-
-
-def _valid(texts):
-    """Texts in UTF-8, with invalid bytes replaced as in Python."""
-    return tf.strings.unicode_transcode(texts, "UTF-8", "UTF-8")

@@ -1,30 +1,11 @@
 """Byte-level BPE with the library `tokenizers`: in Rust, multithreaded."""
 
 import functools
-import typing
 
-import numpy as np
 from tokenizers import AddedToken, Tokenizer, models, processors
 
 from tfzoo.text.byte_bpe import declaration
-from tfzoo.text.rust_engine import RustEngine, flat_ids, ids_in_chunks
-
-
-class TokenizedTexts(typing.NamedTuple):
-    """N texts without special tokens, concatenated.
-
-    Attributes:
-        token_ids: int32 (T,), with T tokens of all texts.
-        row_splits: int64 (N + 1,), the indices at which the texts start and end.
-    """
-
-    token_ids: np.ndarray
-    row_splits: np.ndarray
-
-    @property
-    def lengths(self):
-        """int64 (N,) number of tokens of each text."""
-        return np.diff(self.row_splits)
+from tfzoo.text.rust_engine import RustEngine
 
 
 class ByteBPERust(RustEngine):
@@ -33,17 +14,6 @@ class ByteBPERust(RustEngine):
     def __init__(self, tokenizer):
         super().__init__(tokenizer)
         self._plain = rust_tokenizer(tokenizer)
-
-    def tokenize(self, texts, *, end_token):
-        """Yields the ids of every text of an iterable."""
-        rust = self._with_end if end_token else self._plain
-        for chunk in ids_in_chunks(rust, texts):
-            yield from chunk
-
-    def tokenize_batch(self, texts, *, end_token):
-        """The `TokenizedTexts` of an iterable of texts."""
-        rust = self._with_end if end_token else self._plain
-        return TokenizedTexts(*flat_ids(rust, texts))
 
     def encode_words(self, words):
         """The ids of words, written in characters of `byte_alphabet`: list of lists."""

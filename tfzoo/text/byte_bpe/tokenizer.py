@@ -18,20 +18,20 @@ import keras
 import numpy as np
 
 from tfzoo.errors import about
+from tfzoo.text.added_token import AddedToken
 from tfzoo.text.byte_bpe import asset_files, byte_alphabet, declaration, rules, training
-from tfzoo.text.byte_bpe.added_tokens import AddedToken
 from tfzoo.text.byte_bpe.asset_files import END_TOKEN
 from tfzoo.text.byte_bpe.rust import ByteBPERust
+from tfzoo.text.generative_tokenizer import GenerativeTokenizer
 from tfzoo.text.layout import Layout
-from tfzoo.text.text_stream import TextStream
-from tfzoo.text.tokenizer import AROUND_TEXTS, Tokenizer
+from tfzoo.text.text_stream import ByteDecoder, TextStream
 from tfzoo.text.training_text import named_files
 
 _OF_GPT2 = ("gpt-2", None, "", False)  # not stated in a configuration
 
 
 @keras.saving.register_keras_serializable("tfzoo")
-class ByteBPETokenizer(Tokenizer):
+class ByteBPETokenizer(GenerativeTokenizer):
     """Text to byte-level BPE ids and back, with `tokenizers` or in TensorFlow graphs.
 
     Special tokens in a text are plain text. Bytes are decoded as UTF-8, with invalid
@@ -93,7 +93,6 @@ class ByteBPETokenizer(Tokenizer):
             a special token is missing or may occur in text.
     """
 
-    special_names = (*AROUND_TEXTS, "start", "end")
     _files = asset_files
 
     def __init__(
@@ -118,18 +117,11 @@ class ByteBPETokenizer(Tokenizer):
         ignore_merges=False,
         added_tokens=(),
     ):
-        _check("split", split, declaration.SPLITS)
-        _check("normalizer", normalizer, declaration.NORMALIZERS)
-        _check("end_of_word_suffix", end_of_word_suffix, declaration.SUFFIXES)
+        declaration.check(split, normalizer, end_of_word_suffix)
         if add_prefix_space and split != "gpt-2":
             raise ValueError(
                 "add_prefix_space requires split='gpt-2'. Received: "
                 f"add_prefix_space={add_prefix_space}, split={split!r}"
-            )
-        if normalizer == "clip" and split not in declaration.WITHOUT_SPACES:
-            raise ValueError(
-                "normalizer='clip' requires split='clip' or 'clip-words'. "
-                f"Received: split={split!r}"
             )
         self.split, self.normalizer = split, normalizer
         self.end_of_word_suffix, self.ignore_merges = end_of_word_suffix, ignore_merges
@@ -159,6 +151,9 @@ class ByteBPETokenizer(Tokenizer):
         source,
         *,
         vocabulary_size,
+        split="gpt-2",
+        normalizer=None,
+        end_of_word_suffix="",
         min_frequency=2,
         end_token=END_TOKEN,
         start_token=None,
@@ -171,15 +166,18 @@ class ByteBPETokenizer(Tokenizer):
     ):
         """Trains a tokenizer on text; the result is deterministic.
 
-        As in GPT-2, the 256 bytes come first, then the results of the merges, and the
-        end token last. As in RoBERTa (`**ROBERTA_TOKENS`), the special tokens <s>,
-        <pad>, </s>, <unk> come before the bytes, and the mask token last. A start token
-        comes first of all.
+        As in GPT-2, the 256 bytes come first (as in CLIP, also each with the suffix),
+        then the results of the merges, and the end token last. As in RoBERTa
+        (`**ROBERTA_TOKENS`), the special tokens <s>, <pad>, </s>, <unk> come before the
+        bytes, and the mask token last. A start token comes first of all.
 
         Args:
             source: Iterable of texts, or list of `pathlib.Path` of text files (UTF-8;
                 gzip if their name ends in .gz).
             vocabulary_size: Maximum number of tokens; fewer if the text is too small.
+            split: As in the constructor. Text is also split like this to train.
+            normalizer: As in the constructor; likewise.
+            end_of_word_suffix: As in the constructor.
             min_frequency: Minimum frequency of a pair of neighbors to be merged.
             end_token: Token that ends a text.
             start_token: Token that starts a text, or None.
@@ -197,15 +195,19 @@ class ByteBPETokenizer(Tokenizer):
         first = [start_token, cls_token, pad_token, sep_token, unknown_token]
         first = [token for token in dict.fromkeys(first) if token is not None]
         last = [t for t in (end_token, mask_token) if t is not None and t not in first]
+        declaration.check(split, normalizer, end_of_word_suffix)
+        letters = byte_alphabet.letters(end_of_word_suffix)
         with about(named_files(source)):
             merges = training.train_merges(
                 source,
+                declaration.rust_without_model(normalizer, split),
+                letters,
                 vocabulary_size=vocabulary_size,
                 num_special=len(first) + len(last),
                 min_frequency=min_frequency,
+                end_of_word_suffix=end_of_word_suffix,
                 progress=progress,
             )
-        letters = sorted(byte_alphabet.CHARACTERS)
         return cls(
             [*first, *letters, *map("".join, merges), *last],
             merges,
@@ -216,6 +218,9 @@ class ByteBPETokenizer(Tokenizer):
             cls_token=cls_token,
             sep_token=sep_token,
             mask_token=mask_token,
+            split=split,
+            normalizer=normalizer,
+            end_of_word_suffix=end_of_word_suffix,
         )
 
     def get_config(self):
@@ -295,32 +300,6 @@ class ByteBPETokenizer(Tokenizer):
             return token or ""
         return self._without_suffix(self._bytes[index].decode("utf-8", "replace"))
 
-    def tokenize(self, text, *, end_token=False):
-        """Ids without special tokens.
-
-        Args:
-            text: A text (str or bytes), or an iterable of texts.
-            end_token: Whether the end token is recognized in texts.
-
-        Returns:
-            List of ids, or list of such lists.
-        """
-        if isinstance(text, str | bytes):
-            return next(self._engine.tokenize([text], end_token=end_token))
-        return list(self._engine.tokenize(text, end_token=end_token))
-
-    def tokenize_batch(self, texts, *, end_token=False):
-        """The ids of many texts without special tokens, concatenated.
-
-        Args:
-            texts: Iterable of N texts.
-            end_token: Whether the end token is recognized in texts.
-
-        Returns:
-            A `TokenizedTexts`.
-        """
-        return self._engine.tokenize_batch(texts, end_token=end_token)
-
     def _text_of(self, ids):
         """Without special tokens; bytes that are not UTF-8 are replaced."""
         text = self._without_suffix(self.bytes_of(ids).decode("utf-8", "replace"))
@@ -331,25 +310,18 @@ class ByteBPETokenizer(Tokenizer):
         suffix = self.end_of_word_suffix
         return text.replace(suffix, " ") if suffix else text
 
-    def bytes_of(self, ids):
-        """The bytes of an id or an iterable of ids, which may not be valid UTF-8."""
-        ids = [ids] if np.ndim(ids) == 0 else ids
-        return b"".join(self._bytes[self._checked(index)] for index in ids)
-
-    def stream(self):
+    def stream(self, before=()):
         """A `TextStream`, which decodes ids to text incrementally."""
-        return TextStream(self)
+        del before  # of no effect, as in `continuation`
+        suffix = self.end_of_word_suffix
+        return TextStream(
+            ByteDecoder(self.bytes_of), suffix=suffix, strips=bool(suffix)
+        )
 
     def _plain_tokens(self):
         """The token of every id, "" if it adds nothing to a text."""
         special = set(self.special_tokens)
         return ("" if t is None or t in special else t for t in self.vocabulary)
-
-
-def _check(name, value, allowed):
-    if value not in allowed:
-        choices = ", ".join(map(repr, allowed))
-        raise ValueError(f"{name} must be one of {choices}. Received: {value!r:.80}")
 
 
 def _continues(content):

@@ -103,7 +103,8 @@ def _read_model(directory, name, config, named):
         pieces = in_fairseq(pieces)
     elif name == SOURCE:
         pieces, target = _read_marian(directory)
-        arguments |= {"target_model": target, "recognizes_unknown": True}
+        arguments["target_model"] = target
+        arguments |= {"recognizes_unknown": True, "language_codes": True}
     else:
         number = config.get("extra_ids", known.num_extra if known else 0)
         if type(number) is not int or not 0 <= number <= 10_000:

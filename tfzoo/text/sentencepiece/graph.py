@@ -2,10 +2,11 @@
 
 The texts form one stream of characters, and every step processes the whole stream:
 
-1. Normalize, and end every text with NUL: `graph_normalizer`.
-2. Find all pieces from every character in a trie: `piece_trie`.
-3. Segment: `viterbi` for Unigram, `piece_merging` for BPE.
-4. Join unknown characters, or replace them by bytes, and look up the ids:
+1. Split the texts at the tokens that are recognized in them: `text_parts`.
+2. Normalize, and end every text with NUL: `graph_normalizer`.
+3. Find all pieces from every character in a trie: `piece_trie`.
+4. Segment: `viterbi` for Unigram, `piece_merging` for BPE.
+5. Join unknown characters, or replace them by bytes, and look up the ids:
    `unknown_pieces`.
 
 Source: Kudo and Richardson 2018, https://arxiv.org/abs/1808.06226; ids equal those of
@@ -16,9 +17,9 @@ import functools
 
 import tensorflow as tf
 
-from tfzoo.errors import TokenizerError
-from tfzoo.text.around_token import ids_around_token
-from tfzoo.text.graph_engine import TEXTS, GraphEngine
+from tfzoo.text.byte_bpe.tables import NO_TOKEN
+from tfzoo.text.graph_engine import TEXTS
+from tfzoo.text.graph_with_tokens import GraphWithTokens, valid
 from tfzoo.text.sentencepiece.graph_decoder import GraphDecoder
 from tfzoo.text.sentencepiece.graph_normalizer import GraphNormalizer
 from tfzoo.text.sentencepiece.piece_merging import MergeSplitter
@@ -26,13 +27,10 @@ from tfzoo.text.sentencepiece.piece_model import UNIGRAM
 from tfzoo.text.sentencepiece.piece_trie import Alphabet
 from tfzoo.text.sentencepiece.unigram import UnigramSplitter
 from tfzoo.text.sentencepiece.unknown_pieces import Pieces, UnknownPieces
-from tfzoo.text.tokenizer import WHITE_SPACE
 from tfzoo.text.vectors import preceding, where, with_value
 
-_ENDING_SPACES = rf"{WHITE_SPACE}+\z"  # what `lstrip` removes before a special token
 
-
-class SentencePieceGraph(GraphEngine):
+class SentencePieceGraph(GraphWithTokens):
     """A `SentencePieceTokenizer` for use in `tf.data` and SavedModels.
 
     Ids equal those of the engine in Python for every text: empty, not UTF-8, with NUL,
@@ -56,9 +54,6 @@ class SentencePieceGraph(GraphEngine):
         self._resolve = UnknownPieces(tokenizer, self._alphabet)
         self._splits_words = any(step.endswith("_split") for step in model.steps)
 
-    def __call__(self, texts):
-        return self._tokenize(tf.convert_to_tensor(texts, tf.string))
-
     def detokenize(self, ids):
         """Texts of ids, in UTF-8; special tokens and ids without a token add nothing.
 
@@ -73,6 +68,10 @@ class SentencePieceGraph(GraphEngine):
         with tf.device("CPU"):
             return self._decoder(ids)
 
+    def continuations(self, before, ids):
+        with tf.device("CPU"):
+            return self._decoder(ids, before)
+
     @functools.cached_property
     def _decoder(self):
         return GraphDecoder(self._tokenizer)
@@ -84,73 +83,78 @@ class SentencePieceGraph(GraphEngine):
 
         Args:
             texts: (B,) strings.
-            token: None, or "mask" to recognize the mask token in texts.
+            token: None, or the name of the special token to recognize in texts: "mask"
+                or "end".
 
         Returns:
             Ragged int32 tensor (B, None).
         """
-        if token is None:
-            return self(texts)
-        return self._tokenize_with_mask(tf.convert_to_tensor(texts, tf.string))
+        tokenize = self if token is None else getattr(self, f"_tokenize_with_{token}")
+        return tokenize(tf.convert_to_tensor(texts, tf.string))
 
     def places_in_bounds(self, texts):
         """The same as `places`; a long text is not divided."""
         return self.places(texts)
 
     @tf.function(input_signature=[TEXTS], autograph=False)
-    def _tokenize(self, texts):
-        with tf.device("CPU"):
-            return self._ids(_valid(texts))
-
-    @tf.function(input_signature=[TEXTS], autograph=False)
-    def _tokenize_with_mask(self, texts):
-        tokenizer = self._tokenizer
-        lstrip = _ENDING_SPACES if tokenizer.mask_lstrip else None
-        with tf.device("CPU"):
-            return ids_around_token(
-                _valid(texts),
-                tokenizer.mask_token,
-                tokenizer.mask_id,
-                self._ids,
-                lstrip=lstrip,
-            )
-
-    @tf.function(input_signature=[TEXTS], autograph=False)
     def _places(self, texts):
-        if self._tokenizer.recognizes_unknown:
-            raise TokenizerError(
-                "A graph has no offsets where the unknown token is recognized in texts."
-            )
+        parts_of = self._text_parts("")
         with tf.device("CPU"):
-            pieces, characters, symbols, raw_starts = self._pieces(_valid(texts))
-            starts, ends = self._normalize.places(characters, pieces, raw_starts)
-            ids = self._ragged(pieces, characters)
-            is_word = tf.equal(tf.gather(symbols, pieces.starts), self._alphabet.space)
-            first = tf.gather(ids.row_splits, where(ids.row_lengths() > 0))
-            is_word = with_value(is_word & ~pieces.is_byte, first, value=True)
-            return {
-                "token_ids": ids,
-                "starts": ids.with_flat_values(starts),
-                "ends": ids.with_flat_values(ends),
-                "starts_word": ids.with_flat_values(is_word),
-            }
+            if parts_of is None:
+                return self._plain_places(valid(texts))
+            parts = parts_of(valid(texts))
+            return parts.places(self._plain_places(parts.texts))
 
-    def _ids(self, texts):
-        """Ragged ids of texts (B,) in UTF-8."""
-        tokenizer = self._tokenizer
+    def _ids(self, texts, name):
+        parts_of = self._text_parts(name)
+        with tf.device("CPU"):
+            if parts_of is None:
+                return self._plain_ids(valid(texts), self._normalize)
+            parts = parts_of(valid(texts))
+            return parts.ragged_ids(self._ids_of_parts(parts))
 
-        def plain(texts):
-            pieces, characters, *_ = self._pieces(texts)
-            return self._ragged(pieces, characters)
+    def _new_text_parts(self, name):
+        tokenizer, codes = self._tokenizer, None
+        if tokenizer.language_codes:
+            tokens = [token for token in tokenizer.vocabulary if token is not None]
+            codes = [t for t in tokens if t.startswith(">>") and t.endswith("<<")]
+            codes = {token: tokenizer.id_of_piece(token) for token in codes}
+        return super()._new_text_parts(name, codes)
 
-        if not tokenizer.recognizes_unknown:
-            return plain(texts)
-        token = tokenizer.unknown_token
-        return ids_around_token(texts, token, tokenizer.unknown_id, plain)
+    def _ids_of_parts(self, parts):
+        """Ragged ids of the plain texts, of which only the first may get a space."""
+        if not self._normalize.begins_only_first:
+            return self._plain_ids(parts.texts, self._normalize)
+        is_first = tf.equal(parts.token, NO_TOKEN)
+        groups = [where(is_first), where(~is_first)]
+        first, later = (tf.gather(parts.texts, group) for group in groups)
+        ids = self._plain_ids(first, self._normalize)
+        ids = tf.concat([ids, self._plain_ids(later, self._normalize.inside())], 0)
+        return tf.gather(ids, tf.argsort(tf.concat(groups, 0)))
 
-    def _pieces(self, texts):
+    def _plain_ids(self, texts, normalize):
+        """Ragged ids of texts (B,) in UTF-8 without tokens to recognize."""
+        pieces, characters, *_ = self._pieces(texts, normalize)
+        return self._ragged(pieces, characters)
+
+    def _plain_places(self, texts):
+        """The same with places, see `places`."""
+        pieces, characters, symbols, raw_starts = self._pieces(texts, self._normalize)
+        starts, ends = self._normalize.places(characters, pieces, raw_starts)
+        ids = self._ragged(pieces, characters)
+        is_word = tf.equal(tf.gather(symbols, pieces.starts), self._alphabet.space)
+        first = tf.gather(ids.row_splits, where(ids.row_lengths() > 0))
+        is_word = with_value(is_word & ~pieces.is_byte, first, value=True)
+        return {
+            "token_ids": ids,
+            "starts": ids.with_flat_values(starts),
+            "ends": ids.with_flat_values(ends),
+            "starts_word": ids.with_flat_values(is_word),
+        }
+
+    def _pieces(self, texts, normalize):
         """`Pieces` and `Characters` of texts, symbols, and where texts start in raw."""
-        characters, raw_starts = self._normalize(texts)
+        characters, raw_starts = normalize(texts)
         symbols = self._alphabet(characters.code_points)
         resets = preceding(characters.is_end, first=True)
         if self._splits_words:
@@ -170,8 +174,3 @@ class SentencePieceGraph(GraphEngine):
         splits = tf.searchsorted(pieces.starts, ends, out_type=tf.int64)
         splits = tf.concat([[0], splits], 0)
         return tf.RaggedTensor.from_row_splits(pieces.ids, splits, validate=False)
-
-
-def _valid(texts):
-    """Texts in UTF-8, with invalid bytes replaced as in Python."""
-    return tf.strings.unicode_transcode(texts, "UTF-8", "UTF-8")

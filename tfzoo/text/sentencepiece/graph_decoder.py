@@ -3,18 +3,13 @@
 Shapes: B texts, T ids of all texts.
 """
 
-import re
-
-import numpy as np
 import tensorflow as tf
 
-from tfzoo.text.sentencepiece.json_file import BYTE_FALLBACK, METASPACE, STRIPPED
-from tfzoo.text.sentencepiece.piece_model import SPACE
 from tfzoo.text.tokenizer import WHITE_SPACE
 from tfzoo.text.vectors import preceding, row_numbers, where
 
-_BYTE = re.compile(r"<0x(\+?[0-9A-Fa-f]+)>")
-_AROUND = rf"\A({WHITE_SPACE}|[\x1c-\x1f])+|({WHITE_SPACE}|[\x1c-\x1f])+\z"
+_BEFORE = rf"\A({WHITE_SPACE}|[\x1c-\x1f])+"
+_AFTER = rf"({WHITE_SPACE}|[\x1c-\x1f])+\z"
 
 
 class GraphDecoder(tf.Module):
@@ -25,6 +20,7 @@ class GraphDecoder(tf.Module):
 
     Call arguments:
         ids: int32 (B, None), ragged or not.
+        before: None, or the ids of the texts that these continue, likewise.
 
     Returns:
         (B,) strings.
@@ -32,65 +28,65 @@ class GraphDecoder(tf.Module):
 
     def __init__(self, tokenizer):
         super().__init__(name="decoder")
-        model, vocabulary = tokenizer.piece_model, tokenizer.vocabulary
-        self._model, self._is_own = model, tokenizer.ids_of_pieces is None
-        texts = [_text(tokenizer, index) for index in range(len(vocabulary))]
-        if model.is_tokenizers:
-            removes = model.decodes == METASPACE
-            first = [t.replace(" ", "") if removes else t for t in texts]
-        else:
-            first = [text.removeprefix(" ") for text in texts]
-        first[tokenizer.unknown_id] = texts[tokenizer.unknown_id]
-        values = [_byte(tokenizer, index) for index in range(len(vocabulary))]
-        is_text = np.array([*map(bool, texts), False]) | (np.array([*values, -1]) >= 0)
-        if model.is_tokenizers:
-            is_text = ~np.array([*(tokenizer.special), True])
-            is_text[:-1] &= [token is not None for token in vocabulary]
-        ends = np.array([*map(bool, first), False]) | (np.array([*values, -1]) >= 0)
-        if model.is_tokenizers:
-            ends[:] = True  # only the very first piece is special
-        elif "remove_extra_spaces" not in model.steps:
-            ends[:-1] |= [text.startswith(" ") for text in texts]
-        self._is_plain = not (values and max(values) >= 0)
-        with tf.init_scope(), tf.device("CPU"):
-            self._texts = tf.constant([*texts, ""])
-            self._first = tf.constant([*first, ""])
-            self._is_text, self._ends = tf.constant(is_text), tf.constant(ends)
-            self._values = tf.constant([*values, -1], tf.int32)
+        texts = tokenizer.piece_texts
+        self._strips, self._strips_space = texts.strips, texts.strips_space
+        self._needs_whole_runs = texts.needs_whole_runs
+        self._is_plain = max(texts.values) < 0
+        self._is_same = texts.first == texts.inside
+        with tf.init_scope(), tf.device("CPU"):  # with a row for what is no id
+            self._inside = tf.constant([*texts.inside, ""])
+            self._first = tf.constant([*texts.first, ""])
+            self._is_text = tf.constant([*texts.is_text, False])
+            self._is_begun = tf.constant([*texts.is_begun, False])
+            self._values = tf.constant([*texts.values, -1], tf.int32)
             self._raw = tf.constant([bytes([byte]) for byte in range(256)])
-        self._num_ids = len(vocabulary)
+        self._num_ids = len(texts.inside)
 
-    def __call__(self, ids):
-        if not isinstance(ids, tf.RaggedTensor):
-            ids = tf.RaggedTensor.from_tensor(ids)
-        values, splits = ids.flat_values, ids.row_splits
-        is_id = (values >= 0) & (values < self._num_ids)
-        values = tf.where(is_id, values, self._num_ids)
+    def __call__(self, ids, before=None):
+        values, splits = self._known(ids)
         rows = row_numbers(splits, tf.size(values))
         stay = where(tf.gather(self._is_text, values))
         values, rows = tf.gather(values, stay), tf.gather(rows, stay)
-        texts = tf.gather(self._texts, values)
-        if self._trims_first():
-            before = tf.cumsum(tf.cast(tf.gather(self._ends, values), tf.int32))
-            start = tf.not_equal(rows, preceding(rows, first=-1))
-            ended = preceding(before, first=0)
-            of_row = tf.gather(ended, where(start))
-            number = tf.cumsum(tf.cast(start, tf.int32)) - 1
-            is_first = tf.equal(ended, tf.gather(of_row, number))
+        texts = tf.gather(self._inside, values)
+        if before is None:
+            is_inside = tf.zeros_like(splits[1:], tf.bool)
+        else:
+            is_inside = self._has_begun(before)
+        if not self._is_same:
+            is_first = self._is_first(values, rows) & ~tf.gather(is_inside, rows)
             texts = tf.where(is_first, tf.gather(self._first, values), texts)
         if not self._is_plain:
             texts = self._with_bytes(texts, tf.gather(self._values, values), rows)
         texts = tf.strings.unsorted_segment_join(texts, rows, tf.size(splits) - 1)
-        if self._model.decodes == STRIPPED:
-            return tf.strings.regex_replace(texts, r"\A ", "")
-        if not self._is_own:
-            return tf.strings.regex_replace(texts, _AROUND, "")
-        return texts
+        if self._strips_space or self._strips:
+            pattern = r"\A " if self._strips_space else _BEFORE
+            stripped = tf.strings.regex_replace(texts, pattern, "")
+            texts = tf.where(is_inside, texts, stripped)
+        return tf.strings.regex_replace(texts, _AFTER, "") if self._strips else texts
 
-    def _trims_first(self):
-        if self._model.is_tokenizers:
-            return self._model.decodes == METASPACE
-        return {"dummy_prefix", "remove_extra_spaces"} & {*self._model.steps}
+    def _known(self, ids):
+        """Values, with that of no id for those outside the vocabulary, and splits."""
+        if not isinstance(ids, tf.RaggedTensor):
+            ids = tf.RaggedTensor.from_tensor(ids)
+        values = ids.flat_values
+        is_id = (values >= 0) & (values < self._num_ids)
+        return tf.where(is_id, values, self._num_ids), ids.row_splits
+
+    def _has_begun(self, ids):
+        """bool (B,), `PieceTexts.has_begun` of every row of ids."""
+        values, splits = self._known(ids)
+        count = tf.cumsum(tf.cast(tf.gather(self._is_begun, values), tf.int32))
+        count = tf.gather(tf.pad(count, [[1, 0]]), splits)
+        return count[1:] > count[:-1]
+
+    def _is_first(self, values, rows):
+        """Whether ids are at the start of their text: bool (T,)."""
+        before = tf.cumsum(tf.cast(tf.gather(self._is_begun, values), tf.int32))
+        start = tf.not_equal(rows, preceding(rows, first=-1))
+        ended = preceding(before, first=0)
+        of_row = tf.gather(ended, where(start))
+        number = tf.cumsum(tf.cast(start, tf.int32)) - 1
+        return tf.equal(ended, tf.gather(of_row, number))
 
     def _with_bytes(self, texts, values, rows):
         """Texts with those of the pieces of bytes, which are UTF-8 or U+FFFD."""
@@ -98,7 +94,7 @@ class GraphDecoder(tf.Module):
         joins = is_byte & preceding(is_byte, first=False)
         joins &= tf.equal(rows, preceding(rows, first=-1))
         is_valid = _in_characters(values, tf.cumsum(tf.cast(~joins, tf.int32)))
-        if self._model.is_tokenizers:  # a run is valid or not
+        if self._needs_whole_runs:  # a run is valid or not
             run = tf.cumsum(tf.cast(~joins, tf.int32)) - 1
             whole = tf.math.segment_min(tf.cast(is_valid, tf.int32), run)
             is_valid = tf.cast(tf.gather(whole, run), tf.bool)
@@ -131,26 +127,3 @@ def _in_characters(values, runs):
     for offset in (1, 2, 3):
         covered |= behind[3 - offset : 3 - offset + size] > offset
     return covered
-
-
-def _text(tokenizer, index):
-    """The text of an id in the middle of a text."""
-    model, token = tokenizer.piece_model, tokenizer.vocabulary[index]
-    if index == tokenizer.unknown_id and not model.is_tokenizers:
-        return model.unknown_surface
-    if token is None or tokenizer.special[index]:
-        return ""
-    return token.replace(SPACE, " ")
-
-
-def _byte(tokenizer, index):
-    """The byte that an id stands for, or -1."""
-    model, token = tokenizer.piece_model, tokenizer.vocabulary[index]
-    if token is None or tokenizer.special[index] or len(token) != 6:
-        return -1
-    if model.is_tokenizers and model.decodes not in (BYTE_FALLBACK, STRIPPED):
-        return -1
-    if not model.is_tokenizers and not model.byte_fallback:
-        return -1
-    found = _BYTE.fullmatch(token)
-    return int(found[1], 16) if found else -1

@@ -8,6 +8,7 @@ Source: `normalizer.cc` of https://github.com/google/sentencepiece, or the norma
 and pre-tokenizers of `tokenizers`
 """
 
+import copy
 import typing
 
 import tensorflow as tf
@@ -81,6 +82,7 @@ class GraphNormalizer(tf.Module):
         scheme = next((s for s in steps if s.startswith("metaspace")), "")
         self._begins_unless_space = "always" in scheme or "first" in scheme
         self.begins = "dummy_prefix" in steps or self._begins_unless_space
+        self.begins_only_first = "first" in scheme  # of the parts between tokens
         self._rules = self._graphemes = None
         if model.charsmap is not None and len(model.charsmap.units):
             is_tokenizers = "graphemes" in steps
@@ -94,6 +96,13 @@ class GraphNormalizer(tf.Module):
                 self._letters = Alphabet(kept, joins_spaces=False)
                 trie = self._letters.trie(kept, range(len(kept)))
                 self._kept = TrieWalk(trie, outside=OUTSIDE)
+
+    def inside(self):
+        """This normalizer for parts of texts that do not get a space at their start."""
+        other = copy.copy(self)
+        other._begins_unless_space = False
+        other.begins = "dummy_prefix" in self._steps
+        return other
 
     def __call__(self, texts):
         if self.begins:

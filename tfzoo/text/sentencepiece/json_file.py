@@ -5,9 +5,6 @@ decoder for the way back. Converters write few combinations of them; these are r
 anything else is refused by its name.
 """
 
-import base64
-import binascii
-import functools
 import json
 
 import numpy as np
@@ -17,7 +14,12 @@ from tfzoo import files
 from tfzoo.errors import TokenizerError, shown
 from tfzoo.text import templates, tokenizer_files
 from tfzoo.text.byte_bpe.rules import in_order
-from tfzoo.text.sentencepiece.charsmap import Charsmap
+from tfzoo.text.sentencepiece.json_steps import (
+    LIKE,
+    check,
+    decoder_kind,
+    normalizer_steps,
+)
 from tfzoo.text.sentencepiece.piece_model import (
     BPE,
     BYTES,
@@ -31,17 +33,6 @@ from tfzoo.text.sentencepiece.piece_model import (
 from tfzoo.text.tokenizer_files import MAX_VOCABULARY_SIZE
 
 PARTS = ("normalizer", "pre_tokenizer", "decoder", "model")
-_LIKE = "SentencePiece"
-_SPACES = {"Regex": " {2,}"}
-METASPACE, BYTE_FALLBACK, STRIPPED = (
-    "Metaspace",
-    "ByteFallback",
-    "ByteFallback, Strip",
-)
-_DECODERS = {
-    BYTE_FALLBACK: ["Replace", "ByteFallback", "Fuse"],
-    STRIPPED: ["Replace", "ByteFallback", "Fuse", "Strip"],
-}
 
 
 def is_sentencepiece(content):
@@ -74,7 +65,7 @@ def read_json(path):
     processor = content.get(templates.FIELD)
     kind = processor.get("type") if isinstance(processor, dict) else processor
     tokenizer_files.check_field(
-        kind, [None, templates.TEMPLATE], path, templates.FIELD, _LIKE
+        kind, [None, templates.TEMPLATE], path, templates.FIELD, LIKE
     )
     if kind is None:
         return model, added, None
@@ -98,9 +89,9 @@ def read_model(model, special=()):
     """
     parts = tokenizer_files.parts(model, ["model"])["model"]
     kind = parts.get("type", "BPE" if "merges" in parts else None)
-    _check(kind, ["Unigram", "BPE"], "model.type")
+    check(kind, ["Unigram", "BPE"], "model.type")
     fallback = parts.get("byte_fallback")
-    _check(fallback, [True, False, None], "model.byte_fallback")
+    check(fallback, [True, False, None], "model.byte_fallback")
     read = _unigram if kind == "Unigram" else _bpe
     pieces, unknown_id, arguments = read(parts)
     if fallback and not set(BYTES) <= set(pieces):
@@ -111,7 +102,7 @@ def read_model(model, special=()):
     special = set(special)
     kinds = np.array([CONTROL if p in special else NORMAL for p in pieces], np.int8)
     kinds[unknown_id] = UNKNOWN
-    charsmap, steps = _normalizer(model)
+    charsmap, steps = normalizer_steps(model)
     return PieceModel(
         algorithm=UNIGRAM if kind == "Unigram" else BPE,
         is_tokenizers=True,
@@ -121,7 +112,7 @@ def read_model(model, special=()):
         byte_fallback=bool(fallback),
         charsmap=charsmap,
         steps=steps,
-        decodes=_decoder(model.get("decoder")),
+        decodes=decoder_kind(model.get("decoder")),
         **arguments,
     )
 
@@ -192,7 +183,7 @@ def _bpe(model):
         ("ignore_merges", [None, False]),
         ("fuse_unk", [True, False, None]),
     ):
-        _check(model.get(name), allowed, f"model.{name}")
+        check(model.get(name), allowed, f"model.{name}")
     pieces = tuple(in_order(model.get("vocab"), None, "model.vocab"))
     ids = {piece: index for index, piece in enumerate(pieces) if piece is not None}
     if not all(isinstance(p, str) and p and _is_unicode(p) for p in ids):
@@ -229,111 +220,3 @@ def _bpe(model):
             "fuses_unknown": bool(model.get("fuse_unk")),
         },
     )
-
-
-def _normalizer(model):
-    """The `Charsmap`, or None, and the steps of the normalizer and pre-tokenizer."""
-    charsmap, steps = None, []
-    for field, part in _sequence(model, "normalizer", "normalizers"):
-        kind = part["type"]
-        if kind == "Precompiled" and charsmap is None and not steps:
-            charsmap = _charsmap(part.get("precompiled_charsmap"), field)
-            steps.append("graphemes")
-        elif kind == "Strip":
-            _check(part.get("strip_left"), [False], f"{field}.strip_left")
-            _check(part.get("strip_right"), [True], f"{field}.strip_right")
-            steps.append("strip_right")
-        elif kind == "Prepend":
-            _check(part.get("prepend"), [SPACE], f"{field}.prepend")
-            steps.append("dummy_prefix")
-        elif kind == "Replace" and part.get("pattern") == _SPACES:
-            _check(part.get("content"), [" ", SPACE], f"{field}.content")
-            steps.append("squeeze" if part["content"] == " " else "squeeze_to_piece")
-        elif kind == "Replace":
-            _check(part.get("pattern"), [{"String": " "}, _SPACES], f"{field}.pattern")
-            _check(part.get("content"), [SPACE], f"{field}.content")
-            steps.append("replace_spaces")
-        else:
-            known = ["Precompiled (once, first)", "Strip", "Prepend", "Replace"]
-            _check(kind, known, field)
-    for field, part in _sequence(model, "pre_tokenizer", "pretokenizers"):
-        kind = part["type"]
-        _check(kind, ["WhitespaceSplit", "Metaspace"], field)
-        steps += [_metaspace(part, field)] if kind == "Metaspace" else ["split_spaces"]
-    if "split_spaces" in steps and steps[-1] != "metaspace_always_split":
-        rule = "WhitespaceSplit must be followed by Metaspace, which begins every word."
-        raise TokenizerError(rule, tensor="pre_tokenizer")
-    if not any(step.startswith(("replace_spaces", "metaspace")) for step in steps):
-        rule = f"A normalizer or pre-tokenizer must replace spaces by {SPACE}."
-        raise TokenizerError(rule, tensor="normalizer")
-    return charsmap, tuple(steps)
-
-
-def _sequence(model, name, of):
-    """Fields and objects of a part that may be one, several or none."""
-    part = model.get(name)
-    if part is None:
-        return []
-    _check(part.get("type") if isinstance(part, dict) else part, None, name)
-    if part["type"] != "Sequence":
-        return [(name, part)]
-    parts = part.get(of)
-    if not isinstance(parts, list) or not all(
-        isinstance(p, dict) and isinstance(p.get("type"), str) for p in parts
-    ):
-        raise TokenizerError("This must be a list of objects.", tensor=f"{name}.{of}")
-    return [(f"{name}.{of}[{i}]", part) for i, part in enumerate(parts)]
-
-
-def _metaspace(part, field):
-    """The step of a `Metaspace`, such as "metaspace_always_split"."""
-    _check(part.get("replacement"), [SPACE], f"{field}.replacement")
-    _check(part.get("split", True), [True, False, None], f"{field}.split")
-    adds = part.get("add_prefix_space")
-    _check(adds, [True, False, None], f"{field}.add_prefix_space")
-    scheme = part.get("prepend_scheme", "never" if adds is False else "always")
-    allowed = ["never"] if adds is False else ["always", "first", "never"]
-    _check(scheme, allowed, f"{field}.prepend_scheme")
-    split = part.get("split")
-    return f"metaspace_{scheme}" + ("_split" if split or split is None else "")
-
-
-def _decoder(part):
-    """`METASPACE`, "Metaspace never", `BYTE_FALLBACK` or `STRIPPED`."""
-    kinds = [p["type"] for _, p in _sequence({"decoder": part}, "decoder", "decoders")]
-    if kinds == [METASPACE]:
-        scheme = _metaspace(part, "decoder")
-        return "Metaspace never" if "never" in scheme else METASPACE
-    found = [name for name, steps in _DECODERS.items() if kinds == steps]
-    if not found:
-        raise TokenizerError(
-            "The decoder must be Metaspace, or Replace, ByteFallback, Fuse and "
-            f"optionally Strip. Received: {json.dumps(kinds)[:80]}.",
-            tensor="decoder",
-        )
-    replace, *_, last = part["decoders"]
-    _check(replace.get("pattern"), [{"String": SPACE}], "decoder.decoders[0].pattern")
-    _check(replace.get("content"), [" "], "decoder.decoders[0].content")
-    if kinds[-1] == "Strip":
-        for name, value in (("content", " "), ("start", 1), ("stop", 0)):
-            _check(last.get(name), [value], f"decoder.decoders[3].{name}")
-    return found[0]
-
-
-def _charsmap(content, field):
-    try:
-        return _read_charsmap(content)
-    except (TypeError, ValueError, AttributeError, binascii.Error) as e:
-        raise TokenizerError(f"{e}.", tensor=f"{field}.precompiled_charsmap") from None
-
-
-@functools.lru_cache(maxsize=8)
-def _read_charsmap(content):
-    return Charsmap.read(base64.b64decode(content, validate=True))
-
-
-def _check(value, allowed, field):
-    """Raises `TokenizerError` unless a JSON value is allowed; None is any string."""
-    if allowed is None and isinstance(value, str):
-        return
-    tokenizer_files.check_field(value, allowed or ["..."], None, field, _LIKE)

@@ -9,6 +9,7 @@ at the start of a grapheme, for which it drops the rest of the grapheme).
 
 import functools
 import json
+import re
 import typing
 
 import numpy as np
@@ -17,6 +18,11 @@ from tokenizers import AddedToken, Tokenizer, decoders
 from tfzoo.text.rust_engine import RustEngine
 from tfzoo.text.sentencepiece import model_file
 from tfzoo.text.sentencepiece.piece_model import CONTROL, SPACE, UNIGRAM
+from tfzoo.text.tokenizer import WHITE_SPACE
+
+_CODE = re.compile(r">>.*?<<", re.DOTALL)  # a language code
+_SPACES = "".join(c for c in map(chr, range(0x3001)) if re.match(WHITE_SPACE, c))
+_INSIDE = "\ue000"  # a character that is in no piece stands for the text before
 
 
 class SentencePieceEngine(RustEngine):
@@ -24,21 +30,34 @@ class SentencePieceEngine(RustEngine):
 
     def __init__(self, tokenizer):
         super().__init__(tokenizer)
-        if tokenizer.piece_model.is_tokenizers:
-            self._plain = _Rust(tokenizer)
-        else:
-            self._plain = _Processor(tokenizer, tokenizer.tokens_in_text)
+        self._plain = self._recognizing()
 
     @functools.cached_property
     def _with_mask(self):
-        tokenizer = self._tokenizer
-        tokenizer.required_id("mask")
-        if tokenizer.piece_model.is_tokenizers:
-            return _Rust(tokenizer, tokenizer.mask_token)
-        return _Processor(tokenizer, (*tokenizer.tokens_in_text, tokenizer.mask_token))
+        self._tokenizer.required_id("mask")
+        lstrip = self._tokenizer.mask_lstrip
+        return self._recognizing(AddedToken(self._tokenizer.mask_token, lstrip=lstrip))
 
-    def decode(self, ids):
-        """Text of ids, without those of special tokens."""
+    @functools.cached_property
+    def _with_end(self):
+        self._tokenizer.required_id("end")
+        return self._recognizing(AddedToken(self._tokenizer.end_token))
+
+    def _recognizing(self, token=None):
+        """The library, which recognizes a special token in texts, if one is given."""
+        if self._tokenizer.piece_model.is_tokenizers:
+            return _Rust(self._tokenizer, token)
+        return _Processor(self._tokenizer, [token] if token else [])
+
+    def decode(self, ids, *, is_inside=False):
+        """Text of ids, without those of special tokens.
+
+        Args:
+            ids: List of ids.
+            is_inside: Whether they are inside a text, where no space is left out.
+        """
+        if is_inside:
+            return self._plain.decode(ids, _INSIDE).removeprefix(_INSIDE)
         return self._plain.decode(ids)
 
 
@@ -55,17 +74,22 @@ class _Processor:
 
     Args:
         tokenizer: The tokenizer.
-        tokens_in_text: Tokens to recognize in texts, with the spaces around them.
+        tokens: `AddedToken`s to recognize in texts, besides those of the tokenizer.
     """
 
-    def __init__(self, tokenizer, tokens_in_text=()):
-        self._tokenizer, self._tokens = tokenizer, tokens_in_text
+    def __init__(self, tokenizer, tokens):
+        self._tokenizer = tokenizer
         self._processor = model_file.processor_of(tokenizer.model)
         self._is_own = tokenizer.ids_of_pieces is None
+        tokens = [*tokenizer.added_tokens, *tokens]
+        self._tokens = {token.content: token for token in tokens}
+        longest_first = sorted(self._tokens, key=len, reverse=True)
+        self._pattern = re.compile("|".join(map(re.escape, longest_first)) or r"(?!)")
+        self._has_codes = tokenizer.language_codes
 
     def encode_batch_fast(self, texts):
         """List of `Encoded`, with ids only."""
-        if self._tokens:
+        if self._tokens or self._has_codes:
             return [self.encode(text) for text in texts]
         if self._is_own:
             return list(map(Encoded, self._processor.encode(texts, out_type=int)))
@@ -74,8 +98,14 @@ class _Processor:
 
     def encode(self, text):
         """`Encoded`; a word begins with a piece that begins with a space."""
-        result, start, word = Encoded([], [], []), 0, -1
-        for part, token in _parts(text, self._tokens):
+        result, word = Encoded([], [], []), -1
+        for start, part, token_id in self._parts(text):
+            if token_id is not None:
+                word += 1
+                result.ids.append(token_id)
+                result.offsets.append((start, start + len(part)))
+                result.word_ids.append(word)
+                continue
             found = self._processor.encode(part, return_type="offset_mapping")
             for place, piece in enumerate(found["pieces"]):
                 word += piece.startswith(SPACE) or not place
@@ -86,17 +116,26 @@ class _Processor:
                 )
                 result.offsets.append((start + first, start + last))
                 result.word_ids.append(word)
-            start += len(part)
-            if token is not None:
-                word += 1
-                result.ids.append(self._tokenizer.token_to_id(token))
-                result.offsets.append((start, start + len(token)))
-                result.word_ids.append(word)
-                start += len(token)
         return result
 
-    def decode(self, ids):
-        """Text of ids."""
+    def _parts(self, text):
+        """Yields the start, the text and the id, or None, of plain parts and tokens."""
+        start = 0
+        for found in [*self._pattern.finditer(text), None]:
+            end = found.start() if found else len(text)
+            code = _CODE.match(text, start, end) if self._has_codes else None
+            if code:
+                yield start, code[0], self._tokenizer.id_of_piece(code[0])
+                start = code.end()
+            token = self._tokens[found[0]] if found else None
+            part = text[start:end]
+            yield start, part.rstrip(_SPACES) if token and token.lstrip else part, None
+            if found:
+                yield end, found[0], self._tokenizer.token_to_id(found[0])
+                start = found.end()
+
+    def decode(self, ids, *before):
+        """Text of ids, after some text."""
         tokenizer = self._tokenizer
         special, model = set(tokenizer.special_ids), tokenizer.piece_model
         keeps = tokenizer.unknown_id
@@ -109,7 +148,7 @@ class _Processor:
             for index in ids
             if index == keeps or index not in special
         ]
-        text = self._processor.decode([p for p in pieces if p is not None])
+        text = self._processor.decode([*before, *(p for p in pieces if p is not None)])
         # Pieces of the other language are unknown to this model.
         return text if self._is_own else text.replace(SPACE, " ").strip()
 
@@ -119,16 +158,26 @@ class _Rust:
 
     Args:
         tokenizer: The tokenizer.
-        mask_token: None, or the token to recognize in texts.
+        token: None, or the `AddedToken` to recognize in texts.
     """
 
-    def __init__(self, tokenizer, mask_token=None):
+    def __init__(self, tokenizer, token):
         self._tokenizer = tokenizer
         self._rust = rust_tokenizer(tokenizer)
-        if mask_token is not None:
-            lstrip = tokenizer.mask_lstrip
-            self._rust.add_special_tokens([AddedToken(mask_token, lstrip=lstrip)])
         self.encode_batch_fast = self._rust.encode_batch_fast
+        if token is not None:
+            self._rust.add_special_tokens([token])
+            self._given = self._rust.token_to_id(token.content)
+            self._token_id = tokenizer.token_to_id(token.content)
+            self.encode_batch_fast = self._with_token
+
+    def _with_token(self, texts):
+        """List of `Encoded`, with ids only."""
+        rows = [encoding.ids for encoding in self._rust.encode_batch_fast(texts)]
+        if self._given == self._token_id:
+            return list(map(Encoded, rows))
+        own = {self._given: self._token_id}
+        return [Encoded([own.get(index, index) for index in row]) for row in rows]
 
     def encode(self, text):
         """`Encoded`; a word begins with a piece that begins with a space."""
@@ -137,11 +186,12 @@ class _Rust:
         words = np.cumsum([1, *starts[1:]]) - 1 if starts else []
         return Encoded(found.ids, found.offsets, list(map(int, words)))
 
-    def decode(self, ids):
-        """Text of ids."""
+    def decode(self, ids, *before):
+        """Text of ids, after some text."""
         tokenizer, special = self._tokenizer, set(self._tokenizer.special_ids)
         tokens = [tokenizer.id_to_token(i) for i in ids if i not in special]
-        return self._decoder.decode([token for token in tokens if token is not None])
+        tokens = [token for token in tokens if token is not None]
+        return self._decoder.decode([*before, *tokens])
 
     @functools.cached_property
     def _decoder(self):
@@ -163,15 +213,3 @@ def rust_tokenizer(tokenizer):
     return Tokenizer.from_str(
         json.dumps({"version": "1.0", "added_tokens": [], **content})
     )
-
-
-def _parts(text, tokens):
-    """Yields the parts of a text before each special token and the token, None last."""
-    while True:
-        found = [(text.find(token), token) for token in tokens if token in text]
-        if not found:
-            yield text, None
-            return
-        place, token = min(found)
-        yield text[:place], token
-        text = text[place + len(token) :]

@@ -17,17 +17,22 @@ import keras
 import numpy as np
 
 from tfzoo.errors import TokenizerError, about, shown
+from tfzoo.text.added_token import AddedToken
+from tfzoo.text.generative_tokenizer import GenerativeTokenizer
 from tfzoo.text.layout import Layout
 from tfzoo.text.sentencepiece import asset_files, json_file, model_file, training
 from tfzoo.text.sentencepiece.library import SentencePieceEngine
+from tfzoo.text.sentencepiece.piece_decoder import PieceDecoder
 from tfzoo.text.sentencepiece.piece_model import CONTROL, SPACE
-from tfzoo.text.tokenizer import AROUND_TEXTS, Tokenizer
+from tfzoo.text.sentencepiece.piece_texts import PieceTexts
+from tfzoo.text.text_stream import TextStream
+from tfzoo.text.tokenizer import AROUND_TEXTS
 from tfzoo.text.tokenizer_classes import start_and_end
 from tfzoo.text.training_text import named_files
 
 
 @keras.saving.register_keras_serializable("tfzoo")
-class SentencePieceTokenizer(Tokenizer):
+class SentencePieceTokenizer(GenerativeTokenizer):
     """Text to SentencePiece ids and back, in Python or in TensorFlow graphs.
 
     Ids are those of the library `sentencepiece` for a model from its own file, and
@@ -57,6 +62,9 @@ class SentencePieceTokenizer(Tokenizer):
             before it.
         recognizes_unknown: Whether the unknown token is recognized in texts, as in
             Marian's tokenizer.
+        language_codes: Whether what a text begins with, from ">>" to the first "<<", is
+            one token, as in Marian's tokenizer. It is unknown unless it is in the
+            vocabulary.
         target_model: The bytes of a second `.model` file for `target`, or None.
         layout: The `Layout` of special tokens around texts. Defaults to none.
 
@@ -75,7 +83,6 @@ class SentencePieceTokenizer(Tokenizer):
             the vocabulary lacks the unknown token or a token of the layout.
     """
 
-    special_names = (*AROUND_TEXTS, "start", "end")
     usual_layout = Layout()
     _files = asset_files
 
@@ -94,6 +101,7 @@ class SentencePieceTokenizer(Tokenizer):
         mask_token=None,
         mask_lstrip=True,
         recognizes_unknown=False,
+        language_codes=False,
         target_model=None,
         layout=None,
     ):
@@ -124,7 +132,10 @@ class SentencePieceTokenizer(Tokenizer):
         all_special = dict.fromkeys([*named.values(), *special_tokens, *control])
         self.special_tokens = tuple(token for token in all_special if token in ids)
         self.special_ids = tuple(ids[token] for token in self.special_tokens)
-        self.tokens_in_text = (self.unknown_token,) if recognizes_unknown else ()
+        self.language_codes = language_codes
+        self.added_tokens = ()  # those that are recognized in texts
+        if recognizes_unknown:
+            self.added_tokens = (AddedToken(self.unknown_token),)
         self._engine, self._graph = SentencePieceEngine(self), None
 
     def _read(self, special):
@@ -210,6 +221,7 @@ class SentencePieceTokenizer(Tokenizer):
             **tokens,
             "mask_lstrip": self.mask_lstrip,
             "recognizes_unknown": self.recognizes_unknown,
+            "language_codes": self.language_codes,
             "target_model": None if target is None else _written(target),
             **self._layout_config(),
         }
@@ -266,8 +278,42 @@ class SentencePieceTokenizer(Tokenizer):
         token = self.id_to_token(index)
         return token or "" if self.special[index] else (token or "").replace(SPACE, " ")
 
+    @functools.cached_property
+    def piece_texts(self):
+        """The `PieceTexts`: what each id adds to a text."""
+        return PieceTexts(self)
+
+    @functools.cached_property
+    def _bytes(self):
+        return list(map(self.piece_texts.bytes_of, range(self.vocabulary_size)))
+
     def _text_of(self, ids):
         return self._engine.decode(list(map(self._checked, ids)))
+
+    def continuation(self, before, ids):
+        """The text that ids add to that of the ids before them.
+
+        The space before its first word is kept if there is text before; `detokenize`
+        leaves it out, as the libraries do.
+
+        Args:
+            before: Ids of the text before.
+            ids: Ids of one text.
+        """
+        is_inside = self.piece_texts.has_begun(map(self._checked, before))
+        ids = list(map(self._checked, ids))
+        return self._engine.decode(ids, is_inside=is_inside)
+
+    def stream(self, before=()):
+        """A `TextStream`, which decodes ids to text incrementally.
+
+        Args:
+            before: Ids of the text that the ids continue, as in `continuation`.
+        """
+        texts = self.piece_texts
+        is_inside = texts.has_begun(map(self._checked, before))
+        decoder = PieceDecoder(texts, self._checked, is_inside=is_inside)
+        return TextStream(decoder, strips=texts.strips, is_inside=is_inside)
 
 
 def _content(model):

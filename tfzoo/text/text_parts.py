@@ -11,11 +11,13 @@ import typing
 import tensorflow as tf
 
 from tfzoo.errors import TokenizerError, shown
+from tfzoo.text.added_token import AddedToken
 from tfzoo.text.byte_bpe.tables import NO_TOKEN
 from tfzoo.text.tokenizer import WHITE_SPACE
 from tfzoo.text.vectors import preceding, where, with_values
 
 _FENCE = b"\xff"  # a byte that UTF-8 does not have
+_CODE = r"(?s)\A(>>.*?<<)"
 
 
 class Parts(typing.NamedTuple):
@@ -78,37 +80,34 @@ class TextParts(tf.Module):
     Args:
         tokens: Sequence of `AddedToken`.
         ids: Their ids.
+        codes: None; or a dict of language code -> id. Then what a plain text begins
+            with, from ">>" to the first "<<", is a token, too.
+        unknown_id: Id of any other language code.
     """
 
-    def __init__(self, tokens, ids):
+    def __init__(self, tokens, ids, *, codes=None, unknown_id=None):
         super().__init__(name="text_parts")
         longest_first = sorted((t.content for t in tokens), key=len, reverse=True)
         self._pattern = "|".join(map(re.escape, longest_first))
+        self._has_codes = codes is not None
+        if self._has_codes:
+            tokens = [*tokens, *map(AddedToken, codes)]
+            ids = [*ids, *codes.values(), unknown_id]
         self._strips_left = any(token.lstrip for token in tokens)
         self._strips_right = any(token.rstrip for token in tokens)
         with tf.init_scope(), tf.device("CPU"):
-            self._contents = tf.constant([token.content for token in tokens])
+            self._contents = tf.constant([token.content for token in tokens], tf.string)
             self._ids = tf.constant(ids, tf.int32)
-            self._lstrip = tf.constant([token.lstrip for token in tokens])
-            self._rstrip = tf.constant([token.rstrip for token in tokens])
+            self._lstrip = tf.constant([token.lstrip for token in tokens] + [False])
+            self._rstrip = tf.constant([token.rstrip for token in tokens] + [False])
 
     def __call__(self, texts):
-        marked = tf.strings.regex_replace(
-            texts, self._pattern, _FENCE + rb"\0" + _FENCE
-        )
-        pieces = tf.strings.split(marked, _FENCE)
-        pieces, splits = pieces.flat_values, pieces.row_splits
-        # A text has an odd number of pieces: plain, token, plain, token, plain.
+        pieces, splits, place = self._pieces(texts)
         lengths = splits[1:] - splits[:-1]
-        place = tf.range(splits[-1]) - tf.repeat(splits[:-1], lengths)
         plain, tokens = where(tf.equal(place % 2, 0)), where(tf.equal(place % 2, 1))
         follows = where(tf.gather(place, plain) > 0)  # the parts after a token
         parts = tf.gather(pieces, plain)
-        numbers = tf.argmax(
-            tf.equal(tf.gather(pieces, tokens)[:, None], self._contents),
-            1,
-            output_type=tf.int32,
-        )
+        numbers = self._numbers(tf.gather(pieces, tokens))
         counts = tf.strings.length(pieces, "UTF8_CHAR")
         ends = tf.cumsum(counts) - tf.repeat(
             tf.gather(tf.pad(tf.cumsum(counts), [[1, 0]]), splits[:-1]), lengths
@@ -139,6 +138,39 @@ class TextParts(tf.Module):
             token_starts,
             starts,
         )
+
+    def _pieces(self, texts):
+        """Strings, the row splits of texts, and each string's place in its text.
+
+        A text has an odd number of pieces: plain, token, plain, token, plain.
+        """
+        if self._pattern:
+            fenced = _FENCE + rb"\0" + _FENCE
+            texts = tf.strings.regex_replace(texts, self._pattern, fenced)
+        pieces = tf.strings.split(texts, _FENCE)
+        if not self._has_codes:
+            return _placed(pieces)
+        strings, splits, place = _placed(pieces)
+        fenced = _FENCE + rb"\1" + _FENCE
+        coded = tf.strings.regex_replace(strings, _CODE, fenced, replace_global=False)
+        strings = tf.where(tf.equal(place % 2, 0), coded, strings)
+        rows, size = pieces.value_rowids(), tf.size(splits) - 1
+        texts = tf.strings.unsorted_segment_join(strings, rows, size, _FENCE)
+        return _placed(tf.strings.split(texts, _FENCE))
+
+    def _numbers(self, contents):
+        """The numbers of tokens, that after the last for an unknown language code."""
+        is_own = tf.equal(contents[:, None], self._contents)
+        if self._has_codes:
+            is_own = tf.concat([is_own, tf.ones_like(is_own[:, :1])], 1)
+        return tf.argmax(is_own, 1, output_type=tf.int32)
+
+
+def _placed(pieces):
+    """Strings of ragged pieces, their row splits, and each one's place in its row."""
+    splits = pieces.row_splits
+    place = tf.range(splits[-1]) - tf.repeat(splits[:-1], pieces.row_lengths())
+    return pieces.flat_values, splits, place
 
 
 def _stripped(parts, places, pattern):
