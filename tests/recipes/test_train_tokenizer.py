@@ -142,6 +142,15 @@ def test_byte_bpe_is_trained_with_the_special_tokens_of_roberta(recipe, text, tm
     assert (tokenizer.pad_id, tokenizer.unknown_id, tokenizer.mask_id) == (1, 3, 279)
 
 
+def test_byte_bpe_is_trained_with_the_words_of_other_models(recipe, text, tmp_path):
+    options = {"kind": "byte_bpe", "split": "clip"}
+    recipe.main((text,), 560, tmp_path / "out", **options)
+    tokenizer = ByteBPETokenizer.from_preset(tmp_path / "out")
+    assert tokenizer.split == "clip" and "zoo</w>" in tokenizer.vocabulary
+    with pytest.raises(ValueError, match="with kind byte_bpe.*kind=unigram, split=cl"):
+        recipe.main((text,), 300, tmp_path / "no", kind="unigram", split="clip")
+
+
 @pytest.mark.parametrize("options", [{"cased": True}, {"alphabet_size": 9}])
 def test_options_for_another_kind_are_refused(recipe, text, tmp_path, options):
     name, value = next(iter(options.items()))

@@ -34,6 +34,13 @@ ALGORITHMS = {
         "start_token": "<s>",
     },
 }
+OF_SPLITS = {
+    "gpt-2": {},
+    "smollm-2": {},
+    "qwen-2": {"normalizer": "nfc"},
+    "llama-3": {},
+    "clip": {"normalizer": "clip", "end_of_word_suffix": "</w>"},
+}
 
 
 def main(
@@ -43,6 +50,7 @@ def main(
     kind: Literal[
         "wordpiece", "byte_bpe", "roberta", "unigram", "sentencepiece_bpe"
     ] = "wordpiece",
+    split: Literal["gpt-2", "smollm-2", "qwen-2", "llama-3", "clip"] | None = None,
     cased: bool = False,
     min_frequency: int = 2,
     alphabet_size: int | None = None,
@@ -59,6 +67,8 @@ def main(
         kind: wordpiece (BERT); byte_bpe (GPT-2), or roberta: byte-level BPE with
             RoBERTa's special tokens; unigram (T5) or sentencepiece_bpe (Llama 2), which
             falls back to bytes.
+        split: How byte_bpe splits text into words, and normalizes it: like the models
+            of this name; default gpt-2.
         cased: Keep case and accents. WordPiece removes them otherwise; the other kinds
             always keep them.
         min_frequency: How often a pair must occur to be merged into a token; of no
@@ -70,6 +80,11 @@ def main(
     from tfzoo.errors import about
     from tfzoo.files import refuse_existing, write_json, written_beside
 
+    if split is not None and kind != "byte_bpe":
+        raise ValueError(
+            "split must only be given with kind byte_bpe. Received: "
+            f"kind={kind}, split={split}"
+        )
     options = {"vocabulary_size": vocabulary_size, "min_frequency": min_frequency}
     if kind == "wordpiece":
         alphabet_size = ALPHABET_SIZE if alphabet_size is None else alphabet_size
@@ -79,6 +94,9 @@ def main(
             "cased and alphabet_size must only be given with kind wordpiece. Received: "
             f"kind={kind}, cased={cased}, alphabet_size={alphabet_size}"
         )
+    elif kind == "byte_bpe":
+        split = split or "gpt-2"
+        options |= {"split": split, **OF_SPLITS[split]}
     elif kind == "roberta":
         from tfzoo.text import ROBERTA_TOKENS
 
