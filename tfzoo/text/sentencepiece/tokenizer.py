@@ -20,19 +20,18 @@ from tfzoo.errors import TokenizerError, about, shown
 from tfzoo.text.added_token import AddedToken
 from tfzoo.text.generative_tokenizer import GenerativeTokenizer
 from tfzoo.text.layout import Layout
-from tfzoo.text.sentencepiece import asset_files, json_file, model_file, training
+from tfzoo.text.sentencepiece import asset_files, json_file, model_file
 from tfzoo.text.sentencepiece.library import SentencePieceEngine
 from tfzoo.text.sentencepiece.piece_decoder import PieceDecoder
 from tfzoo.text.sentencepiece.piece_model import CONTROL, SPACE
 from tfzoo.text.sentencepiece.piece_texts import PieceTexts
+from tfzoo.text.sentencepiece.training import LearnsPieces
 from tfzoo.text.text_stream import TextStream
 from tfzoo.text.tokenizer import AROUND_TEXTS
-from tfzoo.text.tokenizer_classes import start_and_end
-from tfzoo.text.training_text import named_files
 
 
 @keras.saving.register_keras_serializable("tfzoo")
-class SentencePieceTokenizer(GenerativeTokenizer):
+class SentencePieceTokenizer(LearnsPieces, GenerativeTokenizer):
     """Text to SentencePiece ids and back, in Python or in TensorFlow graphs.
 
     Ids are those of the library `sentencepiece` for a model from its own file, and
@@ -142,72 +141,6 @@ class SentencePieceTokenizer(GenerativeTokenizer):
         if isinstance(self.model, bytes):
             return model_file.read_model(self.model)
         return json_file.read_model(self.model, special)
-
-    @classmethod
-    def train(
-        cls,
-        source,
-        *,
-        vocabulary_size,
-        algorithm="unigram",
-        normalization="nmt_nfkc",
-        character_coverage=0.9995,
-        byte_fallback=False,
-        user_defined_symbols=(),
-        unknown_token="<unk>",
-        pad_token="<pad>",
-        start_token=None,
-        end_token="</s>",
-        progress=True,
-    ):
-        """Trains a tokenizer on text; the result is deterministic.
-
-        The pad, end, unknown and start token come first, in this order, as in T5; then
-        the bytes, user-defined symbols and pieces. A text ends with the end token and
-        begins with the start token, if there are any.
-
-        Args:
-            source: Iterable of texts, or list of `pathlib.Path` of text files (UTF-8;
-                gzip if their name ends in .gz). White space at the ends of lines has
-                no effect.
-            vocabulary_size: Maximum number of pieces; fewer if the text is too small.
-            algorithm: "unigram" or "bpe".
-            normalization: Rules of the normalizer: "nmt_nfkc", "nfkc", "nmt_nfkc_cf",
-                "nfkc_cf" or "identity".
-            character_coverage: Share of the characters of the text that pieces cover, 0
-                to 1; the rarest characters are unknown.
-            byte_fallback: Whether an unknown character becomes its bytes.
-            user_defined_symbols: Strings that are always one piece.
-            unknown_token: Token for unknown text.
-            pad_token: Token for padding, or None.
-            start_token: Token that starts a text, or None.
-            end_token: Token that ends a text, or None.
-            progress: Whether a progress bar is shown.
-
-        Raises:
-            TokenizerError: a file cannot be read, the text is empty, or
-                `vocabulary_size` is too small for the characters and special tokens.
-        """
-        tokens = {"pad": pad_token, "eos": end_token, "unk": unknown_token}
-        with about(named_files(source)):
-            model = training.train_model(
-                source,
-                vocabulary_size=vocabulary_size,
-                algorithm=algorithm,
-                normalization=normalization,
-                character_coverage=character_coverage,
-                byte_fallback=byte_fallback,
-                user_defined_symbols=user_defined_symbols,
-                tokens={**tokens, "bos": start_token},
-                progress=progress,
-            )
-        return cls(
-            model,
-            pad_token=pad_token,
-            start_token=start_token,
-            end_token=end_token,
-            layout=start_and_end(start_token is not None, end_token is not None),
-        )
 
     def get_config(self):
         """Constructor arguments; the bytes of a model as base64."""

@@ -8,13 +8,84 @@ import io
 
 from tqdm import tqdm
 
-from tfzoo.errors import TokenizerError, require_whole, shown
-from tfzoo.text.training_text import texts_of
+from tfzoo.errors import TokenizerError, about, require_whole, shown
+from tfzoo.text.tokenizer_classes import start_and_end
+from tfzoo.text.training_text import named_files, texts_of
 
 ALGORITHMS = ("unigram", "bpe")
 NORMALIZATIONS = ("nmt_nfkc", "nfkc", "nmt_nfkc_cf", "nfkc_cf", "identity")
 _NUM_THREADS = 16
 _LONGEST_TEXT = 1 << 16  # bytes; a longer one is split, as the library would skip it
+
+
+class LearnsPieces:
+    """Mixin of `SentencePieceTokenizer`: `train`."""
+
+    @classmethod
+    def train(
+        cls,
+        source,
+        *,
+        vocabulary_size,
+        algorithm="unigram",
+        normalization="nmt_nfkc",
+        character_coverage=0.9995,
+        byte_fallback=False,
+        user_defined_symbols=(),
+        unknown_token="<unk>",
+        pad_token="<pad>",
+        start_token=None,
+        end_token="</s>",
+        progress=True,
+    ):
+        """Trains a tokenizer on text; the result is deterministic.
+
+        The pad, end, unknown and start token come first, in this order, as in T5; then
+        the bytes, user-defined symbols and pieces. A text ends with the end token and
+        begins with the start token, if there are any.
+
+        Args:
+            source: Iterable of texts, or list of `pathlib.Path` of text files (UTF-8;
+                gzip if their name ends in .gz). White space at the ends of lines has
+                no effect.
+            vocabulary_size: Maximum number of pieces; fewer if the text is too small.
+            algorithm: "unigram" or "bpe".
+            normalization: Rules of the normalizer: "nmt_nfkc", "nfkc", "nmt_nfkc_cf",
+                "nfkc_cf" or "identity".
+            character_coverage: Share of the characters of the text that pieces cover, 0
+                to 1; the rarest characters are unknown.
+            byte_fallback: Whether an unknown character becomes its bytes.
+            user_defined_symbols: Strings that are always one piece.
+            unknown_token: Token for unknown text.
+            pad_token: Token for padding, or None.
+            start_token: Token that starts a text, or None.
+            end_token: Token that ends a text, or None.
+            progress: Whether a progress bar is shown.
+
+        Raises:
+            TokenizerError: a file cannot be read, the text is empty, or
+                `vocabulary_size` is too small for the characters and special tokens.
+        """
+        tokens = {"pad": pad_token, "eos": end_token, "unk": unknown_token}
+        with about(named_files(source)):
+            model = train_model(
+                source,
+                vocabulary_size=vocabulary_size,
+                algorithm=algorithm,
+                normalization=normalization,
+                character_coverage=character_coverage,
+                byte_fallback=byte_fallback,
+                user_defined_symbols=user_defined_symbols,
+                tokens={**tokens, "bos": start_token},
+                progress=progress,
+            )
+        return cls(
+            model,
+            pad_token=pad_token,
+            start_token=start_token,
+            end_token=end_token,
+            layout=start_and_end(start_token is not None, end_token is not None),
+        )
 
 
 def train_model(
@@ -29,7 +100,7 @@ def train_model(
     tokens,
     progress,
 ):
-    """The bytes of the trained model; see `SentencePieceTokenizer.train`.
+    """The bytes of the trained model; see `LearnsPieces.train`.
 
     Args:
         source: Iterable of texts, or of `pathlib.Path` of text files.
