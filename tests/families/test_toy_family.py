@@ -460,6 +460,7 @@ def test_pieces_stop_at_a_stop_string(with_pieces):
         )
 
 
+@pytest.mark.slow
 def test_pieces_are_saved_and_served(with_pieces, tmp_path):
     with_pieces.save_to_preset(tmp_path / "preset")
     tokenizer = from_preset(tmp_path / "preset").tokenizer
