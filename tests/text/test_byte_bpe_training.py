@@ -103,7 +103,8 @@ def test_every_option_changes_the_merges():
         assert "<x>" in other.vocabulary and "<x>" not in train().vocabulary
     names = inspect.getfullargspec(ByteBPETokenizer.train).kwonlyargs
     sizes = {"vocabulary_size", "min_frequency"}
-    assert {*names} == {*sizes, "end_token", *special, "progress"}
+    declared = {"split", "normalizer", "end_of_word_suffix"}  # tested below
+    assert {*names} == {*sizes, *declared, "end_token", *special, "progress"}
 
 
 def test_progress_is_shown_in_a_terminal_if_requested(capfd, monkeypatch):

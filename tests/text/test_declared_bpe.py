@@ -5,6 +5,7 @@ import gzip
 import itertools
 import json
 import pathlib
+import random
 
 import pytest
 import tensorflow as tf
@@ -61,6 +62,14 @@ KINDS = {
     "clip-words": tokenizer_of("clip-words", "clip", added_tokens=[CALL]),
 }
 kinds = pytest.mark.parametrize("tokenizer", KINDS.values(), ids=KINDS)
+SLOW = ("gpt-2", "clip-words")  # in other fast tests; the words of "clip"
+traced_kinds = pytest.mark.parametrize(
+    "tokenizer",
+    [
+        pytest.param(tokenizer, marks=[pytest.mark.slow] * (name in SLOW), id=name)
+        for name, tokenizer in KINDS.items()
+    ],
+)
 
 
 @functools.cache
@@ -99,7 +108,7 @@ def test_short_texts_are_split_as_in_the_engine(split):
     assert list(zip(starts, ends, strict=True)) == expected
 
 
-@kinds
+@traced_kinds
 @given(some=st.lists(texts, min_size=1, max_size=5))
 def test_both_engines_have_the_ids_of_the_file(tokenizer, some):
     other = opened(tokenizer)
@@ -116,6 +125,29 @@ def test_both_engines_have_the_ids_of_the_file(tokenizer, some):
 
 
 @kinds
+def test_any_ids_become_the_text_of_the_engine(tokenizer):
+    other, source = opened(tokenizer), random.Random(0)
+    size = tokenizer.vocabulary_size  # most tokens are single bytes: no UTF-8
+    rows = [source.choices(range(size), k=k % 12) for k in range(200)]
+    special = tokenizer.special_ids[0]
+    rows += [[*ids[:3], special, *ids[3:]] for ids in rows[:50]]
+    expected = other.decode_batch(rows)
+    if tokenizer.end_of_word_suffix:
+        expected = [text.replace("</w>", " ").strip() for text in expected]
+    assert tokenizer.detokenize(rows) == expected
+    rows = [[-1, *ids, size, 2**31 - 1] for ids in rows]  # add nothing in a graph
+    found = tokenizer.graph.detokenize(tf.ragged.constant(rows, tf.int32)).numpy()
+    assert [text.decode() for text in found] == expected
+    for index in (-1, size):
+        with pytest.raises(ValueError, match=f"id={index}, vocabulary_size={size}"):
+            tokenizer.detokenize([0, index])
+    for ids in rows[:50]:
+        stream = tokenizer.stream()
+        text = "".join(map(stream.add, ids[1:-2])) + stream.end()
+        assert text == tokenizer.detokenize(ids[1:-2])
+
+
+@traced_kinds
 def test_hostile_texts_have_the_ids_and_offsets_of_the_rust_engine(tokenizer, hostile):
     some = hostile[:400]
     content = [t if isinstance(t, bytes) else t.encode() for t in some]
@@ -154,7 +186,10 @@ FLAGS = {
 }
 
 
-@pytest.fixture(scope="module", params=FLAGS)
+@pytest.fixture(
+    scope="module",
+    params=[pytest.param("plain", marks=pytest.mark.slow), "spaces"],
+)
 def with_added(request):
     flags = FLAGS[request.param]
     added = [

@@ -1,5 +1,7 @@
 """Marian's tokenizer: two SentencePiece models, one vocabulary, language codes."""
 
+import random
+
 import pytest
 import tensorflow as tf
 
@@ -72,6 +74,23 @@ def test_both_engines_have_the_same_ids_and_places(tokenizer, hostile):
         words = one.word_ids[:-1]
         expected_begins = [a != b for a, b in zip([-1, *words], words, strict=False)]
         assert begins == expected_begins, text
+
+
+def test_any_ids_become_the_same_text_in_both_engines(tokenizer):
+    source, size = random.Random(0), tokenizer.vocabulary_size
+    blank = tokenizer.token_to_id("\u2581")
+    rows = [source.choices(range(size), k=k % 9) for k in range(200)]
+    rows += [[blank, *ids, blank, blank] for ids in rows[:40]]
+    befores = [source.choices(range(size), k=k % 3) for k in range(len(rows))]
+    texts = list(map(tokenizer.continuation, befores, rows))
+    ragged = [tf.ragged.constant(ids, tf.int32) for ids in (befores, rows)]
+    found = tokenizer.graph.continuations(*ragged).numpy()
+    assert [text.decode() for text in found] == texts
+    for before, ids, text in zip(befores, rows, texts, strict=True):
+        stream = tokenizer.stream(before)
+        assert "".join(map(stream.add, ids)) + stream.end() == text
+    found = tokenizer.graph.detokenize(ragged[1]).numpy()
+    assert [text.decode() for text in found] == tokenizer.detokenize(rows)
 
 
 @pytest.mark.parity

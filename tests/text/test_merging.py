@@ -120,7 +120,15 @@ def test_the_definition_is_that_of_the_rust_engine(kind, seed, words):
         assert [t.value for t in model.tokenize(word)] == merged(word, ranks)
 
 
-@pytest.mark.parametrize(("piece", "window"), [(1, 1), (2, 1), (5, 2), (64, 16)])
+@pytest.mark.parametrize(
+    ("piece", "window"),
+    [
+        (1, 1),
+        (5, 2),
+        pytest.param(2, 1, marks=pytest.mark.slow),
+        pytest.param(64, 16, marks=pytest.mark.slow),
+    ],
+)
 @given(kind=kinds, seed=st.integers(0, 10**6), words=words)
 def test_splitting_words_into_pieces_does_not_change_results(
     kind, piece, window, seed, words

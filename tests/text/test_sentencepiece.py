@@ -135,13 +135,14 @@ def test_an_end_token_in_a_text_is_recognized_as_by_tokenizers(scheme, tmp_path)
 
 
 def test_texts_around_an_end_token_are_texts_of_their_own_for_the_library():
-    tokenizer = trained(**OPTIONS[1])
+    tokenizer, expected = trained(**OPTIONS[1]), []
     for text in TEXTS:
         first, *others = map(tokenizer.tokenize, text.split("</s>"))
-        expected = [*first, *(i for ids in others for i in (tokenizer.end_id, *ids))]
-        assert tokenizer.tokenize(text, end_token=True) == expected
-        found = tokenizer.graph(tf.constant([text]), end_token=True)
-        assert found.to_list() == [expected]
+        ids = [*first, *(i for ids in others for i in (tokenizer.end_id, *ids))]
+        assert tokenizer.tokenize(text, end_token=True) == ids
+        expected.append(ids)
+    found = tokenizer.graph(tf.constant(TEXTS), end_token=True)
+    assert found.to_list() == expected
     with pytest.raises(TokenizerError, match="must contain the end token"):
         trained(end_token=None).tokenize("a", end_token=True)
 

@@ -82,8 +82,17 @@ def test_any_ids_become_the_same_text_as_in_python(tokenizer):
     rows = [list(source.integers(size, size=n % 9)) for n in range(300)]
     spaces = [tokenizer.token_to_id("\u2581"), tokenizer.unknown_id, 0]
     rows += [[*spaces[:n], *rows[50]] for n in range(4)]
+    rows += [[*ids[:3], *tokenizer.special_ids, *ids[3:]] for ids in rows[:30]]
     found = tokenizer.graph.detokenize(tf.ragged.constant(rows, tf.int32)).numpy()
     assert [text.decode() for text in found] == tokenizer.detokenize(rows)
+    wrong = [[-1, *ids, size, 2**31 - 1] for ids in rows]  # add nothing in a graph
+    again = tokenizer.graph.detokenize(tf.ragged.constant(wrong, tf.int32)).numpy()
+    assert again.tolist() == found.tolist()
+    for index in (-1, size):
+        with pytest.raises(ValueError, match=f"id={index}, vocabulary_size={size}"):
+            tokenizer.detokenize([0, index])
+        with pytest.raises(ValueError, match=f"id={index}, vocabulary_size={size}"):
+            tokenizer.stream().add(index)
 
 
 @pytest.mark.parametrize(
