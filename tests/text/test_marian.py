@@ -12,6 +12,7 @@ CODES = (">>fra<<", ">>mlg_Latn<<")
 TEXTS = [">>fra<< The day", ">>fra<<", " >>fra<< a", ">>xyz<< a", ">> a << b", ">><<"]
 TEXTS += [">>fra<<>>fra<< a", ">>fra< a", "a >>fra<< b", "", ">>", ">>a\n<<b", "a"]
 TEXTS += ["a<unk>>>fra<< b", "a <unk> >>fra<< b", ">>a <unk> b<< c", ">>fra<<<unk>"]
+TEXTS += ["<unk>", "<unk>>>fra<<", "<unk><unk> a", "<unk>a<unk>"]
 TEXTS += [">>mlg_Latn<<\u2581\u65e5", ">>\0<<a", ">>a>>fra<<b", "<<>>fra<< a"]
 
 
@@ -59,6 +60,8 @@ def test_a_text_begins_with_its_language_code(tokenizer):
 
 def test_both_engines_have_the_same_ids_and_places(tokenizer, hostile):
     texts = [t for t in hostile[:100] if isinstance(t, str)]
+    source, parts = random.Random(1), [">>", "<<", ">>fra<<", "<unk>", " ", "a", "\0"]
+    texts += ["".join(source.choices(parts, k=k % 9)) for k in range(200)]
     texts = [*TEXTS, *LINES[:20], *texts, *(f">>fra<<{text}" for text in texts)]
     found = tokenizer.graph.places(tf.constant(texts))
     expected = [tokenizer.encode(text) for text in texts]

@@ -154,8 +154,10 @@ class TextParts(tf.Module):
         fenced = _FENCE + rb"\1" + _FENCE
         coded = tf.strings.regex_replace(strings, _CODE, fenced, replace_global=False)
         strings = tf.where(tf.equal(place % 2, 0), coded, strings)
+        # A separator of the operation would be missing after an empty first string.
+        strings = tf.where(place > 0, tf.strings.join([_FENCE, strings]), strings)
         rows, size = pieces.value_rowids(), tf.size(splits) - 1
-        texts = tf.strings.unsorted_segment_join(strings, rows, size, _FENCE)
+        texts = tf.strings.unsorted_segment_join(strings, rows, size)
         return _placed(tf.strings.split(texts, _FENCE))
 
     def _numbers(self, contents):
