@@ -64,7 +64,8 @@ class Generating:
                 values without an effect, and
                 truncation: `"error"` rejects prompts that leave too little of the
                     context, `"left"` drops their start.
-                bad_words: Texts that must not occur, with or without a space before.
+                bad_words: Texts that must not occur, with or without a space before;
+                    with SentencePiece, only at the start of a word.
                 stop_strings: A text, or texts, after which generation ends; the stop
                     string is kept.
                 assistant_model: A task with a smaller backbone, whose proposals make
