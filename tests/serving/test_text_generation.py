@@ -284,11 +284,11 @@ def test_rows_of_ids_keep_their_last_or_first_ids():
     dense, counts = last_ids(ids, tf.constant([2, 5, 0, 2]), 9)
     assert dense.numpy().tolist() == [[2, 3], [9, 9], [9, 9], [5, 6]]
     assert counts.numpy().tolist() == [2, 1, 1, 2]
-    dense, counts = last_ids(ids, tf.constant([2, 5, 1, 4]), 9, first=7)
+    dense, counts = last_ids(ids, tf.constant([2, 5, 1, 4]), 9, first=[7])
     assert [
         row[:count] for row, count in zip(dense.numpy().tolist(), counts, strict=True)
     ] == [[7, 3], [7], [7], [7, 5, 6]]
-    dense, counts = last_ids(ids[:0], 4, 9, first=7)
+    dense, counts = last_ids(ids[:0], 4, 9, first=[7])
     assert dense.shape[0] == 0 and counts.shape == (0,)
     dense, counts = first_ids(ids, 2, 9)
     assert dense.numpy().tolist() == [[1, 2], [9, 9], [4, 9], [5, 6]]

@@ -45,6 +45,7 @@ _KNOWN_ERRORS = {  # of huggingface_hub, derived classes first: what is wrong, t
 _SMALL_FILES = (
     "config.json",
     "generation_config.json",
+    "chat_template.jinja",
     "tokenizer.json",
     "tokenizer_config.json",
     "special_tokens_map.json",

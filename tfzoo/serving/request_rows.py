@@ -57,27 +57,27 @@ def of_one_size(inputs):
             return {name: tf.identity(value) for name, value in inputs.items()}
 
 
-def last_ids(ids, most, fill, first=None):
+def last_ids(ids, most, fill, first=()):
     """The last ids of each row; a single `fill` for an empty row.
 
     Args:
         ids: Ragged int32 (B, None).
         most: int32 (B,) or an integer, the maximum number of ids in a row.
         fill: Id for empty rows.
-        first: None, or an id to put before those of each row, counted in `most`.
+        first: List of ids to put before those of each row, counted in `most`.
 
     Returns:
         int32 (B, W), padded on the right, W at least 1; and the numbers of ids, int32
         (B,), at least 1.
     """
-    if first is not None:
-        most = most - 1
+    most = most - len(first)
     kept = tf.minimum(tf.cast(ids.row_lengths(), tf.int32), most)
     ends = tf.cast(ids.row_splits[1:], tf.int32)
     dense, counts = _gathered(ids, ends - kept, kept, fill)
-    if first is None:
+    if not first:
         return dense, counts
-    return tf.pad(dense, [[0, 0], [1, 0]], constant_values=first), kept + 1
+    first = tf.tile(tf.constant([first], tf.int32), [tf.shape(dense)[0], 1])
+    return tf.concat([first, dense], axis=1), kept + tf.shape(first)[1]
 
 
 def first_ids(ids, most, fill):

@@ -56,7 +56,7 @@ def warmup_requests(functions, methods, tokenizer, padded):
 
 
 def generation_requests(
-    tokenizer, *, context, max_sequence_length, max_new_tokens, jit_compile
+    tokenizer, *, num_fixed, context, max_sequence_length, max_new_tokens, jit_compile
 ):
     """Requests for the signatures of a text-generation model.
 
@@ -65,6 +65,7 @@ def generation_requests(
 
     Args:
         tokenizer: A `ByteBPETokenizer`.
+        num_fixed: Number of tokens that each prompt gets in addition to its own.
         context: Maximum number of tokens of a prompt and its continuation.
         max_sequence_length: Maximum number of tokens of a text to score.
         max_new_tokens: Maximum number of new tokens in a request.
@@ -74,20 +75,21 @@ def generation_requests(
         Tuple of `Request`.
     """
     per_word = len(tokenizer.tokenize(" ."))  # never merges with the next word
-    special = 0 if tokenizer.layout.first is None else 1
 
-    def texts(length, rows, special=0):
-        words = max(1 - special, (length - special) // per_word)
+    def texts(length, rows, num_fixed=0):
+        words = max(int(not num_fixed), (length - num_fixed) // per_word)
         return np.array([b" ." * words] * rows, object)
 
     lengths, others = (1,), (1,)
     if jit_compile:
         lengths, others = few_lengths(context), few_lengths(max_sequence_length)
-    requests = [Request("serving_default", "predict", {"prompt": texts(1, 1, special)})]
+    requests = [
+        Request("serving_default", "predict", {"prompt": texts(1, 1, num_fixed)})
+    ]
     for rows in XLA_BATCH_SIZES if jit_compile else (1,):
         for length in lengths:
             options = _options(rows, min(max_new_tokens, context - length))
-            inputs = {"prompt": texts(length, rows, special), **options}
+            inputs = {"prompt": texts(length, rows, num_fixed), **options}
             requests.append(Request("generate", "predict", inputs))
         for length in others:
             requests.append(Request("score", "predict", {"text": texts(length, rows)}))

@@ -16,19 +16,21 @@ class GenerativeTokenizer(Tokenizer):
 
     special_names = (*AROUND_TEXTS, "start", "end")
 
-    def tokenize(self, text, *, end_token=False):
-        """Ids without special tokens.
+    def tokenize(self, text, *, end_token=False, special_tokens=False):
+        """Ids without special tokens around the text.
 
         Args:
             text: A text (str or bytes), or an iterable of texts.
             end_token: Whether the end token is recognized in texts.
+            special_tokens: Whether all special tokens are, as chat templates need.
 
         Returns:
             List of ids, or list of such lists.
         """
+        options = dict(end_token=end_token, special_tokens=special_tokens)
         if isinstance(text, str | bytes):
-            return next(self._engine.tokenize([text], end_token=end_token))
-        return list(self._engine.tokenize(text, end_token=end_token))
+            return next(self._engine.tokenize([text], **options))
+        return list(self._engine.tokenize(text, **options))
 
     def tokenize_batch(self, texts, *, end_token=False):
         """The ids of many texts without special tokens, concatenated.

@@ -107,6 +107,7 @@ class RustEngine:
         _plain: Recognizes no special tokens.
         _with_mask: Recognizes the mask token.
         _with_end: Recognizes the end token, if there may be one.
+        _with_special: Recognizes all special tokens.
         _with_places: Gives the offsets of `places_of`; `_plain` by default.
 
     Args:
@@ -120,9 +121,10 @@ class RustEngine:
     def _with_places(self):
         return self._plain
 
-    def tokenize(self, texts, *, end_token=False):
+    def tokenize(self, texts, *, end_token=False, special_tokens=False):
         """Yields the ids of every text of an iterable."""
         rust = self._with_end if end_token else self._plain
+        rust = self._with_special if special_tokens else rust
         for chunk in ids_in_chunks(rust, texts):
             yield from chunk
 

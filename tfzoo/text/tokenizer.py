@@ -245,5 +245,11 @@ class Tokenizer:
         return index
 
 
+def special_texts(tokenizer):
+    """List of the special tokens of a tokenizer."""
+    tokens = map(tokenizer.id_to_token, tokenizer.special_ids)
+    return [token for token in tokens if token]
+
+
 def _from_config(cls, config):
     return cls.from_config(config)

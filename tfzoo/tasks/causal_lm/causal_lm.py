@@ -14,7 +14,8 @@ from tfzoo.errors import require_flags
 from tfzoo.generation.rules import check_ids
 from tfzoo.layers import NextTokenHead
 from tfzoo.layers.keywords import known_keywords, named_parameters
-from tfzoo.tasks.causal_lm.generating import Generating
+from tfzoo.tasks.causal_lm.chat_files import stored_chat_template, write_chat_template
+from tfzoo.tasks.causal_lm.chatting import Chatting
 from tfzoo.tasks.causal_lm.generation_config import (
     as_field,
     stored_end_ids,
@@ -26,11 +27,12 @@ from tfzoo.tasks.inputs import raw_texts, single_texts
 from tfzoo.tasks.learned_tokens import LearnsTokens
 from tfzoo.tasks.raw_datasets import refuse_targets
 from tfzoo.tasks.task import Task
+from tfzoo.text.chat_template import ChatTemplate
 from tfzoo.training.perplexity import NextTokenMetrics
 
 
 @keras.saving.register_keras_serializable("tfzoo")
-class CausalLM(Generating, Scoring, LearnsTokens, Task):
+class CausalLM(Chatting, Scoring, LearnsTokens, Task):
     """Causal language model: trains on raw text, scores and continues texts.
 
     Args:
@@ -42,6 +44,7 @@ class CausalLM(Generating, Scoring, LearnsTokens, Task):
         max_sequence_length: Maximum number of tokens. Defaults to the backbone's.
         end_token_ids: The id, or a list of ids, at which a generated text ends.
             Defaults to the tokenizer's end token.
+        chat_template: Source of the Jinja template that `chat` uses; None for none.
         document_borders: Whether, in training windows with several texts, a token
             attends only to its own text and positions restart with each text.
 
@@ -70,6 +73,7 @@ class CausalLM(Generating, Scoring, LearnsTokens, Task):
         *,
         max_sequence_length=None,
         end_token_ids=None,
+        chat_template=None,
         document_borders=True,
         **kwargs,
     ):
@@ -97,15 +101,25 @@ class CausalLM(Generating, Scoring, LearnsTokens, Task):
                 "end, use generate(eos_token_id=[]). Received: []"
             )
         check_ids("end_token_ids", self.end_token_ids, backbone.vocabulary_size)
+        if chat_template is not None:
+            ChatTemplate(chat_template)  # raises if it is none
+        self.chat_template = chat_template
         self.document_borders = bool(document_borders)
 
     def task_arguments(self):
-        return {**super().task_arguments(), "end_token_ids": [*self.end_token_ids]}
+        return {
+            **super().task_arguments(),
+            "end_token_ids": [*self.end_token_ids],
+            "chat_template": self.chat_template,
+        }
 
     @classmethod
     def stored_arguments(cls, config, path):
         stored = super().stored_arguments(config, path)
-        return stored | {"end_token_ids": stored_end_ids(config, path)}
+        return stored | {
+            "end_token_ids": stored_end_ids(config, path),
+            "chat_template": stored_chat_template(path.parent),
+        }
 
     def token_fields(self):
         return {
@@ -115,11 +129,12 @@ class CausalLM(Generating, Scoring, LearnsTokens, Task):
 
     def save_more(self, directory):
         write_end_ids(directory, self.end_token_ids, self.tokenizer.begin_id)
+        write_chat_template(directory, self.chat_template)
 
     def _config_fields(self):
         fields = super()._config_fields()
-        # They are in the fields of transformers, which users may edit.
-        del fields["tfzoo"]["end_token_ids"]
+        # They are in the files of transformers, which users may edit.
+        del fields["tfzoo"]["end_token_ids"], fields["tfzoo"]["chat_template"]
         return fields
 
     def default_metrics(self):
@@ -216,10 +231,18 @@ class CausalLM(Generating, Scoring, LearnsTokens, Task):
 
     def served_options(self):
         names = named_parameters(causal_lm_signatures)[2:]
-        return [name for name in names if name != "max_sequence_length"]  # the task's
+        own = ("max_sequence_length", "turn")
+        return [*(n for n in names if n not in own), *named_parameters(self.turn)]
 
     def served(self, **options):
-        """The `ServedModel` of an export; options as in `causal_lm_signatures`."""
+        """The `ServedModel` of an export.
+
+        Args:
+            **options: Those of `causal_lm_signatures` and, to serve a chat of one turn,
+                those of `turn` in `Chatting`.
+        """
+        asked = {n: options.pop(n) for n in named_parameters(self.turn) if n in options}
+        options["turn"] = self.turn(**asked)
         return causal_lm_signatures(
             self.in_float32().backbone,
             self.tokenizer,

@@ -87,14 +87,7 @@ class Generating:
         )
         call = GenerationCall(self, options, self._compiled_generation)
         prompts, single = texts_or_one(prompts, "prompts")
-        batch_size = 32 if batch_size is None else batch_size
-        require_whole("batch_size", batch_size, 1)
-        results = []
-        seeds = call.seeds(len(prompts))
-        with freed_memory_kept(trim=False):
-            for i in range(0, len(prompts), batch_size):
-                part = slice(i, i + batch_size)
-                results += call.generated(prompts[part], seeds and seeds[part], first=i)
+        results = call.results(call.ids_of(prompts), batch_size)
         if not return_dict_in_generate:
             begin = prompts if return_full_text else [""] * len(prompts)
             results = [
@@ -118,19 +111,14 @@ class Generating:
             equal the result of `generate`.
         """
         call = GenerationCall(self, options, self._compiled_generation)
-        many = call.options.num_return_sequences, call.options.num_beams
-        if many != (1, 1):
-            raise ValueError(
-                "stream supports one text without beams. Received: "
-                f"num_return_sequences={many[0]}, num_beams={many[1]}"
-            )
+        call.check_stream()
         prompts, single = texts_or_one(prompt, "prompt")
         if not single:
             raise ValueError(
                 "prompt must be one text, str or bytes. "
                 f"Received: {type(prompt).__name__} of {len(prompts)}"
             )
-        return call.streamed(*prompts)
+        return call.streamed(*call.ids_of(prompts))
 
     def _compiled_generation(self, assistant, jit_compile):
         """The `CompiledGeneration` of these arguments, cached for the next call."""
@@ -175,6 +163,15 @@ class GenerationCall:
             )
         return list(seeds)
 
+    def check_stream(self):
+        """Raises `ValueError` if there is more than one text to follow."""
+        many = self.options.num_return_sequences, self.options.num_beams
+        if many != (1, 1):
+            raise ValueError(
+                "stream supports one text without beams. Received: "
+                f"num_return_sequences={many[0]}, num_beams={many[1]}"
+            )
+
     def ids_of(self, prompts):
         """Non-empty lists of ids, beginning with the first token of the layout.
 
@@ -203,12 +200,26 @@ class GenerationCall:
             )
         return context - new
 
-    def generated(self, prompts, seeds=None, first=0):
-        """For each prompt, a list of `Generated`; `first` is the row of the first."""
+    def results(self, prompts, batch_size):
+        """For each prompt, a list of `Generated`.
+
+        Args:
+            prompts: Non-empty lists of ids.
+            batch_size: Number of prompts to continue at a time; None for 32.
+        """
+        batch_size = 32 if batch_size is None else batch_size
+        require_whole("batch_size", batch_size, 1)
+        results, seeds = [], self.seeds(len(prompts))
+        with freed_memory_kept(trim=False):
+            for i in range(0, len(prompts), batch_size):
+                part = slice(i, i + batch_size)
+                results += self._generated(prompts[part], seeds and seeds[part], i)
+        return results
+
+    def _generated(self, prompts, seeds, first):
         options = self.options
         if seeds is not None:
             options = dataclasses.replace(options, seed=seeds)
-        prompts = self.ids_of(prompts)
         run = self.compiled.start(prompts, options, self.end_ids)
         while not run.done():
             run.advance(STEPS if self.stop_strings else TO_THE_END)
@@ -224,14 +235,13 @@ class GenerationCall:
         ]
 
     def streamed(self, prompt):
-        """Yields the text incrementally."""
+        """Yields the text after a prompt, a non-empty list of ids, incrementally."""
         with freed_memory_kept(trim=False):
             yield from self._streamed(prompt)
 
     def _streamed(self, prompt):
-        (before,) = self.ids_of([prompt])
-        run = self.compiled.start([before], self.options, self.end_ids)
-        stream, num_read, text, given = self.tokenizer.stream(before), 0, "", 0
+        run = self.compiled.start([prompt], self.options, self.end_ids)
+        stream, num_read, text, given = self.tokenizer.stream(prompt), 0, "", 0
         while True:
             self._check_finite(run)
             ids = run.tokens()[0]

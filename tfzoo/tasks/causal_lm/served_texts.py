@@ -18,15 +18,14 @@ from tfzoo.generation.rules import rules_for
 from tfzoo.generation.searches import search_for
 from tfzoo.serving.core import longest_first, rows_of_part
 from tfzoo.serving.request_rows import (
-    last_ids,
     limited,
     of_one_size,
     padded_ids,
     padded_rows,
 )
 from tfzoo.serving.signatures import STRINGS, ServedModel, traced
-from tfzoo.serving.text_parts import flat_rows, ragged_rows, text_in_parts
 from tfzoo.serving.warmup import generation_requests
+from tfzoo.tasks.causal_lm.served_prompts import ChatPrompts, Prompts
 from tfzoo.tasks.causal_lm.served_scores import TextScoring, laid_out
 
 PART_BYTES = 1 << 28  # of keys, values and logits in memory at a time
@@ -59,6 +58,7 @@ def causal_lm_signatures(
     length_penalty=None,
     early_stopping=None,
     penalty_alpha=None,
+    turn=None,
     jit_compile=False,
 ):
     """The signatures of a model that continues texts.
@@ -101,6 +101,9 @@ def causal_lm_signatures(
         early_stopping: Option of `serving_default`, see `GenerationOptions`.
         penalty_alpha: Option of `serving_default`, see `GenerationOptions`, for a
             contrastive search.
+        turn: A `OneTurn` of a chat template: `prompt` is then a message of the user, of
+            which the start is dropped if it is too long, and no token is recognized in
+            it. None for prompts as described above.
         jit_compile: Whether XLA compiles the numeric parts of the served model.
 
     Returns:
@@ -110,8 +113,8 @@ def causal_lm_signatures(
         ValueError: an option is out of range.
         TokenizerError: the vocabulary lacks the end token.
     """
+    context = decoder.max_sequence_length
     if max_new_tokens is None:
-        context = decoder.max_sequence_length
         max_new_tokens = min(DEFAULT_NEW_TOKENS, context // 2)
     defaults = {
         "max_new_tokens": max_new_tokens,
@@ -132,15 +135,23 @@ def causal_lm_signatures(
         early_stopping=early_stopping,
         penalty_alpha=penalty_alpha,
     )
-    options.limits([1], decoder.max_sequence_length)
+    options.limits([1], context)
     rules = rules_for(options, [1], end_ids, decoder.vocabulary_size, 1)
     search = search_for(options, decoder.vocabulary_size)
     kernels = {
         path: tf.Variable(kernel, trainable=False, name=f"{path}_laid_out")
         for path, kernel in decoder.kernels_for(1).items()
     }
+    prompts = Prompts(tokenizer, context)
+    if turn is not None:
+        prompts = ChatPrompts(tokenizer, context, turn)
+        if prompts.num_fixed + max_new_tokens >= context:
+            raise ValueError(
+                f"max_new_tokens must be < {context - prompts.num_fixed}, the context "
+                f"without the template. Received: {max_new_tokens}"
+            )
     new_generation = functools.partial(
-        _Generation, decoder, kernels, tokenizer, max_new_tokens, jit_compile
+        _Generation, decoder, kernels, tokenizer, prompts, max_new_tokens, jit_compile
     )
     generation = default = new_generation(
         Sampling(), functools.partial(_rules_of_rows, end_ids)
@@ -180,7 +191,8 @@ def causal_lm_signatures(
         methods=dict.fromkeys(functions, "predict"),
         warmup=generation_requests(
             tokenizer,
-            context=decoder.max_sequence_length,
+            num_fixed=prompts.num_fixed,
+            context=context,
             max_sequence_length=scoring.max_sequence_length,
             max_new_tokens=max_new_tokens,
             jit_compile=jit_compile,
@@ -205,13 +217,14 @@ class _Generation:
         decoder,
         kernels,
         tokenizer,
+        prompts,
         max_new_tokens,
         jit_compile,
         search,
         rules_for,
     ):
         self._decoder, self._kernels, self._tokenizer = decoder, kernels, tokenizer
-        self._search, self._rules_for = search, rules_for
+        self._prompts, self._search, self._rules_for = prompts, search, rules_for
         self._end_id = tokenizer.required_id("end")
         self._max_new_tokens, self._jit_compile = max_new_tokens, jit_compile
         self._context = decoder.max_sequence_length
@@ -233,11 +246,8 @@ class _Generation:
                 max_new_tokens=self._max_new_tokens,
                 vocabulary_size=self._decoder.vocabulary_size,
             )
-            ids, lengths = last_ids(
-                self._tokenized(prompts),
-                self._context - options["max_new_tokens"],
-                self._end_id,
-                first=self._tokenizer.layout_ids.first,
+            ids, lengths = self._prompts(
+                prompts, self._context - options["max_new_tokens"]
             )
             # With XLA, the cache has room for the maximum that can be requested.
             new = (
@@ -275,16 +285,6 @@ class _Generation:
         state = tf.nest.flatten(decoder.state(self._search.rows_per_prompt, 1))
         token_bytes = sum(x.dtype.size * x.shape.num_elements() for x in state)
         return token_bytes, 4 * _LOGITS * decoder.vocabulary_size * rows
-
-    def _tokenized(self, prompts):
-        """Ragged ids (B, None), at most as many as the context has."""
-
-        def tokenize(texts):
-            ids = self._tokenizer.graph.in_bounds(texts["prompt"], "end")
-            return flat_rows({"ids": ids[:, -self._context :]})
-
-        flat = text_in_parts(tokenize, {"prompt": prompts})
-        return ragged_rows(flat, ["ids"])["ids"]
 
     def _generated(self, ids, lengths, options):
         """The continuations of some rows: `tokens` and `token_count`."""

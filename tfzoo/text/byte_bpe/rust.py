@@ -28,14 +28,19 @@ class ByteBPERust(RustEngine):
     @functools.cached_property
     def _with_end(self):
         self._tokenizer.required_id("end")
-        return rust_tokenizer(self._tokenizer, AddedToken(self._tokenizer.end_token))
+        return rust_tokenizer(self._tokenizer, [AddedToken(self._tokenizer.end_token)])
+
+    @functools.cached_property
+    def _with_special(self):
+        tokens = map(AddedToken, self._tokenizer.special_tokens)
+        return rust_tokenizer(self._tokenizer, list(tokens))
 
     @functools.cached_property
     def _with_mask(self):
         self._tokenizer.required_id("mask")
         lstrip = self._tokenizer.mask_lstrip
         token = AddedToken(self._tokenizer.mask_token, lstrip=lstrip)
-        return rust_tokenizer(self._tokenizer, token)
+        return rust_tokenizer(self._tokenizer, [token])
 
     @functools.cached_property
     def _with_places(self):
@@ -47,13 +52,13 @@ class ByteBPERust(RustEngine):
         return rust
 
 
-def rust_tokenizer(tokenizer, recognized=None):
+def rust_tokenizer(tokenizer, recognized=()):
     """The `tokenizers.Tokenizer` of a `ByteBPETokenizer`.
 
     Args:
         tokenizer: A `ByteBPETokenizer`.
-        recognized: The special token that is recognized in texts, an `AddedToken` of
-            `tokenizers`. None makes all of them plain text.
+        recognized: The special tokens that are recognized in texts, `AddedToken`s of
+            `tokenizers`. The others are plain text.
     """
     result = declaration.rust_without_model(
         tokenizer.normalizer,
@@ -71,8 +76,8 @@ def rust_tokenizer(tokenizer, recognized=None):
         result.add_tokens(
             [AddedToken(**token._asdict()) for token in tokenizer.added_tokens]
         )
-    if recognized is not None:
-        result.add_special_tokens([recognized])
+    if recognized:
+        result.add_special_tokens(recognized)
     elif tokenizer.added_tokens:
         # Text that a special token takes up is not searched for other tokens.
         result.add_special_tokens(list(tokenizer.special_tokens))

@@ -36,18 +36,25 @@ class SentencePieceEngine(RustEngine):
     def _with_mask(self):
         self._tokenizer.required_id("mask")
         lstrip = self._tokenizer.mask_lstrip
-        return self._recognizing(AddedToken(self._tokenizer.mask_token, lstrip=lstrip))
+        token = AddedToken(self._tokenizer.mask_token, lstrip=lstrip)
+        return self._recognizing([token])
 
     @functools.cached_property
     def _with_end(self):
         self._tokenizer.required_id("end")
-        return self._recognizing(AddedToken(self._tokenizer.end_token))
+        return self._recognizing([AddedToken(self._tokenizer.end_token)])
 
-    def _recognizing(self, token=None):
-        """The library, which recognizes a special token in texts, if one is given."""
+    @functools.cached_property
+    def _with_special(self):
+        tokenizer = self._tokenizer
+        tokens = map(tokenizer.id_to_token, tokenizer.special_ids)
+        return self._recognizing([AddedToken(token) for token in tokens if token])
+
+    def _recognizing(self, tokens=()):
+        """The library, which recognizes these special tokens in texts."""
         if self._tokenizer.piece_model.is_tokenizers:
-            return _Rust(self._tokenizer, token)
-        return _Processor(self._tokenizer, [token] if token else [])
+            return _Rust(self._tokenizer, list(tokens))
+        return _Processor(self._tokenizer, tokens)
 
     def decode(self, ids, *, is_inside=False):
         """Text of ids, without those of special tokens.
@@ -158,25 +165,26 @@ class _Rust:
 
     Args:
         tokenizer: The tokenizer.
-        token: None, or the `AddedToken` to recognize in texts.
+        tokens: List of the `AddedToken`s to recognize in texts.
     """
 
-    def __init__(self, tokenizer, token):
+    def __init__(self, tokenizer, tokens):
         self._tokenizer = tokenizer
         self._rust = rust_tokenizer(tokenizer)
         self.encode_batch_fast = self._rust.encode_batch_fast
-        if token is not None:
-            self._rust.add_special_tokens([token])
-            self._given = self._rust.token_to_id(token.content)
-            self._token_id = tokenizer.token_to_id(token.content)
-            self.encode_batch_fast = self._with_token
+        if tokens:
+            self._rust.add_special_tokens(tokens)
+            names = [token.content for token in tokens]
+            self._own_ids = {
+                self._rust.token_to_id(name): tokenizer.token_to_id(name)
+                for name in names
+            }
+            self.encode_batch_fast = self._with_tokens
 
-    def _with_token(self, texts):
+    def _with_tokens(self, texts):
         """List of `Encoded`, with ids only."""
         rows = [encoding.ids for encoding in self._rust.encode_batch_fast(texts)]
-        if self._given == self._token_id:
-            return list(map(Encoded, rows))
-        own = {self._given: self._token_id}
+        own = self._own_ids
         return [Encoded([own.get(index, index) for index in row]) for row in rows]
 
     def encode(self, text):
