@@ -29,6 +29,8 @@ def main(
     top_p: float | None = None,
     repetition_penalty: float | None = None,
     seed: int | None = None,
+    chat: bool = False,
+    system: str | None = None,
 ):
     """Writes a trained model as the next version of a SavedModel for TF Serving.
 
@@ -50,6 +52,9 @@ def main(
         repetition_penalty: A value above 1 makes tokens that have occurred less likely;
             default 1.
         seed: Seed for sampling; default 0.
+        chat: For a model with a chat template: prompts are messages of the user, and
+            the model answers.
+        system: Text of the system's message in a chat.
     """
     from tfzoo import tasks
     from tfzoo.files import local_path, utf8_path
@@ -68,6 +73,8 @@ def main(
         "top_p": top_p,
         "repetition_penalty": repetition_penalty,
         "seed": seed,
+        "chat": chat or None,
+        "system": system,
     }
     asked = {name: value for name, value in asked.items() if value is not None}
     if unknown := sorted({*asked} - {*task.served_options()}):

@@ -29,6 +29,15 @@ class OneTurn(typing.NamedTuple):
     strips: tuple
     blank: str | None
 
+    def text(self, message):
+        """The text of the conversation with this message."""
+        left, right = self.strips
+        message = message.lstrip() if left else message
+        message = message.rstrip() if right else message
+        if self.blank is not None and not message:
+            return self.blank
+        return self.before + message + self.after
+
 
 class ChatTemplate:
     """A Jinja template, with the variables and functions that `transformers` offers.

@@ -122,19 +122,12 @@ class ChatPrompts(Prompts):
 
     def _check(self, turn):
         """Compares the ids of some messages with those of the whole texts."""
-        ids, lengths = self(tf.constant(_PROBES), tf.fill([len(_PROBES)], 2**30))
-        for probe, row, length in zip(
-            _PROBES, ids.numpy(), lengths.numpy(), strict=True
-        ):
-            left, right = turn.strips
-            kept = probe.lstrip() if left else probe
-            kept = kept.rstrip() if right else kept
-            text = turn.before + kept + turn.after
-            if turn.blank is not None and not kept:
-                text = turn.blank
-            if row[:length].tolist() != self._tokenizer.tokenize(
-                text, special_tokens=True
-            ):
+        ids, counts = self(tf.constant(_PROBES), tf.fill([len(_PROBES)], 2**30))
+        ids = tf.RaggedTensor.from_tensor(ids, lengths=counts).to_list()
+        texts = list(map(turn.text, _PROBES))
+        whole = self._tokenizer.tokenize(texts, special_tokens=True)
+        for probe, row, expected in zip(_PROBES, ids, whole, strict=True):
+            if row != expected:
                 raise TokenizerError(
                     "The chat template of a served model must give the same ids in "
                     "parts, split at its special tokens, as in one piece. Received: "
