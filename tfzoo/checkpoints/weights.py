@@ -15,6 +15,11 @@ FLOATING = ("float32", "float16", "bfloat16", "float64")
 _SMALL_MODEL = 16 << 20  # weights
 _FEW_LAYERS = 32
 _TENSORS_PER_LAYER = 12  # at least; GPT-2's
+_TABLES = {  # number of rows -> table
+    "vocabulary_size": "token_embedding/embeddings",
+    "max_sequence_length": "position_embedding/embeddings",
+    "num_segments": "segment_embedding/embeddings",
+}
 
 
 def dtype_fields(variables, dtype=None):
@@ -132,17 +137,18 @@ def load_weights(tensors, variables, names, *, new=(), unused="$", copies=None):
     return absent
 
 
-def refuse_larger_than(tensors, sizes, fields, path):
+def refuse_larger_than(tensors, sizes, fields, names, path):
     """Raises `CheckpointError` if a model has far more weights than the file.
 
     Args:
         tensors: `Tensors` of the file.
         sizes: Constructor arguments of the backbone.
         fields: Dict of argument -> `Field`.
+        names: Dict of variable path -> `Stored`.
         path: The file that the sizes come from.
     """
     layers, width = sizes["num_layers"], sizes["hidden_dim"]
-    rows = ("vocabulary_size", "max_sequence_length", "num_segments")
+    rows = [size for size, table in _TABLES.items() if table in names]
     needed = sum(sizes.get(name) or 0 for name in rows) * width
     needed += layers * (4 * width + 2 * sizes["intermediate_dim"]) * width
     there = sum(math.prod(tensors.shape(name)) for name in tensors.names)

@@ -93,12 +93,15 @@ class PresetBackbone(KnownKeywords, PushToHub):
             **arguments: As in `from_preset`.
         """
         tell_changes(found.config, found.path, is_ours=found.has_checksums)
-        sizes = cls.family.from_config(found.config, found.path)
-        refuse_larger_than(found.tensors, sizes, cls.family.fields, found.path)
+        family = cls.family
+        sizes = family.from_config(found.config, found.path)
+        refuse_larger_than(
+            found.tensors, sizes, family.fields, family.names, found.path
+        )
         with left_at_zero():
             backbone = cls(**{**sizes, **arguments})
         if backbone.ties_output:
-            copies = cls.family.copies(found.tensors.names)
+            copies = family.copies(found.tensors.names)
             refuse_untied(found.config, found.path, copies)
         return backbone
 
