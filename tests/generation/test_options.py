@@ -124,9 +124,17 @@ def test_a_prompt_as_long_as_the_context_leaves_no_room():
         GenerationOptions().limits([20], 20)
 
 
-def rules(vocabulary_size=10, num_prompts=2, end_ids=(), **options):
+def rules(vocabulary_size=10, num_prompts=2, end_ids=(), num_tokens=None, **options):
     options = GenerationOptions(**options)
-    return rules_for(options, [3, 10], list(end_ids), vocabulary_size, num_prompts)
+    return rules_for(
+        options, [3, 10], list(end_ids), vocabulary_size, num_prompts, num_tokens
+    )
+
+
+def test_ids_without_a_token_are_not_chosen():
+    assert "bad_ids" not in rules(num_tokens=10)
+    found = rules(num_tokens=8, bad_words_ids=[[3]])["bad_ids"].numpy()
+    assert np.flatnonzero(found).tolist() == [3, 8, 9]
 
 
 @pytest.mark.parametrize(

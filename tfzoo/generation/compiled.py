@@ -74,7 +74,7 @@ class CompiledGeneration:
             return decoder  # without XLA this layout gains nothing
         return decoder.laid_out(self.compiled(decoder.kernels_for, rows)(rows))
 
-    def start(self, prompts, options, end_ids, memory=()):
+    def start(self, prompts, options, end_ids, memory=(), *, num_tokens=None):
         """Starts a `Generation`, up to the first token.
 
         Args:
@@ -82,8 +82,9 @@ class CompiledGeneration:
             options: `GenerationOptions`.
             end_ids: Ids that end a text; may be empty.
             memory: As in `tfzoo.generation.cache.Cache`, with a row per prompt.
+            num_tokens: As in `rules_for`.
         """
-        return Generation(self, prompts, options, end_ids, memory)
+        return Generation(self, prompts, options, end_ids, memory, num_tokens)
 
 
 class Generation:
@@ -95,9 +96,10 @@ class Generation:
         options: `GenerationOptions`.
         end_ids: Ids that end a text.
         memory: As in `CompiledGeneration.start`.
+        num_tokens: As in `rules_for`.
     """
 
-    def __init__(self, compiled, prompts, options, end_ids, memory=()):
+    def __init__(self, compiled, prompts, options, end_ids, memory=(), num_tokens=None):
         self.compiled, self.options = compiled, options
         decoder = compiled.decoder
         self.decoders = (
@@ -117,7 +119,12 @@ class Generation:
         )
         self._last = ids.shape[1] + int(limits.max()) + self.search.columns_per_step - 1
         self._rules = rules_for(
-            options, lengths, end_ids, decoder.vocabulary_size, len(prompts)
+            options,
+            lengths,
+            end_ids,
+            decoder.vocabulary_size,
+            len(prompts),
+            num_tokens,
         )
         self._limits = tf.constant(limits, tf.int32)
         self._rule_shapes = frozenset(

@@ -10,7 +10,7 @@ from tfzoo.errors import is_whole, shown
 from tfzoo.generation.options import PENALTIES
 
 
-def rules_for(options, lengths, end_ids, vocabulary_size, num_prompts):
+def rules_for(options, lengths, end_ids, vocabulary_size, num_prompts, num_tokens=None):
     """The rules of `next_ids` for R rows.
 
     Args:
@@ -19,6 +19,7 @@ def rules_for(options, lengths, end_ids, vocabulary_size, num_prompts):
         end_ids: Ids that end a text; may be empty.
         vocabulary_size: V; larger ids are rejected.
         num_prompts: Number of real prompts among the B; they come first.
+        num_tokens: Only ids below it are chosen, those with a token. Defaults to V.
     """
     copies = options.rows_per_prompt
     rows = len(lengths) * copies
@@ -37,7 +38,7 @@ def rules_for(options, lengths, end_ids, vocabulary_size, num_prompts):
     if minimum is not None and end_ids:
         minimum = tf.constant(np.repeat(minimum, copies), tf.int32)
         rules["min_new_tokens"] = (minimum, rules["end_ids"])
-    rules |= _bad_words(options.bad_words_ids or [], vocabulary_size)
+    rules |= _bad_words(options.bad_words_ids or [], vocabulary_size, num_tokens)
     if options.draws:
         rules |= _sampling(options, len(lengths), vocabulary_size, num_prompts)
     if options.num_beams > 1:
@@ -48,7 +49,7 @@ def rules_for(options, lengths, end_ids, vocabulary_size, num_prompts):
     return rules
 
 
-def _bad_words(words, vocabulary_size):
+def _bad_words(words, vocabulary_size, num_tokens):
     """Rules for bad words: a mask for single tokens, padded ids for longer words."""
     for word in words:
         if not isinstance(word, list | tuple | np.ndarray) or not len(word):
@@ -59,9 +60,10 @@ def _bad_words(words, vocabulary_size):
         check_ids("bad_words_ids", word, vocabulary_size)
     rules = {}
     singles = [word[0] for word in words if len(word) == 1]
-    if singles:
+    unused = range(vocabulary_size)[num_tokens:] if num_tokens is not None else ()
+    if singles or unused:
         bad = np.zeros(vocabulary_size, bool)
-        bad[singles] = True
+        bad[[*singles, *unused]] = True
         rules["bad_ids"] = tf.constant(bad)
     longer = [list(word) for word in words if len(word) > 1]
     if longer:

@@ -220,7 +220,7 @@ class GenerationCall:
         options = self.options
         if seeds is not None:
             options = dataclasses.replace(options, seed=seeds)
-        run = self.compiled.start(prompts, options, self.end_ids)
+        run = self._run(prompts, options)
         while not run.done():
             run.advance(STEPS if self.stop_strings else TO_THE_END)
             if self.stop_strings:
@@ -234,13 +234,21 @@ class GenerationCall:
             for before, group in zip(prompts, run.results(), strict=True)
         ]
 
+    def _run(self, prompts, options):
+        return self.compiled.start(
+            prompts,
+            options,
+            self.end_ids,
+            num_tokens=self.tokenizer.vocabulary_size,
+        )
+
     def streamed(self, prompt):
         """Yields the text after a prompt, a non-empty list of ids, incrementally."""
         with freed_memory_kept(trim=False):
             yield from self._streamed(prompt)
 
     def _streamed(self, prompt):
-        run = self.compiled.start([prompt], self.options, self.end_ids)
+        run = self._run([prompt], self.options)
         stream, num_read, text, given = self.tokenizer.stream(prompt), 0, "", 0
         while True:
             self._check_finite(run)

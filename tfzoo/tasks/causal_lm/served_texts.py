@@ -83,7 +83,7 @@ def causal_lm_signatures(
     prompt starts a new text; in a text to score it is plain text.
 
     Args:
-        decoder: A `GPTDecoder`.
+        decoder: A `Decoder`.
         tokenizer: A `ByteBPETokenizer` or `SentencePieceTokenizer` with an end token.
         max_sequence_length: Maximum number of tokens to score. Defaults to the
             decoder's.
@@ -136,7 +136,14 @@ def causal_lm_signatures(
         penalty_alpha=penalty_alpha,
     )
     options.limits([1], context)
-    rules = rules_for(options, [1], end_ids, decoder.vocabulary_size, 1)
+    rules = rules_for(
+        options,
+        [1],
+        end_ids,
+        decoder.vocabulary_size,
+        1,
+        tokenizer.vocabulary_size,
+    )
     search = search_for(options, decoder.vocabulary_size)
     kernels = {
         path: tf.Variable(kernel, trainable=False, name=f"{path}_laid_out")
@@ -154,7 +161,7 @@ def causal_lm_signatures(
         _Generation, decoder, kernels, tokenizer, prompts, max_new_tokens, jit_compile
     )
     generation = default = new_generation(
-        Sampling(), functools.partial(_rules_of_rows, end_ids)
+        Sampling(), functools.partial(_rules_of_rows, rules)
     )
     if search != Sampling():
         default = new_generation(search, functools.partial(_same_rules, rules))
@@ -316,10 +323,10 @@ class _Generation:
         return results.tokens[::rows], results.counts[::rows]
 
 
-def _rules_of_rows(end_ids, options):
+def _rules_of_rows(rules, options):
     """The rules with which each row samples with its own numbers."""
     return {
-        "end_ids": tf.constant(end_ids, tf.int32),
+        **{n: value for n, value in rules.items() if n in ("end_ids", "bad_ids")},
         **{name: options[name] for name in ("temperature", "top_k", "top_p")},
         "repetition_penalty": options["repetition_penalty"],
         "seeds": options["seed"],
