@@ -46,12 +46,11 @@ def main(
     """
     arguments = cli.settings(locals())
     from tfzoo.checkpoints.references import local_directory
-    from tfzoo.tasks.causal_lm.text_runs import train_on_text
+    from tfzoo.tasks.causal_lm.text_runs import open_tokenizer, train_on_text
     from tfzoo.tasks.command_runs import open_run, print_written
-    from tfzoo.text import ByteBPETokenizer
 
     model = local_directory(preset)
-    words = ByteBPETokenizer.from_preset(model)
+    words = open_tokenizer(model)
     with open_run(
         output,
         arguments,

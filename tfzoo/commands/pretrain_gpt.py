@@ -44,11 +44,11 @@ def main(
     """Pretrains a GPT on your own text: next-token prediction.
 
     Args:
-        tokenizer: Directory of a byte-level BPE tokenizer, such as the output of
-            `train-tokenizer --kind byte_bpe`, or hf://ORG/NAME.
+        tokenizer: Directory of a byte-level BPE or SentencePiece tokenizer, such as the
+            output of `train-tokenizer --kind byte_bpe`, or hf://ORG/NAME.
         preset: Name of a size, for random weights (gpt_tiny, gpt_mini, gpt_small, gpt2,
-            gpt2_medium, gpt2_large, gpt2_xl); or directory of a model to continue from,
-            or hf://ORG/NAME.
+            llama_tiny, llama_mini, llama_small, smollm2_135m and those in the README);
+            or directory of a model to continue from, or hf://ORG/NAME.
         steps: Number of updates.
         validation: Files of held-out text, evaluated every 500 steps and at the end
             (the first 2048 windows).
@@ -57,14 +57,13 @@ def main(
     """
     arguments = cli.settings(locals())
     from tfzoo.checkpoints.references import local_directory
-    from tfzoo.families.gpt2 import GPT2
-    from tfzoo.tasks.causal_lm.text_runs import train_on_text
+    from tfzoo.tasks import CausalLM
+    from tfzoo.tasks.causal_lm.text_runs import open_tokenizer, train_on_text
     from tfzoo.tasks.command_runs import open_run, print_written, size_or_directory
-    from tfzoo.text import ByteBPETokenizer
 
-    model = size_or_directory(preset, GPT2.sizes)
+    model = size_or_directory(preset, CausalLM.named_sizes())
     vocabulary = local_directory(tokenizer, weights=False)
-    words = ByteBPETokenizer.from_preset(vocabulary)
+    words = open_tokenizer(vocabulary)
     with open_run(
         output,
         arguments,

@@ -36,7 +36,7 @@ def open_packed_text(
 
     Args:
         text: A `WholeText`.
-        tokenizer: A `ByteBPETokenizer` with an end token.
+        tokenizer: A `ByteBPETokenizer` or `SentencePieceTokenizer` with an end token.
         cache_directory: Where to keep the tokenized text. None for a temporary
             directory that lives as long as the result.
         max_sequence_length: S.

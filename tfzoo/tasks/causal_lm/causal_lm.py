@@ -36,11 +36,11 @@ class CausalLM(Chatting, Scoring, LearnsTokens, Task):
     """Causal language model: trains on raw text, scores and continues texts.
 
     Args:
-        backbone: A `GPTDecoder`.
+        backbone: A decoder: `GPTDecoder`, `LlamaDecoder` and so on.
         tokenizer: A `ByteBPETokenizer` or `SentencePieceTokenizer` with an end token,
             which is put after every text. The first token of a text is predicted from
-            the first token of the family's layout, or from the end token if the layout
-            has none.
+            the first token of the layout, or from the end token if there is none. Only
+            ids that the tokenizer has are generated.
         max_sequence_length: Maximum number of tokens. Defaults to the backbone's.
         end_token_ids: The id, or a list of ids, at which a generated text ends.
             Defaults to the tokenizer's end token.

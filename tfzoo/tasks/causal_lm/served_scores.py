@@ -28,7 +28,7 @@ class TextScoring:
     Args:
         decoder: A `Decoder`.
         kernels: Its `kernels_for` a single row, as variables.
-        tokenizer: A `ByteBPETokenizer` with an end token.
+        tokenizer: A `ByteBPETokenizer` or `SentencePieceTokenizer` with an end token.
         max_sequence_length: Maximum number of tokens S of a text. Defaults to the
             decoder's.
         jit_compile: Whether XLA compiles the numeric part.

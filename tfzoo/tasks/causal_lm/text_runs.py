@@ -8,12 +8,30 @@ import keras
 from tfzoo.data.packing import open_packed_text
 from tfzoo.data.readers import source_names
 from tfzoo.data.whole_text import WholeText
+from tfzoo.errors import TokenizerError
 from tfzoo.families.preset_backbone import named_size
 from tfzoo.tasks.causal_lm.causal_lm import CausalLM
+from tfzoo.text.preset_tokenizer import tokenizer_from_preset
 from tfzoo.training.distribution import strategy as named_strategy
 
 STEPS_PER_EPOCH = 500  # between two evaluations, if `steps` is set
 MAX_VALIDATION_WINDOWS = 2048
+
+
+def open_tokenizer(directory):
+    """The tokenizer of a directory, of a kind that a decoder can have.
+
+    Raises:
+        TokenizerError: a file is missing or invalid, or it is of another kind.
+    """
+    tokenizer = tokenizer_from_preset(directory)
+    if "end" not in tokenizer.special_names:
+        raise TokenizerError(
+            "The tokenizer of a decoder must be a byte-level BPE or SentencePiece. "
+            f"Received: {tokenizer.description}.",
+            path=directory,
+        )
+    return tokenizer
 
 
 def train_on_text(
