@@ -208,9 +208,13 @@ class Attention(LayerKeywords, keras.layers.Layer):
         weights = self._softmax(ops.concatenate(scores, axis=-1), mask)
         weights = self._grouped(weights)
         num_new = ops.shape(keys)[2]
+        weights, past_values, values = (
+            ops.cast(x, "float32") for x in (weights, past_values, values)
+        )
         y = ops.matmul(weights[..., :-num_new], past_values)
         y = y + ops.matmul(weights[..., -num_new:], values)
-        y = few_rows(self.output_projection, self._join(self._by_head(y)), kernels)
+        y = ops.cast(self._join(self._by_head(y)), self.compute_dtype)
+        y = few_rows(self.output_projection, y, kernels)
         return y, state
 
     def memory(self, context):
@@ -291,9 +295,10 @@ class Attention(LayerKeywords, keras.layers.Layer):
         The keys are the left factor: XLA would copy a right one to transpose it.
         """
         query = ops.transpose(self._grouped(query), (0, 1, 3, 2))  # (B, G, H, T N / G)
+        query = ops.cast(query, "float32")
         return [
             self._by_head(
-                ops.transpose(ops.cast(ops.matmul(k, query), "float32"), (0, 1, 3, 2))
+                ops.transpose(ops.matmul(ops.cast(k, "float32"), query), (0, 1, 3, 2))
             )
             for k in keys
         ]

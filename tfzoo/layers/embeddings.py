@@ -72,6 +72,8 @@ class TokenEmbedding(LayerKeywords, keras.layers.Layer):
     def logits(self, x, kernels=None):
         """Float32 logits over all ids: (..., D) -> (..., V).
 
+        Those of a table in bfloat16 are rounded to bfloat16, as in published models.
+
         Args:
             x: (..., D).
             kernels: The result of `step_kernels`, or None.
@@ -79,7 +81,9 @@ class TokenEmbedding(LayerKeywords, keras.layers.Layer):
         x = ops.cast(x, "float32")
         transposed = (kernels or {}).get(self.embeddings.path)
         if transposed is None:
-            return ops.matmul(x, ops.transpose(self.embeddings))
+            table = ops.cast(self.embeddings, "float32")
+            scores = ops.matmul(x, ops.transpose(table))
+            return ops.cast(ops.cast(scores, self.variable_dtype), "float32")
         *lead, width = ops.shape(x)
         scores = product(ops.reshape(x, (-1, width)), transposed)
         return ops.reshape(scores, inferred((*lead, self.vocabulary_size)))

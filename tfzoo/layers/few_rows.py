@@ -18,6 +18,7 @@ Shapes: M rows, K width of the input, U units.
 
 import numpy as np
 from keras import ops
+from keras.backend import standardize_dtype
 
 MOST_ONE_BY_ONE = 3  # rows
 ROWS_FOR_TRANSPOSED_KERNELS = 4  # with fewer, transposing costs more than it saves
@@ -95,7 +96,14 @@ def _parted(y, layers):
 
 
 def product(rows, kernel):
-    """(M, K) times (K, U); in parts and row by row if M is static and below 4."""
+    """(M, K) times (K, U); in parts and row by row if M is static and below 4.
+
+    Half precision is multiplied in float32, for which CPUs have instructions.
+    """
+    dtype = standardize_dtype(kernel.dtype)
+    if dtype != "float32":
+        rows, kernel = (ops.cast(x, "float32") for x in (rows, kernel))
+        return ops.cast(product(rows, kernel), dtype)
     width, units = kernel.shape
     num_parts = max(
         (n for n in range(2, width // LEAST_WIDTH + 1) if width % n == 0), default=1

@@ -48,9 +48,9 @@ class LayerNorm(LayerKeywords, keras.layers.Layer):
 
     def call(self, x):
         # A tensor: TensorFlow accepts no variables in a function with custom gradient.
-        gamma = ops.reshape(self.gamma, (-1,))
+        gamma = ops.cast(ops.reshape(self.gamma, (-1,)), "float32")
         scaled = ops.custom_gradient(self._scaled_and_gradient)
-        y = scaled(ops.cast(x, "float32"), gamma) + self.beta
+        y = scaled(ops.cast(x, "float32"), gamma) + ops.cast(self.beta, "float32")
         return ops.cast(y, self.compute_dtype)
 
     def _scaled_and_gradient(self, x, gamma):
@@ -110,8 +110,9 @@ class RMSNorm(LayerKeywords, keras.layers.Layer):
     def call(self, x):
         x = ops.cast(x, "float32")
         square = ops.mean(x * x, axis=-1, keepdims=True)
-        y = x * ops.rsqrt(square + self.epsilon) * self.gamma
-        return ops.cast(y, self.compute_dtype)
+        # In bfloat16, published models round before they scale.
+        normal = ops.cast(x * ops.rsqrt(square + self.epsilon), self.variable_dtype)
+        return ops.cast(normal * self.gamma, self.compute_dtype)
 
     def compute_output_shape(self, x_shape):
         return x_shape

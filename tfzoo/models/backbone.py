@@ -44,13 +44,14 @@ class Backbone(keras.Model):
         return with_frozen(cls, config)
 
 
-def policy_with_float32_weights(dtype):
+def checked_policy(dtype, *, for_inference=()):
     """Returns the Keras dtype policy, which must have float32 variables.
 
     Norms, softmax, logits and losses use the weights in float32.
 
     Args:
         dtype: A policy or its name. None for the global one of `keras.config`.
+        for_inference: Names of policies with other variables, which cannot be trained.
 
     Raises:
         ValueError: it is not a policy, or not a supported one.
@@ -60,13 +61,15 @@ def policy_with_float32_weights(dtype):
         policy = keras.dtype_policies.get(dtype)
         known = policy.variable_dtype == "float32"
         known = known and policy.compute_dtype in COMPUTE_DTYPES
+        known = known or policy.name in for_inference
         known = known and policy.quantization_mode is None
     except (ValueError, TypeError, AttributeError):  # no policy, or a map of several
         known = False
     if not known:
+        others = "".join(f"; without training, {name!r}" for name in for_inference)
         raise ValueError(
             "dtype must be 'float32', 'mixed_bfloat16' or 'mixed_float16': weights "
-            "must be float32; only computation may use lower precision. "
+            f"must be float32; only computation may use lower precision{others}. "
             f"Received: {getattr(dtype, 'name', dtype)!r}"
         )
     return policy

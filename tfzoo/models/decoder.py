@@ -12,7 +12,7 @@ from keras import ops
 from tfzoo.layers import CausalMask, Dropout, PositionEmbedding, TokenEmbedding
 from tfzoo.layers.few_rows import ROWS_FOR_TRANSPOSED_KERNELS
 from tfzoo.layers.parts import copied
-from tfzoo.models.backbone import Backbone, policy_with_float32_weights
+from tfzoo.models.backbone import Backbone, checked_policy
 
 
 class LaidOut(typing.NamedTuple):
@@ -62,7 +62,8 @@ class Decoder(Backbone):
             embeddings. Otherwise the positions are passed to the layers.
         embeddings_dropout: Fraction of the embeddings to drop during training.
         ties_output: Whether the output layer shares the token embeddings.
-        dtype: Keras dtype policy.
+        dtype: Keras dtype policy. With "bfloat16", weights take half the memory and
+            cannot be trained.
     """
 
     many_rows = ROWS_FOR_TRANSPOSED_KERNELS  # one layout for this many rows or more
@@ -80,7 +81,7 @@ class Decoder(Backbone):
         **kwargs,
     ):
         size = arguments.__getitem__
-        policy = policy_with_float32_weights(dtype)
+        policy = checked_policy(dtype, for_inference=["bfloat16"])
         dtype = policy.name  # a name, so that Keras can write the layers' configs
 
         # Layers
@@ -195,6 +196,7 @@ class Decoder(Backbone):
         See `tfzoo.layers.few_rows`. They are copies: for few rows, of the output table
         and a quarter of the layers' kernels; for `many_rows` or more, which only gains
         under XLA, of all kernels. Compute them once, outside the decoding loop.
+        Weights in bfloat16, which are to take little memory, are not copied.
 
         Args:
             rows: Number of rows of a step, B times T.
@@ -202,6 +204,8 @@ class Decoder(Backbone):
         Returns:
             A dict of path -> kernel.
         """
+        if self.dtype_policy.variable_dtype == "bfloat16":
+            return {}
         transposed = rows >= self.many_rows
         layers = (self.output_embedding, *self.transformer_layers)
         return {

@@ -8,7 +8,7 @@ from keras import ops
 
 from tfzoo.layers import Dropout, LayerNorm, TokenEmbedding, TransformerLayer
 from tfzoo.layers.initializers import truncated_normal
-from tfzoo.models.backbone import Backbone, policy_with_float32_weights
+from tfzoo.models.backbone import Backbone, checked_policy
 
 
 def id_inputs(*names):
@@ -42,7 +42,7 @@ class Encoder(Backbone):
     pooler = False
 
     def __init__(self, arguments, inputs, embed, *, dtype=None, **kwargs):
-        policy = policy_with_float32_weights(dtype)
+        policy = checked_policy(dtype)
         dtype = policy.name  # a name, so that Keras can write the layers' configs
         size = arguments.__getitem__
         epsilon = arguments.get("layer_norm_epsilon", self.layer_norm_epsilon)

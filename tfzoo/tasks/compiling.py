@@ -115,6 +115,12 @@ class AutoCompile:
                 f"loss. Received: loss={shown(loss)}, label_smoothing={label_smoothing}"
             )
         _check_ranges(given)
+        weights = self.backbone.dtype_policy.variable_dtype
+        if weights != "float32":
+            raise ValueError(
+                "Weights must be float32 for training: open the model with another "
+                f"dtype, such as 'mixed_bfloat16'. Received: weights in {weights}"
+            )
         if jit_compile not in (True, False, "auto"):
             raise ValueError(
                 "jit_compile must be True, False or 'auto'. "
