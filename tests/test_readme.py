@@ -10,7 +10,12 @@ import pytest
 
 from helpers import ROOT, commands_of, random_weights, recipe, small_quickstart
 from tfzoo import cli, tasks
-from tfzoo.families import BertEncoder, DistilBertEncoder, GPTDecoder
+from tfzoo.families import (
+    BertEncoder,
+    DistilBertEncoder,
+    GPTDecoder,
+    LlamaDecoder,
+)
 from tfzoo.text import ByteBPETokenizer, WordPieceTokenizer
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -99,11 +104,14 @@ def models_on_the_hub(hub, tmp_path):
     def encoder(kind, **options):
         return random_weights(kind(words.vocabulary_size, **sizes, **options))
 
-    decoder = GPTDecoder(byte_bpe.vocabulary_size, **sizes)
+    decoder, llama = (
+        kind(byte_bpe.vocabulary_size, **sizes) for kind in (GPTDecoder, LlamaDecoder)
+    )
     bert = encoder(BertEncoder)
     for name, task in {
         "google-bert/bert-base-uncased": tasks.MaskedLM(bert, words),
         "openai-community/gpt2": tasks.CausalLM(random_weights(decoder), byte_bpe),
+        "HuggingFaceTB/SmolLM2-135M": tasks.CausalLM(random_weights(llama), byte_bpe),
         "distilbert/distilbert-base-uncased": tasks.MaskedLM(
             encoder(DistilBertEncoder), words
         ),

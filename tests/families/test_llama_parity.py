@@ -10,6 +10,8 @@ from tfzoo.families import (
     Qwen2Decoder,
     Qwen3Decoder,
 )
+from tfzoo.tasks import CausalLM
+from tfzoo.text import ByteBPETokenizer
 
 pytestmark = pytest.mark.parity
 
@@ -133,3 +135,91 @@ def with_other_weights(model):
         for name, weight in model.named_parameters():
             weight.normal_(std=0.2).add_(float("norm" in name))
     return model
+
+
+@pytest.fixture(scope="module")
+def published():
+    """A model of `transformers` that ties its output, in bfloat16."""
+    import torch
+    import transformers
+
+    config = transformers.Qwen3Config(
+        vocab_size=300,
+        hidden_size=32,
+        intermediate_size=24,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        head_dim=8,
+        max_position_embeddings=128,
+        tie_word_embeddings=True,
+    )
+    model = with_other_weights(transformers.Qwen3ForCausalLM(config))
+    return model.to(torch.bfloat16)
+
+
+@pytest.mark.parametrize("most", ["1GB", "6KB"], ids=["a file", "shards"])
+def test_files_in_bfloat16_open(published, most, tmp_path):
+    published.save_pretrained(tmp_path, max_shard_size=most)
+    assert (tmp_path / "model.safetensors").exists() == (most == "1GB")
+    ours, x = Qwen3Decoder.from_preset(tmp_path), inputs()
+    exact = opened(tmp_path, dtype="float32")
+    assert_equal(logits(ours, x), their_logits(exact, x), x)
+    ours.save_to_preset(tmp_path / "ours", dtype="bfloat16", max_shard_size=6000)
+    assert (tmp_path / "ours" / "model.safetensors.index.json").exists()
+    theirs = opened(tmp_path / "ours")
+    assert {str(p.dtype) for p in theirs.parameters()} == {"torch.bfloat16"}
+    for name, weight in theirs.state_dict().items():
+        assert (weight == published.state_dict()[name]).all(), name
+
+
+def test_what_transformers_4_writes_is_read():
+    """As in the `config.json` of Llama 3.2 and of a Qwen 2.5 with YaRN."""
+    import transformers
+
+    for kind, scaling in (
+        (LlamaDecoder, {**LLAMA_3, "rope_theta": None}),
+        (Qwen2Decoder, {"type": "yarn", "factor": 4.0}),
+    ):
+        config = kind.family.to_config(kind(**SIZES).get_config())
+        del config["rope_parameters"]
+        scaling = {k: v for k, v in scaling.items() if v is not None}
+        config |= {"rope_theta": 5e5, "rope_scaling": scaling}
+        found = kind.family.from_config(config, "config.json")
+        theirs = transformers.AutoConfig.for_model(**config).rope_parameters
+        ours = {"rope_theta": found["rope_theta"], **found["rope_scaling"]}
+        theirs.pop("type", None)
+        assert ours == theirs
+
+
+LINES = ["the dog runs fast.", "a cat sleeps, a dog runs.", "two cats, no dog"] * 5
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["yarn", "mistral", "qwen2", "qwen3, a window"])
+def test_a_hundred_greedy_texts_are_those_of_transformers(name, tmp_path):
+    import torch
+
+    kind, options = MODELS[name]
+    words = ByteBPETokenizer.train(LINES, vocabulary_size=300, progress=False)
+    sizes = {"vocabulary_size": words.vocabulary_size}
+    model = CausalLM(decoder(kind, {**options, **sizes}), words)
+    model.save_to_preset(tmp_path / "ours")
+    theirs = opened(tmp_path / "ours").eval()
+    rng = np.random.default_rng(0)
+    pieces = [piece for line in LINES[:3] for piece in line.split(" ")]
+    prompts = [" ".join(rng.choice(pieces, 1 + i % 12)) for i in range(100)]
+    found = model.generate(
+        prompts, max_new_tokens=20, jit_compile=False, return_dict_in_generate=True
+    )
+    for prompt, one in zip(prompts, found, strict=True):
+        ids = torch.tensor([words.tokenize(prompt)])
+        with torch.no_grad():
+            texts = theirs.generate(
+                ids,
+                attention_mask=torch.ones_like(ids),
+                max_new_tokens=20,
+                do_sample=False,
+                pad_token_id=words.end_id,
+            )
+        assert one.token_ids == texts[0, ids.shape[1] :].tolist(), prompt
