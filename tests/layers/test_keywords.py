@@ -33,7 +33,7 @@ def test_an_unknown_keyword_of_a_layer_is_a_type_error(layer):
 @pytest.mark.parametrize("backbone", BACKBONES, ids=lambda b: b.__name__)
 @pytest.mark.parametrize(
     "keyword, near",
-    [("max_length", "max_sequence_length"), ("hidden_dropout", "dropout")],
+    [("max_length", "max_sequence_length"), ("num_layer", "num_layers")],
 )
 def test_an_unknown_keyword_of_a_backbone_is_a_type_error(backbone, keyword, near):
     with pytest.raises(TypeError, match=f"no argument '{keyword}'.* {near}"):

@@ -159,8 +159,13 @@ def test_an_answerer_and_a_pretrainer_work_in_mixed_precision(
     assert MaskedLM.from_preset(tmp_path / "preset", dtype=dtype).fill_mask("a [MASK]")
 
 
-@pytest.mark.parametrize("dtype", ["bfloat16", "float16", "float64", "int8", "fp16"])
-@pytest.mark.parametrize("backbone", [GPTDecoder, BertEncoder])
+@pytest.mark.parametrize(
+    ("backbone", "dtype"),
+    [
+        *((GPTDecoder, dtype) for dtype in ("float16", "float64", "int8", "fp16")),
+        *((BertEncoder, dtype) for dtype in ("bfloat16", "float16", "int8", "fp16")),
+    ],
+)
 def test_a_dtype_with_other_weights_is_refused(backbone, dtype):
     sizes = dict(num_layers=1, num_heads=2, hidden_dim=4, intermediate_dim=8)
     with pytest.raises(ValueError, match=f"'?{dtype}'?") as caught:
@@ -174,8 +179,8 @@ def test_the_dtype_defaults_to_keras_policy(make_gpt):
         keras.config.set_dtype_policy("mixed_bfloat16")
         assert make_gpt().dtype_name == "mixed_bfloat16"
         assert make_gpt(dtype="float32").compute_dtype == "float32"
-        keras.config.set_dtype_policy("bfloat16")
-        with pytest.raises(ValueError, match="Received: 'bfloat16'"):
+        keras.config.set_dtype_policy("float16")
+        with pytest.raises(ValueError, match="Received: 'float16'"):
             make_gpt()
     finally:
         keras.config.set_dtype_policy(before)

@@ -146,6 +146,7 @@ class Attention(LayerKeywords, keras.layers.Layer):
         key = self._split(self.key(context))  # (B, G, S, H)
         value = self._split(self.value(context))
         query, key = self._placed(query, key, positions)
+        query = query * self._scale
         scores = ops.matmul(self._grouped(query), ops.transpose(key, (0, 1, 3, 2)))
         scores = self._by_head(scores)
         mask = attention_mask
@@ -205,15 +206,8 @@ class Attention(LayerKeywords, keras.layers.Layer):
             mask = ops.logical_and(mask, self._near(positions, seen))
             state = (*state, here)
         scores = self._scores_of_step(query, past_keys, keys)
-        weights = self._softmax(ops.concatenate(scores, axis=-1), mask)
-        weights = self._grouped(weights)
-        num_new = ops.shape(keys)[2]
-        weights, past_values, values = (
-            ops.cast(x, "float32") for x in (weights, past_values, values)
-        )
-        y = ops.matmul(weights[..., :-num_new], past_values)
-        y = y + ops.matmul(weights[..., -num_new:], values)
-        y = ops.cast(self._join(self._by_head(y)), self.compute_dtype)
+        y = self._weighted(ops.concatenate(scores, axis=-1), mask, past_values, values)
+        y = ops.cast(self._join(y), self.compute_dtype)
         y = few_rows(self.output_projection, y, kernels)
         return y, state
 
@@ -243,7 +237,7 @@ class Attention(LayerKeywords, keras.layers.Layer):
         query = self._split(few_rows(self.query, x, kernels))
         if self.query_norm is not None:
             query = self.query_norm(query)
-        (scores,) = self._scores_of_step(query * self._scale, keys)
+        (scores,) = self._scores_of_step(query, keys)
         weights = self._grouped(self._softmax(scores, mask))
         y = self._join(self._by_head(ops.matmul(weights, values)))
         return few_rows(self.output_projection, y, kernels)
@@ -276,14 +270,14 @@ class Attention(LayerKeywords, keras.layers.Layer):
             )
 
     def _placed(self, query, key, positions):
-        """Queries and keys ready for the dot product: normalized, rotated, scaled."""
+        """Queries and keys, normalized and rotated."""
         if self.query_norm is not None:
             query, key = self.query_norm(query), self.key_norm(key)
         if self.rotary is not None:
             if positions is None:
                 positions = ops.arange(ops.shape(query)[2])
             query, key = self.rotary(query, positions), self.rotary(key, positions)
-        return query * self._scale, key
+        return query, key
 
     @property
     def _scale(self):
@@ -295,13 +289,28 @@ class Attention(LayerKeywords, keras.layers.Layer):
         The keys are the left factor: XLA would copy a right one to transpose it.
         """
         query = ops.transpose(self._grouped(query), (0, 1, 3, 2))  # (B, G, H, T N / G)
-        query = ops.cast(query, "float32")
+        query = ops.cast(query, "float32") * self._scale
         return [
             self._by_head(
                 ops.transpose(ops.matmul(ops.cast(k, "float32"), query), (0, 1, 3, 2))
             )
             for k in keys
         ]
+
+    def _weighted(self, scores, mask, past, new):
+        """Means (B, N, T, H) of earlier and new values, weighted by float32 scores.
+
+        Computed in float32. As in fused kernels, the weights are rounded to the compute
+        dtype, but not their sum, which divides the result.
+        """
+        scores = scores + (1.0 - ops.cast(mask, "float32")) * HIDDEN
+        weights = ops.exp(scores - ops.max(scores, axis=-1, keepdims=True))
+        total = ops.sum(weights, axis=-1, keepdims=True)
+        weights = ops.cast(ops.cast(weights, self.compute_dtype), "float32")
+        weights, num_new = self._grouped(weights), ops.shape(new)[2]
+        y = ops.matmul(weights[..., :-num_new], ops.cast(past, "float32"))
+        y = y + ops.matmul(weights[..., -num_new:], ops.cast(new, "float32"))
+        return self._by_head(y) / total
 
     def _near(self, positions, seen):
         """Mask (B, 1, T, S) of the keys, at positions (B, 1, S), within the window."""

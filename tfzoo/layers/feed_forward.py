@@ -56,11 +56,19 @@ def _gelu_tanh_and_gradient(x):
     return x * below, gradient
 
 
+def silu(x):
+    """Sigmoid linear unit, `x` times its logistic function, rounded once.
+
+    Source: Hendrycks and Gimpel 2016, section 2, https://arxiv.org/abs/1606.08415
+    """
+    return ops.cast(ops.silu(ops.cast(x, "float32")), x.dtype)
+
+
 ACTIVATIONS = {
     "gelu": gelu,
     "gelu_tanh": gelu_tanh,
     "relu": ops.relu,
-    "silu": ops.silu,
+    "silu": silu,
 }
 
 

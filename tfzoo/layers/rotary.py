@@ -20,7 +20,8 @@ class Rotary(LayerKeywords, keras.layers.Layer):
     """Rotates feature pairs (i, i + H / 2) by an angle that grows with position.
 
     The dot product of a query and a key then depends only on their distance. Computed
-    in float32 regardless of the compute dtype.
+    in float32 regardless of the compute dtype; only the weights' dtype, if it is
+    bfloat16, is also that of the rotation, as in published models.
 
     Args:
         theta: Base of the wavelengths, > 1; the slowest pair rotates by
@@ -92,9 +93,13 @@ class Rotary(LayerKeywords, keras.layers.Layer):
         cosine, sine = ops.cos(angles), ops.sin(angles)
         if factor != 1.0:
             cosine, sine = cosine * factor, sine * factor
-        first, second = ops.split(ops.cast(x, "float32"), 2, axis=-1)
+        x, cosine, sine, dtype = (
+            *(ops.cast(y, self.variable_dtype) for y in (x, cosine, sine)),
+            x.dtype,
+        )
+        first, second = ops.split(x, 2, axis=-1)
         turned = [first * cosine - second * sine, second * cosine + first * sine]
-        return ops.cast(ops.concatenate(turned, axis=-1), x.dtype)
+        return ops.cast(ops.concatenate(turned, axis=-1), dtype)
 
     def compute_output_shape(self, x_shape, positions_shape=None):
         return x_shape
