@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from tokenizers import models
 
 from tfzoo.errors import TokenizerError
+from tfzoo.text import sparse_rows
 from tfzoo.text.byte_bpe import long_words, merge_table
 from tfzoo.text.byte_bpe.long_words import LongWords
 from tfzoo.text.byte_bpe.merging import Merging
@@ -198,9 +199,9 @@ def test_the_table_grows_for_rows_that_do_not_fit():
 
 
 def test_a_table_over_the_maximum_size_is_refused(monkeypatch):
-    monkeypatch.setattr(merge_table, "_MAX_SLOTS", 60_000)
+    monkeypatch.setattr(sparse_rows, "_MAX_SLOTS", 40_000)
     source = np.random.default_rng(0)
     left = np.repeat(np.arange(100), 100)
     right = np.concatenate([source.permutation(10_000)[:100] for _ in range(100)])
-    with pytest.raises(TokenizerError, match="a table of 60000 slots"):
+    with pytest.raises(TokenizerError, match="an array of 40000 slots"):
         table_with(left, right)

@@ -10,9 +10,10 @@ import itertools
 
 import numpy as np
 
+from tfzoo.text.sparse_rows import row_offsets
+
 ROOT = 0
 NO_VALUE = -1
-_WINDOW = 128  # number of slots that a later search starts at the beginning of
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,7 +44,7 @@ def double_array_trie(keys, values, num_symbols):
 
     Args:
         keys: Sequence of distinct, non-empty sequences of symbols, which are integers
-            >= 0 and < `num_symbols`.
+            >= 0 and < `num_symbols`; or strings, whose code points are the symbols.
         values: Their values, integers >= 0.
         num_symbols: Number of symbols.
 
@@ -60,7 +61,10 @@ def double_array_trie(keys, values, num_symbols):
         (unnamed,) = np.nonzero((depth == level) & (value == NO_VALUE))
         value[unnamed] = value[parent[unnamed]]
         length[unnamed] = length[parent[unnamed]]
-    node_base = _place(parent, symbol, num_symbols)
+    by_parent = np.argsort(parent[1:], kind="stable") + 1
+    owners, counts = np.unique(parent[by_parent], return_counts=True)
+    node_base = np.full(len(parent), NO_VALUE)
+    node_base[owners] = row_offsets(counts, symbol[by_parent], num_taken=ROOT + 1)
     slot = np.concatenate([[ROOT], node_base[parent[1:]] + symbol[1:]])
     dead = int(slot.max()) + 1
     inner = node_base != NO_VALUE
@@ -87,8 +91,12 @@ def _nodes(keys):
     children, and the children of a node are in the order of their symbols.
     """
     lengths = np.array([len(key) for key in keys])
-    flat = itertools.chain.from_iterable(keys)
-    symbols = np.fromiter(flat, np.int32, lengths.sum())
+    if isinstance(keys[0], str):
+        flat = "".join(keys).encode("utf-32-le", "surrogatepass")
+        symbols = np.frombuffer(flat, np.int32)
+    else:
+        flat = itertools.chain.from_iterable(keys)
+        symbols = np.fromiter(flat, np.int32, lengths.sum())
     starts = np.cumsum(lengths) - lengths
     shared = _shared_lengths(symbols, starts, lengths)
     added = lengths - shared  # the nodes that a key adds to those of the keys before it
@@ -123,49 +131,3 @@ def _shared_lengths(symbols, starts, lengths):
         going = going[before == here]
         shared[going] += 1
     return shared
-
-
-def _place(parent, symbol, num_symbols):
-    """Chooses bases such that no two nodes share a slot; -1 for a leaf."""
-    base = np.full(len(parent), NO_VALUE)
-    by_parent = np.argsort(parent[1:], kind="stable") + 1
-    owners, first, counts = np.unique(
-        parent[by_parent], return_index=True, return_counts=True
-    )
-    size = len(parent) + num_symbols + _WINDOW
-    free = bytearray(b"\1") * (2 * size)
-    free[ROOT] = 0
-    lowest = {}  # number of children -> where the search starts
-    symbols = symbol[by_parent].tolist()
-    by_size = np.argsort(-counts, kind="stable")[: np.sum(counts > 1)]
-    for index, start, count in zip(
-        by_size.tolist(), first[by_size].tolist(), counts[by_size].tolist(), strict=True
-    ):
-        children = symbols[start : start + count]
-        base[owners[index]] = found = _fit(free, lowest.get(count, 0), children)
-        lowest[count] = (found + children[0]) // _WINDOW * _WINDOW
-        for child in children:
-            free[found + child] = 0
-        if found + _WINDOW + 2 * num_symbols > len(free):
-            free += b"\1" * size
-    single = counts == 1  # these fit anywhere and get the free slots in order
-    only = symbol[by_parent[first[single]]]
-    slots = num_symbols + np.flatnonzero(
-        np.frombuffer(free[num_symbols:] + b"\1" * len(only), bool)
-    )
-    base[owners[single]] = slots[: len(only)] - only
-    return base
-
-
-def _fit(free, start, children):
-    """The first base at which all children are free, the first not below `start`."""
-    first, *others = children
-    slot = free.find(1, max(start, first))
-    while True:
-        base = slot - first
-        for child in others:
-            if not free[base + child]:
-                break
-        else:
-            return base
-        slot = free.find(1, slot + 1)

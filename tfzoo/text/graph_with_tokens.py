@@ -5,6 +5,7 @@ import tensorflow as tf
 from tfzoo.text.added_token import AddedToken
 from tfzoo.text.graph_engine import TEXTS, GraphEngine
 from tfzoo.text.text_parts import TextParts
+from tfzoo.text.vectors import where, with_values
 
 
 class GraphWithTokens(GraphEngine):
@@ -79,4 +80,6 @@ class GraphWithTokens(GraphEngine):
 
 def valid(texts):
     """Texts in UTF-8, with invalid bytes replaced as in Python."""
-    return tf.strings.unicode_transcode(texts, "UTF-8", "UTF-8")
+    others = where(~tf.strings.regex_full_match(texts, r"[\x00-\x7f]*"))
+    some = tf.strings.unicode_transcode(tf.gather(texts, others), "UTF-8", "UTF-8")
+    return with_values(texts, others, some)

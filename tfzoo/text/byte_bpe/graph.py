@@ -160,8 +160,7 @@ class ByteBPEGraph(GraphWithTokens):
 
     def _stream(self, texts):
         """The `ByteStream` of texts (B,) in UTF-8."""
-        code_points = tf.strings.unicode_decode(texts, "UTF-8")
-        code_points, splits = code_points.flat_values, code_points.row_splits
+        content, code_points, splits = _decoded(texts)
         origins, origin_splits = tf.range(tf.size(code_points, tf.int64)), splits
         if self._normalize is not None:
             code_points, splits, origins = self._normalize(code_points, splits)
@@ -169,8 +168,7 @@ class ByteBPEGraph(GraphWithTokens):
                 tf.RaggedTensor.from_row_splits(code_points, splits, validate=False),
                 "UTF-8",
             )
-        content = tf.io.decode_raw(tf.strings.reduce_join(texts), tf.uint8)
-        content = tf.cast(content, tf.int32)
+            content = _bytes_of(texts)
         entries = self._entries(code_points)
         lengths = tf.bitwise.right_shift(entries, LENGTH_SHIFT) + 1
         characters = tf.pad(tf.cumsum(lengths), [[1, 0]])
@@ -202,3 +200,28 @@ def _check_added(tokenizer):
     sooner = [token.content for token in tokens if not token.normalized]
     check_apart(later, sooner)
     check_apart(later + sooner, tokenizer.special_tokens)
+
+
+def _bytes_of(texts):
+    """The bytes of all texts, int32."""
+    content = tf.io.decode_raw(tf.strings.reduce_join(texts), tf.uint8)
+    return tf.cast(content, tf.int32)
+
+
+def _decoded(texts):
+    """Bytes and code points of texts, int32, and the code points at which they start.
+
+    The last are int64 (B + 1,). Texts in ASCII need no decoding.
+    """
+    content = _bytes_of(texts)
+
+    def as_they_are():
+        lengths = tf.strings.length(texts)
+        return content, tf.pad(tf.cumsum(tf.cast(lengths, tf.int64)), [[1, 0]])
+
+    def decoded():
+        code_points = tf.strings.unicode_decode(texts, "UTF-8")
+        return code_points.flat_values, code_points.row_splits
+
+    is_ascii = tf.reduce_all(content < 128)
+    return content, *tf.cond(is_ascii, as_they_are, decoded)

@@ -4,7 +4,7 @@ import dataclasses
 
 import numpy as np
 
-from tfzoo.text.byte_bpe.byte_alphabet import ALPHABET, CHARACTERS, bytes_of
+from tfzoo.text.byte_bpe.byte_alphabet import ALPHABET, CHARACTERS
 from tfzoo.text.byte_bpe.merge_table import MergeTable, merge_table
 from tfzoo.text.double_array_trie import DoubleArrayTrie, double_array_trie
 
@@ -38,7 +38,9 @@ def byte_bpe_tables(tokenizer):
     merges = [(ids[a], ids[b], ids[a + b]) for a, b in tokenizer.merges]
     left, right, made = np.array(merges, np.int64).reshape(-1, 3).T
     words = _words(tokenizer, ids)
-    keys = [(w[0] + STARTS_WORD, *w[1:]) for w in map(bytes_of, words)]
+    of_byte = {ord(character): byte for byte, character in enumerate(CHARACTERS)}
+    keys = [word.translate(of_byte) for word in words]
+    keys = [chr(ord(key[0]) + STARTS_WORD) + key[1:] for key in keys]
     return ByteBPETables(
         single=np.array([ids.get(c, NO_TOKEN) for c in CHARACTERS], np.int32),
         last=np.array([ids.get(c + suffix, NO_TOKEN) for c in CHARACTERS], np.int32),
@@ -60,5 +62,7 @@ def _words(tokenizer, ids):
         and ALPHABET.issuperset(word)
         and (len(word) <= LONGEST_WORD or tokenizer.ignore_merges)
     ]
+    if tokenizer.ignore_merges and not suffix:
+        return {word: ids[word] for word in candidates}
     tokens = zip(candidates, tokenizer.encode_words(candidates), strict=True)
     return {word: token for word, (token, *others) in tokens if not others}
