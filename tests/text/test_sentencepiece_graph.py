@@ -1,6 +1,7 @@
 """SentencePiece in a graph: equal to the engine in Python on all texts."""
 
 import json
+import random
 import time
 
 import numpy as np
@@ -74,6 +75,32 @@ def test_ids_and_places_equal_those_in_python(tokenizer, hostile):
         is_text = [not special for special in encoding.special_tokens_mask]
         offsets = [o for o, kept in zip(encoding.offsets, is_text, strict=True) if kept]
         assert list(zip(first, last, strict=True)) == offsets, text
+
+
+def test_words_of_a_batch_are_tokenized_as_in_their_texts(tokenizer):
+    """A repeated word is looked at once, also where spaces around it are removed."""
+    source = random.Random(0)
+    words = "the of day a b ab aab 1 ! === \u2581 \u2581\u2581 \0 <unk> :: in".split(
+        " "
+    )
+    words += [
+        "",
+        "",
+        "",
+        "\u00a0",
+        "\t",
+        "\u3000",
+        "\u00a8",
+        "\u2028",
+        "\u0600",
+        "\u0301",
+    ]
+    words += ["\u200b", "\u200d", "\ufdfa", "\ufe70", "\u037a", "e\u0301", "na\xefve"]
+    texts = [
+        "".join(source.choice(words) + " " * (source.random() < 0.6) for _ in range(n))
+        for n in list(range(15)) * 40
+    ]
+    assert_equal_ids(tokenizer, texts)
 
 
 def test_any_ids_become_the_same_text_as_in_python(tokenizer):

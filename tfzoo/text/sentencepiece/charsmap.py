@@ -111,10 +111,73 @@ class Charsmap:
         """
         is_rule, leads_on = np.zeros((2, NUM_CODE_POINTS), bool)
         follows = np.zeros(256, bool)
-        if not len(self.units):
-            return is_rule, leads_on, follows
-        states = np.zeros((1, 3), np.int64)  # node, code point, bytes it lacks
-        for _ in range(4):
+        code_points, nodes = self._first_nodes
+        ends, which = np.unique(nodes, return_inverse=True)
+        is_rule[code_points] = self.units[nodes] & HAS_RULE != 0
+        below = self._children(ends)
+        leads_on[code_points] = below.any(axis=1)[which]
+        follows[_BYTES] |= below.any(axis=0)
+        return is_rule, leads_on, follows
+
+    @functools.cached_property
+    def single_rules(self):
+        """The characters that a rule consists of, and what replaces them.
+
+        Returns:
+            Three int arrays (R,): their code points; and the first and the last code
+            point of the replacement, 0 if it is empty.
+        """
+        code_points, nodes = self._first_nodes
+        is_rule = self.units[nodes] & HAS_RULE != 0
+        code_points, nodes = code_points[is_rule], nodes[is_rule]
+        replaced, starts, lengths = self.replaced
+        value = self.units[self.bases(nodes)] & 0x7FFFFFFF
+        last = starts[value] + np.maximum(lengths[value] - 1, 0)
+        return code_points, replaced[starts[value]], replaced[last]
+
+    @functools.cached_property
+    def replaced(self):
+        """The replacements as characters.
+
+        Returns:
+            int32 arrays: the code points of all replacements; and for every byte, the
+            character that it belongs to, and the number of characters from there to the
+            end of the replacement.
+        """
+        content = np.frombuffer(self.replacements, np.uint8)
+        character = np.cumsum(content & 0xC0 != 0x80) - 1
+        nul = np.flatnonzero(content == 0)
+        ends = nul[np.searchsorted(nul, np.arange(len(content)))]
+        code_points = np.array(list(map(ord, self.replacements.decode())), np.int32)
+        lengths = character[ends] - character
+        return code_points, character.astype(np.int32), lengths.astype(np.int32)
+
+    @functools.cached_property
+    def leads(self):
+        """The bytes with which characters of rules start.
+
+        Returns:
+            Two bool (256,): those of first characters, and those of later ones.
+        """
+        first, later = np.zeros((2, 256), bool)
+        states, is_root = np.zeros(1 if len(self.units) else 0, np.int64), True
+        while len(states):
+            nodes, lacking = states >> 2, states & 3
+            parent, label = np.nonzero(self._children(nodes))
+            lacking = lacking[parent]
+            (first if is_root else later)[_BYTES[label[lacking == 0]]] = True
+            children = self.bases(nodes)[parent] ^ _BYTES[label]
+            lacking = np.where(lacking > 0, lacking - 1, _NUM_INNER[label])
+            states, is_root = np.unique(children << 2 | lacking), False
+        return first, later
+
+    @functools.cached_property
+    def _first_nodes(self):
+        """The code points of first characters, and the nodes they lead to."""
+        found = [np.zeros((0, 2), np.int64)]
+        # A state is a node, a code point, and the number of bytes that it lacks.
+        states = np.zeros((1 if len(self.units) else 0, 3), np.int64)
+        while len(states):
             nodes, code_points, lacking = states.T
             parent, label = np.nonzero(self._children(nodes))
             children = self.bases(nodes)[parent] ^ _BYTES[label]
@@ -125,12 +188,21 @@ class Charsmap:
             code_points = code_points[parent] << 6 | bits
             lacking = np.where(is_first, num_inner, lacking[parent] - 1)
             whole = (lacking == 0) & (code_points < NUM_CODE_POINTS)
-            ends, which = np.unique(children[whole], return_inverse=True)
-            is_rule[code_points[whole]] = self.units[ends[which]] & HAS_RULE != 0
-            below = self._children(ends)
-            leads_on[code_points[whole]] = below.any(axis=1)[which]
-            follows[_BYTES] |= below.any(axis=0)
+            found.append(np.stack([code_points, children], 1)[whole])
             states = np.stack([children, code_points, lacking], 1)[lacking > 0]
-            if not len(states):
-                break
-        return is_rule, leads_on, follows
+        return np.concatenate(found).T
+
+
+def starting_with(leads):
+    """bool (0x110000,): whether the UTF-8 of a code point starts with such a byte.
+
+    Args:
+        leads: bool (256,).
+    """
+    code_points = np.arange(NUM_CODE_POINTS)
+    lead = np.select(
+        [code_points < 0x80, code_points < 0x800, code_points < 0x10000],
+        [code_points, code_points >> 6 | 0xC0, code_points >> 12 | 0xE0],
+        code_points >> 18 | 0xF0,
+    )
+    return leads[lead]

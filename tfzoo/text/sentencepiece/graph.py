@@ -14,12 +14,14 @@ the engine in Python for every text.
 """
 
 import functools
+import typing
 
 import tensorflow as tf
 
 from tfzoo.text.byte_bpe.tables import NO_TOKEN
 from tfzoo.text.graph_engine import TEXTS
 from tfzoo.text.graph_with_tokens import GraphWithTokens, valid
+from tfzoo.text.sentencepiece.distinct_words import DistinctWords, is_divisible
 from tfzoo.text.sentencepiece.graph_decoder import GraphDecoder
 from tfzoo.text.sentencepiece.graph_normalizer import GraphNormalizer
 from tfzoo.text.sentencepiece.piece_merging import MergeSplitter
@@ -27,7 +29,27 @@ from tfzoo.text.sentencepiece.piece_model import UNIGRAM
 from tfzoo.text.sentencepiece.piece_trie import Alphabet
 from tfzoo.text.sentencepiece.unigram import UnigramSplitter
 from tfzoo.text.sentencepiece.unknown_pieces import Pieces, UnknownPieces
-from tfzoo.text.vectors import preceding, where, with_value
+from tfzoo.text.vectors import (
+    preceding,
+    row_numbers,
+    where,
+    with_value,
+    with_values,
+)
+
+
+class Stream(typing.NamedTuple):
+    """N characters of all texts, normalized.
+
+    Attributes:
+        code_points: int32 (N,).
+        is_end: bool (N,), whether it is the NUL that ends a text.
+        symbols: int32 (N,).
+    """
+
+    code_points: tf.Tensor
+    is_end: tf.Tensor
+    symbols: tf.Tensor
 
 
 class SentencePieceGraph(GraphWithTokens):
@@ -48,7 +70,12 @@ class SentencePieceGraph(GraphWithTokens):
         if tokenizer.ids_of_pieces is not None:
             strings += [token for token in tokenizer.vocabulary if token is not None]
         self._normalize = GraphNormalizer(model)
+        begins, self._words = self._normalize.begins, None
+        if is_divisible(model, begins=begins):
+            self._words = DistinctWords(model, self._normalize.decoded, begins=begins)
         self._alphabet = Alphabet(strings)
+        with tf.init_scope(), tf.device("CPU"):
+            self._plain_symbols = self._alphabet(tf.range(128))
         splitter = UnigramSplitter if model.algorithm == UNIGRAM else MergeSplitter
         self._split = splitter(model, self._alphabet)
         self._resolve = UnknownPieces(tokenizer, self._alphabet)
@@ -133,15 +160,100 @@ class SentencePieceGraph(GraphWithTokens):
         return tf.gather(ids, tf.argsort(tf.concat(groups, 0)))
 
     def _plain_ids(self, texts, normalize):
-        """Ragged ids of texts (B,) in UTF-8 without tokens to recognize."""
-        pieces, characters, *_ = self._pieces(texts, normalize)
-        return self._ragged(pieces, characters)
+        """Ragged ids of texts (B,) without tokens to recognize."""
+        if normalize is self._normalize and self._words is not None:
+            return self._ids_of_words(texts)
+        ids, splits, _ = self._ids_of_rows(texts[:0], texts, normalize)
+        return tf.RaggedTensor.from_row_splits(ids, splits, validate=False)
+
+    def _ids_of_words(self, texts):
+        """The same, from the ids of the distinct words of the texts."""
+        words = self._words(texts)
+        ids, splits, sums = self._row_ids(words.plain, words.others)
+        numbers, rows = words.numbers, words.rows
+        if sums is not None:
+            ids, splits, numbers, rows = self._with_sums(
+                texts, ids, splits, numbers, rows, sums
+            )
+        starts = tf.gather(splits, numbers)
+        index = tf.ragged.range(starts, tf.gather(splits, numbers + 1))
+        return tf.RaggedTensor.from_row_splits(
+            tf.gather(ids, index.flat_values),
+            tf.gather(index.row_splits, rows),
+            validate=False,
+        )
+
+    def _with_sums(self, texts, ids, splits, numbers, rows, sums):
+        """The ids of words, with further ones for texts in which a sum matters.
+
+        Such a text is a single word, with a number from U on.
+        """
+        before = tf.cumsum(tf.gather(sums.totals, numbers), exclusive=True)
+        text = row_numbers(rows, tf.size(numbers))
+        before -= tf.gather(before, tf.gather(rows, text))
+        unclear = where(tf.abs(before) >= tf.gather(sums.limits, numbers))
+        unclear = tf.boolean_mask(unclear, tf.gather(before, unclear) != 0)
+        some = tf.unique(tf.gather(text, unclear)).y
+
+        def with_texts():
+            more, more_splits, _ = self._row_ids(texts[:0], tf.gather(texts, some))
+            number = tf.size(splits) - 1 + tf.range(tf.size(some))
+            first = tf.gather(rows, some)
+            is_whole = with_value(tf.zeros_like(rows, tf.bool), some, value=True)
+            stay = ~tf.gather(is_whole, text)
+            stay = with_value(stay, first, value=True)
+            count = tf.pad(tf.cumsum(tf.cast(stay, tf.int64)), [[1, 0]])
+            return (
+                tf.concat([ids, more], 0),
+                tf.concat([splits, splits[-1] + more_splits[1:]], 0),
+                tf.boolean_mask(with_values(numbers, first, number), stay),
+                tf.gather(count, rows),
+            )
+
+        return tf.cond(
+            tf.size(some) > 0, with_texts, lambda: (ids, splits, numbers, rows)
+        )
+
+    @functools.cached_property
+    def _row_ids(self):
+        """`_ids_of_rows`, traced once."""
+        return tf.function(
+            lambda plain, others: self._ids_of_rows(plain, others, self._normalize),
+            input_signature=[TEXTS, TEXTS],
+            autograph=False,
+        )
+
+    def _ids_of_rows(self, plain, others, normalize):
+        """Flat ids of texts, int64 row splits, and `Sums` or None.
+
+        Args:
+            plain: Words that need no normalizer.
+            others: Texts that must be normalized; they follow.
+            normalize: `GraphNormalizer`.
+        """
+        characters = normalize(*normalize.decoded(others))
+        content = [" ", plain, "\0"] if normalize.begins else [plain, "\0"]
+        content = tf.strings.reduce_join(tf.strings.join(content))
+        content = tf.cast(tf.io.decode_raw(content, tf.uint8), tf.int32)
+        symbols = self._alphabet(characters.code_points)
+        stream = Stream(
+            tf.concat([content, characters.code_points], 0),
+            tf.concat([tf.equal(content, 0), characters.is_end], 0),
+            tf.concat([tf.gather(self._plain_symbols, content), symbols], 0),
+        )
+        pieces, sums = self._pieces(stream)
+        ids = self._ragged(pieces, stream)
+        return ids.flat_values, ids.row_splits, sums
 
     def _plain_places(self, texts):
         """The same with places, see `places`."""
-        pieces, characters, symbols, raw_starts = self._pieces(texts, self._normalize)
+        raw, raw_starts = self._normalize.decoded(texts)
+        characters = self._normalize(raw, raw_starts)
+        symbols = self._alphabet(characters.code_points)
+        stream = Stream(characters.code_points, characters.is_end, symbols)
+        pieces, _ = self._pieces(stream)
         starts, ends = self._normalize.places(characters, pieces, raw_starts)
-        ids = self._ragged(pieces, characters)
+        ids = self._ragged(pieces, stream)
         is_word = tf.equal(tf.gather(symbols, pieces.starts), self._alphabet.space)
         first = tf.gather(ids.row_splits, where(ids.row_lengths() > 0))
         is_word = with_value(is_word & ~pieces.is_byte, first, value=True)
@@ -152,25 +264,24 @@ class SentencePieceGraph(GraphWithTokens):
             "starts_word": ids.with_flat_values(is_word),
         }
 
-    def _pieces(self, texts, normalize):
-        """`Pieces` and `Characters` of texts, symbols, and where texts start in raw."""
-        characters, raw_starts = normalize(texts)
-        symbols = self._alphabet(characters.code_points)
-        resets = preceding(characters.is_end, first=True)
+    def _pieces(self, stream):
+        """The `Pieces` of a `Stream`, and `Sums` or None."""
+        symbols = stream.symbols
+        resets = preceding(stream.is_end, first=True)
         if self._splits_words:
             resets |= tf.equal(symbols, self._alphabet.space)
-        ids, starts, lengths = self._split(symbols, resets)
+        ids, starts, lengths, sums = self._split(symbols, resets)
         nothing = tf.zeros_like(ids, tf.bool)
         pieces = Pieces(ids, starts, starts + lengths, nothing)
-        pieces = pieces.only(~tf.gather(characters.is_end, starts))
+        pieces = pieces.only(~tf.gather(stream.is_end, starts))
         groups = tf.cumsum(tf.cast(resets, tf.int32))
         groups = tf.gather(groups, pieces.starts)
-        pieces = self._resolve(pieces, groups, symbols, characters.code_points)
-        return pieces, characters, symbols, raw_starts
+        pieces = self._resolve(pieces, groups, symbols, stream.code_points)
+        return pieces, None if self._splits_words else sums
 
-    def _ragged(self, pieces, characters):
+    def _ragged(self, pieces, stream):
         """The ids of pieces as a ragged tensor (B, None)."""
-        ends = tf.cast(where(characters.is_end), tf.int32)
+        ends = tf.cast(where(stream.is_end), tf.int32)
         splits = tf.searchsorted(pieces.starts, ends, out_type=tf.int64)
         splits = tf.concat([[0], splits], 0)
         return tf.RaggedTensor.from_row_splits(pieces.ids, splits, validate=False)

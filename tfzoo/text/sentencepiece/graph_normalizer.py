@@ -69,10 +69,11 @@ class GraphNormalizer(tf.Module):
         model: `PieceModel`.
 
     Call arguments:
-        texts: (B,) strings.
+        code_points: int32 (N,), those of texts by `decoded`.
+        splits: int64 (B + 1,), where the texts start and end.
 
     Returns:
-        `Characters`, and int64 (B + 1,), the raw characters at which texts start.
+        `Characters`.
     """
 
     def __init__(self, model):
@@ -104,13 +105,16 @@ class GraphNormalizer(tf.Module):
         other.begins = "dummy_prefix" in self._steps
         return other
 
-    def __call__(self, texts):
-        if self.begins:
-            texts = tf.strings.join([" ", texts, "\0"])
-        else:
-            texts = tf.strings.join([texts, "\0"])
-        decoded = tf.strings.unicode_decode(texts, "UTF-8")
-        code_points, splits = decoded.flat_values, decoded.row_splits
+    def decoded(self, texts):
+        """The raw code points int32 (N,) of texts (B,), and where texts start and end.
+
+        A text has an added space at its start, if `begins`, and NUL at its end.
+        """
+        parts = [" ", texts, "\0"] if self.begins else [texts, "\0"]
+        decoded = tf.strings.unicode_decode(tf.strings.join(parts), "UTF-8")
+        return decoded.flat_values, decoded.row_splits
+
+    def __call__(self, code_points, splits):
         characters = Characters(
             code_points,
             tf.range(tf.size(code_points)),
@@ -123,7 +127,7 @@ class GraphNormalizer(tf.Module):
             lambda: self._replaced(characters, splits, starts, lengths, values),
             lambda: characters,
         )
-        return self._spaced(characters), splits
+        return self._spaced(characters)
 
     def _matches(self, code_points, splits):
         """What is replaced, or kept as a whole.

@@ -23,7 +23,7 @@ from tfzoo.text.wordpiece.codepoint_tables import NUM_CODE_POINTS, two_level
 
 _MARK, _JOINER, _COPYRIGHT, _REGISTERED = 0x301, 0x200D, 0xA9, 0xAE
 _LONGEST = 5  # bytes
-_EXTENDS, _TAKES_MARK, _PREPENDS, _PICTOGRAPH = 1, 2, 4, 8
+EXTENDS, _TAKES_MARK, PREPENDS, _PICTOGRAPH = 1, 2, 4, 8
 _PROBED = ((1, 0xD800), (0xE000, 0x14700), (0x16000, 0x19000), (0x1A000, 0x20000))
 _PROBED = (*_PROBED, (0xE0000, 0xE1000))
 
@@ -43,7 +43,7 @@ class Graphemes(tf.Module):
 
     def __init__(self):
         super().__init__(name="graphemes")
-        self._flags = CodePointTable(*two_level(_flags()))
+        self._flags = CodePointTable(*two_level(grapheme_flags()))
 
     def __call__(self, code_points, splits, *, begins):
         flags = self._flags(code_points)
@@ -52,8 +52,8 @@ class Graphemes(tf.Module):
         def has(flags, flag):
             return tf.not_equal(flags & flag, 0)
 
-        joins = has(flags, _EXTENDS) & has(before, _TAKES_MARK)
-        joins |= has(before, _PREPENDS) & has(flags, _TAKES_MARK)
+        joins = has(flags, EXTENDS) & has(before, _TAKES_MARK)
+        joins |= has(before, PREPENDS) & has(flags, _TAKES_MARK)
         is_return = tf.equal(code_points, ord("\r"))
         joins |= tf.equal(code_points, ord("\n")) & preceding(is_return, first=False)
         is_joiner = tf.equal(code_points, _JOINER)
@@ -75,7 +75,7 @@ class Graphemes(tf.Module):
 
 
 @functools.lru_cache(maxsize=1)
-def _flags():
+def grapheme_flags():
     """int32 (0x110000,): the flags of every code point."""
     probed = np.concatenate([np.arange(*pair) for pair in _PROBED])
     probed = probed[~np.isin(probed, [ord("\r"), ord("\n")])]
@@ -91,8 +91,8 @@ def _flags():
     extends, base = drops(ord("a"), probed), ~drops(probed, _JOINER, _MARK)
     flags = np.full(NUM_CODE_POINTS, _TAKES_MARK, np.int32)  # ideographs, unassigned
     flags[[0, ord("\r"), ord("\n")]] = 0
-    flags[probed] = extends * _EXTENDS | (extends | base) * _TAKES_MARK
-    flags[probed] |= drops(probed, ord("a")) * _PREPENDS
+    flags[probed] = extends * EXTENDS | (extends | base) * _TAKES_MARK
+    flags[probed] |= drops(probed, ord("a")) * PREPENDS
     flags[probed] |= ~drops(_COPYRIGHT, _JOINER, probed) * _PICTOGRAPH
     return flags
 

@@ -50,6 +50,8 @@ _VECTOR = tf.TensorShape([None])
 class MergeSplitter(tf.Module):
     """Splits characters into pieces; arguments and results as in `UnigramSplitter`.
 
+    There are no sums: the last result is None.
+
     Args:
         model: `PieceModel`.
         alphabet: `Alphabet` of its pieces.
@@ -108,7 +110,7 @@ class MergeSplitter(tf.Module):
         ids, first = tf.gather(made, tokens), tf.gather(places, tokens)
         lengths = following(first, last=tf.size(symbols)) - first
         is_piece = ids < self._num_pieces
-        return tf.where(is_piece, ids, NO_VALUE), first, lengths
+        return tf.where(is_piece, ids, NO_VALUE), first, lengths, None
 
     def _freeze(self, symbols, parts, starts_span):
         """Makes user-defined symbols single parts, and spans of their own."""

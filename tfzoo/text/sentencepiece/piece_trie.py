@@ -1,9 +1,10 @@
 """The pieces of a model as a trie, and all pieces in a stream of characters.
 
-Shapes: N characters of all texts; L characters of the longest piece.
+Shapes: N characters of all texts.
 """
 
 import collections
+import typing
 
 import numpy as np
 import tensorflow as tf
@@ -15,6 +16,7 @@ from tfzoo.text.wordpiece.codepoint_lookup import CodePointTable
 from tfzoo.text.wordpiece.codepoint_tables import NUM_CODE_POINTS, two_level
 
 OUTSIDE = 0  # the symbol of a character that is in no piece
+_DENSE = 3  # characters that walks read from everywhere; then only live walks go on
 
 
 class Alphabet(tf.Module):
@@ -58,134 +60,129 @@ class Alphabet(tf.Module):
 
     def trie(self, pieces, values):
         """The `DoubleArrayTrie` of some of the strings, with their values."""
-        keys = [tuple(self._symbols[c] for c in piece) for piece in pieces]
+        symbols = {ord(c): number for c, number in self._symbols.items()}
+        keys = [piece.translate(symbols) for piece in pieces]
         return double_array_trie(keys, values, self.size)
+
+
+class Matches(typing.NamedTuple):
+    """The pieces in a stream of N characters; M is the length of the longest of them.
+
+    Attributes:
+        scores: float (N, M), the score of the piece of M, M - 1, ..., 1 characters that
+            ends at each character; -inf if there is none.
+        values: int32 (M, N), values of the pieces of M, M - 1, ..., 1 characters.
+        longest: int32 (N,), number of characters of the longest piece that begins at
+            each character, at least 1.
+    """
+
+    scores: tf.Tensor
+    values: tf.Tensor
+    longest: tf.Tensor
 
 
 class PieceMatches(tf.Module):
     """Finds the pieces that begin at each of N characters.
+
+    A character that is not a piece has `unknown_score`, and the value NO_VALUE.
 
     Args:
         trie: `DoubleArrayTrie` of the pieces.
         scores: float (P,), the scores of P pieces, the values of the trie.
         unknown_score: Score of a character that is not a piece.
         dtype: Type of the scores.
+
+    Call arguments:
+        symbols: int32 (N,), the last one `OUTSIDE`.
+
+    Returns:
+        `Matches`.
     """
 
     def __init__(self, trie, scores, unknown_score, dtype):
         super().__init__(name="pieces")
-        self.longest = trie.depth
-        is_piece = _is_piece(trie)
-        none = np.full(self.longest, -np.inf)
-        none[-1] = unknown_score
+        self._longest, self._unknown_score = trie.depth, unknown_score
         self._dead, self._root_base = trie.dead, int(trie.base[ROOT])
+        value = np.where(_is_piece(trie), trie.value, NO_VALUE)
+        nodes = np.stack([trie.check, trie.base, value], 1).astype(np.int32)
         with tf.init_scope(), tf.device("CPU"):
-            self._base, self._check = tf.constant(trie.base), tf.constant(trie.check)
-            self._score, self._none = (
-                tf.constant(scores, dtype),
-                tf.constant(none, dtype),
-            )
-            self._value = tf.constant(
-                np.where(is_piece, trie.value, NO_VALUE), tf.int32
-            )
+            self._nodes = tf.constant(nodes)
+            self._score = tf.constant([-np.inf, *scores], dtype)  # from NO_VALUE on
 
     def __call__(self, symbols):
-        """The pieces by the character at which they end.
+        size = tf.size(symbols)
+        ahead = tf.pad(symbols, [[0, self._longest]], constant_values=OUTSIDE)
+        longest = tf.ones_like(symbols)
+        node, base = ROOT, self._root_base
+        scores, values = _rows(self._score.dtype), _rows(tf.int32)
+        for length in range(min(_DENSE, self._longest)):
+            slot = base + tf.slice(ahead, [length], [size])
+            check, base, value = tf.unstack(tf.gather(self._nodes, slot), axis=1)
+            leads_on = tf.equal(check, node)
+            base = tf.where(leads_on, base, self._dead)
+            value = tf.where(leads_on, value, NO_VALUE)
+            score, node = tf.gather(self._score, value + 1), slot
+            if length:
+                longest = tf.where(tf.equal(value, NO_VALUE), longest, length + 1)
+                score = _shifted(score, length, -np.inf)
+                value = _shifted(value, length, NO_VALUE)
+            else:
+                unknown = tf.constant(self._unknown_score, score.dtype)
+                score = tf.where(tf.equal(value, NO_VALUE), unknown, score)
+            scores, values = scores.write(length, score), values.write(length, value)
+        if self._longest > _DENSE:
+            going = where(tf.not_equal(base, self._dead))
+            state = (tf.gather(x, going) for x in (tf.range(size), node, base))
+            longest, scores, values = self._longer(
+                ahead, *state, longest, scores, values
+            )
+        scores, values = (tf.reverse(x.stack(), [0]) for x in (scores, values))
+        return Matches(tf.transpose(scores), values, longest)
 
-        Args:
-            symbols: int32 (N,).
+    def _longer(self, ahead, going, node, base, longest, scores, values):
+        """Updates the results for longer pieces, by the walks that go on."""
+        size = tf.size(longest)
+        none = tf.fill([size], tf.constant(-np.inf, self._score.dtype))
+        no_value = tf.fill([size], NO_VALUE)
 
-        Returns:
-            scores: (N, L), the score of the piece of L, L - 1, ..., 1 characters that
-                ends at each character; -inf if there is none.
-            lengths: int32 (N,), number of characters of the longest piece that begins
-                at each character, at least 1.
-        """
-        size, most = tf.size(symbols), self.longest
-        ahead = tf.pad(symbols, [[0, most]], constant_values=OUTSIDE)
-
-        def read(length, going, node, base, longest, places, found):
+        def read(length, going, node, base, longest, scores, values):
             last = going + length
-            child, base = self._step(node, base, tf.gather(ahead, last))
-            alive = where(tf.not_equal(child, node))
-            going, node, base, last = (
-                tf.gather(x, alive) for x in (going, child, base, last)
+            slot = base + tf.gather(ahead, last)
+            check, base, value = tf.unstack(tf.gather(self._nodes, slot), axis=1)
+            alive = where(tf.equal(check, node))
+            going, last, node, base, value = (
+                tf.gather(x, alive) for x in (going, last, slot, base, value)
             )
-            value = tf.gather(self._value, node)
             pieces = where(tf.not_equal(value, NO_VALUE))
-            score = tf.gather(self._score, tf.gather(value, pieces))
-            at = tf.gather(last, pieces) * most + (most - 1 - length)
+            found, last = tf.gather(value, pieces), tf.gather(last, pieces)
+            score = tf.gather(self._score, found + 1)
             longest = with_value(longest, tf.gather(going, pieces), value=length + 1)
-            return (
-                length + 1,
-                *(going, node, base, longest),
-                places.write(length, at),
-                found.write(length, score),
-            )
+            scores = scores.write(length, with_values(none, last, score))
+            values = values.write(length, with_values(no_value, last, found))
+            stay = where(tf.not_equal(base, self._dead))
+            going, node, base = (tf.gather(x, stay) for x in (going, node, base))
+            return length + 1, going, node, base, longest, scores, values
 
-        going, vector = tf.range(size), tf.TensorShape([None])
-        *_, longest, places, found = tf.while_loop(
-            lambda length, going, *_: length < most,
+        vector = tf.TensorShape([None])
+        *_, longest, scores, values = tf.while_loop(
+            lambda length, going, *_: tf.size(going) > 0,
             read,
-            (
-                tf.constant(0),
-                going,
-                tf.zeros_like(going) + ROOT,
-                tf.zeros_like(going) + self._root_base,
-                tf.ones_like(going),
-                _array(tf.int32, most),
-                _array(self._score.dtype, most),
-            ),
+            (tf.constant(_DENSE), going, node, base, longest, scores, values),
             shape_invariants=(tf.TensorShape([]), *(vector,) * 4, None, None),
         )
-        none = tf.tile(tf.expand_dims(self._none, 0), [size, 1])
-        scores = with_values(tf.reshape(none, [-1]), places.concat(), found.concat())
-        return tf.reshape(scores, [-1, most]), longest
-
-    def values(self, symbols, starts, lengths):
-        """Values (T,) of pieces, or NO_VALUE.
-
-        Args:
-            symbols: int32 (N,).
-            starts: int32 (T,), their first characters.
-            lengths: int32 (T,), their numbers of characters.
-        """
-
-        def read(offset, going, node, base, values):
-            symbol = tf.gather(symbols, tf.gather(starts, going) + offset)
-            child, base = self._step(node, base, symbol)
-            offset += 1
-            left = tf.gather(lengths, going) - offset
-            is_last = tf.equal(left, 0) & tf.not_equal(child, node)
-            last, more = where(is_last), where(left > 0)
-            found = tf.gather(self._value, tf.gather(child, last))
-            values = with_values(values, tf.gather(going, last), found)
-            return offset, *(tf.gather(x, more) for x in (going, child, base)), values
-
-        *_, values = tf.while_loop(
-            lambda offset, going, *_: tf.size(going) > 0,
-            read,
-            (
-                tf.constant(0),
-                tf.range(tf.size(starts)),
-                tf.zeros_like(starts) + ROOT,
-                tf.zeros_like(starts) + self._root_base,
-                tf.zeros_like(starts) + NO_VALUE,
-            ),
-            shape_invariants=(tf.TensorShape([]), *(tf.TensorShape([None]),) * 4),
-        )
-        return values
-
-    def _step(self, node, base, symbols):
-        """The child of nodes, and its base; the same node if there is none."""
-        slot = base + symbols
-        leads_on = tf.equal(tf.gather(self._check, slot), node)
-        base = tf.where(leads_on, tf.gather(self._base, slot), self._dead)
-        return tf.where(leads_on, slot, node), base
+        return longest, scores, values
 
 
-def _array(dtype, size):
-    return tf.TensorArray(dtype, size, infer_shape=False, element_shape=[None])
+def _shifted(found, length, nothing):
+    """From starts to ends of pieces; nothing is found where the text ends before."""
+    size = tf.size(found)
+    return tf.pad(found, [[length, 0]], constant_values=nothing)[:size]
+
+
+def _rows(dtype):
+    return tf.TensorArray(
+        dtype, 0, dynamic_size=True, infer_shape=False, element_shape=[None]
+    )
 
 
 def _is_piece(trie):

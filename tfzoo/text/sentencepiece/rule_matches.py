@@ -6,7 +6,7 @@ Shapes: N characters of all texts, K candidates, M matches.
 import numpy as np
 import tensorflow as tf
 
-from tfzoo.text.sentencepiece.charsmap import HAS_RULE, LONGEST_RULE
+from tfzoo.text.sentencepiece.charsmap import HAS_RULE, LONGEST_RULE, starting_with
 from tfzoo.text.vectors import following, where, with_value, with_values
 from tfzoo.text.wordpiece.codepoint_lookup import CodePointTable
 from tfzoo.text.wordpiece.codepoint_tables import two_level
@@ -29,19 +29,14 @@ class RuleMatches(tf.Module):
         self._is_shortest = is_shortest
         is_rule, leads_on, follows = charsmap.first_characters
         flags = is_rule * _IS_RULE | leads_on * _LEADS_ON
-        flags |= _may_follow(follows) * _MAY_FOLLOW
+        flags |= starting_with(follows) * _MAY_FOLLOW
         self._flags = CodePointTable(*two_level(flags.astype(np.int32)))
-        replaced = np.frombuffer(charsmap.replacements, np.uint8)
-        is_start = replaced & 0xC0 != 0x80
-        character = np.cumsum(is_start) - 1  # of every byte
-        nul = np.flatnonzero(replaced == 0)
-        ends = nul[np.searchsorted(nul, np.arange(len(replaced)))]
-        code_points = np.array(list(map(ord, charsmap.replacements.decode())), np.int32)
+        code_points, starts, lengths = charsmap.replaced
         with tf.init_scope(), tf.device("CPU"):
             self._units = tf.constant(charsmap.units.view(np.int32))
             self.code_points = tf.constant(code_points)  # of all replacements
-            self.starts = tf.constant(character, tf.int32)  # of those at a byte
-            self.lengths = tf.constant(character[ends] - character, tf.int32)
+            self.starts = tf.constant(starts)  # of those at a byte
+            self.lengths = tf.constant(lengths)
 
     def candidates(self, code_points):
         """int64 (K,): the characters at which a rule may match."""
@@ -169,14 +164,3 @@ def _byte(character, num_bytes, index):
         return bits & 0x3F | 0x80
     lead = tf.gather(tf.constant([0, 0, 0xC0, 0xE0, 0xF0]), num_bytes)
     return bits | lead
-
-
-def _may_follow(follows):
-    """bool (0x110000,): whether each code point starts with one of these bytes."""
-    code_points = np.arange(0x110000)
-    lead = np.select(
-        [code_points < 0x80, code_points < 0x800, code_points < 0x10000],
-        [code_points, code_points >> 6 | 0xC0, code_points >> 12 | 0xE0],
-        code_points >> 18 | 0xF0,
-    )
-    return follows[lead]

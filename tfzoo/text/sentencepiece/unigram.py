@@ -28,12 +28,12 @@ class UnigramSplitter(tf.Module):
 
     Call arguments:
         symbols: int32 (N,), the last one `OUTSIDE`.
-        resets: bool (N,), whether a character starts a text; or a word, where the model
-            splits texts into words.
+        resets: bool (N,), whether a character starts a row: a text; or a word, where
+            the model splits texts into words.
 
     Returns:
         Model ids of T pieces, `NO_VALUE` for an unknown character; their first
-        characters, and their lengths; int32 (T,).
+        characters, and their lengths, int32 (T,); and `Sums` of the rows.
     """
 
     def __init__(self, model, alphabet):
@@ -55,10 +55,11 @@ class UnigramSplitter(tf.Module):
         self._viterbi = Viterbi(max(float(np.abs(scores).max()), abs(unknown)))
 
     def __call__(self, symbols, resets):
-        scores, longest = self._matches(symbols)
-        ends, lengths = self._viterbi(scores, longest, resets)
-        starts = ends + 1 - lengths
-        return self._matches.values(symbols, starts, lengths), starts, lengths
+        matches = self._matches(symbols)
+        ends, lengths, sums = self._viterbi(matches.scores, matches.longest, resets)
+        columns = tf.shape(matches.values)[0] - lengths
+        values = tf.gather_nd(matches.values, tf.stack([columns, ends], 1))
+        return values, ends + 1 - lengths, lengths, sums
 
 
 def _library_scores(model):
