@@ -23,7 +23,8 @@ CORE_OPS = set(
     LowerBound Max Maximum Minimum Mul Neg NoOp NotEqual OnesLike Pack Pad PadV2
     PartitionedCall Placeholder Prod RaggedRange RaggedTensorToTensor Range
     ReduceJoin Reshape RightShift ScatterNd SegmentMin SelectV2 Shape Size Slice
-    Squeeze StatefulPartitionedCall StatelessIf StatelessWhile StaticRegexReplace
+    Squeeze StatefulPartitionedCall StatelessIf StatelessWhile StaticRegexFullMatch
+    StaticRegexReplace
     StridedSlice StringLength StringSplitV2 Sub Sum TensorScatterAdd TensorScatterUpdate
     Tile TopKV2 Transpose UnicodeDecode UnicodeEncode UnicodeTranscode Unpack
     UnsortedSegmentJoin UpperBound Where While ZerosLike""".split()
