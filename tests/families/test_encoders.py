@@ -38,10 +38,11 @@ def inputs_of(encoder, length=9, batch=3):
     return {name: ids[name] for name in encoder.input}
 
 
-def by_numpy(encoder, inputs):
+def by_numpy(encoder, inputs, epsilon=None):
     """Devlin et al. 2019 and Vaswani et al. 2017, spelled out."""
     weights = {v.path: np.asarray(v.value, np.float64) for v in encoder.variables}
-    epsilon, heads = EPSILON[type(encoder)], SMALL["num_heads"]
+    heads = SMALL["num_heads"]
+    epsilon = EPSILON[type(encoder)] if epsilon is None else epsilon
     ids, mask = inputs["token_ids"], inputs["padding_mask"]
 
     def dense(x, name):
@@ -98,6 +99,15 @@ def test_equals_numpy(encoders, kind):
         np.testing.assert_allclose(ours[name], vectors, atol=2e-5)
 
 
+@pytest.mark.parametrize("kind", [BertEncoder, RobertaEncoder])
+def test_the_epsilon_is_that_of_every_normalization(kind):
+    encoder = encoder_of(kind, dropout=0.0, layer_norm_epsilon=0.1)
+    inputs = inputs_of(encoder)
+    expected = by_numpy(encoder, inputs, epsilon=0.1)["sequence_output"]
+    ours = encoder(inputs)["sequence_output"]
+    np.testing.assert_allclose(ours, expected, atol=2e-5)
+
+
 @CLASSES
 def test_padding_changes_nothing(encoders, kind):
     encoder = encoders[kind]
@@ -118,6 +128,17 @@ def test_padding_before_a_text_does_not_shift_robertas_positions(encoders):
         encoder(padded)["sequence_output"][:, 3:],
         atol=1e-5,
     )
+
+
+@pytest.mark.parametrize("padding_id", [0, 7])
+def test_the_positions_in_robertas_config_are_the_rows_of_its_table(padding_id):
+    encoder = RobertaEncoder(**SMALL, padding_id=padding_id)
+    arguments = {name: getattr(encoder, name) for name in encoder.argument_names}
+    config = encoder.family.to_config(arguments)
+    table = encoder.get_layer("position_embedding").embeddings
+    assert config["max_position_embeddings"] == table.shape[0]
+    found = encoder.family.from_config(config, "config.json")
+    assert found["max_sequence_length"] == SMALL["max_sequence_length"]
 
 
 @CLASSES

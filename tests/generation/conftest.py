@@ -89,3 +89,26 @@ def next_logits(decoder, hidden_states):
     """Function of ids to the logits (V,) after them, without a cache."""
     table = np.asarray(decoder.token_embedding.embeddings)
     return lambda ids: hidden_states([ids])[0, -1] @ table.T
+
+
+class Bigrams:
+    """A decoder of four tokens, given their probabilities after the last token."""
+
+    vocabulary_size, max_sequence_length = 4, 8
+
+    def __init__(self, probabilities):
+        self.logarithms = tf.math.log(probabilities)
+
+    def state(self, rows, columns=0):
+        return [tf.zeros([rows, 1, columns, 1])]
+
+    def step(self, token_ids, positions, state, mask):
+        return tf.gather(self.logarithms, token_ids), self.state(*token_ids.shape)
+
+    def logits(self, hidden):
+        return hidden
+
+
+@pytest.fixture(scope="session")
+def bigrams():
+    return Bigrams

@@ -51,27 +51,9 @@ def test_a_longer_text_may_beat_all_finished_ones(
         assert (ids, score) == (expected[0], pytest.approx(expected[1], abs=1e-4))
 
 
-class Bigrams:
-    """A decoder of four tokens, given their probabilities after the last token."""
-
-    vocabulary_size, max_sequence_length = 4, 8
-
-    def __init__(self, probabilities):
-        self.logarithms = tf.math.log(probabilities)
-
-    def state(self, rows, columns=0):
-        return [tf.zeros([rows, 1, columns, 1])]
-
-    def step(self, token_ids, positions, state, mask):
-        return tf.gather(self.logarithms, token_ids), self.state(*token_ids.shape)
-
-    def logits(self, hidden):
-        return hidden
-
-
-def test_a_text_that_ends_behind_the_best_candidates_is_no_result():
+def test_a_text_that_ends_behind_the_best_candidates_is_no_result(bigrams):
     after_3, after_others = [0.2, 0.4, 0.35, 0.05], [0.25] * 4
-    decoders = [Bigrams([*[after_others] * 3, after_3])]
+    decoders = [bigrams([*[after_others] * 3, after_3])]
     search, limits = BeamSearch(2), tf.constant([2])
     rules = {"end_ids": tf.constant([0]), "length_penalty": tf.constant(0.0)}
     state = search.begin(decoders, tf.constant([[3]]), tf.constant([1]), limits, rules)
@@ -80,6 +62,20 @@ def test_a_text_that_ends_behind_the_best_candidates_is_no_result():
     )
     # The end at once, with 0.2, is the third candidate; all longer texts have 0.1.
     assert search.results(state, 2).counts.numpy().tolist() == [2, 2]
+
+
+def test_a_search_goes_on_while_the_worst_finished_text_can_be_beaten(bigrams):
+    after_3, after_1 = [0.6, 0.38, 0.01, 0.01], [0.1, 0.88, 0.01, 0.01]
+    decoders = [bigrams([[0.25] * 4, after_1, [0.25] * 4, after_3])]
+    search, limits = BeamSearch(2), tf.constant([3])
+    rules = {"end_ids": tf.constant([0]), "length_penalty": tf.constant(0.0)}
+    state = search.begin(decoders, tf.constant([[3]]), tf.constant([1]), limits, rules)
+    state = search.advance(
+        decoders, search.grow(state, 4), limits, rules, num_steps=tf.constant(2)
+    )
+    # 0 has 0.6, and 1 0 has 0.038; then 1 1 1 has 0.29.
+    assert search.results(state, 3).tokens.numpy().tolist() == [[0, 0, 0], [1, 1, 1]]
+    assert search.results(state, 3).counts.numpy().tolist() == [1, 3]
 
 
 def test_a_wide_beam_finds_the_best_of_all_sequences(generate, make_decoder):

@@ -1,7 +1,9 @@
 import pytest
+import tensorflow as tf
 
 from tfzoo.generation.compiled import CompiledGeneration
 from tfzoo.generation.options import GenerationOptions
+from tfzoo.generation.speculative import SpeculativeDecoding
 
 OPTIONS = dict(max_new_tokens=70, repetition_penalty=1.2, no_repeat_ngram_size=4)
 
@@ -21,6 +23,19 @@ def test_the_texts_are_those_of_the_large_model(
     speculative = CompiledGeneration(decoder, draft=similar, jit_compile=False)
     found = generate(speculative, prompts, num_assistant_tokens=2, **options)
     assert found == generate(compiled, prompts, **options)
+
+
+def test_nothing_follows_an_end_that_the_draft_proposes_too(bigrams):
+    likely = [2, 0, 3, 1]  # after 3 comes 1, then 0, the end; then 2 would come
+    decoders = [bigrams(tf.one_hot(likely, 4, 0.97, 0.01))] * 2
+    search, limits = SpeculativeDecoding(2), tf.constant([7])
+    rules = {"end_ids": tf.constant([0])}
+    state = search.begin(decoders, tf.constant([[3]]), tf.constant([1]), limits, rules)
+    state = search.advance(
+        decoders, search.grow(state, 7), limits, rules, num_steps=tf.constant(2)
+    )
+    tokens, counts, _ = search.results(state, 4)
+    assert (tokens.numpy().tolist(), counts.numpy().tolist()) == ([[1, 0, 0, 0]], [2])
 
 
 @pytest.mark.slow

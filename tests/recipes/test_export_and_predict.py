@@ -193,6 +193,15 @@ def test_a_model_whose_path_is_not_utf_8_is_one_line(tmp_path):
         predict.version_folder(tmp_path / os.fsdecode(b"caf\xe9"))
 
 
+def test_the_highest_of_several_versions_is_used(tmp_path):
+    for version in ("9", "10", "11"):
+        (tmp_path / version).mkdir()
+        (tmp_path / version / "saved_model.pb").touch()
+    assert recipe("predict").version_folder(tmp_path) == tmp_path / "11"
+    (tmp_path / "11").rename(tmp_path / "unfinished")
+    assert recipe("predict").version_folder(tmp_path) == tmp_path / "10"
+
+
 def test_a_missing_preset_is_named(tmp_path):
     with pytest.raises(TfzooError, match="nothing-here"):
         recipe("export_model").main(tmp_path / "nothing-here", tmp_path / "out")

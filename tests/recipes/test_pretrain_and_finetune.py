@@ -121,12 +121,15 @@ def test_fine_tuning_learns_and_is_evaluated(place, pretrained, capsys):
     assert classifier.labels == ("neg", "pos")
     card = (output / "README.md").read_text()
     assert "| training data | train.tsv |" in card and str(place) not in card
+    _, *rows = (place / "train.tsv").read_text().splitlines(keepends=True)
+    (place / "rows.tsv").write_text("".join(rows))
     capsys.readouterr()
     recipe("evaluate_classifier").main(
         preset=output,
-        data=str(place / "train.tsv"),
-        text_column="text",
-        label_column="label",
+        data=str(place / "rows.tsv"),
+        text_column="1",
+        label_column="2",
+        header=False,
         output=place / "figures.json",
     )
     figures = json.loads((place / "figures.json").read_text())

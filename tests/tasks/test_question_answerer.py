@@ -324,6 +324,8 @@ def test_what_is_served_gives_the_same_answers(make_encoder, whole_words, unsave
     model = QuestionAnswerer(encoder, whole_words, max_answer_length=6)
     contexts = ["the cat sat on a mat", "dog", "", "the very good dog ran " * 12]
     questions = ["the cat", "", "a film", "dog " * 40]
+    contexts += ["the dog " * n for n in range(4, 20)]  # of one to several windows
+    questions += ["a dog"] * 16
     check_served(model, unsaved(model)["serving_default"], questions, contexts)
 
 

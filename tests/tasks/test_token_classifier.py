@@ -168,6 +168,14 @@ def test_prepared_ids_train_and_predict(model, tokenizer):
     assert model.predict(ids, verbose=0).shape == (3, 5, 3)
 
 
+def test_only_ignored_tokens_of_prepared_ids_have_weight_0(model):
+    y = [[0, -1, 1], [2, -100, 0]]
+    ids = {"token_ids": np.ones((2, 3), np.int32)}
+    targets, weights = model.targets_of_ids(y, ids)
+    assert targets.tolist() == [[0, 0, 1], [2, 0, 0]]
+    assert weights.tolist() == [[1, 0, 1], [1, 0, 1]]
+
+
 @pytest.mark.parametrize("road", ["arrays", "a dataset", "a generator"])
 @pytest.mark.parametrize(
     ("change", "message"),

@@ -33,10 +33,14 @@ KINDS = {
 }
 
 
-def library_model(pieces):
+def library_model(pieces, *, is_bpe=False):
+    """A model with these pieces; one of BPE keeps repeated spaces."""
     from sentencepiece import sentencepiece_model_pb2
 
     proto = sentencepiece_model_pb2.ModelProto()
+    if is_bpe:
+        proto.trainer_spec.model_type = proto.trainer_spec.BPE
+        proto.normalizer_spec.remove_extra_whitespaces = False
     proto.pieces.add(piece="<unk>", type=2)
     for piece, score in pieces.items():
         proto.pieces.add(piece=piece, score=score)
@@ -136,6 +140,20 @@ def test_nearly_equal_segmentations_are_decided_as_by_the_library(make):
     assert tokenizer.graph(tf.constant([], tf.string)).to_list() == []
     foreign = tokenizer.graph.detokenize(tf.constant([[-1, 10_000]])).numpy()
     assert foreign.tolist() == [b""]
+
+
+def test_pieces_of_several_spaces_are_merged_as_by_the_library():
+    scores = {"\u2581" * 2: -1, "\u2581" * 4: -2, "\u2581a": -3, "a": -4, "\u2581": -5}
+    tokenizer = library_model(scores, is_bpe=True)
+    texts = [f"a{' ' * n}a{' ' * (n % 3)}" for n in range(12)]
+    assert tokenizer.graph(tf.constant(texts)).to_list() == tokenizer.tokenize(texts)
+    assert 2 in tokenizer.tokenize(texts)[6]
+
+
+def test_unknown_characters_of_two_texts_are_not_joined():
+    tokenizer = library_model({"a": -1.0})
+    texts = ["x", "xx", "ax", "xa", "", "x x"]
+    assert tokenizer.graph(tf.constant(texts)).to_list() == tokenizer.tokenize(texts)
 
 
 def test_sums_are_rounded_like_a_loop():

@@ -1,6 +1,7 @@
 """Runs with a gradient, a loss or a weight that is not finite."""
 
 import hashlib
+import itertools
 import json
 import math
 import os
@@ -82,9 +83,19 @@ def test_a_rewind_gives_the_same_weights_as_a_skip(tmp_path, capsys):
     assert "continues from step 2 and skips update 3" in capsys.readouterr().err
 
 
-def test_a_rewind_before_the_first_checkpoint_starts_over(tmp_path):
-    run, model = eager(tmp_path, on_non_finite="rewind", steps_between_saves=100)
-    assert run.record.left_out == list(BAD)
+def test_two_rewinds_before_the_first_checkpoint_start_over(tmp_path):
+    steps = itertools.count(1)
+    at_most = keras.callbacks.LambdaCallback(
+        on_train_batch_end=lambda batch, logs: next(steps) < 30 or 1 / 0
+    )
+    run, model = eager(
+        tmp_path,
+        bad=(2, 4),
+        on_non_finite="rewind",
+        steps_between_saves=100,
+        callbacks=[at_most],
+    )
+    assert run.record.left_out == [2, 4]
     assert all(np.isfinite(w).all() for w in model.get_weights())
 
 
