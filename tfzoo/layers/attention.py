@@ -17,6 +17,7 @@ from tfzoo.layers.few_rows import (
 from tfzoo.layers.initializers import truncated_normal
 from tfzoo.layers.keywords import LayerKeywords
 from tfzoo.layers.parts import copied, part_of, with_parts
+from tfzoo.layers.projection import Projection
 
 # Added to the score of a masked key: its exp() is exactly 0 in float32, and a row whose
 # keys are all masked stays finite, which it would not with minus infinity.
@@ -113,7 +114,7 @@ class Attention(LayerKeywords, keras.layers.Layer):
         self.groups = self.num_key_value_heads or self.num_heads
 
         def projection(name, units, use_bias, stddev=0.02):
-            return keras.layers.Dense(
+            return Projection(
                 units,
                 use_bias=use_bias,
                 kernel_initializer=truncated_normal(stddev),

@@ -9,6 +9,7 @@ from keras import ops
 from tfzoo.layers.few_rows import few_rows, few_rows_of_several, step_kernels
 from tfzoo.layers.initializers import truncated_normal
 from tfzoo.layers.keywords import LayerKeywords
+from tfzoo.layers.projection import Projection
 
 
 def gelu(x):
@@ -119,7 +120,7 @@ class FeedForward(LayerKeywords, keras.layers.Layer):
 
     def build(self, x_shape):
         def dense(units, name, stddev=0.02):
-            return keras.layers.Dense(
+            return Projection(
                 units,
                 use_bias=self.use_bias,
                 kernel_initializer=truncated_normal(stddev),

@@ -48,7 +48,7 @@ def few_rows_of_several(layers, x, kernels=None):
     *lead, width = ops.shape(x)
     rows = ops.reshape(x, (-1, width))  # (M, K)
     kernels = kernels or {}
-    path = layers[0].kernel.path
+    path = f"{layers[0].path}/kernel"
     if _transposed(path) in kernels:
         y = ops.matmul(kernels[_transposed(path)], ops.transpose(rows))
         bias = _negative_bias(layers)
@@ -136,14 +136,15 @@ def step_kernels(layers, transposed):
     Args:
         layers: Built `Dense` layers with the same input.
         transposed: True for four or more rows. For fewer, the dict only holds the
-            concatenated kernels of several layers: a single one is used as it is.
+            concatenated kernels of several layers: a single one is used as it is,
+            unless it has an adapter (LoRA), whose product is computed only once then.
     """
-    path = layers[0].kernel.path
+    path = f"{layers[0].path}/kernel"
     kernels = [ops.cast(dense.kernel, dense.compute_dtype) for dense in layers]
     if transposed:
         joined = ops.concatenate(kernels, axis=-1)
         return {_transposed(path): ops.transpose(joined)}  # (U, K)
-    if len(layers) > 1:
+    if len(layers) > 1 or layers[0].lora_enabled:
         return {path: ops.concatenate(kernels, axis=-1)}  # (K, U)
     return {}
 

@@ -8,6 +8,7 @@ from keras import ops
 
 from tfzoo.layers import Dropout, LayerNorm, TokenEmbedding, TransformerLayer
 from tfzoo.layers.initializers import truncated_normal
+from tfzoo.layers.projection import Projection
 from tfzoo.models.backbone import Backbone, checked_policy
 
 
@@ -78,7 +79,7 @@ class Encoder(Backbone):
             x = layer(x, attention_mask=inputs["padding_mask"])
         outputs = {"sequence_output": x}
         if arguments.get("pooler", self.pooler):
-            outputs["pooled_output"] = keras.layers.Dense(
+            outputs["pooled_output"] = Projection(
                 size("hidden_dim"),
                 activation="tanh",
                 kernel_initializer=truncated_normal(),

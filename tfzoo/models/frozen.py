@@ -8,11 +8,19 @@ nor for their sublayers.
 import keras
 
 FIELD = "frozen"  # in `get_config`, and in the "tfzoo" object of config.json
+HELD = "held_by_adapters"  # attribute of a weight that is frozen only beside adapters
+_NO_WEIGHTS = ("seed_generator", "/lora_kernel_")
 
 
 def weight_variables(model):
-    """The variables that belong in a checkpoint: all except seed-generator states."""
-    return [v for v in model.variables if "seed_generator" not in v.path]
+    """The variables that belong in a checkpoint.
+
+    These are all except the states of seed generators and adapters, for which see
+    `tfzoo.models.lora`.
+    """
+    return [
+        v for v in model.variables if not any(part in v.path for part in _NO_WEIGHTS)
+    ]
 
 
 def frozen_config(model):
@@ -45,10 +53,10 @@ def frozen_names(variables):
         List of paths such as `transformer_layer_0` or `classifier/output/bias`, none of
         which contains another.
     """
-    trained = {above for v in variables if v.trainable for above in _above(v.path)}
+    trained = {above for v in variables if _trains(v) for above in _above(v.path)}
     names = {}
     for variable in variables:
-        if not variable.trainable:
+        if not _trains(variable):
             whole = [above for above in _above(variable.path) if above not in trained]
             names[whole[0] if whole else variable.path] = None
     return [*names]
@@ -65,7 +73,7 @@ def freeze(model, names):
         Set of the names that match no weight.
     """
     names, models, known = {*names}, [model], set()
-    for layer in _layers(model):
+    for layer in layers_in(model):
         if isinstance(layer, keras.Model):
             models.append(layer)  # the backbone of a task
         elif layer.path in names:
@@ -80,18 +88,30 @@ def freeze(model, names):
     return names - known
 
 
+def unfreeze(model):
+    """Makes a model, its layers at any depth and its weights trainable."""
+    for layer in (model, *layers_in(model)):
+        # TensorFlow's `__setattr__` skips setting an attribute to its value, and so the
+        # layers below.
+        keras.layers.Layer.trainable.fset(layer, True)  # noqa: FBT003
+
+
+def _trains(variable):
+    return variable.trainable or hasattr(variable, HELD)
+
+
 def _above(path):
     """The paths of the layers that contain `path`, outermost first, and `path`."""
     parts = path.split("/")
     return ["/".join(parts[: i + 1]) for i in range(len(parts))]
 
 
-def _layers(layer, seen=None):
+def layers_in(layer, seen=None):
     """All layers inside a layer, at any depth."""
     seen = {} if seen is None else seen
     for value in vars(layer).values():
         for child in value if isinstance(value, list | tuple) else [value]:
             if isinstance(child, keras.layers.Layer) and id(child) not in seen:
                 seen[id(child)] = child
-                _layers(child, seen)
+                layers_in(child, seen)
     return [*seen.values()]
