@@ -23,12 +23,12 @@ def write_safetensors(directory, tensors, max_shard_size=None):
     require_whole("max_shard_size", max_shard_size, 1, optional=True)
     shards = _shards(sorted(tensors, key=lambda t: t.name), max_shard_size)
     if len(shards) == 1:
-        _write(directory / WEIGHTS, shards[0])
+        write_file(directory / WEIGHTS, shards[0])
         return
     places = {}
     for number, shard in enumerate(shards, 1):
         name = f"model-{number:05d}-of-{len(shards):05d}.safetensors"
-        _write(directory / name, shard)
+        write_file(directory / name, shard)
         places |= {tensor.name: name for tensor in shard}
     total = sum(_size(tensor) for tensor in tensors)
     index = {"metadata": {"total_size": total}, "weight_map": places}
@@ -53,7 +53,8 @@ def _size(tensor):
     return num_bytes(tensor.dtype, tensor.shape)
 
 
-def _write(path, tensors):
+def write_file(path, tensors):
+    """Writes one safetensors file; `tensors` as in `write_safetensors`."""
     # The widest dtypes first, so that every tensor is aligned to its item size
     tensors = sorted(tensors, key=lambda t: -np.dtype(t.dtype).itemsize)
     known = {tensor.name: UNKNOWN for tensor in tensors}

@@ -56,15 +56,22 @@ def save_weights(directory, variables, names, *, dtype=None, max_shard_size=None
     Raises:
         ValueError: a weight is not finite in `dtype`.
     """
+    write_safetensors(directory, saved_tensors(variables, names, dtype), max_shard_size)
+
+
+def saved_tensors(variables, names, dtype=None):
+    """List of the tensors that store variables, for `write_safetensors`.
+
+    Args:
+        variables: As in `save_weights`, and all those that share a tensor.
+        names: As in `save_weights`.
+        dtype: As in `save_weights`.
+    """
     tensors = collections.defaultdict(dict)
     for variable in variables:
         stored = names[variable.path]
         tensors[stored._replace(part=0)][stored.part] = variable
-    write_safetensors(
-        directory,
-        [_Saved(stored, parts, dtype) for stored, parts in tensors.items()],
-        max_shard_size,
-    )
+    return [_Saved(stored, parts, dtype) for stored, parts in tensors.items()]
 
 
 class _Saved:
@@ -129,7 +136,7 @@ def load_weights(tensors, variables, names, *, new=(), unused="$", copies=None):
         for stored, variable in parts:
             _check(tensors, name, stored, variable)
     for name, parts in found.items():
-        array = _read_finite(tensors, name)
+        array = read_finite(tensors, name)
         for stored, variable in parts:
             kernel = array.T if stored.transposed else array
             part = np.split(kernel, stored.num_parts, axis=-1)[stored.part]
@@ -256,7 +263,8 @@ def _check(tensors, name, stored, variable):
         )
 
 
-def _read_finite(tensors, name):
+def read_finite(tensors, name):
+    """Reads a tensor of `Tensors`, which must be finite."""
     array = tensors.read(name)
     if not np.isfinite(array).all():
         raise CheckpointError(
