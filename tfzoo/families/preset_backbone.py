@@ -22,6 +22,7 @@ from tfzoo.files import local_path
 from tfzoo.layers.initializers import at_random, left_at_zero
 from tfzoo.layers.keywords import KnownKeywords, keywords_of
 from tfzoo.models.frozen import weight_variables
+from tfzoo.models.lora import merged_variables
 from tfzoo.weight_files import num_bytes_of
 
 logger = logging.getLogger("tfzoo")
@@ -120,6 +121,9 @@ class PresetBackbone(KnownKeywords, PushToHub):
             new: Paths of variables that the checkpoint is known to lack.
             tied: Whether the embedding is also the output layer of a task, so that a
                 tensor for the output layer must be a copy of it.
+
+        Returns:
+            Sorted list of the paths of the missing weights.
         """
         tied = tied or self.ties_output
         copies = self.family.copies(tensors.names) if tied else {}
@@ -142,9 +146,10 @@ class PresetBackbone(KnownKeywords, PushToHub):
             names = sorted(tensors.names - read)
             logger.info("Unused: %s", ", ".join(printable(n, 120) for n in names))
         at_random(v for v in self.variables if v.path in lacking)
-        if lacking or new:
-            paths = ", ".join(sorted([*lacking, *new]))
-            logger.warning("New, random weights: %s", paths)
+        new = sorted([*lacking, *new])
+        if new:
+            logger.warning("New, random weights: %s", ", ".join(new))
+        return new
 
     def save_to_preset(
         self, directory, *, tokenizer=None, dtype=None, max_shard_size=None
@@ -159,7 +164,7 @@ class PresetBackbone(KnownKeywords, PushToHub):
                 `"bfloat16"`. Defaults to that of the variables.
             max_shard_size: Maximum bytes of weights per file; None for a single file.
         """
-        family, weights = self.family, weight_variables(self)
+        family, weights = self.family, merged_variables(self)
         tokenizer = tokenizer and family.laid_out(tokenizer)
         config = family.to_config(self.get_config(), extra=dtype_fields(weights, dtype))
         names = family.backbone_names(self.num_layers, present=())

@@ -20,6 +20,8 @@ class Classifier(EncoderTask):
         classifier_dropout: Dropout of its head. None for that of the backbone.
     """
 
+    trains_head = True
+
     @property
     def labels(self):
         """Class names in order, a tuple; None for regression."""

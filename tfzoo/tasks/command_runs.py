@@ -6,8 +6,11 @@ from tfzoo.checkpoints.references import local_directory
 from tfzoo.data.readers import files_and_data_sets
 from tfzoo.errors import printable
 from tfzoo.families.preset_backbone import named_size
+from tfzoo.files import local_path
 from tfzoo.training.fingerprints import fingerprint
 from tfzoo.training.runs import Run
+
+ADAPTER = "adapter"  # name of the directory of a result with the adapters
 
 
 def size_or_directory(preset, sizes):
@@ -35,9 +38,24 @@ def open_run(output, arguments, *, sources, presets, on_non_finite):
     return Run(output, arguments, data=data, on_non_finite=on_non_finite)
 
 
+def save_result(task, path, *, adapter_base, **description):
+    """Writes the directory of a task and, if it has adapters, these in `adapter`.
+
+    Args:
+        task: The task.
+        path: The directory, which must not exist yet.
+        adapter_base: As `base` in `save_adapter`.
+        **description: As in `save_to_preset`.
+    """
+    task.save_to_preset(path, **description)
+    if task.has_adapters:
+        task.save_adapter(path / ADAPTER, base=adapter_base)
+
+
 def print_written(output):
     """Prints what a finished run has written."""
+    adapter = f"{ADAPTER}/, " if (local_path(output) / ADAPTER).is_dir() else ""
     print(
-        f"wrote {printable(output)}: the model, metrics.json, curves.json, curves.png, "
-        "run.json, logs/"
+        f"wrote {printable(output)}: the model, {adapter}metrics.json, curves.json, "
+        "curves.png, run.json, logs/"
     )

@@ -272,7 +272,7 @@ class AutoCompile:
             )
 
     def get_compile_config(self):
-        if not self.compiled:
+        if not self.compiled or self.has_adapters:  # which are merged in the file
             return None
         return keras.saving.serialize_keras_object(dict(self._compile_arguments))
 

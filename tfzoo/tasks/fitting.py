@@ -123,7 +123,7 @@ class Fitting:
             require_end(data.batches, planned, "steps_per_epoch")
             if validation_data is not None:
                 require_end(validation_data, validation_steps, "validation_steps")
-            return super().fit(
+            history = super().fit(
                 data.batches,
                 epochs=epochs,
                 verbose=verbose,
@@ -136,6 +136,8 @@ class Fitting:
                 validation_steps=validation_steps,
                 validation_freq=validation_freq,
             )
+        self.lacked = ()  # all is trained by now
+        return history
 
     @known_keywords("verbose", "steps", "callbacks", "return_dict")
     def evaluate(

@@ -75,6 +75,11 @@ class Predicting:
         )
         return tf.nest.map_structure(lambda x: x.numpy(), outputs)
 
+    def forget_traces(self):
+        """Forgets the traced functions, which have the weights of before."""
+        self.train_function = self.test_function = self.predict_function = None
+        vars(self).pop("_inference", None)
+
     def input_batches(self, x, batch_size):
         """Batches of inputs for `predict`, for all data except raw text in memory."""
         if is_batches(x) or isinstance(x, tf.data.Dataset):

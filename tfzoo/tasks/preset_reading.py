@@ -113,6 +113,7 @@ class PresetReading(KnownKeywords):
         if head:
             tensors, keep_head = fitted(head, found, task, stored, arguments)
         task.load_from(tensors, keep_head=keep_head)
+        task.opened_from = str(preset)
         names = stored_task_arguments(config, path, cls.capability, {FIELD: list})
         if unknown := freeze(task, names.get(FIELD, [])):
             raise CheckpointError(
@@ -204,9 +205,10 @@ class PresetReading(KnownKeywords):
         if not keep_head:
             new = [v.path for v in variables if v.path.split("/")[0] in self.heads]
             variables = [v for v in variables if v.path not in new]
-        self.backbone.read(
+        lacked = self.backbone.read(
             tensors, variables, names, heads=self.heads, new=new, tied=self._is_tied
         )
+        self.lacked = tuple(lacked)
 
     def stored_model(self):
         """The model whose weights are in the directory.

@@ -1,11 +1,14 @@
 """`save_to_preset`: tasks as directories in Hugging Face's format."""
 
+import numpy as np
+
 from tfzoo.checkpoints.hub import PushToHub
 from tfzoo.checkpoints.preset_files import model_card, write_preset
 from tfzoo.checkpoints.weights import dtype_fields, save_weights
 from tfzoo.errors import printable
 from tfzoo.layers.keywords import known_keywords
 from tfzoo.models.frozen import frozen_config, weight_variables
+from tfzoo.models.lora import adapted, merged_variables
 from tfzoo.weight_files import num_bytes_of
 
 
@@ -28,6 +31,8 @@ class PresetWriting(PushToHub):
     ):
         """Writes a directory that `from_preset` and `transformers` can open.
 
+        Adapters are merged into the weights there; see also `save_adapter`.
+
         Args:
             directory: Must not exist yet.
             training_data: Description for the model card, one line.
@@ -37,7 +42,7 @@ class PresetWriting(PushToHub):
             max_shard_size: Maximum bytes of weights per file; None for a single file.
         """
         family = self.backbone.family
-        weights = weight_variables(self.stored_model())
+        weights = merged_variables(self.stored_model())
         config = family.to_config(
             self.backbone.get_config(),
             self.architecture,
@@ -117,14 +122,14 @@ class PresetWriting(PushToHub):
         return {}
 
     def in_float32(self):
-        """This task, or an equal one that computes entirely in float32."""
-        if self.backbone.dtype_name == "float32":
+        """This task, or an equal one without adapters that computes in float32."""
+        if self.backbone.dtype_name == "float32" and not adapted(self):
             return self
         backbone = type(self.backbone).from_config(
             {**self.backbone.get_config(), "dtype": "float32"}
         )
         copy = type(self)(backbone, self.tokenizer, **self.task_arguments())
-        ours = {v.path: v for v in weight_variables(self)}
+        ours = {v.path: v for v in merged_variables(self)}
         for variable in weight_variables(copy):
-            variable.assign(ours[variable.path])
+            variable.assign(np.asarray(ours[variable.path]))
         return copy

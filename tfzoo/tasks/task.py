@@ -10,6 +10,7 @@ from tfzoo.data.string_batches import dense_batch
 from tfzoo.errors import is_whole, shown
 from tfzoo.layers.keywords import known_keywords
 from tfzoo.models.frozen import frozen_config, with_frozen
+from tfzoo.tasks.adapting import Adapting
 from tfzoo.tasks.compiling import AutoCompile
 from tfzoo.tasks.exporting import Exporting
 from tfzoo.tasks.feeding import Feeding
@@ -25,6 +26,7 @@ XLA_LENGTH_MULTIPLE = 32  # of padded lengths, each of which XLA compiles
 
 
 class Task(
+    Adapting,
     AutoCompile,
     PresetReading,
     PresetWriting,

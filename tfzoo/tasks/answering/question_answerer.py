@@ -68,6 +68,8 @@ class QuestionAnswerer(FiguresOfAll, EncoderTask):
     """
 
     capability = "QuestionAnswerer"
+    peft_task = "QUESTION_ANS"
+    trains_head = True
     heads = ("answer_span",)
     argument_types = {
         "max_sequence_length": int,

@@ -61,6 +61,7 @@ class CausalLM(Chatting, Scoring, LearnsTokens, Task):
     """
 
     capability = "CausalLM"
+    peft_task = "CAUSAL_LM"
     heads = ()
     learned_at = "token_ids"
     argument_types = {"max_sequence_length": int, "document_borders": bool}

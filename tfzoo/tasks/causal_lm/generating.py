@@ -120,6 +120,10 @@ class Generating:
             )
         return call.streamed(*call.ids_of(prompts))
 
+    def forget_traces(self):
+        super().forget_traces()
+        vars(self).pop("_generations", None)
+
     def _compiled_generation(self, assistant, jit_compile):
         """The `CompiledGeneration` of these arguments, cached for the next call."""
         if "_generations" not in self.__dict__:

@@ -155,6 +155,10 @@ class Scoring:
             )
         return stride
 
+    def forget_traces(self):
+        super().forget_traces()
+        self._score_function = None
+
     def _scores_of_targets(self, rows):
         """Arrays of ids (S + 1,) -> log-probabilities (B, S), without the first id."""
         multiple = self.length_multiple

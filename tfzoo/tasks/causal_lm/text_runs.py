@@ -11,6 +11,7 @@ from tfzoo.data.whole_text import WholeText
 from tfzoo.errors import TokenizerError
 from tfzoo.families.preset_backbone import named_size
 from tfzoo.tasks.causal_lm.causal_lm import CausalLM
+from tfzoo.tasks.command_runs import save_result
 from tfzoo.text.preset_tokenizer import tokenizer_from_preset
 from tfzoo.training.distribution import strategy as named_strategy
 
@@ -55,6 +56,8 @@ def train_on_text(
     dtype="float32",
     strategy="none",
     jit_compile=False,
+    lora_rank=None,
+    adapter_base=None,
 ):
     """Trains in a `Run` that is not finished, and finishes it.
 
@@ -80,6 +83,8 @@ def train_on_text(
         dtype: Data type of the computation; weights stay float32.
         strategy: `"none"` or `"mirrored"`.
         jit_compile: Whether XLA compiles the training step.
+        lora_rank: Rank of the adapters to train instead of all weights, or None.
+        adapter_base: As `base` in `save_adapter`.
 
     Returns:
         Dict of the final metrics.
@@ -87,6 +92,8 @@ def train_on_text(
     keras.utils.set_random_seed(seed)
     with named_strategy(strategy).scope():
         task = _task(preset, tokenizer, max_sequence_length, document_borders, dtype)
+        if lora_rank is not None:
+            task.enable_lora(lora_rank)
 
     def open_text(paths):
         return open_packed_text(
@@ -128,12 +135,17 @@ def train_on_text(
         validation_data=held_out,
     )
     metrics = {k: v for k, v in run.record.epochs[-1].items() if k != "epoch"}
-    run.finish(
-        lambda path: task.save_to_preset(
-            path, training_data=source_names(input), metrics=metrics
-        ),
-        metrics,
-    )
+
+    def save(path):
+        save_result(
+            task,
+            path,
+            adapter_base=adapter_base,
+            training_data=source_names(input),
+            metrics=metrics,
+        )
+
+    run.finish(save, metrics)
     return metrics
 
 

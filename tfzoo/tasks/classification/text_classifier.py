@@ -66,6 +66,7 @@ class TextClassifier(FiguresOfAll, RowPerText, Classifier):
     """
 
     capability = "TextClassifier"
+    peft_task = "SEQ_CLS"
     heads = ("classifier",)
     head_arguments = ("labels", "task")
     argument_types = {

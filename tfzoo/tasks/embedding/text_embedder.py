@@ -65,6 +65,7 @@ class TextEmbedder(RowPerText, EncoderTask):
     """
 
     capability = "TextEmbedder"
+    peft_task = "FEATURE_EXTRACTION"
     heads = ()
     other_losses = (CosineError,)
     argument_types = {"pooling": str, "normalize": bool, "max_sequence_length": int}

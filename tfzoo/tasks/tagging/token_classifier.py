@@ -67,6 +67,7 @@ class TokenClassifier(Classifier):
     """
 
     capability = "TokenClassifier"
+    peft_task = "TOKEN_CLS"
     heads = ("token_classifier",)
     learns = "classes"
     weighs_positions = True
