@@ -67,4 +67,12 @@ OnNonFinite = Annotated[
         "may continue with another choice."
     ),
 ]
+LoraRank = Annotated[
+    int | None,
+    arg(
+        help="Train only low-rank adapters (LoRA) of this rank, on queries and values, "
+        "and the head of a classifier. A larger learning rate suits them, such as "
+        "5e-4. OUTPUT is the merged model; OUTPUT/adapter has the adapters."
+    ),
+]
 CompileStep = Annotated[bool, arg(help="Compile the training step with XLA.")]

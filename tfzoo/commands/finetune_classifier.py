@@ -35,6 +35,7 @@ def main(
     epochs: int = 3,
     batch_size: int = 32,
     learning_rate: float | None = None,
+    lora_rank: args.LoraRank = None,
     max_sequence_length: int | None = None,
     label_smoothing: float = 0.0,
     seed: args.Seed = 0,
@@ -67,7 +68,12 @@ def main(
     from tfzoo.data.examples import known_labels, label_list, read_examples
     from tfzoo.data.readers import source_names
     from tfzoo.tasks import TextClassifier
-    from tfzoo.tasks.command_runs import open_run, print_written, size_or_directory
+    from tfzoo.tasks.command_runs import (
+        open_run,
+        print_written,
+        save_result,
+        size_or_directory,
+    )
     from tfzoo.text import tokenizer_from_preset
     from tfzoo.training.callbacks import KeepBest
     from tfzoo.training.distribution import strategy as named_strategy
@@ -122,6 +128,8 @@ def main(
                 max_sequence_length=max_sequence_length,
                 dtype=dtype,
             )
+            if lora_rank is not None:
+                classifier.enable_lora(lora_rank)
             classifier.compile(
                 learning_rate=learning_rate,
                 total_steps=epochs * steps_per_epoch,
@@ -159,12 +167,17 @@ def main(
             return_dict=True,
         )
         metrics |= {"best_epoch": epoch, "validation_examples": len(held_out)}
-        run.finish(
-            lambda path: classifier.save_to_preset(
-                path, training_data=source_names([train]), metrics=metrics
-            ),
-            metrics,
-        )
+
+        def save(path):
+            save_result(
+                classifier,
+                path,
+                adapter_base=preset,
+                training_data=source_names([train]),
+                metrics=metrics,
+            )
+
+        run.finish(save, metrics)
     figures = ", ".join(f"{name} {value:.4g}" for name, value in metrics.items())
     print(f"best epoch of {epochs}: {figures}")
     print_written(output)

@@ -24,6 +24,7 @@ def main(
     batch_size: int = 8,
     learning_rate: args.PeakLearningRate = 5e-5,
     weight_decay: args.WeightDecay = 0.01,
+    lora_rank: args.LoraRank = None,
     max_sequence_length: int | None = None,
     document_borders: args.DocumentBorders = True,
     documents: args.Documents = "auto",
@@ -60,5 +61,9 @@ def main(
     ) as run:
         if run.finished:
             return
-        train_on_text(run, **{**arguments, "preset": model, "tokenizer": words})
+        train_on_text(
+            run,
+            **{**arguments, "preset": model, "tokenizer": words},
+            adapter_base=preset,
+        )
     print_written(output)
