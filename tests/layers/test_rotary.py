@@ -66,7 +66,6 @@ def yarn(i):
             (0.2 * math.log(4) + 1) / (0.3 * math.log(4) + 1),
         ),
     ],
-    ids=str,
 )
 def test_frequencies_are_those_of_the_paper(scaling, expected, factor):
     found, scale = Rotary(THETA, scaling).frequencies(H)
