@@ -6,7 +6,7 @@ Shapes: B texts, T ids of all texts.
 import tensorflow as tf
 
 from tfzoo.text.tokenizer import WHITE_SPACE
-from tfzoo.text.vectors import preceding, row_numbers, where
+from tfzoo.text.vectors import preceding, row_numbers, where, with_values
 
 _BEFORE = rf"\A({WHITE_SPACE}|[\x1c-\x1f])+"
 _AFTER = rf"({WHITE_SPACE}|[\x1c-\x1f])+\z"
@@ -32,10 +32,14 @@ class GraphDecoder(tf.Module):
         self._strips, self._strips_space = texts.strips, texts.strips_space
         self._needs_whole_runs = texts.needs_whole_runs
         self._is_plain = max(texts.values) < 0
-        self._is_same = texts.first == texts.inside
+        # What the first pieces of a text lose, so that strings are stored once
+        pairs = list(zip(texts.first, texts.inside, strict=True))
+        loses = [first != inside for first, inside in pairs]
+        is_prefix = all(a in (b, b.removeprefix(" ")) for a, b in pairs)
+        self._lost, self._is_same = r"\A " if is_prefix else " ", not any(loses)
         with tf.init_scope(), tf.device("CPU"):  # with a row for what is no id
             self._inside = tf.constant([*texts.inside, ""])
-            self._first = tf.constant([*texts.first, ""])
+            self._loses = tf.constant([*loses, False])
             self._is_text = tf.constant([*texts.is_text, False])
             self._is_begun = tf.constant([*texts.is_begun, False])
             self._values = tf.constant([*texts.values, -1], tf.int32)
@@ -54,7 +58,9 @@ class GraphDecoder(tf.Module):
             is_inside = self._has_begun(before)
         if not self._is_same:
             is_first = self._is_first(values, rows) & ~tf.gather(is_inside, rows)
-            texts = tf.where(is_first, tf.gather(self._first, values), texts)
+            first = where(is_first & tf.gather(self._loses, values))
+            some = tf.strings.regex_replace(tf.gather(texts, first), self._lost, "")
+            texts = with_values(texts, first, some)
         if not self._is_plain:
             texts = self._with_bytes(texts, tf.gather(self._values, values), rows)
         texts = tf.strings.unsorted_segment_join(texts, rows, tf.size(splits) - 1)
