@@ -277,7 +277,8 @@ class Attention(LayerKeywords, keras.layers.Layer):
         if self.rotary is not None:
             if positions is None:
                 positions = ops.arange(ops.shape(query)[2])
-            query, key = self.rotary(query, positions), self.rotary(key, positions)
+            turns = self.rotary.turns(positions, self.head_size)
+            query, key = (self.rotary.turn(x, turns) for x in (query, key))
         return query, key
 
     @property

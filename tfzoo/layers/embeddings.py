@@ -6,7 +6,7 @@ Shapes: B batch, S sequence, V vocabulary_size, D hidden_dim, P max_sequence_len
 import keras
 from keras import ops
 
-from tfzoo.layers.few_rows import inferred, product
+from tfzoo.layers.few_rows import in_float32, inferred, product
 from tfzoo.layers.initializers import truncated_normal
 from tfzoo.layers.keywords import LayerKeywords
 
@@ -81,7 +81,9 @@ class TokenEmbedding(LayerKeywords, keras.layers.Layer):
         x = ops.cast(x, "float32")
         transposed = (kernels or {}).get(self.embeddings.path)
         if transposed is None:
-            table = ops.cast(self.embeddings, "float32")
+            table = self.embeddings
+            if self.variable_dtype != "float32":
+                table = in_float32(ops.convert_to_tensor(table), x)
             scores = ops.matmul(x, ops.transpose(table))
             return ops.cast(ops.cast(scores, self.variable_dtype), "float32")
         *lead, width = ops.shape(x)

@@ -102,7 +102,7 @@ def product(rows, kernel):
     """
     dtype = standardize_dtype(kernel.dtype)
     if dtype != "float32":
-        rows, kernel = (ops.cast(x, "float32") for x in (rows, kernel))
+        rows, kernel = ops.cast(rows, "float32"), in_float32(kernel, rows)
         return ops.cast(product(rows, kernel), dtype)
     width, units = kernel.shape
     num_parts = max(
@@ -116,6 +116,16 @@ def product(rows, kernel):
         for row in ops.split(rows, rows.shape[0])
     ]
     return ops.concatenate(sums) if len(sums) > 1 else sums[0]
+
+
+def in_float32(kernel, x):
+    """The kernel in float32, converted only when `x` is known.
+
+    A conversion that depends on nothing would be done for all kernels at once: in a
+    graph before the first product, under XLA before the loop.
+    """
+    one = 1.0 + 0.0 * ops.max(x)
+    return ops.cast(kernel * ops.cast(one, kernel.dtype), "float32")
 
 
 def inferred(shape):

@@ -85,21 +85,24 @@ class Rotary(LayerKeywords, keras.layers.Layer):
         return scale(frequencies, self.theta, **numbers)
 
     def call(self, x, positions):
-        frequencies, factor = self.frequencies(x.shape[-1])
+        return self.turn(x, self.turns(positions, x.shape[-1]))
+
+    def turns(self, positions, head_size):
+        """Cosines and sines of the angles, float32, for `turn`."""
+        frequencies, factor = self.frequencies(head_size)
         frequencies = ops.convert_to_tensor(frequencies, "float32")
         angles = ops.expand_dims(ops.cast(positions, "float32"), -1) * frequencies
         if len(angles.shape) == 3:
             angles = ops.expand_dims(angles, 1)  # the same for all heads
         cosine, sine = ops.cos(angles), ops.sin(angles)
-        if factor != 1.0:
-            cosine, sine = cosine * factor, sine * factor
-        x, cosine, sine, dtype = (
-            *(ops.cast(y, self.variable_dtype) for y in (x, cosine, sine)),
-            x.dtype,
-        )
-        first, second = ops.split(x, 2, axis=-1)
+        return (cosine, sine) if factor == 1.0 else (cosine * factor, sine * factor)
+
+    def turn(self, x, turns):
+        """Rotates `x` (B, N, T, H) by the result of `turns`."""
+        cosine, sine = (ops.cast(y, self.variable_dtype) for y in turns)
+        first, second = ops.split(ops.cast(x, self.variable_dtype), 2, axis=-1)
         turned = [first * cosine - second * sine, second * cosine + first * sine]
-        return ops.cast(ops.concatenate(turned, axis=-1), dtype)
+        return ops.cast(ops.concatenate(turned, axis=-1), x.dtype)
 
     def compute_output_shape(self, x_shape, positions_shape=None):
         return x_shape
