@@ -8,9 +8,13 @@ import pytest
 
 from helpers import recipe
 from tfzoo.errors import CheckpointError, DataError, OutputError, TokenizerError
-from tfzoo.families import BACKBONES
+from tfzoo.families import BACKBONES, LlamaDecoder
 from tfzoo.tasks import CausalLM
-from tfzoo.text import ByteBPETokenizer
+from tfzoo.text import (
+    ByteBPETokenizer,
+    SentencePieceTokenizer,
+    WordPieceTokenizer,
+)
 
 WORDS = "the cat dog sat ran on under mat tree good bad film".split()
 
@@ -176,3 +180,38 @@ def test_an_empty_text_is_an_error(place, tmp_path):
         options = {wrong: (tmp_path / "empty.txt",)}
         with pytest.raises(DataError, match="empty.txt: The file is empty"):
             recipe("pretrain_gpt").main(**arguments(place, tmp_path / wrong, **options))
+
+
+def test_another_decoder_is_pretrained_with_sentencepiece_and_fine_tuned(
+    place, tmp_path, monkeypatch
+):
+    sizes = BACKBONES["llama"].family.sizes
+    small = dict(num_layers=1, hidden_dim=32, intermediate_dim=64)
+    monkeypatch.setitem(sizes, "llama_tiny", {**sizes["llama_tiny"], **small})
+    words = SentencePieceTokenizer.train(
+        [place / "a.txt"], vocabulary_size=50, progress=False
+    )
+    (tmp_path / "words").mkdir()
+    words.save_to_preset(tmp_path / "words")
+    options = dict(preset="llama_tiny", tokenizer=tmp_path / "words", steps=2)
+    recipe("pretrain_gpt").main(**arguments(place, tmp_path / "llama", **options))
+    recipe("finetune_gpt").main(
+        input=(place / "other.txt",),
+        preset=tmp_path / "llama",
+        output=tmp_path / "other",
+        epochs=1,
+        batch_size=64,
+    )
+    model = CausalLM.from_preset(tmp_path / "other")
+    assert type(model.backbone) is LlamaDecoder
+    assert model.tokenizer.get_config() == words.get_config()
+
+
+def test_a_tokenizer_of_words_is_refused(place, tmp_path):
+    words = WordPieceTokenizer(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *WORDS])
+    (tmp_path / "words").mkdir()
+    words.save_to_preset(tmp_path / "words")
+    with pytest.raises(TokenizerError, match="byte-level BPE or SentencePiece. Rec"):
+        recipe("pretrain_gpt").main(
+            **arguments(place, tmp_path / "out", tokenizer=tmp_path / "words")
+        )
