@@ -47,8 +47,8 @@ class Projection(keras.layers.Dense):
     def merged_kernel(self):
         """W + alpha / R A B, in the data type of the weights, not of computation."""
         product = ops.matmul(self.lora_kernel_a, self.lora_kernel_b)
-        kernel = ops.convert_to_tensor(self.own_kernel)
-        return kernel + ops.cast(self.lora_scale * product, kernel.dtype)
+        merged = ops.cast(self.own_kernel, "float32") + self.lora_scale * product
+        return ops.cast(merged, self.own_kernel.dtype)
 
     def merge_lora(self):
         """Assigns the merged kernel to W, and removes the adapter."""
