@@ -56,6 +56,26 @@ def test_few_rows_have_the_adapter(layer, transposed):
         np.testing.assert_allclose(few_rows(layer, x, given), layer(x), atol=1e-5)
 
 
+def test_a_kernel_in_half_precision_takes_an_adapter():
+    layer = Projection(6, dtype="bfloat16")
+    layer.build((None, 8))
+    layer.enable_lora(2)
+    rng = np.random.default_rng(0)
+    for variable in layer.weights:
+        variable.assign(rng.normal(size=variable.shape))
+    x = rng.normal(size=(1, 8)).astype("float32")
+    w, b, down, up = (np.asarray(a, "float32") for a in arrays(layer))
+    merged = w + down @ up
+    found = np.asarray(layer.merged_kernel(), "float32")
+    np.testing.assert_allclose(found, merged, rtol=2**-8)
+    np.testing.assert_allclose(
+        np.asarray(layer(x), "float32"), x @ merged + b, atol=0.2
+    )
+    layer.merge_lora()
+    assert layer.own_kernel.dtype == "bfloat16"
+    np.testing.assert_array_equal(np.asarray(layer.kernel, "float32"), found)
+
+
 def test_a_small_product_is_not_rounded_away_in_half_precision(layer):
     half = Projection(6, dtype="mixed_bfloat16")
     half.build((None, 8))

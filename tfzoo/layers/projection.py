@@ -27,8 +27,12 @@ class Projection(keras.layers.Dense):
     def call(self, x, training=None):
         if not self.lora_enabled:
             return super().call(x, training=training)
-        low = ops.matmul(x, self.lora_kernel_a)  # (B, S, R)
-        y = ops.matmul(low, self.lora_kernel_b) * self.lora_scale
+        # They are float32 beside a kernel of any data type.
+        a, b = (
+            ops.cast(variable, self.compute_dtype)
+            for variable in (self.lora_kernel_a, self.lora_kernel_b)
+        )
+        y = ops.matmul(ops.matmul(x, a), b) * self.lora_scale
         y = ops.matmul(x, self.own_kernel) + y
         if self.bias is not None:
             y = ops.add(y, self.bias)
