@@ -13,6 +13,9 @@ from tfzoo.families import (
 from tfzoo.tasks import CausalLM
 from tfzoo.text import ByteBPETokenizer
 
+pytest.importorskip("torch")
+pytest.importorskip("transformers")
+
 pytestmark = pytest.mark.parity
 
 SIZES = dict(
