@@ -111,7 +111,11 @@ def models_on_the_hub(hub, tmp_path):
     for name, task in {
         "google-bert/bert-base-uncased": tasks.MaskedLM(bert, words),
         "openai-community/gpt2": tasks.CausalLM(random_weights(decoder), byte_bpe),
-        "HuggingFaceTB/SmolLM2-135M": tasks.CausalLM(random_weights(llama), byte_bpe),
+        "HuggingFaceTB/SmolLM2-135M-Instruct": tasks.CausalLM(
+            random_weights(llama),
+            byte_bpe,
+            chat_template="{% for m in messages %}{{ m.content }}\n{% endfor %}",
+        ),
         "distilbert/distilbert-base-uncased": tasks.MaskedLM(
             encoder(DistilBertEncoder), words
         ),
