@@ -1,6 +1,11 @@
-"""A published Llama: stories260K, of which `transformers` computed the answers."""
+"""Published Llamas with what `transformers` computed of them.
+
+stories260K, and SmolLM2-135M-Instruct in the directory `$TFZOO_SMOLLM2`.
+"""
 
 import json
+import os
+import pathlib
 
 import numpy as np
 import pytest
@@ -64,3 +69,29 @@ def test_a_served_stories260k_gives_the_same_texts(
     found = [t.decode() for t in served(prompt=tf.constant(prompts))["text"].numpy()]
     texts = [p + text for p, text in zip(prompts, found, strict=True)]
     assert texts == expected["greedy_texts"]
+
+
+@pytest.mark.slow
+def test_smollm2_computes_what_transformers_does():
+    place = pathlib.Path(os.environ.get("TFZOO_SMOLLM2", ""))
+    if not (place / "expected.npz").is_file():
+        pytest.skip("TFZOO_SMOLLM2 does not name the directory of the model")
+    model = from_preset(place)
+    notes = json.loads((place / "expected.json").read_text())
+    prompts = notes["prompts"]
+    assert model.tokenizer.tokenize(prompts) == notes["prompt_ids"]
+    with np.load(place / "expected.npz") as expected:
+        for ids, last in zip(notes["prompt_ids"], expected["last_logits"], strict=True):
+            row = np.array([ids], np.int32)
+            hidden = model.backbone({"token_ids": row, "padding_mask": row * 0 + 1})
+            found = model.backbone.logits(hidden[:, -1])
+            np.testing.assert_allclose(found[0], last, atol=3e-4)
+        found = model.generate(
+            prompts,
+            max_new_tokens=24,
+            min_new_tokens=24,
+            jit_compile=False,
+            return_dict_in_generate=True,
+        )
+        greedy = expected["greedy_24"].tolist()
+    assert [one.token_ids for one in found] == greedy
