@@ -252,6 +252,13 @@ def test_an_adapter_that_is_not_finite_is_not_saved(classifier, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+def test_other_trained_weights_are_not_lost_in_an_adapter(classifier, tmp_path):
+    classifier.enable_lora(2)
+    classifier.get_layer("embeddings_norm").beta.trainable = True
+    with pytest.raises(ValueError, match="only a head.*'embeddings_norm/beta'"):
+        classifier.save_adapter(tmp_path / "a")
+
+
 def test_what_trains_changes_only_with_compile(classifier, texts):
     classifier.compile(learning_rate=1e-2, run_eagerly=True)
     classifier.fit(texts[0][:4], texts[1][:4], verbose=0)
@@ -296,6 +303,8 @@ def test_a_pooler_that_the_checkpoint_lacked_is_trained_and_saved(
     def opened():
         return TextClassifier.from_preset(tmp_path / "words", labels=["no", "yes"])
 
+    with pytest.raises(ValueError, match="output, query, value. Received: 'pooler'"):
+        opened().enable_lora(2, "pooler")
     task = adapted(opened())
     assert "pooler/kernel" in trained(task)
     task.save_adapter(tmp_path / "adapter")

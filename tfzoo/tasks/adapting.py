@@ -65,8 +65,13 @@ class Adapting:
         Source: Hu et al. 2021, section 4, https://arxiv.org/abs/2106.09685
         """
         self._refuse_second("enable_lora")
-        layers = dense_layers(self.backbone, self)
         require_whole("rank", rank, 1)
+        trained = self._parts_to_train()
+        layers = {
+            path: layer
+            for path, layer in dense_layers(self.backbone, self).items()
+            if path not in trained
+        }
         paths = targeted(layers, targets)
         for path in paths:
             shape = layers[path].own_kernel.shape
@@ -79,7 +84,6 @@ class Adapting:
         real = isinstance(alpha, numbers.Real) and not isinstance(alpha, bool)
         if not real or not 0 < alpha < math.inf:
             raise ValueError(f"alpha must be a number > 0. Received: {shown(alpha)}")
-        trained = self._parts_to_train()
         if untrained := [p for p in self.lacked if p.split("/")[0] not in trained]:
             raise ValueError(
                 "Weights that an adapter does not train must be in the checkpoint. "
@@ -113,7 +117,7 @@ class Adapting:
                 noted in the file. Defaults to what the task was opened from.
 
         Raises:
-            ValueError: the task has no adapters.
+            ValueError: the task has no adapters, or also trains other weights.
         """
         self._require_adapters("save_adapter")
         names, adapters = self._stored_names(), self._adapters
@@ -123,6 +127,11 @@ class Adapting:
             if any(found):
                 modules[module] = joined(found)
         trained = [v for v in weight_variables(self) if v.trainable]
+        if others := [v.path for v in trained if _first(v.path) not in self._whole]:
+            raise ValueError(
+                "Besides adapters, only a head may be trained: freeze other weights or "
+                f"use save_to_preset. Received: trainable {shown(others[0])}"
+            )
         whole = sorted({self._module_to_save(names[v.path].name) for v in trained})
         base, revision = str(base or self.opened_from or ""), None
         if base.startswith(SCHEME):
@@ -215,11 +224,15 @@ class Adapting:
                 add_adapter(layers[path], rank, alpha)
         self.forget_traces()
 
+    @property
+    def _whole(self):
+        """First parts of the paths of the weights that may be trained as a whole."""
+        return {*(self.heads if self.trains_head else ()), "pooler"}
+
     def _parts_to_train(self):
-        """First parts of the paths of the weights that are trained beside adapters."""
+        """Those of the weights that are trained beside adapters."""
         lacked = {_first(path) for path in self.lacked}
-        heads = self.heads if self.trains_head else ()
-        return {*heads, *(lacked & {"pooler"})}
+        return {part for part in self._whole if part != "pooler" or part in lacked}
 
     def _stored_names(self, present=None):
         """Dict of variable path -> `Stored`, as in the file of the stored model."""
@@ -235,9 +248,8 @@ class Adapting:
     def _whole_of(self, files, names):
         """First parts of the paths of the weights in a file beside adapters."""
         paths = {stored.name: path for path, stored in names.items()}
-        allowed = {*self.heads, "pooler"}
         for name in sorted(files.whole.names):
-            if name not in paths or _first(paths[name]) not in allowed:
+            if name not in paths or _first(paths[name]) not in self._whole:
                 raise CheckpointError(
                     "Besides adapters, only the weights of this task's head are "
                     "supported.",
