@@ -27,6 +27,7 @@ SIZES = {
         dim=16, n_layers=2, n_heads=2, hidden_dim=32, max_position_embeddings=40
     ),
     "gpt2": dict(n_embd=16, n_layer=2, n_head=2, n_positions=40),
+    "llama": {**BERT, "num_key_value_heads": 1},
 }
 CLASSES = {  # task -> its class in `transformers`, and the outputs in the order of ours
     "TextClassifier": ("SequenceClassification", ["logits"]),
@@ -40,6 +41,8 @@ OURS = [
     ("gpt2", "CausalLM", ("query", "value"), ["attn.c_attn"]),
     ("gpt2", "CausalLM", ("key", "intermediate"), ["attn.c_attn", "mlp.c_fc"]),
     ("gpt2", "CausalLM", ALL, None),
+    ("llama", "CausalLM", ("query", "value"), ["self_attn.q_proj", "self_attn.v_proj"]),
+    ("llama", "CausalLM", (*ALL, "gate"), None),
     ("bert", "TextClassifier", ("query", "value"), None),
     ("bert", "TextClassifier", ("feed_forward/output",), None),
     ("bert", "MaskedLM", ALL, None),
@@ -62,6 +65,8 @@ THEIRS = [
             init_lora_weights="gaussian",
         ),
     ),
+    ("llama", "CausalLM", dict(r=3, lora_alpha=5)),
+    ("llama", "CausalLM", dict(r=2, lora_alpha=2, target_modules="all-linear")),
     ("bert", "TextClassifier", dict(r=4, lora_alpha=16, lora_dropout=0.1)),
     ("bert", "TextClassifier", dict(r=20, target_modules=["dense"])),
     ("bert", "MaskedLM", dict(target_modules=r".*\.(query|key)")),
@@ -80,7 +85,7 @@ TYPES = {
 @pytest.fixture
 def tokenizer(request, architecture):
     """A tokenizer whose pad token has the id of the architecture."""
-    if architecture == "gpt2":
+    if architecture in ("gpt2", "llama"):
         return request.getfixturevalue("byte_tokenizer")
     special = ["[PAD]", "[CLS]", "[SEP]", "[UNK]", "[MASK]"]
     if architecture == "roberta":
