@@ -147,7 +147,10 @@ def test_a_keras_file_is_complete(model, tmp_path):
 
 def test_a_preset_is_complete(make_gpt, byte_tokenizer, tmp_path):
     options = dict(
-        max_sequence_length=20, end_token_ids=[279, 5], document_borders=False
+        max_sequence_length=20,
+        end_token_ids=[279, 5],
+        chat_template="{{ messages[0].content }}",
+        document_borders=False,
     )
     model = CausalLM(make_gpt(), byte_tokenizer, **options)
     model.save_to_preset(
