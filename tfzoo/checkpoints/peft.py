@@ -21,7 +21,7 @@ from tfzoo.checkpoints.peft_config import CONFIG, PeftConfig, sizes_of
 from tfzoo.checkpoints.renamed import Renamed, Source
 from tfzoo.checkpoints.safetensors_files import SafetensorsFile
 from tfzoo.checkpoints.safetensors_writing import write_file
-from tfzoo.checkpoints.weights import FLOATING, read_finite
+from tfzoo.checkpoints.weights import check_floating, read_finite
 from tfzoo.errors import CheckpointError
 from tfzoo.files import local_path, read_json, written_beside
 
@@ -137,13 +137,7 @@ class AdapterFiles:
                     path=self.path,
                     tensor=where,
                 )
-            if tensors.dtype(name) not in FLOATING:
-                raise CheckpointError(
-                    "A weight must have a floating-point dtype. "
-                    f"Received: {tensors.dtype(name)}.",
-                    path=self.path,
-                    tensor=where,
-                )
+            check_floating(tensors, name, shown_as=where)
             arrays.append(read_finite(tensors, name).astype("float32"))
         divisor = math.sqrt(rank) if self._config.is_stabilized else rank
         return ModuleAdapter(*arrays, alpha / divisor)

@@ -254,12 +254,23 @@ def _check(tensors, name, stored, variable):
             tensor=name,
             fix="Use config.json and weights of the same model.",
         )
+    check_floating(tensors, name)
+
+
+def check_floating(tensors, name, shown_as=None):
+    """Raises `CheckpointError` unless a tensor has a floating-point dtype.
+
+    Args:
+        tensors: `Tensors`.
+        name: Name of the tensor.
+        shown_as: Its name in the error; None for the same.
+    """
     if tensors.dtype(name) not in FLOATING:
         raise CheckpointError(
             "A weight must have a floating-point dtype. "
             f"Received: {tensors.dtype(name)}.",
             path=tensors.path,
-            tensor=name,
+            tensor=shown_as or name,
         )
 
 

@@ -351,6 +351,8 @@ class MistralDecoder(_Llama):
     Source: Jiang et al. 2023, section 2, https://arxiv.org/abs/2310.06825
     """
 
+    projection_bias = False  # of queries, keys and values
+
     def __init__(
         self,
         vocabulary_size,
@@ -374,7 +376,7 @@ class MistralDecoder(_Llama):
     ):
         super().__init__(
             own_arguments(locals()),
-            use_bias=False,
+            use_bias=self.projection_bias,
             output_bias=False,
             dtype=dtype,
             **kwargs,
@@ -382,7 +384,7 @@ class MistralDecoder(_Llama):
 
 
 @declared(QWEN2)
-class Qwen2Decoder(_Llama):
+class Qwen2Decoder(MistralDecoder):
     """Qwen 2 decoder (and 2.5): queries, keys and values have a bias.
 
     Otherwise as `MistralDecoder`.
@@ -390,34 +392,7 @@ class Qwen2Decoder(_Llama):
     Source: Yang et al. 2024, section 2.2, https://arxiv.org/abs/2407.10671
     """
 
-    def __init__(
-        self,
-        vocabulary_size,
-        num_layers,
-        num_heads,
-        hidden_dim,
-        intermediate_dim,
-        max_sequence_length=2048,
-        *,
-        num_key_value_heads=None,
-        head_dim=None,
-        window=None,
-        attention_dropout=0.0,
-        activation="silu",
-        layer_norm_epsilon=1e-6,
-        rope_theta=10000.0,
-        rope_scaling=None,
-        ties_output=False,
-        dtype=None,
-        **kwargs,
-    ):
-        super().__init__(
-            own_arguments(locals()),
-            use_bias=True,
-            output_bias=False,
-            dtype=dtype,
-            **kwargs,
-        )
+    projection_bias = True
 
 
 @declared(QWEN3)

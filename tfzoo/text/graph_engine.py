@@ -70,6 +70,8 @@ class GraphEngine(tf.Module):
         if token is not None:
             tokenize = getattr(self, f"_tokenize_with_{token}")
             is_divided &= " " not in getattr(self._tokenizer, f"{token}_token")
+        if not is_divided:
+            return tokenize(texts)
 
         def some(texts):
             return {"ids": tokenize(texts).flat_values}
@@ -83,15 +85,16 @@ class GraphEngine(tf.Module):
             return ids, tf.stack([0, tf.size(ids, tf.int64)])
 
         with tf.device("CPU"):
-            values, splits = tf.cond(_is_long(texts) & is_divided, in_some, whole)
+            values, splits = tf.cond(_is_long(texts), in_some, whole)
             return tf.RaggedTensor.from_row_splits(values, splits, validate=False)
 
     def places_in_bounds(self, texts):
         """The same as `places`; a single long text is tokenized in pieces."""
         texts = tf.convert_to_tensor(texts, tf.string)
         # A tokenizer that adds a space before texts would add it before pieces, too.
-        is_divided = not getattr(self._tokenizer, "add_prefix_space", False)
-        is_divided &= self._is_divisible
+        adds_space = getattr(self._tokenizer, "add_prefix_space", False)
+        if adds_space or not self._is_divisible:
+            return self._places(texts)
 
         def some(texts):
             places = self._places(texts)
@@ -114,7 +117,7 @@ class GraphEngine(tf.Module):
             return found, tf.stack([0, tf.size(before, tf.int64)])
 
         with tf.device("CPU"):
-            found, splits = tf.cond(_is_long(texts) & is_divided, in_some, whole)
+            found, splits = tf.cond(_is_long(texts), in_some, whole)
             return {
                 name: tf.RaggedTensor.from_row_splits(value, splits, validate=False)
                 for name, value in found.items()

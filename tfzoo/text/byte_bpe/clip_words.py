@@ -20,16 +20,9 @@ _BEGIN = "<|"  # of both special tokens
 
 
 def word_starts(code_points, kinds, splits, *, special_tokens):
-    """Indices at which words start.
+    """Indices at which words start, as from `gpt2_words.word_starts`.
 
-    Args:
-        code_points: int32 (N,), the code points of all texts.
-        kinds: int32 (N,), see `code_point_kinds`.
-        splits: int64 (B + 1,), the indices at which the texts start and end.
-        special_tokens: Whether the pattern has the special tokens.
-
-    Returns:
-        int64 (W,), the indices for W words.
+    `special_tokens` is whether the pattern has the special tokens.
     """
     is_edge = with_value(tf.zeros([tf.size(kinds) + 1], tf.bool), splits, value=True)
     before = tf.where(is_edge[:-1], OUTSIDE, preceding(kinds, first=OUTSIDE))

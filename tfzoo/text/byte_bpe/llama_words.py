@@ -28,16 +28,9 @@ from tfzoo.text.vectors import following, preceding, where, with_value, with_val
 
 
 def word_starts(code_points, kinds, splits, *, most_numbers):
-    """Indices at which words start.
+    """Indices at which words start, as from `gpt2_words.word_starts`.
 
-    Args:
-        code_points: int32 (N,), the code points of all texts.
-        kinds: int32 (N,), see `code_point_kinds`.
-        splits: int64 (B + 1,), the indices at which the texts start and end.
-        most_numbers: Maximum number of numbers in a word.
-
-    Returns:
-        int64 (W,), the indices for W words.
+    `most_numbers` is the maximum number of numbers in a word.
     """
     is_edge = with_value(tf.zeros([tf.size(kinds) + 1], tf.bool), splits, value=True)
     before = tf.where(is_edge[:-1], OUTSIDE, preceding(kinds, first=OUTSIDE))

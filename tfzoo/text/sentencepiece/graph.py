@@ -63,6 +63,8 @@ class SentencePieceGraph(GraphWithTokens):
         tokenizer: A `SentencePieceTokenizer`.
     """
 
+    _is_divisible = False  # sums of scores go on from the start of a text to its end
+
     def __init__(self, tokenizer):
         super().__init__(tokenizer, name="sentencepiece")
         model = tokenizer.piece_model
@@ -102,26 +104,6 @@ class SentencePieceGraph(GraphWithTokens):
     @functools.cached_property
     def _decoder(self):
         return GraphDecoder(self._tokenizer)
-
-    def in_bounds(self, texts, token=None):
-        """Ids without special tokens, as from a call.
-
-        A long text is not divided: sums of scores go on from its start to its end.
-
-        Args:
-            texts: (B,) strings.
-            token: None, or the name of the special token to recognize in texts: "mask"
-                or "end".
-
-        Returns:
-            Ragged int32 tensor (B, None).
-        """
-        tokenize = self if token is None else getattr(self, f"_tokenize_with_{token}")
-        return tokenize(tf.convert_to_tensor(texts, tf.string))
-
-    def places_in_bounds(self, texts):
-        """The same as `places`; a long text is not divided."""
-        return self.places(texts)
 
     @tf.function(input_signature=[TEXTS], autograph=False)
     def _places(self, texts):
