@@ -94,6 +94,7 @@ def test_a_compiled_text_generation_model_is_warmed_up_for_every_shape(first):
     ).with_layout(Layout(first))
     requests = generation_requests(
         tokenizer,
+        num_fixed=int(first is not None),
         context=300,
         max_sequence_length=100,
         max_new_tokens=40,
