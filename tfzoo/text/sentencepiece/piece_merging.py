@@ -23,7 +23,8 @@ import tensorflow as tf
 from tfzoo.errors import TokenizerError, shown
 from tfzoo.text.byte_bpe.long_words import LongWords
 from tfzoo.text.byte_bpe.tables import NO_TOKEN
-from tfzoo.text.double_array_trie import NO_VALUE, ROOT, double_array_trie
+from tfzoo.text.double_array_trie import NO_VALUE
+from tfzoo.text.sentencepiece.last_merges import possible_merges
 from tfzoo.text.sentencepiece.piece_model import (
     NORMAL,
     SPACE,
@@ -32,6 +33,7 @@ from tfzoo.text.sentencepiece.piece_model import (
 )
 from tfzoo.text.sentencepiece.piece_trie import OUTSIDE
 from tfzoo.text.sentencepiece.rule_matches import leftmost
+from tfzoo.text.sparse_rows import row_offsets
 from tfzoo.text.trie_walk import TrieWalk
 from tfzoo.text.vectors import (
     following,
@@ -73,17 +75,17 @@ class MergeSplitter(tf.Module):
         }
         self._num_pieces = len(model.pieces)
         symbols = dict(ids)  # also of characters that are only part of pieces
-        for piece in ids:
-            for character in piece:
-                symbols.setdefault(character, self._num_pieces + len(symbols))
-        self._none = max(symbols.values(), default=0) + 1
-        self._merge = LongSpans(Merging(*_merges(model, ids, symbols), self._none + 1))
+        others = (c for c in dict.fromkeys("".join(ids)) if c not in ids)
+        symbols.update(zip(others, itertools.count(self._num_pieces)))
+        self._none = self._num_pieces + len(symbols) - len(ids)
+        merges = _merges(model, ids, symbols)
+        self._merge = LongSpans(Merging(*merges, num_symbols=self._none + 1))
         of_character = np.full(alphabet.size, self._none, np.int32)
         known = symbols if not model.is_tokenizers else ids
         inner = np.zeros(alphabet.size, bool)
         for character, letter in alphabet.items():
             of_character[letter] = known.get(character, self._none)
-        for piece in ids:
+        for piece in (piece for piece in ids if SPACE in piece[1:]):
             for before in (a for a, b in itertools.pairwise(piece) if b == SPACE):
                 inner[alphabet.letter(before)] = True
         self._space = alphabet.space
@@ -146,9 +148,10 @@ class Merging(tf.Module):
     """Converts spans of parts to pieces.
 
     Args:
-        pairs: List of pairs of symbols that merge.
-        ranks: Their ranks; the lowest merges first.
-        made: The symbols that they make.
+        left: int (M,), left symbols of the pairs that merge.
+        right: int (M,), right symbols.
+        ranks: int (M,); the lowest merges first.
+        made: int (M,), the symbols that they make.
         num_symbols: Number of symbols.
 
     Call arguments:
@@ -161,21 +164,21 @@ class Merging(tf.Module):
         int32 (N,): `symbols`, with each piece of the spans at its first part.
     """
 
-    def __init__(self, pairs, ranks, made, num_symbols):
+    def __init__(self, left, right, ranks, made, *, num_symbols):
         super().__init__(name="merging")
-        pairs = pairs or [(num_symbols - 1, num_symbols - 1)]  # which never occurs
-        order = np.arange(len(pairs))
-        trie = double_array_trie(pairs, order, num_symbols)
-        node = trie.base[ROOT] + np.arange(num_symbols)
-        is_left = trie.check[node] == ROOT
-        slots = trie.value
+        order = np.lexsort((right, left))
+        owners, counts = np.unique(left[order], return_counts=True)
+        base = np.zeros(num_symbols, np.int32)
+        base[owners] = row_offsets(counts, right[order])
+        slots = base[left] + right
+        size = int(base.max()) + num_symbols
+        owner, number = np.full(size, -1, np.int32), np.zeros(size, np.int32)
+        owner[slots], number[slots] = left, np.arange(len(left))
         with tf.init_scope(), tf.device("CPU"):
-            self._node = tf.constant(node, tf.int32)
-            self._base = tf.constant(np.where(is_left, trie.base[node], trie.dead))
-            self._check = tf.constant(trie.check)
-            value = np.maximum(slots, 0)
-            self._rank = tf.constant(np.array([*ranks, 0], np.int32)[value])
-            self._made = tf.constant(np.array([*made, 0], np.int32)[value])
+            self._base = tf.constant(base)
+            self._owner, self._number = tf.constant(owner), tf.constant(number)
+            self._rank = tf.constant(np.append(ranks, _NO_MERGE), tf.int32)
+            self._made = tf.constant(np.append(made, 0), tf.int32)
 
     def __call__(self, symbols, content, starts, ends):
         places = tf.ragged.range(starts, ends).flat_values
@@ -211,10 +214,11 @@ class Merging(tf.Module):
     def _pairs(self, parts, spans):
         """Rank and result of merging every part with the next one in its span."""
         slots = tf.gather(self._base, parts) + following(parts, last=0)
-        is_merge = tf.equal(tf.gather(self._check, slots), tf.gather(self._node, parts))
+        is_merge = tf.equal(tf.gather(self._owner, slots), parts)
         is_merge &= tf.equal(following(spans, last=-1), spans)
-        ranks = tf.where(is_merge, tf.gather(self._rank, slots), _NO_MERGE)
-        return ranks, tf.gather(self._made, slots)
+        merges = tf.gather(self._number, slots)
+        ranks = tf.where(is_merge, tf.gather(self._rank, merges), _NO_MERGE)
+        return ranks, tf.gather(self._made, merges)
 
     def _round(self, parts, spans, places, ranks, made):
         """Merges the first pair of the lowest rank in every span."""
@@ -231,21 +235,14 @@ class Merging(tf.Module):
 
 
 def _merges(model, ids, symbols):
-    """Lists of pairs of symbols that merge, of their ranks, and of what they make."""
+    """Arrays (M,): left and right symbols, ranks, and the symbols that they make."""
     if model.is_tokenizers:
         return _listed_merges(model, ids)
-    scores = np.unique([model.scores[i] for i in ids.values()])
-    rank_of = {score: rank for rank, score in enumerate(scores[::-1])}
-    pairs, ranks, made = [], [], []
-    for piece, index in ids.items():
-        rank = rank_of[model.scores[index]]
-        for place in range(1, len(piece)):
-            left, right = symbols.get(piece[:place]), symbols.get(piece[place:])
-            if left is not None and right is not None:
-                pairs.append((left, right))
-                ranks.append(rank)
-                made.append(index)
-    return pairs, ranks, made
+    pieces, indices = list(ids), np.array(list(ids.values()), int)
+    scores = np.asarray(model.scores)[indices]
+    _, ranks = np.unique(-scores, return_inverse=True)
+    left, right, made = possible_merges(pieces, symbols, ranks)
+    return left, right, ranks[made], indices[made]
 
 
 def _listed_merges(model, ids):
@@ -258,5 +255,8 @@ def _listed_merges(model, ids):
                     "A merge must be of pieces of text for a graph. Received: "
                     f"{shown(pair)}."
                 )
-    pairs = [(ids[left], ids[right]) for left, right in ranks]
-    return pairs, list(ranks.values()), [ids["".join(pair)] for pair in ranks]
+    merges = [
+        (ids[left], ids[right], rank, ids[left + right])
+        for (left, right), rank in ranks.items()
+    ]
+    return np.array(merges, int).reshape(-1, 4).T
