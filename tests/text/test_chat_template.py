@@ -187,7 +187,6 @@ CONTENT = "messages[0].content"
         (f"{{{{ {CONTENT}.split('a') }}}}", "split of the message"),
         (f"{{% for c in {CONTENT} %}}{{{{ c }}}}{{% endfor %}}", "iter of the message"),
         (f"{{{{ {CONTENT}.strip('a') }}}}", "other characters than white space"),
-        (f"{{{{ (' a' ~ {CONTENT}) | trim }}}}", "changes the message"),
         (
             f"{{% if {CONTENT} == 'hi' %}}A{{% endif %}}{{{{ {CONTENT} }}}}",
             "equals 'hi'",
@@ -197,6 +196,15 @@ CONTENT = "messages[0].content"
             "contains 'b'",
         ),
         (f"{{{{ strftime_now('%Y') }}}}{{{{ {CONTENT} }}}}", "strftime_now"),
+        (
+            f"{{% if 'b' in ('' ~ {CONTENT}) %}}A{{% endif %}}{{{{ {CONTENT} }}}}",
+            "contains of the message",
+        ),
+        (
+            f"{{% set x %}}{{{{ {CONTENT} }}}}{{% endset %}}"
+            "{% if x == 'q' %}A{% endif %}{{ x }}",
+            "eq of the message",
+        ),
     ],
 )
 def test_what_does_not_reduce_to_one_turn_is_refused_with_the_reason(source, reason):
@@ -212,6 +220,11 @@ def test_questions_about_the_message_that_change_nothing_are_allowed():
         f"[{{{{ {CONTENT} }}}}]"
     )
     assert ChatTemplate(source).one_turn() == OneTurn("[", "]", (False, False), None)
+
+
+def test_a_message_is_followed_into_longer_strings():
+    source = f"{{{{ (' a' ~ {CONTENT}) | trim }}}}"
+    assert ChatTemplate(source).one_turn() == OneTurn("a", "", (False, True), "a")
 
 
 def test_the_answer_may_depend_on_a_second_question():

@@ -17,6 +17,7 @@ import sys
 
 import jinja2
 import jinja2.ext
+import jinja2.runtime
 from jinja2.sandbox import ImmutableSandboxedEnvironment, SecurityError
 
 SECONDS = 1.0  # of processor time, for each text
@@ -183,6 +184,12 @@ for _name in ("startswith", "endswith", "__contains__", "__eq__", "__bool__"):
     setattr(_Sum, _name, _refusing(_name))
 
 
+def _joined(parts):
+    """The parts as one string; a `_Sum` if a message is in it."""
+    text = "".join(map(str, parts))
+    return _Sum(text, {}) if any(mark in text for mark in _MARKS) else text
+
+
 def reduced(source, before, variables):
     """What a template puts around a user's message that follows a conversation.
 
@@ -203,11 +210,13 @@ def reduced(source, before, variables):
     Raises:
         _Refused: the template does not reduce to this.
     """
+    # What `~` and blocks make of a message must not be taken for a known string.
+    jinja2.runtime.str_join, _Sandbox.concat = _joined, staticmethod(_joined)
     template = compiled(source, has_clock=False)
 
     def run(content):
         messages = [*before, {"role": "user", "content": content}]
-        return rendered(template, messages, variables)
+        return str(rendered(template, messages, variables))
 
     found, asked, waiting, runs = set(), set(), [{}], 0
     while waiting:
