@@ -4,6 +4,7 @@ import io
 import sys
 
 import pytest
+import tensorflow as tf
 
 from helpers import random_weights, recipe
 from tfzoo.errors import TfzooError
@@ -75,3 +76,16 @@ def test_a_model_without_a_template_is_one_line(model, monkeypatch, capsys, tmp_
     plain.save_to_preset(tmp_path / "plain")
     with pytest.raises(TfzooError, match="plain: The model must have a chat template"):
         talk(str(tmp_path / "plain"), monkeypatch, capsys, "x")
+
+
+@pytest.mark.slow
+def test_an_exported_chat_answers_messages(model, preset, tmp_path):
+    output = tmp_path / "chat"
+    recipe("export_model").main(
+        preset, output, chat=True, system="mat", max_new_tokens=6
+    )
+    served = tf.saved_model.load(output / "1").signatures["serving_default"]
+    text = served(prompt=tf.constant(["the cat"]))["text"].numpy()[0].decode()
+    assert [text] == answered(model, "the cat", system="mat")
+    with pytest.raises(ValueError, match="system requires chat=True"):
+        recipe("export_model").main(preset, tmp_path / "other", system="mat")
