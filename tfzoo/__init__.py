@@ -17,8 +17,9 @@ if "tensorflow" not in sys.modules:
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 
 _HOMES = {
-    "tfzoo.families": "BertEncoder DistilBertEncoder GPTDecoder LlamaDecoder "
-    "MistralDecoder Qwen2Decoder Qwen3Decoder RobertaEncoder",
+    "tfzoo.families": "BartEncoderDecoder BertEncoder DistilBertEncoder GPTDecoder "
+    "LlamaDecoder MarianEncoderDecoder MistralDecoder Qwen2Decoder Qwen3Decoder "
+    "RobertaEncoder T5EncoderDecoder TransformerEncoderDecoder",
     "tfzoo.layers": "TransformerLayer MaskedLMHead",
     "tfzoo.text": "ByteBPETokenizer SentencePieceTokenizer WordPieceTokenizer",
     "tfzoo.tasks": "BertPretrainer CausalLM MaskedLM QuestionAnswerer TextClassifier "

@@ -83,6 +83,11 @@ def activation(name, default=REQUIRED):
     return Field(name, accepts, rule, default)
 
 
+def flag(name, default=False):
+    """A field that is true or false."""
+    return Field(name, lambda value: type(value) is bool, "true or false", default)
+
+
 def _is_whole_from(least):
     return lambda value: type(value) is int and least <= value < 1 << 24
 
@@ -116,7 +121,7 @@ def read_arguments(config, path, model_type, fields, fixed):
         argument: read_field(config, path, field) for argument, field in fields.items()
     }
     heads, width = fields["num_heads"].name, fields["hidden_dim"].name
-    if found["hidden_dim"] % found["num_heads"]:
+    if found.get("head_dim") is None and found["hidden_dim"] % found["num_heads"]:
         raise CheckpointError(
             f"{heads} must divide {width}. Received: {width}={found['hidden_dim']}, "
             f"{heads}={found['num_heads']}.",

@@ -44,7 +44,7 @@ class KerasHubTensors:
         self.path = path
         variables = {_our_path(v): v for v in _weights(model)}
         self._parts = {}  # name -> [(`Stored`, variable)], to be concatenated
-        for ours, stored in family.backbone_names(model.num_layers, ()).items():
+        for ours, stored in family.backbone_names(model, ()).items():
             if ours in variables:
                 parts = self._parts.setdefault(stored.name, [])
                 parts.append((stored, variables[ours]))

@@ -11,12 +11,14 @@ class Stored(NamedTuple):
         transposed: Whether the file has (outputs, inputs) for our (inputs, outputs).
         part: Index of the weight among those concatenated in the tensor.
         num_parts: Number of weights, of equal shape, concatenated along the outputs.
+        is_row: Whether the file has (1, n) for our (n,).
     """
 
     name: str
     transposed: bool = False
     part: int = 0
     num_parts: int = 1
+    is_row: bool = False
 
 
 def plain(path, name):
@@ -49,15 +51,24 @@ def norm(path, name):
     }
 
 
-def of_layers(names, num_layers):
-    """Repeats the names that contain `{i}` for every layer, starting at 0."""
-    once = {path: stored for path, stored in names.items() if "{i}" not in path}
-    each = [item for item in names.items() if "{i}" in item[0]]
-    return once | {
-        path.format(i=i): stored._replace(name=stored.name.format(i=i))
-        for i in range(num_layers)
-        for path, stored in each
-    }
+def of_layers(names, counts):
+    """Repeats the names that contain a placeholder for every layer, starting at 0.
+
+    Args:
+        names: Dict of variable path -> `Stored`.
+        counts: Dict of placeholder -> number of layers: `{"i": 12}` for `{i}`.
+    """
+    found = {path: stored for path, stored in names.items() if "{" not in path}
+    for letter, count in counts.items():
+        each = [item for item in names.items() if f"{{{letter}}}" in item[0]]
+        found |= {
+            path.format(**{letter: i}): stored._replace(
+                name=stored.name.format(**{letter: i})
+            )
+            for i in range(count)
+            for path, stored in each
+        }
+    return found
 
 
 def prefixed(names, prefix, present):

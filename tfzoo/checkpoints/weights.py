@@ -78,16 +78,17 @@ class _Saved:
     """A tensor to be saved; built from its variables only when it is written."""
 
     def __init__(self, stored, parts, dtype):
-        self.name, self._transposed = stored.name, stored.transposed
+        self.name, self._stored = stored.name, stored
         self._parts = [parts[i] for i in sorted(parts)]
         self.dtype = dtype or self._parts[0].dtype
         shape = self._parts[0].shape
         shape = (*shape[:-1], shape[-1] * len(parts))
-        self.shape = shape[::-1] if stored.transposed else shape
+        self.shape = _stored_shape(shape, stored)
 
     def read(self):
         array = np.concatenate([np.asarray(part) for part in self._parts], axis=-1)
-        array = array.T if self._transposed else array
+        array = array.T if self._stored.transposed else array
+        array = array[np.newaxis] if self._stored.is_row else array
         with np.errstate(over="ignore"):
             array = array.astype(self.dtype)
         if not np.isfinite(array).all():
@@ -139,6 +140,7 @@ def load_weights(tensors, variables, names, *, new=(), unused="$", copies=None):
         array = read_finite(tensors, name)
         for stored, variable in parts:
             kernel = array.T if stored.transposed else array
+            kernel = kernel[0] if stored.is_row else kernel
             part = np.split(kernel, stored.num_parts, axis=-1)[stored.part]
             _assign(variable, _converted(part, variable, tensors, name))
     return absent
@@ -244,7 +246,7 @@ def _check_copy(tensors, copy, original):
 
 def _check(tensors, name, stored, variable):
     shape = (*variable.shape[:-1], variable.shape[-1] * stored.num_parts)
-    shape = shape[::-1] if stored.transposed else shape
+    shape = _stored_shape(shape, stored)
     found = tensors.shape(name)
     if found != shape:
         turned = " It may be transposed." if found == shape[::-1] else ""
@@ -255,6 +257,13 @@ def _check(tensors, name, stored, variable):
             fix="Use config.json and weights of the same model.",
         )
     check_floating(tensors, name)
+
+
+def _stored_shape(shape, stored):
+    """The shape in a file of weights that have this shape here."""
+    if stored.is_row:
+        return (1, *shape)
+    return shape[::-1] if stored.transposed else shape
 
 
 def check_floating(tensors, name, shown_as=None):

@@ -1,5 +1,6 @@
 """Architectures: one file each, with everything specific to the architecture."""
 
+from tfzoo.families.bart import BartEncoderDecoder
 from tfzoo.families.bert import BertEncoder
 from tfzoo.families.distilbert import DistilBertEncoder
 from tfzoo.families.family import BACKBONES, class_of
@@ -10,17 +11,24 @@ from tfzoo.families.llama import (
     Qwen2Decoder,
     Qwen3Decoder,
 )
+from tfzoo.families.marian import MarianEncoderDecoder
 from tfzoo.families.roberta import RobertaEncoder
+from tfzoo.families.t5 import T5EncoderDecoder
+from tfzoo.families.transformer import TransformerEncoderDecoder
 
 __all__ = [
     "BACKBONES",
+    "BartEncoderDecoder",
     "BertEncoder",
     "DistilBertEncoder",
     "GPTDecoder",
     "LlamaDecoder",
+    "MarianEncoderDecoder",
     "MistralDecoder",
     "Qwen2Decoder",
     "Qwen3Decoder",
     "RobertaEncoder",
+    "T5EncoderDecoder",
+    "TransformerEncoderDecoder",
     "class_of",
 ]

@@ -48,9 +48,12 @@ class Family:
         fields: Dict of constructor argument -> `Field` of `config.json`.
         fixed: Dict of field -> its only supported value, for options that change the
             computation.
-        names: Dict of variable path -> `Stored`; one with `{i}` applies to every layer.
+        names: Dict of variable path -> `Stored`; one with `{i}` applies to every layer
+            (in an encoder-decoder, of the encoder, and one with `{j}` of the decoder).
         heads: Dict of task -> its `Head`, for the supported tasks.
-        tied: Dict of optional tensor -> the tensor of which it must be a copy.
+        tied: Dict of optional tensor -> the tensor of which it must be a copy, if the
+            output layer shares the token embeddings.
+        shared: The same, in any case.
         output_names: Like `names`, for variables that never have the prefix: those of
             the backbone's own output layer.
         tokenizers: Dict of tokenizer class -> `Layout` of the family's texts. A
@@ -61,6 +64,8 @@ class Family:
         constants: Fields that are written but not read.
         token_fields: Dict of a field that is written -> role of the special token of
             the tokenizer whose id is its value.
+        decoder_start: Role of the special token with which the decoder of an
+            encoder-decoder starts; "start" is the end token if there is none.
         unused: Regular expression for the start of the names of further tensors that
             are not needed: buffers, and the heads of unsupported tasks.
         foreign: Dict of the file that identifies another format -> function of its
@@ -78,6 +83,7 @@ class Family:
     heads: Mapping[str, Head]
     tied: Mapping[str, str]
     sizes: Mapping[str, Mapping[str, Any]]
+    shared: Mapping[str, str] = dataclasses.field(default_factory=dict)
     tokenizers: Mapping[type, Layout] = dataclasses.field(default_factory=dict)
     tokenizer_classes: Mapping[str, TokenizerClass] = dataclasses.field(
         default_factory=dict
@@ -85,6 +91,7 @@ class Family:
     output_names: Mapping[str, Stored] = dataclasses.field(default_factory=dict)
     constants: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     token_fields: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    decoder_start: str | None = None
     unused: str | None = None
     foreign: Mapping[str, Callable] = dataclasses.field(default_factory=dict)
     keras_hub: KerasHubClass | None = None
@@ -118,6 +125,10 @@ class Family:
             config, path, self.model_type, self.fields, self.fixed
         )
 
+    def from_checkpoint(self, found):
+        """Constructor arguments of the backbone of an opened `Checkpoint`."""
+        return self.from_config(found.config, found.path)
+
     def to_config(self, arguments, class_name=None, extra=None):
         """The content of `config.json`.
 
@@ -136,14 +147,25 @@ class Family:
             **(extra or {}),
         }
 
-    def backbone_names(self, num_layers, present=()):
+    def names_of(self, backbone):
+        """The `names` that apply to a backbone, or to any if it is None."""
+        del backbone
+        return self.names
+
+    def shared_by(self, backbone):
+        """The `shared` that applies to a backbone."""
+        del backbone
+        return self.shared
+
+    def backbone_names(self, backbone, present=()):
         """Dict of variable path of the backbone -> `Stored`.
 
         Args:
-            num_layers: Number of layers.
+            backbone: The backbone, or None for the weights outside its layers.
             present: Names of the tensors in a file, or None for the file of a task.
         """
-        names = of_layers(self.names, num_layers)
+        names = self.names_of(backbone)
+        names = of_layers(names, {} if backbone is None else backbone.layer_counts)
         return {**prefixed(names, self.prefix, present), **self.output_names}
 
     @property
@@ -155,17 +177,24 @@ class Family:
             for path, stored in head.names.items()
         }
 
-    def copies(self, present):
+    def copies(self, backbone, present, *, ties_output=True):
         """Dict of tensor in a file -> the tensor of which it must be a copy.
 
-        These are tied output layers.
+        Args:
+            backbone: The backbone.
+            present: Names of the tensors in the file.
+            ties_output: Whether the output layer shares the token embeddings.
         """
-        backbone = {stored.name for stored in self.names.values()}
+        names = {stored.name for stored in self.names_of(backbone).values()}
+        pairs = {
+            **self.shared_by(backbone),
+            **(self.tied if ties_output else {}),
+        }
         return {
             copy: there
-            for ours, original in self.tied.items()
+            for ours, original in pairs.items()
             for copy, there in tied(
-                present, ours, original, self.prefix if original in backbone else ""
+                present, ours, original, self.prefix if original in names else ""
             ).items()
         }
 

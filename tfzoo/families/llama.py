@@ -26,7 +26,6 @@ from tfzoo.families.llama_config import (
     LlamaFamily,
     MistralFamily,
     QwenFamily,
-    flag,
 )
 from tfzoo.families.preset_backbone import PresetBackbone
 from tfzoo.layers import (
@@ -128,7 +127,7 @@ LLAMA = _family(
     LlamaFamily,
     "llama",
     "Llama",
-    {"attention_bias": ATTENTION_BIAS, "feed_forward_bias": flag("mlp_bias")},
+    {"attention_bias": ATTENTION_BIAS, "feed_forward_bias": fields.flag("mlp_bias")},
     {
         # tfzoo's own, for training on a CPU; the tokenizer sets the vocabulary size
         "llama_tiny": _size(2, 2, 1, 128, 344, 8192, 512, ties_output=True),

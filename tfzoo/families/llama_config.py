@@ -19,11 +19,6 @@ def _is_base(value):
     return type(value) in (int, float) and 1 < value < 1e30
 
 
-def flag(name, default=False):
-    """A field that is true or false."""
-    return Field(name, lambda value: type(value) is bool, "true or false", default)
-
-
 FIELDS = {
     "vocabulary_size": fields.size("vocab_size"),
     "num_layers": fields.size("num_hidden_layers"),
@@ -38,11 +33,11 @@ FIELDS = {
     "layer_norm_epsilon": fields.epsilon("rms_norm_eps", 1e-6),
     "rope_theta": Field("rope_theta", _is_base, "a number > 1", 10000.0),
     "rope_scaling": Field(_SCALING, lambda _: True, "of `Rotary`", None),
-    "ties_output": flag(TIED),
+    "ties_output": fields.flag(TIED),
 }
-ATTENTION_BIAS = flag("attention_bias")
+ATTENTION_BIAS = fields.flag("attention_bias")
 WINDOW = fields.size("sliding_window", 4096)
-_USES_WINDOW = flag("use_sliding_window")
+_USES_WINDOW = fields.flag("use_sliding_window")
 _FIRST_WINDOW = fields.token("max_window_layers", 28)
 
 

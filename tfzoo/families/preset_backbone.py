@@ -26,6 +26,7 @@ from tfzoo.models.lora import merged_variables
 from tfzoo.weight_files import num_bytes_of
 
 logger = logging.getLogger("tfzoo")
+_OUTPUT_BIAS = "next_token_head/bias"  # files of backbones lack it
 
 
 def named_size(preset, sizes):
@@ -81,7 +82,7 @@ class PresetBackbone(KnownKeywords, PushToHub):
         backbone.read(
             found.tensors,
             weight_variables(backbone),
-            cls.family.backbone_names(backbone.num_layers, found.tensors.names),
+            cls.family.backbone_names(backbone, found.tensors.names),
         )
         return backbone
 
@@ -95,14 +96,14 @@ class PresetBackbone(KnownKeywords, PushToHub):
         """
         tell_changes(found.config, found.path, is_ours=found.has_checksums)
         family = cls.family
-        sizes = family.from_config(found.config, found.path)
+        sizes = family.from_checkpoint(found)
         refuse_larger_than(
             found.tensors, sizes, family.fields, family.names, found.path
         )
         with left_at_zero():
             backbone = cls(**{**sizes, **arguments})
         if backbone.ties_output:
-            copies = family.copies(found.tensors.names)
+            copies = family.copies(backbone, found.tensors.names)
             refuse_untied(found.config, found.path, copies)
         return backbone
 
@@ -126,7 +127,7 @@ class PresetBackbone(KnownKeywords, PushToHub):
             Sorted list of the paths of the missing weights.
         """
         tied = tied or self.ties_output
-        copies = self.family.copies(tensors.names) if tied else {}
+        copies = self.family.copies(self, tensors.names, ties_output=tied)
         alone = {n: copy for copy, n in copies.items() if n not in tensors.names}
         if alone:  # a file may contain either of two equal tensors
             copies = {copy: n for copy, n in copies.items() if n not in alone}
@@ -137,7 +138,7 @@ class PresetBackbone(KnownKeywords, PushToHub):
             tensors,
             variables,
             names,
-            new=("pooler/", *(f"{head}/" for head in heads)),
+            new=("pooler/", _OUTPUT_BIAS, *(f"{head}/" for head in heads)),
             unused=self.family.may_be_left_out,
             copies=copies,
         )
@@ -145,6 +146,7 @@ class PresetBackbone(KnownKeywords, PushToHub):
         if tensors.names - read:
             names = sorted(tensors.names - read)
             logger.info("Unused: %s", ", ".join(printable(n, 120) for n in names))
+        lacking = [path for path in lacking if path != _OUTPUT_BIAS]  # it is zero
         at_random(v for v in self.variables if v.path in lacking)
         new = sorted([*lacking, *new])
         if new:
@@ -167,7 +169,7 @@ class PresetBackbone(KnownKeywords, PushToHub):
         family, weights = self.family, merged_variables(self)
         tokenizer = tokenizer and family.laid_out(tokenizer)
         config = family.to_config(self.get_config(), extra=dtype_fields(weights, dtype))
-        names = family.backbone_names(self.num_layers, present=())
+        names = family.backbone_names(self, present=())
         card = model_card(
             type(self).__name__,
             model_type=family.model_type,

@@ -28,8 +28,9 @@ class Cache(typing.NamedTuple):
         seen: Boolean (B, K), the columns each row attends to.
         filled: int32 scalar.
         memory: What the decoder attends to besides its own tokens, such as the keys and
-            values of an encoder's output: a nest of tensors with first axis B, the same
-            at every step; () for none.
+            values of an encoder's output: a nest of tensors, the same at every step,
+            whose first axis is the number of prompts, each of which may have several
+            adjacent rows; () for none.
     """
 
     state: typing.Any
@@ -122,12 +123,10 @@ def grown(cache, num_columns):
 
 
 def repeated(cache, copies):
-    """The cache with each row repeated `copies` times, adjacent."""
+    """The cache with each row repeated `copies` times; they share their memory."""
     if copies == 1:
         return cache
-    rows = tf.repeat(tf.range(tf.shape(cache.seen)[0]), copies)
-    memory = tf.nest.map_structure(lambda x: tf.gather(x, rows), cache.memory)
-    return of_rows(cache, rows)._replace(memory=memory)
+    return of_rows(cache, tf.repeat(tf.range(tf.shape(cache.seen)[0]), copies))
 
 
 def of_rows(cache, rows):

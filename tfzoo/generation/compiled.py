@@ -74,7 +74,24 @@ class CompiledGeneration:
             return decoder  # without XLA this layout gains nothing
         return decoder.laid_out(self.compiled(decoder.kernels_for, rows)(rows))
 
-    def start(self, prompts, options, end_ids, memory=(), *, num_tokens=None):
+    def memory(self, rows, pad_id):
+        """The memory of an encoder-decoder for lists of source ids, for `start`.
+
+        Args:
+            rows: Lists of one or more ids.
+            pad_id: Id for padding.
+        """
+        ids, lengths = padded_prompts(rows, self.decoder.max_sequence_length)
+        lengths[len(rows) :] = 0
+        real = np.arange(ids.shape[1]) < lengths[:, None]
+        return self.compiled(self.decoder.memory, *ids.shape)(
+            tf.constant(np.where(real, ids, pad_id), tf.int32),
+            tf.constant(real, tf.int32),
+        )
+
+    def start(
+        self, prompts, options, end_ids, memory=(), *, num_tokens=None, forced=None
+    ):
         """Starts a `Generation`, up to the first token.
 
         Args:
@@ -83,8 +100,9 @@ class CompiledGeneration:
             end_ids: Ids that end a text; may be empty.
             memory: As in `tfzoo.generation.cache.Cache`, with a row per prompt.
             num_tokens: As in `rules_for`.
+            forced: As in `rules_for`.
         """
-        return Generation(self, prompts, options, end_ids, memory, num_tokens)
+        return Generation(self, prompts, options, end_ids, memory, num_tokens, forced)
 
 
 class Generation:
@@ -97,9 +115,19 @@ class Generation:
         end_ids: Ids that end a text.
         memory: As in `CompiledGeneration.start`.
         num_tokens: As in `rules_for`.
+        forced: As in `rules_for`.
     """
 
-    def __init__(self, compiled, prompts, options, end_ids, memory=(), num_tokens=None):
+    def __init__(
+        self,
+        compiled,
+        prompts,
+        options,
+        end_ids,
+        memory=(),
+        num_tokens=None,
+        forced=None,
+    ):
         self.compiled, self.options = compiled, options
         decoder = compiled.decoder
         self.decoders = (
@@ -111,7 +139,10 @@ class Generation:
         self.num_prompts = len(prompts)
         for prompt in prompts:
             check_ids("A prompt", prompt, decoder.vocabulary_size)
-        ids, lengths = padded_prompts(prompts, decoder.max_sequence_length)
+        with_memory = bool(tf.nest.flatten(memory))
+        ids, lengths = padded_prompts(
+            prompts, decoder.max_sequence_length, exact=with_memory
+        )
         self._num_padded = len(ids)
         limits = np.zeros(len(ids), int)
         limits[: len(prompts)] = options.limits(
@@ -125,6 +156,8 @@ class Generation:
             decoder.vocabulary_size,
             len(prompts),
             num_tokens,
+            forced,
+            limits,
         )
         self._limits = tf.constant(limits, tf.int32)
         self._rule_shapes = frozenset(
@@ -226,12 +259,14 @@ def _num_columns_for(filled, last):
     return int(num_columns_for(filled, last))
 
 
-def padded_prompts(prompts, context):
+def padded_prompts(prompts, context, *, exact=False):
     """Pads lists of ids to int32 (B, P), with lengths (B,), using few shapes.
 
     Args:
         prompts: Lists of one or more ids.
         context: Maximum of P, unless a prompt is longer.
+        exact: Whether P is the length of the longest, as for a decoder that reads a
+            memory, whose prompts are short.
 
     Returns:
         Arrays with B rows, the next power of two. Rows after the prompts have one id.
@@ -240,7 +275,7 @@ def padded_prompts(prompts, context):
         raise ValueError("A prompt must have at least one id. Received: []")
     rows = 1 << (len(prompts) - 1).bit_length()
     longest = max(map(len, prompts))
-    step = BLOCK if longest > SHORT else SHORT
+    step = 1 if exact else BLOCK if longest > SHORT else SHORT
     width = max(longest, min(-(-longest // step) * step, context))
     padded = np.zeros((rows, width), np.int32)
     lengths = np.ones(rows, np.int32)

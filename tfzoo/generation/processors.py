@@ -104,6 +104,25 @@ def min_new_tokens(logits, history, end):
     return tf.where(early[:, None] & is_end, HIDDEN, logits)
 
 
+def forced(logits, history, ids):
+    """Leaves a single token as the first, or as the last if a text has no room left.
+
+    Its score is 0, the logarithm of its probability then.
+
+    Args:
+        logits: float32 (B, V).
+        history: A `History`.
+        ids: Tuple of the first and the last token, int32 scalars, -1 for none, and of
+            the maximum number of new tokens, int32 (B,).
+    """
+    first, last, limits = ids
+    token = tf.where(history.num_new == 0, first, -1)
+    token = tf.where((history.num_new == limits - 1) & (last >= 0), last, token)
+    token = token[:, None]
+    alone = tf.where(tf.range(tf.shape(logits)[1]) == token, 0.0, HIDDEN)
+    return tf.where(token >= 0, alone, logits)
+
+
 def temperature(logits, history, value):
     """Divides by `value` (B,); 0, for the most likely token, changes nothing."""
     return logits / tf.where(value > 0, value, 1.0)[:, None]
@@ -165,6 +184,7 @@ PENALTIES = {
     "bad_words": bad_words,
     "bad_ids": bad_ids,
     "min_new_tokens": min_new_tokens,
+    "forced": forced,
 }
 WARPERS = {
     "temperature": temperature,

@@ -10,7 +10,16 @@ from tfzoo.errors import is_whole, shown
 from tfzoo.generation.options import PENALTIES
 
 
-def rules_for(options, lengths, end_ids, vocabulary_size, num_prompts, num_tokens=None):
+def rules_for(
+    options,
+    lengths,
+    end_ids,
+    vocabulary_size,
+    num_prompts,
+    num_tokens=None,
+    forced=None,
+    limits=None,
+):
     """The rules of `next_ids` for R rows.
 
     Args:
@@ -20,6 +29,9 @@ def rules_for(options, lengths, end_ids, vocabulary_size, num_prompts, num_token
         vocabulary_size: V; larger ids are rejected.
         num_prompts: Number of real prompts among the B; they come first.
         num_tokens: Only ids below it are chosen, those with a token. Defaults to V.
+        forced: The first and the last token of every text, -1 for none, a pair; None
+            for neither. See `processors.forced`.
+        limits: (B,) maximum numbers of new tokens, for `forced`.
     """
     copies = options.rows_per_prompt
     rows = len(lengths) * copies
@@ -38,6 +50,10 @@ def rules_for(options, lengths, end_ids, vocabulary_size, num_prompts, num_token
     if minimum is not None and end_ids:
         minimum = tf.constant(np.repeat(minimum, copies), tf.int32)
         rules["min_new_tokens"] = (minimum, rules["end_ids"])
+    if forced is not None:
+        first, last = (tf.constant(index, tf.int32) for index in forced)
+        most = tf.constant(np.repeat(limits, copies), tf.int32)
+        rules["forced"] = (first, last, most)
     rules |= _bad_words(options.bad_words_ids or [], vocabulary_size, num_tokens)
     if options.draws:
         rules |= _sampling(options, len(lengths), vocabulary_size, num_prompts)

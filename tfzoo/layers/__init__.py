@@ -3,7 +3,11 @@
 from tfzoo.layers.attention import Attention
 from tfzoo.layers.causal_mask import CausalMask
 from tfzoo.layers.dropout import Dropout
-from tfzoo.layers.embeddings import PositionEmbedding, TokenEmbedding
+from tfzoo.layers.embeddings import (
+    PositionEmbedding,
+    SinusoidalPositions,
+    TokenEmbedding,
+)
 from tfzoo.layers.feed_forward import (
     FeedForward,
     GatedFeedForward,
@@ -13,6 +17,7 @@ from tfzoo.layers.feed_forward import (
 from tfzoo.layers.heads import ClassificationHead, MaskedLMHead, NextTokenHead
 from tfzoo.layers.normalization import LayerNorm, RMSNorm
 from tfzoo.layers.pooling import SentencePooling
+from tfzoo.layers.relative_bias import RelativePositionBias
 from tfzoo.layers.rotary import Rotary
 from tfzoo.layers.transformer import TransformerLayer
 
@@ -28,8 +33,10 @@ __all__ = [
     "NextTokenHead",
     "PositionEmbedding",
     "RMSNorm",
+    "RelativePositionBias",
     "Rotary",
     "SentencePooling",
+    "SinusoidalPositions",
     "TokenEmbedding",
     "TransformerLayer",
     "gelu",

@@ -54,6 +54,7 @@ class Attention(LayerKeywords, keras.layers.Layer):
             named `mask`, which Keras handles specially.)
         positions: (B, T) integer positions of the tokens of `x`, for `rotary` and
             `window`. None counts from 0.
+        bias: Added to the scores; broadcasts to (B, N, T, S). None for none.
 
     Returns:
         (B, T, D).
@@ -138,7 +139,15 @@ class Attention(LayerKeywords, keras.layers.Layer):
             self.query_norm.build((None, self.num_heads, None, self.head_size))
             self.key_norm.build((None, self.groups, None, self.head_size))
 
-    def call(self, x, context=None, attention_mask=None, positions=None, training=None):
+    def call(
+        self,
+        x,
+        context=None,
+        attention_mask=None,
+        positions=None,
+        bias=None,
+        training=None,
+    ):
         if context is None:
             context = x
         else:
@@ -156,7 +165,7 @@ class Attention(LayerKeywords, keras.layers.Layer):
                 positions = ops.expand_dims(ops.arange(ops.shape(x)[1]), 0)
             near = self._near(positions, ops.expand_dims(positions, 1))
             mask = near if mask is None else ops.logical_and(mask, near)
-        weights = self._softmax(ops.cast(scores, "float32"), mask)
+        weights = self._softmax(_biased(ops.cast(scores, "float32"), bias), mask)
         weights = self.dropout_layer(weights, training=training)
         y = self._by_head(ops.matmul(self._grouped(weights), value))
         return self.output_projection(self._join(y))
@@ -172,7 +181,7 @@ class Attention(LayerKeywords, keras.layers.Layer):
             return state
         return (*state, ops.zeros((rows, 1, columns), "int32"))
 
-    def step(self, x, past, mask, kernels=None, positions=None):
+    def step(self, x, past, mask, kernels=None, positions=None, bias=None):
         """Attends from a few new positions to the earlier ones and to each other.
 
         Computes what `call` computes at these positions, without recomputing the
@@ -185,6 +194,7 @@ class Attention(LayerKeywords, keras.layers.Layer):
                 masks a key.
             kernels: The result of `step_kernels`, or None.
             positions: (B, T) integers; required with `rotary` or `window`.
+            bias: Broadcasts to (B, N, T, P + T), as in `call`.
 
         Returns:
             A tuple of the output (B, T, D) and the state of `x` only.
@@ -206,8 +216,8 @@ class Attention(LayerKeywords, keras.layers.Layer):
             seen = ops.concatenate([*past_positions, here], axis=-1)
             mask = ops.logical_and(mask, self._near(positions, seen))
             state = (*state, here)
-        scores = self._scores_of_step(query, past_keys, keys)
-        y = self._weighted(ops.concatenate(scores, axis=-1), mask, past_values, values)
+        scores = ops.concatenate(self._scores_of_step(query, past_keys, keys), axis=-1)
+        y = self._weighted(_biased(scores, bias), mask, past_values, values)
         y = ops.cast(self._join(y), self.compute_dtype)
         y = few_rows(self.output_projection, y, kernels)
         return y, state
@@ -223,25 +233,30 @@ class Attention(LayerKeywords, keras.layers.Layer):
     def recall(self, x, memory, mask=None, kernels=None):
         """Attends from a few positions to a context with precomputed keys and values.
 
-        Computes what `call` does with `context`.
+        Computes what `call` does with `context`. A context may be shared by several
+        adjacent rows of `x`, such as the beams of a source: its keys are read once.
 
         Args:
-            x: (B, T, D).
-            memory: The result of `memory`.
-            mask: Boolean, broadcasts to (B, N, T, S); False masks a key.
+            x: (R, T, D), R a multiple of B.
+            memory: The result of `memory`, of B contexts.
+            mask: Boolean, broadcasts to (B, N, R / B * T, S); False masks a key.
             kernels: The result of `recall_kernels`, or None.
 
         Returns:
-            (B, T, D).
+            (R, T, D).
         """
         keys, values = memory
+        shape, shares = ops.shape(x), x.shape[0] is None or x.shape[0] != keys.shape[0]
+        if shares:
+            x = ops.reshape(x, (ops.shape(keys)[0], -1, shape[-1]))
         query = self._split(few_rows(self.query, x, kernels))
         if self.query_norm is not None:
             query = self.query_norm(query)
         (scores,) = self._scores_of_step(query, keys)
         weights = self._grouped(self._softmax(scores, mask))
         y = self._join(self._by_head(ops.matmul(weights, values)))
-        return few_rows(self.output_projection, y, kernels)
+        y = few_rows(self.output_projection, y, kernels)
+        return ops.reshape(y, inferred(shape)) if shares else y
 
     def step_kernels(self, transposed):
         """The kernels in the layout that is fastest for `step` on a CPU.
@@ -377,3 +392,7 @@ class Attention(LayerKeywords, keras.layers.Layer):
 
     def compute_output_shape(self, x_shape, context_shape=None):
         return x_shape
+
+
+def _biased(scores, bias):
+    return scores if bias is None else scores + ops.cast(bias, "float32")

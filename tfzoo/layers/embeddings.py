@@ -4,6 +4,7 @@ Shapes: B batch, S sequence, V vocabulary_size, D hidden_dim, P max_sequence_len
 """
 
 import keras
+import numpy as np
 from keras import ops
 
 from tfzoo.layers.few_rows import in_float32, inferred, product
@@ -144,6 +145,50 @@ class PositionEmbedding(LayerKeywords, keras.layers.Layer):
         return ops.cast(
             ops.take(self.embeddings, positions, axis=0), self.compute_dtype
         )
+
+    def compute_output_shape(self, x_shape, positions_shape=None):
+        return x_shape[1:] if positions_shape is None else x_shape
+
+
+@keras.saving.register_keras_serializable("tfzoo")
+class SinusoidalPositions(LayerKeywords, keras.layers.Layer):
+    """Positions as sines and cosines of geometrically growing wavelengths.
+
+    The first D / 2 numbers are the sines, the others the cosines. (The paper alternates
+    them, which only permutes the columns.)
+
+    Args:
+        max_wavelength: The wavelengths grow from 2 pi to 2 pi times this.
+
+    Call arguments:
+        x: (B, S, D), D even; only its shape is used.
+        positions: (B, S) integers. None counts from 0.
+
+    Returns:
+        (B, S, D); without `positions` (S, D), which broadcasts over the batch.
+
+    Source: Vaswani et al. 2017, section 3.5, https://arxiv.org/abs/1706.03762
+    """
+
+    def __init__(self, max_wavelength=10000.0, **kwargs):
+        super().__init__(**kwargs)
+        self.max_wavelength = max_wavelength
+
+    def build(self, x_shape, positions_shape=None):
+        if x_shape[-1] % 2:
+            raise ValueError(
+                f"hidden_dim must be even. Received: hidden_dim={x_shape[-1]}"
+            )
+
+    def call(self, x, positions=None):
+        if positions is None:
+            positions = ops.arange(ops.shape(x)[1])
+        half = x.shape[-1] // 2
+        rates = np.exp(np.arange(half) * (-np.log(self.max_wavelength) / half))
+        angles = ops.expand_dims(ops.cast(positions, "float32"), -1)
+        angles = angles * rates.astype(np.float32)
+        table = ops.concatenate([ops.sin(angles), ops.cos(angles)], axis=-1)
+        return ops.cast(table, self.compute_dtype)
 
     def compute_output_shape(self, x_shape, positions_shape=None):
         return x_shape[1:] if positions_shape is None else x_shape

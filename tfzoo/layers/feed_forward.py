@@ -6,6 +6,7 @@ Shapes: B batch, S sequence, D hidden_dim, F intermediate_dim.
 import keras
 from keras import ops
 
+from tfzoo.layers.dropout import Dropout
 from tfzoo.layers.few_rows import few_rows, few_rows_of_several, step_kernels
 from tfzoo.layers.initializers import truncated_normal
 from tfzoo.layers.keywords import LayerKeywords
@@ -91,6 +92,7 @@ class FeedForward(LayerKeywords, keras.layers.Layer):
         activation: `"gelu"` (error function), `"gelu_tanh"`, `"relu"` or `"silu"`.
         output_stddev: Standard deviation for initializing the second layer's kernel.
         use_bias: Whether the layers have a bias.
+        dropout: Fraction of the layer in between to drop during training, in [0, 1).
 
     Call arguments:
         x: (B, S, D).
@@ -109,9 +111,12 @@ class FeedForward(LayerKeywords, keras.layers.Layer):
         activation="gelu",
         output_stddev=0.02,
         use_bias=True,
+        dropout=0.0,
         **kwargs,
     ):
         super().__init__(**kwargs)
+        self.dropout = dropout
+        self.dropout_layer = Dropout(dropout, dtype=self.dtype_policy, name="dropout")
         self.intermediate_dim = intermediate_dim
         self.use_bias = use_bias
         self.activation = activation
@@ -140,8 +145,9 @@ class FeedForward(LayerKeywords, keras.layers.Layer):
         """The layers that map D to F."""
         return [getattr(self, name) for name in self.inner_names]
 
-    def call(self, x):
-        return self.output_projection(self.combined(*(f(x) for f in self.inner)))
+    def call(self, x, training=None):
+        x = self.combined(*(f(x) for f in self.inner))
+        return self.output_projection(self.dropout_layer(x, training=training))
 
     def step(self, x, kernels=None):
         """Computes what `call` does, for few positions; see `few_rows`."""

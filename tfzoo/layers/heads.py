@@ -183,6 +183,8 @@ class NextTokenHead(LayerKeywords, keras.layers.Layer):
 
     Args:
         token_embedding: The `TokenEmbedding` whose table is the output layer.
+        scale: Factor for the input; T5 has D^-1/2.
+        use_bias: Whether there is a bias, as in BART and Marian.
 
     Call arguments:
         x: (B, S, D) output of the backbone.
@@ -193,12 +195,34 @@ class NextTokenHead(LayerKeywords, keras.layers.Layer):
     Source: Radford et al. 2018, section 3.1 (GPT)
     """
 
-    def __init__(self, token_embedding, **kwargs):
+    def __init__(self, token_embedding, scale=1.0, use_bias=False, **kwargs):
         super().__init__(**kwargs)
         self.token_embedding = token_embedding
+        self.scale = scale
+        self.use_bias = use_bias
+
+    def build(self, x_shape=None):
+        if self.use_bias:
+            self.bias = self.add_weight(
+                shape=(self.token_embedding.vocabulary_size,),
+                initializer="zeros",
+                autocast=False,
+                name="bias",
+            )
 
     def call(self, x):
-        return self.token_embedding.logits(x)
+        return self.logits(x)
+
+    def logits(self, x, kernels=None):
+        """What `call` computes: (..., D) -> (..., V).
+
+        Args:
+            x: (..., D).
+            kernels: As in `TokenEmbedding.logits`.
+        """
+        x = x if self.scale == 1 else x * self.scale
+        scores = self.token_embedding.logits(x, kernels)
+        return scores + self.bias if self.use_bias else scores
 
     def compute_output_shape(self, x_shape):
         return (*x_shape[:-1], self.token_embedding.vocabulary_size)
@@ -209,6 +233,8 @@ class NextTokenHead(LayerKeywords, keras.layers.Layer):
             "token_embedding": _Shared(
                 keras.saving.serialize_keras_object(self.token_embedding)
             ),
+            "scale": self.scale,
+            "use_bias": self.use_bias,
         }
 
     @classmethod

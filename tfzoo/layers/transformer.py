@@ -55,6 +55,7 @@ class TransformerLayer(LayerKeywords, keras.layers.Layer):
         context: (B, S, D); required with `cross_attention`.
         context_mask: (B, S) or (B, T, S); 0 masks a key of the context.
         positions: (B, T) integers, as for `Attention`.
+        bias: Added to the scores of self-attention, as for `Attention`.
 
     Returns:
         (B, T, D).
@@ -170,6 +171,7 @@ class TransformerLayer(LayerKeywords, keras.layers.Layer):
         context=None,
         context_mask=None,
         positions=None,
+        bias=None,
         training=None,
     ):
         seen = self._self_attention_mask(x, attention_mask)
@@ -177,7 +179,11 @@ class TransformerLayer(LayerKeywords, keras.layers.Layer):
 
         def attend(y):
             return self.self_attention(
-                y, attention_mask=seen, positions=positions, training=training
+                y,
+                attention_mask=seen,
+                positions=positions,
+                bias=bias,
+                training=training,
             )
 
         def attend_context(y):
@@ -188,7 +194,11 @@ class TransformerLayer(LayerKeywords, keras.layers.Layer):
         x = self._sublayer(x, attend, self.self_attention_norm, training)
         if self.cross_attention:
             x = self._sublayer(x, attend_context, self.context_attention_norm, training)
-        return self._sublayer(x, self.feed_forward, self.feed_forward_norm, training)
+
+        def feed_forward(y):
+            return self.feed_forward(y, training=training)
+
+        return self._sublayer(x, feed_forward, self.feed_forward_norm, training)
 
     def state(self, rows, columns=0):
         """An empty state for `step`.
@@ -216,6 +226,7 @@ class TransformerLayer(LayerKeywords, keras.layers.Layer):
         mask,
         kernels=None,
         positions=None,
+        bias=None,
         memory=None,
         memory_mask=None,
     ):
@@ -230,7 +241,9 @@ class TransformerLayer(LayerKeywords, keras.layers.Layer):
                 masks a key. `causal` is not applied on top of it.
             kernels: The result of `step_kernels`, or None.
             positions: (B, T) integers, as for `Attention.step`.
-            memory: The result of `memory`; required with `cross_attention`.
+            bias: Added to the scores of self-attention, as for `Attention.step`.
+            memory: The result of `memory`; required with `cross_attention`. Several
+                adjacent rows of `x` may share a context, as in `Attention.recall`.
             memory_mask: (B, S) or (B, T, S); 0 masks a key of the context.
 
         Returns:
@@ -251,7 +264,7 @@ class TransformerLayer(LayerKeywords, keras.layers.Layer):
         new = []
 
         def attend(y):
-            y, state = self.self_attention.step(y, past, mask, kernels, positions)
+            y, state = self.self_attention.step(y, past, mask, kernels, positions, bias)
             new.append(state)
             return y
 

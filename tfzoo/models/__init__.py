@@ -1,6 +1,8 @@
 """Encoders and decoders: sizes in, `keras.Model` out."""
 
-from tfzoo.models.decoder import Decoder, LaidOut
+from tfzoo.models.decoder import Decoder
+from tfzoo.models.decoding import LaidOut
 from tfzoo.models.encoder import Encoder
+from tfzoo.models.encoder_decoder import EncoderDecoder
 
-__all__ = ["Decoder", "Encoder", "LaidOut"]
+__all__ = ["Decoder", "Encoder", "EncoderDecoder", "LaidOut"]

@@ -26,6 +26,16 @@ class Backbone(keras.Model):
         for name, value in arguments.items():
             setattr(self, name, value)
 
+    @property
+    def layer_counts(self):
+        """Dict of the placeholder in the names of layers -> their number."""
+        return {"i": self.num_layers}
+
+    @property
+    def input_vocabulary_size(self):
+        """Number of token ids of its first input."""
+        return self.vocabulary_size
+
     def call(self, inputs, training=None, mask=None):
         # Keras's own `call` accepts any other keyword and ignores it.
         return super().call(inputs, training=training, mask=mask)

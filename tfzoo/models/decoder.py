@@ -4,51 +4,22 @@ Shapes: B batch, S sequence, T new positions, P earlier positions, D hidden_dim,
 N num_heads, H = D / N head size, V vocabulary_size.
 """
 
-import typing
-
 import keras
 from keras import ops
 
-from tfzoo.layers import CausalMask, Dropout, PositionEmbedding, TokenEmbedding
-from tfzoo.layers.few_rows import ROWS_FOR_TRANSPOSED_KERNELS
+from tfzoo.layers import (
+    CausalMask,
+    Dropout,
+    NextTokenHead,
+    PositionEmbedding,
+    TokenEmbedding,
+)
 from tfzoo.layers.parts import copied
 from tfzoo.models.backbone import Backbone, checked_policy
+from tfzoo.models.decoding import Decoding
 
 
-class LaidOut(typing.NamedTuple):
-    """A decoder with its kernels laid out for a given number of rows.
-
-    Attributes:
-        decoder: The `Decoder`.
-        kernels: The result of its `kernels_for`.
-        alone: Whether to read only the kernels, never the weights they are made from.
-    """
-
-    decoder: keras.Model
-    kernels: dict
-    alone: bool = False
-
-    @property
-    def vocabulary_size(self):
-        return self.decoder.vocabulary_size
-
-    @property
-    def max_sequence_length(self):
-        return self.decoder.max_sequence_length
-
-    def state(self, rows, columns=0):
-        return self.decoder.state(rows, columns)
-
-    def step(self, token_ids, positions, state, mask):
-        return self.decoder.step(
-            token_ids, positions, state, mask, self.kernels, alone=self.alone
-        )
-
-    def logits(self, hidden):
-        return self.decoder.logits(hidden, self.kernels)
-
-
-class Decoder(Backbone):
+class Decoder(Decoding, Backbone):
     """Base class of decoders: embeddings, causal layers, final norm.
 
     Args:
@@ -65,8 +36,6 @@ class Decoder(Backbone):
         dtype: Keras dtype policy. With "bfloat16", weights take half the memory and
             cannot be trained.
     """
-
-    many_rows = ROWS_FOR_TRANSPOSED_KERNELS  # one layout for this many rows or more
 
     def __init__(
         self,
@@ -127,21 +96,15 @@ class Decoder(Backbone):
         self.transformer_layers = transformer_layers
         self.final_norm = final_norm
         self.ties_output = ties_output
-        self.output_embedding = token_embedding
+        output_embedding = token_embedding
         if not ties_output:
-            self.output_embedding = table("output_embedding")
-            self.output_embedding.build((None, None))
+            output_embedding = table("output_embedding")
+            output_embedding.build((None, None))
+        self.output_head = NextTokenHead(output_embedding, name="next_token_head")
 
-    def logits(self, hidden, kernels=None):
-        """Float32 logits of the next token: (..., D) -> (..., V).
-
-        For tensors; in a functional model, use the layer `NextTokenHead`.
-
-        Args:
-            hidden: (..., D).
-            kernels: The result of `kernels_for`, or None.
-        """
-        return self.output_embedding.logits(hidden, kernels)
+    @property
+    def decoder_layers(self):
+        return self.transformer_layers
 
     def state(self, rows, columns=0):
         """An empty state for `step`.
@@ -185,31 +148,3 @@ class Decoder(Backbone):
             x, added = layer.step(x, past, mask, kernels, positions)
             new.append(added)
         return self.final_norm(x), new
-
-    def laid_out(self, kernels, *, alone=False):
-        """Combines this decoder with the result of `kernels_for` in a `LaidOut`."""
-        return LaidOut(self, kernels, alone)
-
-    def kernels_for(self, rows):
-        """The weights in the layout that is fastest for `step` and `logits` on a CPU.
-
-        See `tfzoo.layers.few_rows`. They are copies: for few rows, of the output table
-        and a quarter of the layers' kernels; for `many_rows` or more, which only gains
-        under XLA, of all kernels. Compute them once, outside the decoding loop.
-        Weights in bfloat16, which are to take little memory, are not copied.
-
-        Args:
-            rows: Number of rows of a step, B times T.
-
-        Returns:
-            A dict of path -> kernel.
-        """
-        if self.dtype_policy.variable_dtype == "bfloat16":
-            return {}
-        transposed = rows >= self.many_rows
-        layers = (self.output_embedding, *self.transformer_layers)
-        return {
-            path: kernel
-            for layer in layers
-            for path, kernel in layer.step_kernels(transposed).items()
-        }

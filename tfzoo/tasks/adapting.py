@@ -238,8 +238,9 @@ class Adapting:
         """Dict of variable path -> `Stored`, as in the file of the stored model."""
         if present is None:
             present = None if self.stored_model() is self else ()
-        family, num_layers = self.backbone.family, self.backbone.num_layers
-        return {**family.backbone_names(num_layers, present), **self._head_names()}
+        backbone = self.backbone
+        names = backbone.family.backbone_names(backbone, present)
+        return {**names, **self._head_names()}
 
     def _module_to_save(self, name):
         """The module of a head, or the pooler, that has a tensor."""

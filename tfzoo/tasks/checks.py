@@ -12,7 +12,6 @@ from collections.abc import Mapping
 import numpy as np
 import tensorflow as tf
 
-from tfzoo.data.buckets import SECOND
 from tfzoo.errors import shown
 from tfzoo.tasks.inputs import array_of, refuse_unordered
 from tfzoo.tasks.numeric import checked_weights, example_weights, numbers_of
@@ -95,19 +94,23 @@ def checked_inputs(task, x):
             contains a number out of the backbone's range.
     """
     arrays = {name: _whole_numbers(name, x[name]) for name in _known_inputs(task, x)}
-    for prefix in ("", SECOND):
+    for prefix in task.input_prefixes:
         rows = {
             name.removeprefix(prefix): values
             for name, values in arrays.items()
-            if name.startswith(SECOND) == bool(prefix)
+            if _prefix_of(name, task.input_prefixes) == prefix
         }
         if not rows:
             continue
         _check_shapes(rows, prefix, task.backbone.max_sequence_length)
-        limits = task.input_limits(rows["token_ids"].shape[1])
+        limits = task.input_limits(rows["token_ids"].shape[1], prefix)
         for name, values in rows.items():
             _check_range(prefix + name, values, limits[name])
     return {name: array.astype(np.int32, copy=False) for name, array in arrays.items()}
+
+
+def _prefix_of(name, prefixes):
+    return max((p for p in prefixes if name.startswith(p)), key=len)
 
 
 def _known_inputs(task, x):

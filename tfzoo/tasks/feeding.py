@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
+from tfzoo.data.buckets import SECOND
 from tfzoo.data.pipelines import without_waiting
 from tfzoo.errors import shown
 from tfzoo.tasks.batch_examples import row_numbers
@@ -39,6 +40,7 @@ class Feeding:
         target_specs_of_ids(y, x): Their `tf.TensorSpec`s, given those of y and x.
     """
 
+    input_prefixes = ("", SECOND)  # of the names of inputs with the same rows
     own_targets = None  # a sentence that says why raw input has no `y`
 
     def targets_of_raw(self, x, y):
@@ -93,8 +95,14 @@ class Feeding:
         """Names of the required and of the optional prepared inputs."""
         return self._input_names, ()
 
-    def input_limits(self, length):
-        """Dict of input name -> upper limit of its numbers, for rows (B, length)."""
+    def input_limits(self, length, prefix):
+        """Dict of input name -> upper limit of its numbers, for rows (B, length).
+
+        Args:
+            length: S.
+            prefix: One of `input_prefixes`, which the names have in addition.
+        """
+        del prefix
         return {
             "token_ids": self.backbone.vocabulary_size,
             "segment_ids": self.num_segments,

@@ -97,17 +97,17 @@ class PresetReading(KnownKeywords):
         kind = None if asked else CheckpointError  # an argument may be the reason
         with about(path, kind):
             model = backbone_class.before_reading(found, **given)
-        if tokenizer.vocabulary_size > model.vocabulary_size:
+        if tokenizer.vocabulary_size > model.input_vocabulary_size:
             raise CheckpointError(
                 "The tokenizer must not have more tokens than the embedding. Received: "
-                f"{tokenizer.vocabulary_size} and {model.vocabulary_size}.",
+                f"{tokenizer.vocabulary_size} and {model.input_vocabulary_size}.",
                 path=path,
                 tensor="vocab_size",
             )
         with about(path, kind):
             task = cls(model, tokenizer, **cls.with_asked(stored, arguments))
         if task._is_tied:
-            copies = task.backbone.family.copies(found.tensors.names)
+            copies = backbone_class.family.copies(task.backbone, found.tensors.names)
             refuse_untied(config, path, copies)
         tensors, keep_head = found.tensors, True
         if head:
@@ -198,7 +198,7 @@ class PresetReading(KnownKeywords):
         """
         family, present = self.backbone.family, tensors.names
         names = {
-            **family.backbone_names(self.backbone.num_layers, present),
+            **family.backbone_names(self.backbone, present),
             **self._head_names(),
         }
         variables, new = weight_variables(self.stored_model()), []

@@ -51,7 +51,7 @@ class PresetWriting(PushToHub):
         # Without a head, the file is that of a backbone, whose names have no prefix.
         present = None if self.stored_model() is self else ()
         names = {
-            **family.backbone_names(self.backbone.num_layers, present),
+            **family.backbone_names(self.backbone, present),
             **self._head_names(),
         }
         tokenizer = self.tokenizer

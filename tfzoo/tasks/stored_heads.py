@@ -79,7 +79,7 @@ def _head_tensors(task_class, backbone_class, tensors):
     last = f"{head}/output" if f"{head}/output/kernel" in places else head
     needed = own = {*places.values()}
     if "pooler/kernel" in family.names and task_class.wants_pooler(backbone_class):
-        stored = family.backbone_names(0, tensors.names)
+        stored = family.backbone_names(None, tensors.names)
         needed = own | {stored[f"pooler/{part}"].name for part in ("kernel", "bias")}
     return own, needed, (places[f"{last}/kernel"], places[f"{last}/bias"])
 

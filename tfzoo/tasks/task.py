@@ -81,11 +81,11 @@ class Task(
                 f"max_sequence_length must be an integer in [3, {limit}], the "
                 f"backbone's positions. Received: {shown(max_sequence_length)}"
             )
-        if tokenizer.vocabulary_size > backbone.vocabulary_size:
+        if tokenizer.vocabulary_size > backbone.input_vocabulary_size:
             raise ValueError(
                 "Every id of the tokenizer must be within the backbone's vocabulary. "
                 f"Received: tokenizer.vocabulary_size={tokenizer.vocabulary_size}, "
-                f"backbone.vocabulary_size={backbone.vocabulary_size}"
+                f"backbone.vocabulary_size={backbone.input_vocabulary_size}"
             )
         if "padding_id" in backbone.family.fields:
             _check_padding(backbone, tokenizer)

@@ -12,7 +12,6 @@ from tfzoo.data.packing import PackedText, next_tokens
 from tfzoo.data.whole_text import TextList
 from tfzoo.errors import require_flags
 from tfzoo.generation.rules import check_ids
-from tfzoo.layers import NextTokenHead
 from tfzoo.layers.keywords import known_keywords, named_parameters
 from tfzoo.tasks.causal_lm.chat_files import stored_chat_template, write_chat_template
 from tfzoo.tasks.causal_lm.chatting import Chatting
@@ -80,11 +79,10 @@ class CausalLM(Chatting, Scoring, LearnsTokens, Task):
     ):
         end_id = tokenizer.required_id("end")
         require_flags(document_borders=document_borders)
-        head = NextTokenHead(backbone.output_embedding, name="next_token_head")
         super().__init__(
             backbone,
             tokenizer,
-            head(backbone.output),
+            backbone.output_head(backbone.output),
             max_sequence_length=max_sequence_length,
             **kwargs,
         )
@@ -180,9 +178,9 @@ class CausalLM(Chatting, Scoring, LearnsTokens, Task):
         refuse_targets(dataset, self.own_targets, single=True)
         return dataset.map(self.encode_strings)
 
-    def input_limits(self, length):
+    def input_limits(self, length, prefix):
         # The mask numbers the documents of a row.
-        return {**super().input_limits(length), "padding_mask": length + 2}
+        return {**super().input_limits(length, prefix), "padding_mask": length + 2}
 
     def encode_strings(self, text):
         """Strings (B,) -> `token_ids` and `padding_mask` (B, S), in TensorFlow.

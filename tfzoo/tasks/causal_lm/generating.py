@@ -36,6 +36,11 @@ class Generating:
     with an end token, and `end_token_ids`, a list of the ids that end a text.
     """
 
+    @property
+    def output_tokenizer(self):
+        """The tokenizer of generated texts."""
+        return self.tokenizer
+
     def generate(
         self,
         prompts,
@@ -150,7 +155,7 @@ class GenerationCall:
 
     def __init__(self, task, options, compiled_generation):
         asked = CallOptions(task, options)
-        self.tokenizer, self.backbone = task.tokenizer, task.backbone
+        self.tokenizer, self.backbone = task.output_tokenizer, task.backbone
         self.options, self.end_ids = asked.options, asked.end_ids
         self.truncation, self.stop_strings = asked.truncation, asked.stop_strings
         self.compiled = compiled_generation(asked.assistant, asked.jit_compile)
@@ -217,10 +222,17 @@ class GenerationCall:
         with freed_memory_kept(trim=False):
             for i in range(0, len(prompts), batch_size):
                 part = slice(i, i + batch_size)
-                results += self._generated(prompts[part], seeds and seeds[part], i)
+                results += self.generated(prompts[part], seeds and seeds[part], i)
         return results
 
-    def _generated(self, prompts, seeds, first):
+    def generated(self, prompts, seeds, first):
+        """The `results` of prompts that are continued together.
+
+        Args:
+            prompts: Non-empty lists of ids.
+            seeds: A list of seeds, or None.
+            first: Number of the first prompt, for errors.
+        """
         options = self.options
         if seeds is not None:
             options = dataclasses.replace(options, seed=seeds)
@@ -229,14 +241,19 @@ class GenerationCall:
             run.advance(STEPS if self.stop_strings else TO_THE_END)
             if self.stop_strings:
                 rows = run.tokens()
-                befores = [p for p in prompts for _ in range(len(rows) // len(prompts))]
-                pairs = enumerate(zip(befores, rows, strict=True))
+                copies = len(rows) // len(prompts)
+                before = [p for p in self.before(prompts) for _ in range(copies)]
+                pairs = enumerate(zip(before, rows, strict=True))
                 run.stop([i for i, pair in pairs if self.stopped(*pair)])
         self._check_finite(run, first)
         return [
             [Generated(*self.up_to_stop(before, ids), score) for ids, score in group]
-            for before, group in zip(prompts, run.results(), strict=True)
+            for before, group in zip(self.before(prompts), run.results(), strict=True)
         ]
+
+    def before(self, prompts):
+        """The ids that generated ids continue, a list for each prompt."""
+        return prompts
 
     def _run(self, prompts, options):
         return self.compiled.start(
@@ -253,7 +270,8 @@ class GenerationCall:
 
     def _streamed(self, prompt):
         run = self._run([prompt], self.options)
-        stream, num_read, text, given = self.tokenizer.stream(prompt), 0, "", 0
+        (before,) = self.before([prompt])
+        stream, num_read, text, given = self.tokenizer.stream(before), 0, "", 0
         while True:
             self._check_finite(run)
             ids = run.tokens()[0]

@@ -41,7 +41,7 @@ class CallOptions:
         options = without_neutral(
             {name: value for name, value in options.items() if value is not None},
             vocabulary_size=vocabulary_size,
-            begin_id=task.tokenizer.begin_id,
+            begin_id=task.output_tokenizer.begin_id,
         )
         self.truncation = options.pop("truncation", "error")
         if self.truncation not in ("error", "left"):
@@ -53,7 +53,7 @@ class CallOptions:
         require_flags(jit_compile=self.jit_compile)
         self.assistant = options.pop("assistant_model", None)
         bad_words = [
-            task.tokenizer.tokenize(form)
+            task.output_tokenizer.tokenize(form)
             for word in _words("bad_words", options.pop("bad_words", ()))
             for form in (word, f" {word}")
         ]
