@@ -6,6 +6,7 @@ _HOMES = {
     "tfzoo.data.examples": "Examples known_labels label_list read_examples",
     "tfzoo.data.packing": "PackedText open_packed_text",
     "tfzoo.data.records": "Record",
+    "tfzoo.data.text_pairs": "TextPairs read_pairs read_parallel",
     "tfzoo.data.readers": "read_records",
     "tfzoo.data.running_text": "RunningText",
     "tfzoo.data.whole_text": "WholeText",
