@@ -3,7 +3,9 @@
 import gzip
 import json
 
+import pyarrow
 import pytest
+from pyarrow import parquet
 
 from tfzoo.data.text_pairs import TextPairs, read_pairs, read_parallel
 from tfzoo.errors import DataError
@@ -82,9 +84,6 @@ def test_columns_of_a_table_are_the_sides(write, tmp_path, kind):
         "json": [json.dumps(named)],
     }
     if kind == "parquet":
-        pyarrow = pytest.importorskip("pyarrow")
-        from pyarrow import parquet
-
         path = tmp_path / "a.parquet"
         parquet.write_table(pyarrow.Table.from_pylist(named), path)
     else:

@@ -17,6 +17,7 @@ _HOMES = {
     "tfzoo.data.string_batches": "bucketed_strings padded_strings",
     "tfzoo.data.pretraining": "open_pretraining_data pretraining_dataset",
     "tfzoo.data.preparation": "prepare_pretraining_data",
+    "tfzoo.data.pair_batches": "PairBatches padded_pairs",
     "tfzoo.data.pipelines": "without_waiting",
 }
 __getattr__, __dir__, __all__ = exports(__name__, _HOMES)
