@@ -87,41 +87,67 @@ def padded_batches(
     if weights is not None and targets is None:
         raise ValueError("weights require targets. Received: targets=None")
     require_whole("batch_size", batch_size, 1)
-    require_whole("epochs", epochs, 0, optional=True)
-    require_whole("start_step", start_step, 0)
     columns = {"": encoded} if seconds is None else {"": encoded, SECOND: seconds}
     lengths = sum(np.diff(column.row_splits) for column in columns.values())
     count = num_batches(len(lengths), batch_size)
 
     def plan(epoch):
-        batches = bucketed_batches(
-            lengths, batch_size, seed=seed, epoch=int(epoch), shuffle=shuffle
+        return bucketed_batches(
+            lengths, batch_size, seed=seed, epoch=epoch, shuffle=shuffle
         )
-        table = np.full((len(batches), batch_size), -1, np.int64)
-        for row, batch in zip(table, batches, strict=True):
-            row[: len(batch)] = batch
-        return table
+
+    rows = planned_batches(plan, count, start_step=start_step, epochs=epochs)
+    inputs = {
+        name: PaddedRows(
+            {"token_ids": column.token_ids, "segment_ids": column.segment_ids},
+            column.row_splits,
+            fillings={"token_ids": pad_id, "segment_ids": 0},
+            multiple=multiple,
+        )
+        for name, column in columns.items()
+    }
+    gather = _Gather(inputs, targets, weights)
+    batches = rows.map(lambda epoch, indices: gather(indices))
+    return without_waiting(batches.prefetch(2))
+
+
+def planned_batches(plan, count, *, start_step=0, epochs=1):
+    """The indices of the examples of each batch, over all epochs.
+
+    Args:
+        plan: Function of an epoch, from 0, that returns a list of `count` arrays of
+            indices.
+        count: Number of batches in an epoch.
+        start_step: As in `padded_batches`.
+        epochs: As in `padded_batches`.
+
+    Returns:
+        `tf.data.Dataset` of (epoch, int64 (); indices, int64 (B,)), whose cardinality
+        is known.
+    """
+    require_whole("epochs", epochs, 0, optional=True)
+    require_whole("start_step", start_step, 0)
+
+    def order(epoch):
+        batches = plan(int(epoch))
+        order = np.concatenate([np.zeros(0, np.int64), *batches])
+        return order, np.cumsum([0, *map(len, batches)])
 
     def planned(epoch):
-        table = tf.numpy_function(plan, [epoch], tf.int64)
-        table = tf.ensure_shape(table, (None, batch_size))
-        return tf.data.Dataset.from_tensor_slices(table)
+        order_of_epoch, ends = tf.numpy_function(order, [epoch], [tf.int64, tf.int64])
+        order_of_epoch = tf.ensure_shape(order_of_epoch, (None,))
+        ends = tf.ensure_shape(ends, (None,))
+        bounds = tf.data.Dataset.from_tensor_slices((ends[:-1], ends[1:]))
+        return bounds.map(lambda start, end: (epoch, order_of_epoch[start:end]))
 
     first, skipped = divmod(start_step, max(count, 1))
-    if epochs is None:
-        steps = tf.data.Dataset.counter(first)
-    else:
-        steps = tf.data.Dataset.range(first, epochs if count else first)
-    rows = steps.flat_map(planned).skip(skipped)
-    inputs = {
-        name: _Padded(column, pad_id, multiple) for name, column in columns.items()
-    }
-    rows = rows.map(_Gather(inputs, targets, weights))
     left = tf.data.INFINITE_CARDINALITY
+    steps = tf.data.Dataset.counter(first)
     if epochs is not None:
+        steps = tf.data.Dataset.range(first, epochs if count else first)
         left = max(count * epochs - start_step, 0)
-    rows = rows.apply(tf.data.experimental.assert_cardinality(left))
-    return without_waiting(rows.prefetch(2))
+    rows = steps.flat_map(planned).skip(skipped)
+    return rows.apply(tf.data.experimental.assert_cardinality(left))
 
 
 def ordered_batches(encoded, *, batch_size, pad_id, multiple=1):
@@ -139,7 +165,7 @@ def ordered_batches(encoded, *, batch_size, pad_id, multiple=1):
 
 
 class _Gather:
-    """Indices (B,), -1 for no example -> padded inputs, targets and weights."""
+    """Indices (B,) -> padded inputs, targets and weights."""
 
     def __init__(self, inputs, targets, weights):
         self._inputs = inputs
@@ -147,7 +173,6 @@ class _Gather:
         self._extras = tf.nest.map_structure(tf.constant, extras)
 
     def __call__(self, indices):
-        indices = tf.boolean_mask(indices, indices >= 0)
         inputs = {
             prefix + name: value
             for prefix, padded in self._inputs.items()
@@ -157,20 +182,27 @@ class _Gather:
         return (inputs, *extras) if extras else inputs
 
 
-class _Padded:
-    """Indices (B,) -> ids of these texts, padded to the longest one."""
+class PaddedRows:
+    """Indices (B,) -> columns of these rows, padded to the longest one.
 
-    def __init__(self, encoded, pad_id, multiple):
-        self._values = {
-            # Padding gathers value 0, which texts without any token do not have.
+    Args:
+        columns: Dict of name -> int32 (T,), the values of all rows.
+        row_splits: (N + 1,); row i is [row_splits[i], row_splits[i + 1]).
+        fillings: Dict of name -> value of padding.
+        multiple: As in `padded_batches`.
+
+    Returns, when called:
+        Dict of name -> int32 (B, S), with `padding_mask`.
+    """
+
+    def __init__(self, columns, row_splits, *, fillings, multiple=1):
+        self._columns = {
+            # Padding gathers value 0, which rows without any value do not have.
             name: tf.constant(values if len(values) else [0], tf.int32)
-            for name, values in (
-                ("token_ids", encoded.token_ids),
-                ("segment_ids", encoded.segment_ids),
-            )
+            for name, values in columns.items()
         }
-        self._row_splits = tf.constant(encoded.row_splits, tf.int64)
-        self._pad_id, self._multiple = pad_id, multiple
+        self._row_splits = tf.constant(row_splits, tf.int64)
+        self._fillings, self._multiple = fillings, multiple
 
     def __call__(self, indices):
         starts = tf.gather(self._row_splits, indices)
@@ -180,13 +212,12 @@ class _Padded:
         columns = tf.range(width)
         real = columns < lengths[:, tf.newaxis]
         places = tf.where(real, starts[:, tf.newaxis] + columns, 0)
-        filling = {"token_ids": self._pad_id, "segment_ids": 0}
-        inputs = {
-            name: tf.where(real, tf.gather(values, places), filling[name])
-            for name, values in self._values.items()
+        padded = {
+            name: tf.where(real, tf.gather(values, places), self._fillings[name])
+            for name, values in self._columns.items()
         }
-        inputs["padding_mask"] = tf.cast(real, tf.int32)
-        return inputs
+        padded["padding_mask"] = tf.cast(real, tf.int32)
+        return padded
 
 
 def _cut(order, size):

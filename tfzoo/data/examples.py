@@ -7,13 +7,12 @@ import sys
 import numpy as np
 
 from tfzoo.data.cells import label_of, text_of
-from tfzoo.data.holding_out import held_out_rows, numbered
+from tfzoo.data.holding_out import VALIDATION, rows_to_hold_out
 from tfzoo.data.readers import name_of, read_records
 from tfzoo.data.records import tell_header
 from tfzoo.errors import DataError, shown
 
 TASKS = ("classification", "multi_label", "regression")
-_VALIDATION = "Give more examples, or a separate validation file (--validation)."
 
 
 @dataclasses.dataclass
@@ -59,37 +58,11 @@ class Examples:
         Raises:
             DataError: there are fewer rows than `period`, or none can be held out.
         """
-        if not isinstance(period, int) or period < 2:
-            raise ValueError(
-                f"period must be an integer >= 2. Received: period={period!r}"
-            )
-        if len(self) < period:
-            raise DataError(
-                f"There must be at least {period} examples to hold out one in "
-                f"{period}. Received: {len(self)}.",
-                path=self.spec,
-                fix=_VALIDATION,
-            )
         texts = self.texts
         if self.text_pairs is not None:
             texts = list(zip(texts, self.text_pairs, strict=True))
         labels = self._label_sets()
-        rows = held_out_rows(texts, labels, period, seed)
-        if not rows and len(set(texts)) < len(texts):
-            rows = held_out_rows(numbered(texts), labels, period, seed)
-            print(
-                f"warning: {self.spec}: every text occurs too often to be held out "
-                "entirely, so the held-out texts are also in the training data. "
-                f"{_VALIDATION}",
-                file=sys.stderr,
-            )
-        if not rows:
-            raise DataError(
-                "Every class must keep at least one training example. Received: "
-                f"{len(self)} examples, none of which can be held out.",
-                path=self.spec,
-                fix=_VALIDATION,
-            )
+        rows = rows_to_hold_out(texts, labels, period, seed, spec=self.spec)
         self._tell(rows, labels)
         chosen = set(rows)
         others = [i for i in range(len(self)) if i not in chosen]
@@ -117,7 +90,7 @@ class Examples:
         if len(held_out) == 1 < len(counts):
             print(
                 f"warning: {self.spec}: all held-out examples are of one class, "
-                f"{shown(min(held_out))}, so their metrics mean little. {_VALIDATION}",
+                f"{shown(min(held_out))}, so their metrics mean little. {VALIDATION}",
                 file=sys.stderr,
             )
 

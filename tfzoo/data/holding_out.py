@@ -8,6 +8,53 @@ import collections
 import hashlib
 import heapq
 import math
+import sys
+
+from tfzoo.errors import DataError, require_whole
+
+VALIDATION = "Give more examples, or a separate validation file (--validation)."
+
+
+def rows_to_hold_out(texts, labels, period, seed, *, spec):
+    """As `held_out_rows`, of which there must be some.
+
+    If every text occurs too often to be held out, rows are taken regardless of their
+    text, with a warning.
+
+    Args:
+        texts: As in `held_out_rows`.
+        labels: As in `held_out_rows`.
+        period: As in `held_out_rows`.
+        seed: As in `held_out_rows`.
+        spec: Source of the rows, for messages.
+
+    Raises:
+        DataError: there are fewer rows than `period`, or none can be held out.
+    """
+    require_whole("period", period, 2)
+    if len(texts) < period:
+        raise DataError(
+            f"There must be at least {period} examples to hold out one in {period}. "
+            f"Received: {len(texts)}.",
+            path=spec,
+            fix=VALIDATION,
+        )
+    rows = held_out_rows(texts, labels, period, seed)
+    if not rows and len(set(texts)) < len(texts):
+        rows = held_out_rows(numbered(texts), labels, period, seed)
+        print(
+            f"warning: {spec}: every text occurs too often to be held out entirely, so "
+            f"the held-out texts are also in the training data. {VALIDATION}",
+            file=sys.stderr,
+        )
+    if not rows:
+        raise DataError(
+            "Every class must keep at least one training example. Received: "
+            f"{len(texts)} examples, none of which can be held out.",
+            path=spec,
+            fix=VALIDATION,
+        )
+    return rows
 
 
 def held_out_rows(texts, labels, period, seed=0):
