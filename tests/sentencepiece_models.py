@@ -95,15 +95,26 @@ def bpe_json(byte_fallback=True):
     }
 
 
-def write_marian(directory, *codes):
+def write_marian(directory, *codes, is_separate=False):
     """Writes the files of a Marian tokenizer with these language codes."""
     source, target = trained(), trained(normalization="nmt_nfkc_cf")
     vocabulary = ["</s>", "<unk>", *source.vocabulary[3:], "\u65e5\u65e5", *codes]
-    vocabulary += [t for t in target.vocabulary[3:] if t not in vocabulary] + ["<pad>"]
-    ids = {token: index for index, token in enumerate(vocabulary)}
+    words = [token for token in target.vocabulary[3:] if token not in vocabulary]
     (directory / "source.spm").write_bytes(source.model)
     (directory / "target.spm").write_bytes(target.model)
-    (directory / "vocab.json").write_text(json.dumps(ids))
+    if is_separate:
+        of_target = ["</s>", "<unk>", *sorted(words + vocabulary[2:40]), *codes[:1]]
+        write_ids(directory / "target_vocab.json", [*of_target, "<pad>"])
+        config = '{"tokenizer_class": "MarianTokenizer", "separate_vocabs": true}'
+        (directory / "tokenizer_config.json").write_text(config)
+        words = []
+    write_ids(directory / "vocab.json", [*vocabulary, *words, "<pad>"])
+
+
+def write_ids(path, vocabulary):
+    """Writes a vocabulary as a JSON object of token -> id."""
+    ids = {token: index for index, token in enumerate(vocabulary)}
+    path.write_text(json.dumps(ids))
 
 
 def real(name, directory):

@@ -1,12 +1,14 @@
 """Marian's tokenizer: two SentencePiece models, one vocabulary, language codes."""
 
+import json
 import random
 
 import pytest
 import tensorflow as tf
 
-from sentencepiece_models import LINES, trained, write_marian
-from tfzoo.text import tokenizer_from_preset
+from sentencepiece_models import LINES, SHARED, trained, write_ids, write_marian
+from tfzoo.errors import TokenizerError
+from tfzoo.text import SentencePieceTokenizer, tokenizer_from_preset
 
 CODES = (">>fra<<", ">>mlg_Latn<<")
 TEXTS = [">>fra<< The day", ">>fra<<", " >>fra<< a", ">>xyz<< a", ">> a << b", ">><<"]
@@ -20,6 +22,13 @@ TEXTS += [">>mlg_Latn<<\u2581\u65e5", ">>\0<<a", ">>a>>fra<<b", "<<>>fra<< a"]
 def directory(tmp_path_factory):
     directory = tmp_path_factory.mktemp("marian")
     write_marian(directory, *CODES)
+    return directory
+
+
+@pytest.fixture(scope="module")
+def separate(tmp_path_factory):
+    directory = tmp_path_factory.mktemp("separate")
+    write_marian(directory, *CODES, is_separate=True)
     return directory
 
 
@@ -96,15 +105,104 @@ def test_any_ids_become_the_same_text_in_both_engines(tokenizer):
     assert [text.decode() for text in found] == tokenizer.detokenize(rows)
 
 
-@pytest.mark.parity
-@pytest.mark.filterwarnings("ignore:Recommended. pip install sacremoses")
-def test_ids_are_those_of_transformers(tokenizer, directory):
+def test_either_language_has_its_own_vocabulary(separate, tmp_path):
+    text = LINES[0]
+    tokenizer = tokenizer_from_preset(separate)
+    ids = json.loads((separate / "target_vocab.json").read_bytes())
+    pieces = trained(normalization="nmt_nfkc_cf")
+    pieces = [pieces.id_to_token(index) for index in pieces.tokenize(text)]
+    expected = [*(ids.get(piece, ids["<unk>"]) for piece in pieces), ids["</s>"]]
+    assert tokenizer.target.encode(text).token_ids == expected
+    assert len(tokenizer.target.vocabulary) == len(ids) != len(tokenizer.vocabulary)
+    known = tokenizer.target.detokenize([ids["\u2581the"], ids["\u2581a"]])
+    assert known == "the a"
+    graph = tokenizer.target.graph
+    assert graph.encode(tf.constant([text]))["token_ids"].to_list() == [expected]
+    tokenizer.save_to_preset(tmp_path)
+    again = tokenizer_from_preset(tmp_path)
+    assert again.get_config() == tokenizer.get_config()
+    assert again.target.encode(text).token_ids == expected
+    assert type(tokenizer).from_config(again.get_config()).target.vocabulary == (
+        tokenizer.target.vocabulary
+    )
+
+
+@pytest.mark.parametrize("name", ["directory", "separate"])
+def test_the_tokenizer_of_the_target_is_written_by_itself(name, tmp_path, request):
+    target = tokenizer_from_preset(request.getfixturevalue(name)).target
+    target.save_to_preset(tmp_path)
+    again = tokenizer_from_preset(tmp_path)
+    assert again.get_config() == target.get_config()
+    assert again.target is again
+
+
+def test_a_vocabulary_of_the_target_without_a_model_of_it_is_refused():
+    with pytest.raises(ValueError, match="target_vocabulary needs a target_model"):
+        SentencePieceTokenizer(trained().model, target_vocabulary=["<unk>"])
+
+
+def test_a_vocabulary_that_no_file_can_have_is_not_written(tmp_path):
+    vocabulary = trained().vocabulary[::-1]
+    tokenizer = SentencePieceTokenizer(trained().model, vocabulary)
+    with pytest.raises(ValueError, match=r"begins with \['"):
+        tokenizer.save_to_preset(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "name, content, message",
+    [
+        ("tokenizer_config.json", {"separate_vocabs": 1}, "true or false for Marian"),
+        ("target_vocab.json", {"</s>": 0}, r"contain the unknown token.*'<unk>'"),
+        ("target_vocab.json", {"</s>": "0"}, "map tokens to integers"),
+        ("target_vocab.json", None, "target_vocab.json"),
+    ],
+)
+def test_separate_vocabularies_that_break_a_rule_are_refused_with_it(
+    name, content, message, tmp_path
+):
+    write_marian(tmp_path, is_separate=True)
+    (tmp_path / name).unlink()
+    if content is not None:
+        (tmp_path / name).write_text(json.dumps(content))
+    with pytest.raises(TokenizerError, match=message):
+        tokenizer_from_preset(tmp_path)
+
+
+def _same_as_transformers(directory, texts):
     other = pytest.importorskip("transformers").MarianTokenizer.from_pretrained(
         directory
     )
-    expected = other(TEXTS)["input_ids"]
-    assert [tokenizer.encode(text).token_ids for text in TEXTS] == expected
-    found = tokenizer.graph.encode(tf.constant(TEXTS))["token_ids"]
-    assert found.to_list() == expected
-    expected = other(text_target=TEXTS)["input_ids"]
-    assert [tokenizer.target.encode(text).token_ids for text in TEXTS] == expected
+    tokenizer = tokenizer_from_preset(directory)
+    for ours, expected in (
+        (tokenizer, other(texts)["input_ids"]),
+        (tokenizer.target, other(text_target=texts)["input_ids"]),
+    ):
+        assert [ours.encode(text).token_ids for text in texts] == expected
+        found = ours.graph.encode(tf.constant(texts))["token_ids"]
+        assert found.to_list() == expected
+
+
+@pytest.mark.parity
+@pytest.mark.filterwarnings("ignore:Recommended. pip install sacremoses")
+@pytest.mark.parametrize("name", ["directory", "separate"])
+def test_ids_are_those_of_transformers(name, request):
+    _same_as_transformers(request.getfixturevalue(name), [*TEXTS, *LINES[:20]])
+
+
+@pytest.mark.parity
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:Recommended. pip install sacremoses")
+@pytest.mark.parametrize("is_separate", [False, True])
+def test_ids_of_a_real_pair_are_those_of_transformers(is_separate, tmp_path):
+    directory = SHARED / "tokenizers" / "opus-mt-en-mg"
+    if not directory.is_dir():
+        pytest.skip(f"no {directory}")
+    for name in ("source.spm", "target.spm", "vocab.json"):
+        (tmp_path / name).write_bytes((directory / name).read_bytes())
+    if is_separate:
+        pieces = SentencePieceTokenizer((directory / "target.spm").read_bytes())
+        vocabulary = ["</s>", "<unk>", *pieces.vocabulary[3:9000], "<pad>"]
+        write_ids(tmp_path / "target_vocab.json", vocabulary)
+        (tmp_path / "tokenizer_config.json").write_text('{"separate_vocabs": true}')
+    malagasy = "Salama tompoko, manao ahoana ianao? Misaotra betsaka."
+    _same_as_transformers(tmp_path, [malagasy, *TEXTS, *LINES])

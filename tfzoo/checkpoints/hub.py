@@ -55,11 +55,12 @@ _SMALL_FILES = (
     "merges.txt",
     "encoder.json",
     "vocab.bpe",
-    "spiece.model",  # of SentencePiece, as are the next four
+    "spiece.model",  # of SentencePiece, as are the next five
     "tokenizer.model",
     "sentencepiece.bpe.model",
     "source.spm",
     "target.spm",
+    "target_vocab.json",
     "assets/tokenizer/*",  # KerasHub
     "modules.json",  # sentence-transformers, as are the next three
     "sentence_bert_config.json",

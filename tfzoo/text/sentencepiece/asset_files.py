@@ -2,10 +2,9 @@
 
 `tokenizer.json`; or the file of the library under one of its names: `spiece.model` of
 T5, `tokenizer.model` of Llama, `sentencepiece.bpe.model` of XLM-R (whose ids are
-shifted by one, as in fairseq), or Marian's `source.spm` and `target.spm` with the ids
-of both in `vocab.json`. With either, `tokenizer_config.json` and
-`special_tokens_map.json` name the special tokens and the class, whose defaults apply to
-what is not named.
+shifted by one, as in fairseq), or Marian's, see `marian_files`. With either,
+`tokenizer_config.json` and `special_tokens_map.json` name the special tokens and the
+class, whose defaults apply to what is not named.
 """
 
 import json
@@ -14,8 +13,8 @@ from tfzoo import files
 from tfzoo.checkpoints.references import local_directory
 from tfzoo.errors import TokenizerError, about, shown
 from tfzoo.text import templates, tokenizer_files
-from tfzoo.text.byte_bpe.rules import in_order
-from tfzoo.text.sentencepiece import json_file, model_file
+from tfzoo.text.sentencepiece import json_file, marian_files, model_file
+from tfzoo.text.sentencepiece.marian_files import SOURCE
 from tfzoo.text.tokenizer_classes import (
     CLASSES,
     LLAMA,
@@ -31,7 +30,6 @@ from tfzoo.text.tokenizer_classes import (
 from tfzoo.text.tokenizer_files import CONFIG, IGNORES_OPTIONS, JSON, TOKENS
 
 OF_T5, OF_LLAMA, XLM_R = "spiece.model", "tokenizer.model", "sentencepiece.bpe.model"
-SOURCE, TARGET, VOCABULARY = "source.spm", "target.spm", "vocab.json"
 MODELS = (OF_T5, OF_LLAMA, XLM_R, SOURCE)
 _CLASS_OF = {SOURCE: MARIAN, XLM_R: XLM_ROBERTA}
 _ROLES = {"bos_token": "start_token", "eos_token": "end_token", **TOKENS}
@@ -100,11 +98,17 @@ def _read_model(directory, name, config, named):
         pieces = list(model_file.read_model(content).pieces)
     arguments = {"model": content}
     if name == XLM_R:
+        first = ["<unk>", "<s>", "</s>"]
+        if pieces[:3] != first:
+            raise TokenizerError(
+                f"The first pieces must be {', '.join(first)} for the ids of XLM-R. "
+                f"Received: {shown(pieces[:3])}.",
+                path=path,
+            )
         pieces = in_fairseq(pieces)
     elif name == SOURCE:
-        pieces, target = _read_marian(directory)
-        arguments["target_model"] = target
-        arguments |= {"recognizes_unknown": True, "language_codes": True}
+        arguments |= marian_files.read_vocabularies(directory, config, content)
+        pieces = arguments["vocabulary"]
     else:
         number = config.get("extra_ids", known.num_extra if known else 0)
         if type(number) is not int or not 0 <= number <= 10_000:
@@ -128,23 +132,7 @@ def _read_model(directory, name, config, named):
 
 def in_fairseq(pieces):
     """The pieces of a model in fairseq's order: <unk> after <s>, <pad> and </s>."""
-    if pieces[:3] != ["<unk>", "<s>", "</s>"]:
-        raise TokenizerError(
-            "The first pieces must be <unk>, <s> and </s> for the ids of XLM-R. "
-            f"Received: {shown(pieces[:3])}."
-        )
     return ["<s>", "<pad>", "</s>", "<unk>", *pieces[3:], "<mask>"]
-
-
-def _read_marian(directory):
-    """The vocabulary of both languages, and the content of the target's model."""
-    path = directory / VOCABULARY
-    vocabulary = in_order(files.read_json(path, TokenizerError), path)
-    path = directory / TARGET
-    content = files.read_bytes(path, tokenizer_files.MAX_BYTES, TokenizerError)
-    with about(path):
-        model_file.read_model(content)
-    return vocabulary, content
 
 
 def _flagged(known, config, path):
@@ -248,18 +236,15 @@ def write_preset(tokenizer, directory, max_sequence_length=None):
 def _model_files(tokenizer, pieces):
     """The class, the contents of the files of its model, and options of the class."""
     layout = tokenizer.layout
-    if tokenizer.ids_of_pieces is not None and tokenizer.target_model is not None:
-        ids = {t: i for i, t in enumerate(tokenizer.vocabulary) if t is not None}
-        return (
-            MARIAN,
-            {
-                SOURCE: tokenizer.model,
-                TARGET: tokenizer.target_model,
-                VOCABULARY: json.dumps(ids, ensure_ascii=False),
-            },
-            {},
-        )
+    if tokenizer.language_codes:
+        return MARIAN, *marian_files.to_write(tokenizer)
     if tokenizer.ids_of_pieces is not None:
+        if list(tokenizer.vocabulary) != in_fairseq(pieces):
+            raise ValueError(
+                "A model can only be written with the ids of its pieces, of XLM-R or, "
+                "with language_codes, of Marian. Received a vocabulary that begins "
+                f"with {shown(list(tokenizer.vocabulary[:3]))}"
+            )
         return XLM_ROBERTA, {XLM_R: tokenizer.model}, {}
     if layout == CLASSES[T5].layout:
         return T5, {OF_T5: tokenizer.model}, {"extra_ids": 0}

@@ -41,7 +41,9 @@ class SentencePieceTokenizer(LearnsPieces, GenerativeTokenizer):
 
     `from_preset` reads tokenizer.json or, without it, spiece.model, tokenizer.model,
     sentencepiece.bpe.model, or source.spm with target.spm and vocab.json, and
-    tokenizer_config.json if it exists; `save_to_preset` writes the same form.
+    tokenizer_config.json if it exists; `save_to_preset` writes the same form. The
+    tokenizer of Marian's files is that of the source language, and `target` that of
+    the target language.
 
     Args:
         model: The bytes of a `.model` file, or their base64; or a dictionary of the
@@ -65,6 +67,8 @@ class SentencePieceTokenizer(LearnsPieces, GenerativeTokenizer):
             one token, as in Marian's tokenizer. It is unknown unless it is in the
             vocabulary.
         target_model: The bytes of a second `.model` file for `target`, or None.
+        target_vocabulary: Tokens of `target` in the order of their ids. Defaults to
+            those of `vocabulary`.
         layout: The `Layout` of special tokens around texts. Defaults to none.
 
     Attributes:
@@ -102,10 +106,14 @@ class SentencePieceTokenizer(LearnsPieces, GenerativeTokenizer):
         recognizes_unknown=False,
         language_codes=False,
         target_model=None,
+        target_vocabulary=None,
         layout=None,
     ):
         self.model = _content(model)
         self.target_model = None if target_model is None else _content(target_model)
+        self.target_vocabulary = target_vocabulary and tuple(target_vocabulary)
+        if self.target_vocabulary and self.target_model is None:
+            raise ValueError("target_vocabulary needs a target_model. Received: None")
         named = (pad_token, unknown_token, cls_token, sep_token, mask_token)
         named = dict(zip(AROUND_TEXTS, named, strict=True))
         named |= {"start": start_token, "end": end_token}
@@ -136,6 +144,8 @@ class SentencePieceTokenizer(LearnsPieces, GenerativeTokenizer):
         if recognizes_unknown:
             self.added_tokens = (AddedToken(self.unknown_token),)
         self._engine, self._graph = SentencePieceEngine(self), None
+        if self.target_vocabulary:
+            _ = self.target  # raises if a token is missing
 
     def _read(self, special):
         if isinstance(self.model, bytes):
@@ -156,16 +166,26 @@ class SentencePieceTokenizer(LearnsPieces, GenerativeTokenizer):
             "recognizes_unknown": self.recognizes_unknown,
             "language_codes": self.language_codes,
             "target_model": None if target is None else _written(target),
+            "target_vocabulary": self.target_vocabulary
+            and list(self.target_vocabulary),
             **self._layout_config(),
         }
 
-    @property
+    @functools.cached_property
     def target(self):
-        """The tokenizer of the target language, with the same vocabulary."""
+        """The `SentencePieceTokenizer` of the target language, or this one.
+
+        Its ids are those of the same vocabulary, unless there is a `target_vocabulary`.
+        """
         if self.target_model is None:
             return self
-        config = {**self.get_config(), "model": self.target_model, "target_model": None}
-        return self.from_config(config)
+        target = {"model": self.target_model, "target_model": None}
+        target["vocabulary"] = self.target_vocabulary or self.vocabulary
+        target["target_vocabulary"] = None
+        with about(self.path):
+            found = self.from_config({**self.get_config(), **target})
+        found.path = self.path
+        return found
 
     @property
     def description(self):
