@@ -22,8 +22,8 @@ _HOMES = {
     "RobertaEncoder T5EncoderDecoder TransformerEncoderDecoder",
     "tfzoo.layers": "TransformerLayer MaskedLMHead",
     "tfzoo.text": "ByteBPETokenizer SentencePieceTokenizer WordPieceTokenizer",
-    "tfzoo.tasks": "BertPretrainer CausalLM MaskedLM QuestionAnswerer TextClassifier "
-    "TokenClassifier TextEmbedder",
+    "tfzoo.tasks": "BertPretrainer CausalLM MaskedLM QuestionAnswerer Seq2SeqLM "
+    "TextClassifier TokenClassifier TextEmbedder",
     "tfzoo.errors": "TfzooError",
 }
 __getattr__, __dir__, __all__ = exports(__name__, _HOMES)

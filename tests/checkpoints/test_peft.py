@@ -232,7 +232,7 @@ def test_modules_are_those_with_dense_layers():
             **side_by_side([f"l{{i}}/{n}" for n in "qkv"], "h.{i}.attn"),
             **linear("l{i}/out", "h.{i}.proj"),
         },
-        1,
+        {"i": 1},
     )
     assert modules_of(names) == {
         "h.0.attn": ["l0/q", "l0/k", "l0/v"],

@@ -12,11 +12,14 @@ ROOT = pathlib.Path(tfzoo.families.__file__).parents[2]
 EXCEPT = {"tfzoo/__init__.py", "tfzoo/tasks/masked_words/pretrainer.py"}
 MODEL_TYPES = {"bert", "roberta", "distilbert", "gpt2"}
 MODEL_TYPES |= {"llama", "mistral", "qwen2", "qwen3"}
+MODEL_TYPES |= {"bart", "marian", "t5", "tfzoo_transformer"}
 # Names of other software's classes in tokenizer files
 FORMATS = "tfzoo/text/tokenizer_classes.py"
 TOKENIZERS = {name for known in CLASSES_OF_FILES for name in (known, f"{known}Fast")}
 CLASSES = {"BertEncoder", "RobertaEncoder", "DistilBertEncoder", "GPTDecoder"}
 CLASSES |= {"LlamaDecoder", "MistralDecoder", "Qwen2Decoder", "Qwen3Decoder"}
+CLASSES |= {"BartEncoderDecoder", "MarianEncoderDecoder", "T5EncoderDecoder"}
+CLASSES |= {"TransformerEncoderDecoder"}
 
 
 def known_in(path):

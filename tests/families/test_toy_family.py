@@ -165,7 +165,7 @@ def test_its_weights_include_the_output_layer_and_every_part(model):
     assert shapes["output_embedding/embeddings"] == (size, 16)
     assert shapes["transformer_layer_1/self_attention/key/kernel"] == (16, 8)
     assert not any(path.endswith(("bias", "beta")) for path in shapes)
-    assert {*shapes} == {*TOY.backbone_names(2)}
+    assert {*shapes} == {*TOY.backbone_names(model.backbone)}
 
 
 def test_it_is_saved_with_its_own_names_and_reopened(model, tmp_path):

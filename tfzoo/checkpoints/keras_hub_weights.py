@@ -11,6 +11,7 @@ import warnings
 import h5py
 import numpy as np
 
+from tfzoo.checkpoints.names import of_layers
 from tfzoo.checkpoints.transformers_h5 import MAX_TENSORS
 from tfzoo.errors import CheckpointError
 from tfzoo.files import readable_file
@@ -44,7 +45,8 @@ class KerasHubTensors:
         self.path = path
         variables = {_our_path(v): v for v in _weights(model)}
         self._parts = {}  # name -> [(`Stored`, variable)], to be concatenated
-        for ours, stored in family.backbone_names(model, ()).items():
+        names = of_layers(family.names, {"i": model.num_layers})
+        for ours, stored in names.items():
             if ours in variables:
                 parts = self._parts.setdefault(stored.name, [])
                 parts.append((stored, variables[ours]))

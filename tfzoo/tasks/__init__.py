@@ -12,6 +12,7 @@ from tfzoo.tasks.embedding.nearest import nearest
 from tfzoo.tasks.embedding.text_embedder import TextEmbedder
 from tfzoo.tasks.masked_words.masked_lm import MaskedLM
 from tfzoo.tasks.masked_words.pretrainer import BertPretrainer
+from tfzoo.tasks.seq2seq.seq2seq_lm import Seq2SeqLM
 from tfzoo.tasks.tagging.token_classifier import TokenClassifier
 
 __all__ = [
@@ -19,6 +20,7 @@ __all__ = [
     "CausalLM",
     "MaskedLM",
     "QuestionAnswerer",
+    "Seq2SeqLM",
     "TextClassifier",
     "TextEmbedder",
     "TokenClassifier",
@@ -33,6 +35,7 @@ _TASKS = {
         CausalLM,
         MaskedLM,
         QuestionAnswerer,
+        Seq2SeqLM,
         TextClassifier,
         TextEmbedder,
         TokenClassifier,

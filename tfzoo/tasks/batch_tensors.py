@@ -71,7 +71,7 @@ def _check_rows(inputs, targets):
 
 
 def _is_prepared(x):
-    return isinstance(x, Mapping) and "text" not in x
+    return isinstance(x, Mapping) and not {"text", "source"} & {*x}
 
 
 def _targets_within(x):
@@ -93,7 +93,7 @@ def _inputs(x, task):
     if task.raw_input is raw_sentences and not (isinstance(x, Mapping) or is_table(x)):
         sentences = raw_sentences(x)  # sentences of two words look like pairs
     else:
-        texts = raw_texts(x)
+        texts = task.raw_input(x) if task.reads_pairs else raw_texts(x)
     if texts is not None:
         text = tf.constant(texts.texts, tf.string)
         if texts.text_pairs is None:

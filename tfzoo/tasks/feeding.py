@@ -41,6 +41,7 @@ class Feeding:
     """
 
     input_prefixes = ("", SECOND)  # of the names of inputs with the same rows
+    reads_pairs = False  # whether raw input is pairs of a source and a target
     own_targets = None  # a sentence that says why raw input has no `y`
 
     def targets_of_raw(self, x, y):

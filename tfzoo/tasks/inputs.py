@@ -150,11 +150,11 @@ def single_texts(x):
     return texts.texts
 
 
-def is_table(x):
-    """Whether `x` is a table with a column `text`."""
+def is_table(x, name="text"):
+    """Whether `x` is a table with a column of that name."""
     if isinstance(x, list | tuple):
-        return bool(x) and all(isinstance(row, Mapping) and "text" in row for row in x)
-    return "text" in column_names(x)
+        return bool(x) and all(isinstance(row, Mapping) and name in row for row in x)
+    return name in column_names(x)
 
 
 def names_in(table):

@@ -292,8 +292,12 @@ class GenerationCall:
             raise ValueError(
                 "Logits must be finite, but the model's weights are not, or its dtype "
                 f"{self.backbone.dtype_name} overflows. Received: NaN or infinity "
-                f"after the prompt of row {first + row}"
+                f"after the prompt of row {self.row_of(first + row)}"
             )
+
+    def row_of(self, number):
+        """The row of the user's input for the prompt of this number."""
+        return number
 
     def stopped(self, before, ids):
         """Whether the text of ids after those of a prompt contains a stop string."""

@@ -38,7 +38,7 @@ _UNASKED = {
 logger = logging.getLogger("tfzoo")
 
 
-def stored_end_ids(config, path):
+def stored_end_ids(config, path, applied=()):
     """The ids that end a text, a list; None if the files contain none.
 
     `generation_config.json` takes precedence over `config.json`. Other options in it,
@@ -47,6 +47,7 @@ def stored_end_ids(config, path):
     Args:
         config: Dict of the fields of `config.json`.
         path: Path of that file; `generation_config.json` is in the same directory.
+        applied: Names of other options that are.
 
     Raises:
         CheckpointError: the ids have another type.
@@ -55,7 +56,7 @@ def stored_end_ids(config, path):
     fields = {}
     if own.is_file():
         fields = read_json(own, CheckpointError, MAX_CONFIG_BYTES)
-    _tell_of_others(fields or config, own if fields else path)
+    _tell_of_others(fields or config, own if fields else path, applied)
     for found, place in ((fields, own), (config, path)):
         if found.get("eos_token_id") is not None:
             ids = _within(found["eos_token_id"], config.get("vocab_size"), place)
@@ -89,8 +90,8 @@ def _within(found, vocabulary_size, path):
     return [i for i in ids if i < limit]
 
 
-def _tell_of_others(fields, path):
-    options = {*OPTIONS, *OURS, *NEUTRAL} - _OTHERS
+def _tell_of_others(fields, path, applied):
+    options = {*OPTIONS, *OURS, *NEUTRAL} - _OTHERS - {*applied}
     asked = [
         f"{name}={shown(value)}"
         for name, value in fields.items()
@@ -108,9 +109,16 @@ def _changes_nothing(name, value):
     return value is None or (name in _UNASKED and value == _UNASKED[name])
 
 
-def write_end_ids(directory, end_ids, begin_id):
-    """Writes `generation_config.json` for `transformers`."""
-    fields = {"bos_token_id": begin_id, "eos_token_id": as_field(end_ids)}
+def write_end_ids(directory, end_ids, begin_id, **others):
+    """Writes `generation_config.json` for `transformers`.
+
+    Args:
+        directory: The directory.
+        end_ids: The ids that end a text.
+        begin_id: The id of the token before a text.
+        **others: Further fields.
+    """
+    fields = {"bos_token_id": begin_id, "eos_token_id": as_field(end_ids), **others}
     text = json.dumps(fields, indent=2)
     (directory / NAME).write_text(f"{text}\n", encoding="utf-8")
 
