@@ -156,11 +156,54 @@ def padded_pairs(
         weights = tf.constant(weights, tf.float32)
         weights = tf.ensure_shape(weights, (len(splits[0]) - 1,))
 
+    return planned_pairs(
+        batches,
+        lambda epoch, indices: [rows(indices) for rows in padded],
+        weights,
+        pad_id=target_pad_id,
+        start_id=start_id,
+        seed=seed,
+        start_step=start_step,
+        epochs=epochs,
+        shuffle=shuffle,
+    )
+
+
+def planned_pairs(
+    batches,
+    load,
+    weights=None,
+    *,
+    pad_id,
+    start_id,
+    seed,
+    start_step,
+    epochs,
+    shuffle,
+):
+    """The batches of a plan, of rows that a function loads.
+
+    Args:
+        batches: `PairBatches`.
+        load: Function of (epoch, indices (B,)), in TensorFlow operations, that returns
+            the `source` and `target` of `teacher_forced`.
+        weights: float32 tensor (N,), or None.
+        pad_id: As in `teacher_forced`.
+        start_id: As in `teacher_forced`.
+        seed: As in `PairBatches.of_epoch`.
+        start_step: As in `padded_pairs`.
+        epochs: As in `padded_pairs`.
+        shuffle: As in `PairBatches.of_epoch`.
+
+    Returns:
+        `tf.data.Dataset` of what `teacher_forced` returns.
+    """
+
     def batch(epoch, indices):
         return teacher_forced(
-            *(rows(indices) for rows in padded),
+            *load(epoch, indices),
             None if weights is None else tf.gather(weights, indices),
-            pad_id=target_pad_id,
+            pad_id=pad_id,
             start_id=start_id,
         )
 
