@@ -78,8 +78,8 @@ class BeamSearch(Search):
             lengths: int32 (B,), at least 1.
             limits: int32 (B,), maximum number of new tokens; 0 for a row that is done
                 from the start.
-            rules: As in `Sampling`, and `length_penalty`, a float32 scalar: scores are
-                divided by the number of new tokens raised to this power.
+            rules: As in `Sampling`, and `length_penalty`, a float32 scalar or (R,):
+                scores are divided by the number of new tokens raised to this power.
             memory: As in `Sampling`.
         """
         (decoder,), num_beams = decoders, self.num_beams
@@ -185,7 +185,7 @@ class BeamSearch(Search):
         candidates = appended(candidates, ids, tf.ones_like(ids, tf.bool))
         width = size(candidates.tokens, 1)
         num_new = tf.reshape(candidates.num_new, [-1, num_candidates])
-        scores = scores / tf.cast(num_new, tf.float32) ** rules["length_penalty"]
+        scores = scores / tf.cast(num_new, tf.float32) ** self._penalty(rules)
         # Candidates after the first N are only reserves for the running beams.
         finishes = ends & (tf.range(num_candidates) < num_beams)
         barred = ~finishes | (beams.done | ~beams.improvable)[:, None]
@@ -212,9 +212,16 @@ class BeamSearch(Search):
             is_finished=merged(beams.is_finished, finishes & ~barred),
         )
 
+    def _penalty(self, rules):
+        """The length penalty, a scalar or (B, 1)."""
+        penalty = rules["length_penalty"]
+        if not penalty.shape.rank:
+            return penalty
+        return tf.reshape(penalty, [-1, self.num_beams])[:, :1]
+
     def _judged(self, beams, num_new, ends, limits, rules):
         """Updates `improvable` and `done` after a step."""
-        length_penalty = rules["length_penalty"]
+        length_penalty = self._penalty(rules)
         length = num_new
         if self.early_stopping == "never":  # a longer text may then be better
             length = tf.where(length_penalty > 0, limits[:, None], num_new)

@@ -30,11 +30,13 @@ class State(typing.NamedTuple):
         history: A `History`, whose last token has not been read yet.
         cache: A `Cache` of the tokens before it.
         done: Boolean (R,).
+        scores: float32 (R,), sums of the tokens' log-probabilities; () if not computed.
     """
 
     history: History
     cache: Cache
     done: tf.Tensor
+    scores: typing.Any = ()
 
 
 class Results(typing.NamedTuple):
@@ -43,7 +45,8 @@ class Results(typing.NamedTuple):
     Attributes:
         tokens: int32 (R, N), including end tokens; 0 after a row's last token.
         counts: int32 (R,), number of tokens in each row.
-        scores: float32 (R,) for beam search; None for other searches.
+        scores: float32 (R,): for beam search, those of the beams; sums of
+            log-probabilities if `Sampling` computes them; otherwise None.
     """
 
     tokens: tf.Tensor
@@ -117,9 +120,12 @@ class Sampling(Search):
 
     Args:
         rows_per_prompt: Number of rows that continue each prompt.
+        scores: Whether to sum the log-probabilities of the tokens, as they are without
+            any rules.
     """
 
     rows_per_prompt: int = 1
+    scores: bool = False
 
     def begin(self, decoders, prompts, lengths, limits, rules, memory=()):
         """Reads the prompts and selects the first token of each row.
@@ -144,9 +150,10 @@ class Sampling(Search):
             )
         limits = self._of_rows(limits)
         history = history_of_new_prompts(decoder, prompts, lengths, rules)
-        state = State(history.with_finite(logits), cache, limits < 1)
+        scores = tf.zeros_like(logits[:, 0]) if self.scores else ()
+        state = State(history.with_finite(logits), cache, limits < 1, scores)
         chosen = next_ids(logits, state.history, rules)
-        return with_next_ids(state, logits, chosen, limits, rules)
+        return self._with(state, logits, chosen, limits, rules)
 
     def advance(self, decoders, state, limits, rules, *, num_steps, jit_compile=False):
         """Runs up to `num_steps` steps, until all rows are done or the cache is full.
@@ -172,9 +179,21 @@ class Sampling(Search):
                 jit_compile=jit_compile,
             )
             state = state._replace(cache=cache)
-            return with_next_ids(state, logits, chosen, limits, rules)
+            return self._with(state, logits, chosen, limits, rules)
 
         return self.run(step, state, num_steps)
+
+    def results(self, state, width):
+        """As in `Search`."""
+        found = super().results(state, width)
+        return found._replace(scores=state.scores) if self.scores else found
+
+    def _with(self, state, logits, ids, limits, rules):
+        if self.scores:
+            score = tf.gather(tf.nn.log_softmax(logits), ids, batch_dims=1)
+            more = tf.where(state.done, 0.0, score)
+            state = state._replace(scores=state.scores + more)
+        return with_next_ids(state, logits, ids, limits, rules)
 
     def _of_rows(self, limits):
         copies = self.rows_per_prompt

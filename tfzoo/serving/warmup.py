@@ -96,6 +96,44 @@ def generation_requests(
     return tuple(requests)
 
 
+def pair_requests(tokenizer, *, max_sequence_length, max_new_tokens, jit_compile):
+    """Requests for the signatures of an encoder-decoder.
+
+    One per signature; with XLA, one to `generate` and one to `score` for each length of
+    sources and batch size.
+
+    Args:
+        tokenizer: The tokenizer of sources.
+        max_sequence_length: Maximum number of tokens of a source.
+        max_new_tokens: Maximum number of new tokens in a request.
+        jit_compile: Whether XLA compiles.
+
+    Returns:
+        Tuple of `Request`.
+    """
+    per_word = len(tokenizer.tokenize(" ."))
+    lengths = few_lengths(max_sequence_length) if jit_compile else (1,)
+    requests = [_of_texts("serving_default", 1, 1)]
+    for rows in XLA_BATCH_SIZES if jit_compile else (1,):
+        for length in lengths:
+            words = max(1, (length - 1) // per_word)
+            generate = _of_texts("generate", rows, words)
+            options = _options(rows, max_new_tokens)
+            options["length_penalty"] = np.ones(rows, np.float32)
+            generate.inputs.update(options)
+            score = _of_texts("score", rows, words)
+            score.inputs["target"] = score.inputs["text"]
+            beams = _of_texts("generate", rows, words)
+            beams.inputs.update(options | {"temperature": np.zeros(rows, np.float32)})
+            requests += [generate, beams, score]
+    return tuple(requests)
+
+
+def _of_texts(signature, rows, words):
+    texts = np.array([b" ." * words] * rows, object)
+    return Request(signature, "predict", {"text": texts})
+
+
 def _options(rows, max_new_tokens):
     """Options of `generate`, with a temperature that makes end tokens unlikely.
 

@@ -29,7 +29,7 @@ from tfzoo.tasks.causal_lm.served_prompts import ChatPrompts, Prompts
 from tfzoo.tasks.causal_lm.served_scores import TextScoring, laid_out
 
 PART_BYTES = 1 << 28  # of keys, values and logits in memory at a time
-_LOGITS = 8  # copies of a row's logits in memory while its next token is chosen
+LOGITS = 8  # copies of a row's logits in memory while its next token is chosen
 NUMBERS = {
     "max_new_tokens": tf.int32,
     "top_k": tf.int32,
@@ -291,7 +291,7 @@ class _Generation:
         decoder, (rows,) = self._decoder, self._search.rows_of_step
         state = tf.nest.flatten(decoder.state(self._search.rows_per_prompt, 1))
         token_bytes = sum(x.dtype.size * x.shape.num_elements() for x in state)
-        return token_bytes, 4 * _LOGITS * decoder.vocabulary_size * rows
+        return token_bytes, 4 * LOGITS * decoder.vocabulary_size * rows
 
     def _generated(self, ids, lengths, options):
         """The continuations of some rows: `tokens` and `token_count`."""

@@ -22,6 +22,7 @@ from tfzoo.tasks.plan import Plan
 from tfzoo.tasks.seq2seq.decoder_tokens import fields_of, stored_tokens
 from tfzoo.tasks.seq2seq.pair_scoring import PairScoring
 from tfzoo.tasks.seq2seq.pairs import raw_pair_batches, raw_pairs, targets_of_pairs
+from tfzoo.tasks.seq2seq.served_pairs import seq2seq_signatures
 from tfzoo.tasks.seq2seq.translating import Translating
 from tfzoo.tasks.task import Task
 from tfzoo.text.preset_tokenizer import tokenizer_from_preset
@@ -396,15 +397,10 @@ class Seq2SeqLM(Translating, PairScoring, LearnsTokens, Task):
         return self.predict_batches(x, batch_size, **kwargs)
 
     def served_options(self):
-        from tfzoo.tasks.seq2seq.served_pairs import seq2seq_signatures
-
-        own = ("max_sequence_length",)
-        return [n for n in named_parameters(seq2seq_signatures)[1:] if n not in own]
+        return named_parameters(seq2seq_signatures)[1:]
 
     def served(self, **options):
         """The `ServedModel` of an export, with options of `seq2seq_signatures`."""
-        from tfzoo.tasks.seq2seq.served_pairs import seq2seq_signatures
-
         return seq2seq_signatures(self.in_float32(), **options)
 
 
