@@ -9,7 +9,7 @@ _HOMES = {
     "tfzoo.data.text_pairs": "TextPairs read_pairs read_parallel",
     "tfzoo.data.readers": "read_records",
     "tfzoo.data.running_text": "RunningText",
-    "tfzoo.data.whole_text": "WholeText",
+    "tfzoo.data.whole_text": "WholeSentences WholeText",
     "tfzoo.data.pretraining_records": "RecordSource",
     "tfzoo.data.pretraining_text": "TextSource",
     "tfzoo.data.masking": "WordMasking",
