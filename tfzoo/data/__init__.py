@@ -18,7 +18,7 @@ _HOMES = {
     "tfzoo.data.pretraining": "open_pretraining_data pretraining_dataset",
     "tfzoo.data.preparation": "prepare_pretraining_data",
     "tfzoo.data.pair_batches": "PairBatches padded_pairs",
-    "tfzoo.data.span_corruption": "SpanCorruption",
+    "tfzoo.data.span_corruption": "SpanCorruption sentinel_ids",
     "tfzoo.data.denoising": "Denoising",
     "tfzoo.data.noised_text": "NoisedText",
     "tfzoo.data.pipelines": "without_waiting",
