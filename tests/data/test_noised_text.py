@@ -1,5 +1,7 @@
 """Rows of a corpus have every token of the text, and other noise in every epoch."""
 
+import functools
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -8,8 +10,9 @@ from tfzoo.data.corpus import build_corpus
 from tfzoo.data.denoising import Denoising
 from tfzoo.data.noised_text import NoisedText
 from tfzoo.data.running_text import RunningText
-from tfzoo.data.span_corruption import SpanCorruption
-from tfzoo.errors import DataError
+from tfzoo.data.span_corruption import SpanCorruption, sentinel_ids
+from tfzoo.errors import DataError, TokenizerError
+from tfzoo.text import SentencePieceTokenizer
 
 PAD, END, MASK, START = 0, 1, 3, 4
 DOCUMENTS = [[3, 4, 5], [1], [7], [2, 2], [30, 1]]  # lengths of sentences
@@ -108,3 +111,28 @@ def test_starting_at_a_step_equals_skipping_that_many(corpus):
 def test_a_corpus_without_texts_is_refused(corpus):
     with pytest.raises(DataError, match="a document of at least 2 tokens"):
         NoisedText(corpus([[1], [1]]), SPANS, max_source_length=20)
+
+
+def test_a_trained_tokenizer_has_the_sentinels_that_restore_its_text(tmp_path):
+    sentinels = [f"<extra_id_{i}>" for i in range(20)]
+    lines = ["The quick brown fox jumps over the lazy dog, and the dog sleeps on."] * 3
+    path = tmp_path / "a.txt"
+    path.write_text("\n\n".join(lines))
+    train = functools.partial(
+        SentencePieceTokenizer.train, [path], vocabulary_size=70, progress=False
+    )
+    tokenizer = train(user_defined_symbols=sentinels)
+    ids = sentinel_ids(tokenizer)
+    assert [tokenizer.id_to_token(i) for i in ids] == sentinels
+    corpus = build_corpus(RunningText([path]), tokenizer, progress=False)
+    noise = SpanCorruption(ids, tokenizer.end_id)
+    text = NoisedText(corpus, noise, max_source_length=100)
+    assert text.num_examples == 3
+    source, target = (row[:-1].tolist() for row in text.row(1))
+    for i, sentinel in enumerate(ids[: len({*source} & {*ids})]):
+        span = target[target.index(sentinel) + 1 : target.index(ids[i + 1])]
+        place = source.index(sentinel)
+        source[place : place + 1] = span
+    assert tokenizer.detokenize(source) == lines[1]
+    with pytest.raises(TokenizerError, match="with sentinels, <extra_id_0> and so on"):
+        sentinel_ids(train())

@@ -142,3 +142,12 @@ def test_no_source_is_both_held_out_and_trained_on(capsys):
     assert pairs.split_every(10, seed=2)[1] != held_out
     with pytest.raises(DataError, match="at least 101 examples.*Received: 100"):
         pairs.split_every(101)
+
+
+def test_multi30k_has_the_pairs_of_its_documentation(shared_data):
+    folder = shared_data / "multi30k"
+    sides = [folder / f"val.{language}.gz" for language in ("en", "de")]
+    pairs = read_parallel(*sides)
+    assert len(pairs) == len(pairs.targets) == 1014
+    assert pairs.sources[0].startswith("A group of men are loading cotton")
+    assert "Baumwolle" in pairs.targets[0]

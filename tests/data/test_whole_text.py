@@ -10,7 +10,7 @@ import pytest
 
 from tfzoo.data import whole_text
 from tfzoo.data.running_text import RunningText
-from tfzoo.data.whole_text import TextList, WholeText, pieces
+from tfzoo.data.whole_text import TextList, WholeSentences, WholeText, pieces
 from tfzoo.errors import DataError
 
 # The parts of GPT-2's pattern that decide where words end, in the classes of `re`
@@ -116,3 +116,30 @@ def test_the_first_row_of_a_table_without_a_header_is_a_text(tmp_path, capsys, r
     assert documents(text) == ["one", "two, three"]
     assert capsys.readouterr().err == ""
     assert text.options != reader([path], **options).options
+
+
+def sentences(path, *options):
+    """(document's number, sentence) of each sentence."""
+    batches = WholeSentences([path], *options).batches(progress=False)
+    return [pair for texts, ids in batches for pair in zip(ids, texts, strict=True)]
+
+
+def test_sentences_keep_the_whitespace_before_them(tmp_path):
+    path = write(tmp_path / "a.txt", 'Go.  He said "no."\n\nMr. X left.\n')
+    whole = [(0, "Go."), (0, '  He said "no."'), (0, "\n\nMr. X left.\n")]
+    assert sentences(path) == whole
+    assert sentences(path, "blank_line") == [
+        (0, "Go."),
+        (0, '  He said "no."'),
+        (1, "Mr. X left."),
+    ]
+    assert WholeSentences([path]).options != WholeText([path]).options
+
+
+@hypothesis.given(st.text("aB.!\n \"'", max_size=60))
+def test_sentences_together_are_the_text_and_end_where_words_do(tmp_path, text):
+    path = write(tmp_path / "a.txt", text + ".")
+    found = [sentence for _, sentence in sentences(path)]
+    assert "".join(found) == text + "."
+    words = [word for sentence in found for word in WORDS.findall(sentence)]
+    assert words == WORDS.findall(text + ".")

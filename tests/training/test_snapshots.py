@@ -152,3 +152,17 @@ def test_the_state_is_plain_json(tmp_path):
     Snapshots(tmp_path, "step", kept=1).save(1, make_variables(1), {"step": 1})
     content = json.loads((tmp_path / "step-000000001" / "state.json").read_text())
     assert content["state"] == {"step": 1}
+
+
+def test_of_the_means_each_dtype_keeps_its_own(tmp_path):
+    snapshots = Snapshots(tmp_path, "epoch", kept=3)
+    for number, value in enumerate((1, 2, 5)):
+        snapshots.save(number, make_variables(value), {})
+    variables = make_variables(7)
+    before = {name: variable.numpy() for name, variable in variables.items()}
+    snapshots.load_mean([0, 1, 2], variables)
+    for name, variable in variables.items():
+        is_float = "float" in str(variable.dtype)
+        value = np.full(variable.shape, 8 / 3) if is_float else before[name]
+        expected = value.astype(before[name].dtype)
+        np.testing.assert_array_equal(variable.numpy(), expected, err_msg=name)

@@ -23,10 +23,15 @@ _LAST_WORD = re.compile(r"([^\W\d_]+)\.$")
 
 
 class SentenceSplitter:
-    """Takes text in pieces and returns complete sentences."""
+    """Takes text in pieces and returns complete sentences.
 
-    def __init__(self):
-        self._text = ""
+    Args:
+        verbatim: Whether the whitespace between two sentences is the beginning of the
+            second, so that all of them together are the text. If not, it is dropped.
+    """
+
+    def __init__(self, *, verbatim=False):
+        self._text, self._verbatim = "", verbatim
 
     def feed(self, text):
         """Adds a piece of running text; returns the sentences that end in it."""
@@ -42,12 +47,17 @@ class SentenceSplitter:
             sentences.append(rest[:cut])
             rest = rest[cut:]
         self._text = rest
-        return [s for s in map(str.strip, sentences) if s]
+        return self._chosen(sentences)
 
     def finish(self):
         """Returns the rest as the last sentence, and starts a new text."""
-        rest, self._text = self._text.strip(), ""
-        return [rest] if rest else []
+        rest, self._text = self._text, ""
+        return self._chosen([rest])
+
+    def _chosen(self, sentences):
+        if not self._verbatim:
+            sentences = map(str.strip, sentences)
+        return [sentence for sentence in sentences if sentence]
 
 
 def split_sentences(text):

@@ -9,7 +9,7 @@ import dataclasses
 
 import numpy as np
 
-from tfzoo.errors import require_whole, shown
+from tfzoo.errors import TokenizerError, require_whole, shown
 
 
 @dataclasses.dataclass(frozen=True)
@@ -22,8 +22,8 @@ class SpanCorruption:
     so that its length determines those of source and target.
 
     Args:
-        sentinel_ids: Ids of the sentinels in the order of their use, such as those of
-            `<extra_id_0>`, `<extra_id_1>`, ...
+        sentinel_ids: Ids of the sentinels in the order of their use; of a tokenizer,
+            `sentinel_ids(tokenizer)`.
         end_id: Id of the end token.
         density: Fraction of the tokens that are dropped, between 0 and 1.
         mean_span: Mean number of tokens of a dropped span, at least 1.
@@ -89,6 +89,23 @@ class SpanCorruption:
         dropped = min(max(round(num_tokens * self.density), 1), num_tokens - 1)
         spans = max(round(dropped / self.mean_span), 1)
         return dropped, min(spans, num_tokens - dropped)
+
+
+def sentinel_ids(tokenizer):
+    """Ids of `<extra_id_0>`, `<extra_id_1>`, ... as far as a tokenizer has them.
+
+    Raises:
+        TokenizerError: it has none.
+    """
+    found = []
+    while (index := tokenizer.token_to_id(f"<extra_id_{len(found)}>")) is not None:
+        found.append(index)
+    if not found:
+        raise TokenizerError(
+            "Span corruption requires a tokenizer with sentinels, <extra_id_0> and so "
+            f"on. Received: {tokenizer.description}."
+        )
+    return tuple(found)
 
 
 def _segments(count, parts, random):

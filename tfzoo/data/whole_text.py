@@ -9,6 +9,7 @@ import json
 
 from tfzoo.data.readers import is_data_set
 from tfzoo.data.running_text import TextFiles, in_batches
+from tfzoo.data.sentences import SentenceSplitter
 from tfzoo.text.lines import read_lines
 
 _PIECE = 1 << 13  # characters after which a piece ends at the next opportunity
@@ -59,6 +60,29 @@ class WholeText(TextFiles):
             )
         else:
             yield (line for _, line in read_lines(path, keep_ends=True))
+
+
+class WholeSentences(WholeText):
+    """The documents of files, verbatim, of which each sentence is a piece.
+
+    For objectives that need sentences, with a byte-level BPE: the whitespace between
+    two sentences is part of the second one's first word. (For a SentencePiece
+    tokenizer, which begins every text with a space, there is `RunningText`.) The
+    arguments are those of `WholeText`.
+    """
+
+    @property
+    def options(self):
+        """The options that affect the sentences."""
+        return ["whole sentences", *self.reading]
+
+    def _numbered(self):
+        splitter = SentenceSplitter(verbatim=True)
+        documents = (d for path in self.paths for d in self._documents(path))
+        for number, lines in enumerate(documents):
+            for line in lines:
+                yield from ((number, sentence) for sentence in splitter.feed(line))
+            yield from ((number, sentence) for sentence in splitter.finish())
 
 
 class TextList:

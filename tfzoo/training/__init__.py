@@ -6,6 +6,7 @@ _HOMES = {
     "tfzoo.training.optimizers": "AdamW",
     "tfzoo.training.pair_losses": "CosineError InBatchNegatives",
     "tfzoo.training.callbacks": "KeepBest",
+    "tfzoo.training.averaging": "KeepLast",
     "tfzoo.training.generation_metrics": "generation_scores",
     "tfzoo.training.runs": "Run",
     "tfzoo.training.schedules": "WarmupLinearDecay",

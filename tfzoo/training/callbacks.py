@@ -113,6 +113,7 @@ class KeepBest(keras.callbacks.Callback):
     """
 
     remembered = ("latest",)  # by a run
+    num_copies = 2  # of the weights on disk, while another is written
 
     def __init__(self, directory, *, monitor, mode):
         super().__init__()

@@ -227,7 +227,8 @@ def shown_examples(batch, tokenizer, rows=None):
 
     Args:
         batch: An element of a dataset: inputs, or a tuple that begins with them.
-        tokenizer: The tokenizer of their `token_ids`, or None.
+        tokenizer: The tokenizer of their `token_ids`, or of the `encoder_token_ids` of
+            pairs, of which the sources are shown; or None.
         rows: Indices of the examples in the user's data, if known.
 
     Returns:
@@ -235,9 +236,11 @@ def shown_examples(batch, tokenizer, rows=None):
     """
     inputs = batch[0] if isinstance(batch, tuple | list) else batch
     texts = []
-    if tokenizer is not None and isinstance(inputs, dict) and "token_ids" in inputs:
+    named = inputs if isinstance(inputs, dict) else {}
+    token_ids = named.get("token_ids", named.get("encoder_token_ids"))
+    if tokenizer is not None and token_ids is not None:
         special = set(tokenizer.special_ids)
-        for ids in np.asarray(inputs["token_ids"][:NAMED]).tolist():
+        for ids in np.asarray(token_ids[:NAMED]).tolist():
             text = tokenizer.detokenize([i for i in ids if i not in special])
             texts.append(repr(text[:SHOWN]) + ("..." if len(text) > SHOWN else ""))
     rows = [] if rows is None else [int(row) for row in rows]

@@ -19,6 +19,7 @@ from tfzoo.files import (
     require_space,
     utf8_path,
 )
+from tfzoo.training.averaging import KeepLast
 from tfzoo.training.callbacks import KeepBest
 from tfzoo.training.fingerprints import ADDED
 from tfzoo.training.snapshots import Snapshots
@@ -205,8 +206,8 @@ def move_result(result, directory):
 def require_space_for_run(directory, model, callbacks):
     """Raises `OutputError` if the disks lack the space that a run will need.
 
-    It keeps two checkpoints and the best epoch, each while the next one is written, and
-    in the end the result.
+    It keeps two checkpoints, and the best and the last epochs, if these are kept, each
+    while the next one is written, and in the end the result.
 
     Args:
         directory: The run's directory; its `checkpoints` may be on another disk.
@@ -216,8 +217,9 @@ def require_space_for_run(directory, model, callbacks):
     checkpoints = directory / "checkpoints"
     weights = num_bytes_of(model.weights)
     needed = 3 * num_bytes_of([*model.variables, *model.optimizer.variables])
-    needed += 2 * weights * any(isinstance(c, KeepBest) for c in callbacks)
-    for kind in ("step", "best-epoch"):
+    keeping = [c for c in callbacks if isinstance(c, KeepBest | KeepLast)]
+    needed += weights * sum(callback.num_copies for callback in keeping)
+    for kind in ("step", "best-epoch", "epoch"):
         files = checkpoints.glob(f"{kind}-*/*")
         needed -= sum(file.stat().st_size for file in files)
     require_space(checkpoints, max(0, needed), "the checkpoints of this run")

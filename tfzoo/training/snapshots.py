@@ -5,6 +5,7 @@ state and the checksums of both. All variables are finite, except those of the g
 "metrics".
 """
 
+import contextlib
 import hashlib
 import json
 import os
@@ -13,6 +14,8 @@ import re
 import shutil
 import sys
 
+import keras
+import numpy as np
 from safetensors import safe_open
 
 from tfzoo.errors import OutputError
@@ -107,25 +110,56 @@ class Snapshots:
         """
         path = self._path(number) / TENSORS
         with safe_open(path, framework="np") as file:
-            names = sorted(file.keys())
-            if len(names) != len(variables):
-                raise OutputError(
-                    f"The snapshot must have the training's {len(variables)} "
-                    f"variables. Received: {len(names)}.",
-                    path=path,
-                )
-            pairs = list(zip(names, sorted(variables), strict=True))
-            for stored, name in pairs:
-                shape = tuple(file.get_slice(stored).get_shape())
-                if shape != tuple(variables[name].shape):
-                    raise OutputError(
-                        f"The shape must be {tuple(variables[name].shape)}. "
-                        f"Received: {shape}.",
-                        path=path,
-                        tensor=stored,
-                    )
-            for stored, name in pairs:
+            for stored, name in _matched(file, path, variables):
                 variables[name].assign(file.get_tensor(stored))
+
+    def load_mean(self, numbers, variables):
+        """Assigns the means of several snapshots' tensors, computed in float64.
+
+        Variables that are no floating-point numbers remain as they are.
+
+        Args:
+            numbers: Numbers of the snapshots, from `intact`.
+            variables: As in `load`.
+
+        Raises:
+            OutputError: as in `load`.
+        """
+        with contextlib.ExitStack() as stack:
+            files = []
+            for number in numbers:
+                path = self._path(number) / TENSORS
+                file = stack.enter_context(safe_open(path, framework="np"))
+                names = {n: s for s, n in _matched(file, path, variables)}
+                files.append((file, names))
+            for name, variable in variables.items():
+                if keras.backend.is_float_dtype(variable.dtype):
+                    total = np.zeros(variable.shape, np.float64)
+                    for file, names in files:
+                        total += file.get_tensor(names[name]).astype(np.float64)
+                    variable.assign((total / len(files)).astype(variable.dtype))
+
+    def intact(self):
+        """Numbers of the snapshots that are intact and finite, in order.
+
+        Others are reported on stderr.
+
+        Raises:
+            OutputError: there is no such snapshot.
+        """
+        found = []
+        for number, path in self._present():
+            try:
+                _verified(path)
+                found.append(number)
+            except OutputError as e:
+                print(f"warning: {e}", file=sys.stderr)
+        if not found:
+            raise OutputError(
+                f"There must be a snapshot {self.prefix}-* that is intact and finite.",
+                path=self.directory,
+            )
+        return found
 
     def numbers(self):
         """The numbers of the snapshots, in order; some may be damaged."""
@@ -169,6 +203,27 @@ def named(**groups):
         for group, variables in groups.items()
         for index, variable in enumerate(variables)
     }
+
+
+def _matched(file, path, variables):
+    """Pairs of a tensor's name and that of its variable, of the same shape."""
+    names = sorted(file.keys())
+    if len(names) != len(variables):
+        raise OutputError(
+            f"The snapshot must have the training's {len(variables)} variables. "
+            f"Received: {len(names)}.",
+            path=path,
+        )
+    pairs = list(zip(names, sorted(variables), strict=True))
+    for stored, name in pairs:
+        shape = tuple(file.get_slice(stored).get_shape())
+        if shape != tuple(variables[name].shape):
+            raise OutputError(
+                f"The shape must be {tuple(variables[name].shape)}. Received: {shape}.",
+                path=path,
+                tensor=stored,
+            )
+    return pairs
 
 
 def _write_tensors(path, variables):
