@@ -351,6 +351,7 @@ class PairGeneration:
         if isinstance(search, Sampling):
             length = tf.cast(tf.maximum(counts, 1), tf.float32)
             scores = scores / length ** options["length_penalty"][:, None]
+        scores = tf.where(counts > 0, scores, 0.0)
         return {
             "tokens": tf.reshape(results.tokens, [*shape, self._max_new_tokens]),
             "counts": counts,
