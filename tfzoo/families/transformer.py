@@ -121,10 +121,10 @@ TRANSFORMER = _Transformer(
     },
     heads={"Seq2SeqLM": Head("TransformerSeq2SeqLM")},
     tied={},
-    tokenizers={
-        ByteBPETokenizer: Layout(last="end"),
-        SentencePieceTokenizer: Layout(last="end"),
-    },
+    tokenizers=dict.fromkeys(
+        (ByteBPETokenizer, SentencePieceTokenizer),
+        Layout(last="end", between=("end",), second_segment=0),
+    ),
     decoder_start="start",
     sizes={
         # tfzoo's own, for training on a CPU; the tokenizer sets the vocabulary size
