@@ -286,7 +286,7 @@ class Attention(LayerKeywords, keras.layers.Layer):
         return self.head_size**-0.5 if self.scale is None else self.scale
 
     def _scores_of_step(self, query, *keys):
-        """Float32 scores (B, N, T, S) of a few queries and all `keys`, one after another.
+        """Float32 scores (B, N, T, S) of a few queries with each of the `keys`, joined.
 
         The keys are the left factor: XLA would copy a right one to transpose it.
         """
