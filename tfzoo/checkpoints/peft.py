@@ -24,7 +24,7 @@ from tfzoo.checkpoints.safetensors_files import SafetensorsFile
 from tfzoo.checkpoints.safetensors_writing import write_file
 from tfzoo.checkpoints.weights import check_floating, read_finite
 from tfzoo.errors import CheckpointError
-from tfzoo.files import local_path, read_json, written_beside
+from tfzoo.files import read_json, written_beside
 
 WEIGHTS, PICKLE = "adapter_model.safetensors", "adapter_model.bin"
 _PREFIX = "base_model.model."
