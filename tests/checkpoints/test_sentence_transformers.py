@@ -98,16 +98,18 @@ def test_without_the_normalize_module_vectors_keep_their_length(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "config",
+    ("config", "pooling"),
     [
-        {"pooling_mode_cls_token": True},
-        {"pooling_mode": "cls"},
-        {"pooling_mode": ["cls"]},
+        ({"pooling_mode_cls_token": True}, "cls"),
+        ({"pooling_mode": "cls"}, "cls"),
+        ({"pooling_mode": ["cls"]}, "cls"),
+        ({"pooling_mode_cls_token": False, "pooling_mode_lasttoken": True}, "last"),
+        ({"pooling_mode": "lasttoken"}, "last"),
     ],
 )
-def test_cls_pooling_is_read(config, tmp_path):
+def test_other_poolings_are_read(config, pooling, tmp_path):
     files = {**V2, "1_Pooling/config.json": config}
-    assert read(written(tmp_path, files))["pooling"] == "cls"
+    assert read(written(tmp_path, files))["pooling"] == pooling
 
 
 def test_a_directory_without_modules_gives_no_options(tmp_path):
@@ -135,7 +137,7 @@ def test_written_files_equal_the_published_ones(tmp_path):
     assert found == V2
 
 
-@pytest.mark.parametrize("pooling", ["mean", "cls"])
+@pytest.mark.parametrize("pooling", ["mean", "cls", "last"])
 @pytest.mark.parametrize("normalize", [True, False])
 def test_written_files_are_read_back(pooling, normalize, tmp_path):
     arguments = dict(pooling=pooling, normalize=normalize, max_sequence_length=99)

@@ -430,3 +430,24 @@ def test_training_continues_with_an_opened_adapter(directory, classifier, texts)
     classifier.fit(texts[0][:8], texts[1][:8], batch_size=4, verbose=0)
     for old, new in zip(before, classifier.trainable_variables, strict=True):
         assert (old != np.array(new)).any(), new.path
+
+
+def test_an_adapter_is_opened_from_the_hub(hub, small_encoder, tokenizer, tmp_path):
+    def classifier():
+        return TextClassifier(small_encoder(), tokenizer, ["no", "yes"])
+
+    task = adapted(classifier())
+    task.save_adapter(tmp_path / "adapter")
+    files = {p.name: p.read_bytes() for p in (tmp_path / "adapter").iterdir()}
+    adapter = hub.add("org/adapter", {**files, "model.safetensors": b"not needed"})
+    copy = classifier()
+    copy.load_adapter(f"hf://org/adapter@{adapter.refs['main']}")
+    assert sorted(hub.sent) == ["adapter_config.json", "adapter_model.safetensors"]
+    np.testing.assert_allclose(outputs(copy), outputs(task), atol=1e-6)
+    with pytest.raises(CheckpointError, match="org/none: The repository does not"):
+        classifier().load_adapter("hf://org/none")
+    with pytest.raises(CheckpointError, match="must be a directory or hf://ORG/NAME"):
+        classifier().load_adapter("keras_hub://bert")
+    hub.add("org/model", {"config.json": b"{}"})
+    with pytest.raises(CheckpointError, match="org/model: .* have adapter_config.json"):
+        classifier().load_adapter("hf://org/model")

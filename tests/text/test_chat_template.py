@@ -195,6 +195,30 @@ CONTENT = "messages[0].content"
             f"{{% if 'b' in {CONTENT} %}}A{{% endif %}}{{{{ {CONTENT} }}}}",
             "contains 'b'",
         ),
+        (
+            f"{{% if {CONTENT} in 'yes no' %}}A{{% endif %}}{{{{ {CONTENT} }}}}",
+            "is in 'yes no'",
+        ),
+        (
+            f"{{% if {CONTENT} is in 'yes no' %}}A{{% endif %}}{{{{ {CONTENT} }}}}",
+            "is in 'yes no'",
+        ),
+        (
+            f"{{% if {CONTENT} not in ['yes'] %}}A{{% endif %}}{{{{ {CONTENT} }}}}",
+            "equals 'yes'",
+        ),
+        (
+            f"{{% if [{CONTENT}] | join == 'q' %}}A{{% endif %}}{{{{ {CONTENT} }}}}",
+            "eq of the message",
+        ),
+        (
+            f"{{% if 'yes'.startswith({CONTENT}) %}}A{{% endif %}}{{{{ {CONTENT} }}}}",
+            "the method startswith of a string",
+        ),
+        (
+            f"{{% if 'a' | replace({CONTENT}, '') %}}A{{% endif %}}{{{{ {CONTENT} }}}}",
+            "the filter replace of a string",
+        ),
         (f"{{{{ strftime_now('%Y') }}}}{{{{ {CONTENT} }}}}", "strftime_now"),
         (
             f"{{% if 'b' in ('' ~ {CONTENT}) %}}A{{% endif %}}{{{{ {CONTENT} }}}}",

@@ -109,6 +109,26 @@ def download(reference, *, weights=True):
     raise _without_weights(reference, repo_id, revision)
 
 
+def download_files(reference, names):
+    """Downloads some files of a repository, which are verified as in `download`.
+
+    Args:
+        reference: As in `download`.
+        names: Names of files.
+
+    Returns:
+        The `pathlib.Path` of the revision's directory.
+
+    Raises:
+        CheckpointError: as in `download`, or the repository lacks one of them.
+    """
+    directory = _snapshot(reference, *_parse(reference), names)
+    for name in names:
+        if not (directory / name).exists():
+            raise CheckpointError(f"The repository must have {name}.", path=reference)
+    return directory
+
+
 def upload(repo_id, save, *, private=None, token=None):
     """Saves a directory and uploads it, creating the repository if necessary.
 

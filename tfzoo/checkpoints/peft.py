@@ -18,12 +18,13 @@ import numpy as np
 
 from tfzoo.checkpoints.adapter_parts import ModuleAdapter
 from tfzoo.checkpoints.peft_config import CONFIG, PeftConfig, sizes_of
+from tfzoo.checkpoints.references import local_adapter
 from tfzoo.checkpoints.renamed import Renamed, Source
 from tfzoo.checkpoints.safetensors_files import SafetensorsFile
 from tfzoo.checkpoints.safetensors_writing import write_file
 from tfzoo.checkpoints.weights import check_floating, read_finite
 from tfzoo.errors import CheckpointError
-from tfzoo.files import local_path, read_json, written_beside
+from tfzoo.files import read_json, written_beside
 
 WEIGHTS, PICKLE = "adapter_model.safetensors", "adapter_model.bin"
 _PREFIX = "base_model.model."
@@ -31,10 +32,10 @@ _PARTS = (".lora_A.weight", ".lora_B.weight")
 
 
 class AdapterFiles:
-    """An adapter on disk.
+    """An adapter on disk or on the Hub.
 
     Args:
-        directory: The directory.
+        directory: The directory, or `hf://ORG/NAME[@REVISION]`.
 
     Attributes:
         path: The file with the tensors, for errors.
@@ -47,7 +48,7 @@ class AdapterFiles:
     """
 
     def __init__(self, directory):
-        directory = local_path(directory)
+        directory = local_adapter(directory, (CONFIG, WEIGHTS))
         if not os.path.isdir(directory):
             rule = "The directory of the adapter does not exist."
             raise CheckpointError(rule, path=directory)

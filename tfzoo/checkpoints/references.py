@@ -29,16 +29,43 @@ def local_directory(reference, *, weights=True):
         CheckpointError: it cannot be downloaded, or cannot be a directory: its name is
             too long, or a loop of links.
     """
-    scheme = _scheme(reference)
+    scheme = _checked_scheme(reference)
     if scheme is None:
         return _readable(local_path(reference))
-    if not isinstance(reference, str):
+    return _REMOTE[scheme](reference, weights=weights)
+
+
+def local_adapter(reference, names):
+    """Resolves a reference to an adapter to a local directory.
+
+    Args:
+        reference: A directory or `hf://ORG/NAME[@REVISION]`.
+        names: Names of the files to download.
+
+    Returns:
+        A `pathlib.Path`. A local directory is not checked to exist.
+
+    Raises:
+        CheckpointError: it cannot be downloaded.
+    """
+    scheme = _checked_scheme(reference)
+    if scheme is None:
+        return local_path(reference)
+    if scheme != hub.SCHEME:
+        rule = f"An adapter must be a directory or {hub.SCHEME}ORG/NAME."
+        raise CheckpointError(rule, path=reference)
+    return hub.download_files(reference, names)
+
+
+def _checked_scheme(reference):
+    scheme = _scheme(reference)
+    if scheme is not None and not isinstance(reference, str):
         raise CheckpointError(
             f"A reference with {scheme} must be a str, as a path loses the double "
             f"slash. Received: {shown(reference)}.",
             path=reference,
         )
-    return _REMOTE[scheme](reference, weights=weights)
+    return scheme
 
 
 def _readable(directory):

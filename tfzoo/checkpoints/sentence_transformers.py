@@ -33,7 +33,7 @@ _MODES = {
     "weightedmean": "pooling_mode_weightedmean_tokens",
     "lasttoken": "pooling_mode_lasttoken",
 }
-IMPLEMENTED = ("mean", "cls")
+_IMPLEMENTED = {"mean": "mean", "cls": "cls", "lasttoken": "last"}  # -> our names
 _CHAINS = (["Transformer", "Pooling"], ["Transformer", "Pooling", "Normalize"])
 
 
@@ -100,9 +100,13 @@ def _pooling(path, hidden_dim):
     if modes is None:
         modes = [mode for mode, field in _MODES.items() if config.get(field)]
     modes = [modes] if isinstance(modes, str) else modes
-    if not isinstance(modes, list) or len(modes) != 1 or modes[0] not in IMPLEMENTED:
+    if (
+        not isinstance(modes, list)
+        or len(modes) != 1
+        or modes[0] not in [*_IMPLEMENTED]
+    ):
         raise CheckpointError(
-            f"The pooling mode must be one of {', '.join(IMPLEMENTED)}. "
+            f"The pooling mode must be one of {', '.join(_IMPLEMENTED)}. "
             f"Received: {shown(modes)}.",
             path=path,
             tensor="pooling_mode",
@@ -115,7 +119,7 @@ def _pooling(path, hidden_dim):
                 path=path,
                 tensor=field,
             )
-    return modes[0]
+    return _IMPLEMENTED[modes[0]]
 
 
 def _refuse_prompts(path):
@@ -166,7 +170,7 @@ def write_modules(directory, *, pooling, normalize, hidden_dim, max_sequence_len
 
     Args:
         directory: A `pathlib.Path` with the files of the backbone.
-        pooling: `"mean"` or `"cls"`.
+        pooling: `"mean"`, `"cls"` or `"last"`.
         normalize: Whether the vectors are scaled to unit length.
         hidden_dim: Size of the backbone's vectors.
         max_sequence_length: Length in tokens at which texts are truncated.
@@ -181,8 +185,9 @@ def write_modules(directory, *, pooling, normalize, hidden_dim, max_sequence_len
         }
         for i, kind in enumerate(chain)
     ]
-    # The modes known to the oldest version
-    fields = {field: mode == pooling for mode, field in [*_MODES.items()][:4]}
+    # Only the modes known to the oldest version that has this one
+    known = [*_MODES.items()][: None if pooling == "last" else 4]
+    fields = {field: _IMPLEMENTED.get(mode) == pooling for mode, field in known}
     cutting = {"max_seq_length": max_sequence_length, "do_lower_case": False}
     folder = directory / modules[1]["path"]
     folder.mkdir()

@@ -102,7 +102,7 @@ class PresetBackbone(KnownKeywords, PushToHub):
         )
         with left_at_zero():
             backbone = cls(**{**sizes, **arguments})
-        if backbone.ties_output:
+        if backbone.ties_output and "ties_output" not in arguments:
             copies = family.copies(backbone, found.tensors.names)
             refuse_untied(found.config, found.path, copies)
         return backbone

@@ -216,8 +216,8 @@ class Attention(LayerKeywords, keras.layers.Layer):
             seen = ops.concatenate([*past_positions, here], axis=-1)
             mask = ops.logical_and(mask, self._near(positions, seen))
             state = (*state, here)
-        scores = ops.concatenate(self._scores_of_step(query, past_keys, keys), axis=-1)
-        y = self._weighted(_biased(scores, bias), mask, past_values, values)
+        scores = _biased(self._scores_of_step(query, past_keys, keys), bias)
+        y = self._weighted(scores, mask, past_values, values)
         y = ops.cast(self._join(y), self.compute_dtype)
         y = few_rows(self.output_projection, y, kernels)
         return y, state
@@ -252,7 +252,7 @@ class Attention(LayerKeywords, keras.layers.Layer):
         query = self._split(few_rows(self.query, x, kernels))
         if self.query_norm is not None:
             query = self.query_norm(query)
-        (scores,) = self._scores_of_step(query, keys)
+        scores = self._scores_of_step(query, keys)
         weights = self._grouped(self._softmax(scores, mask))
         y = self._join(self._by_head(ops.matmul(weights, values)))
         y = few_rows(self.output_projection, y, kernels)
@@ -301,18 +301,15 @@ class Attention(LayerKeywords, keras.layers.Layer):
         return self.head_size**-0.5 if self.scale is None else self.scale
 
     def _scores_of_step(self, query, *keys):
-        """Float32 scores (B, N, T, S) of a few queries and each of the `keys`.
+        """Float32 scores (B, N, T, S) of a few queries with each of the `keys`, joined.
 
         The keys are the left factor: XLA would copy a right one to transpose it.
         """
-        query = ops.transpose(self._grouped(query), (0, 1, 3, 2))  # (B, G, H, T N / G)
-        query = ops.cast(query, "float32") * self._scale
-        return [
-            self._by_head(
-                ops.transpose(ops.matmul(ops.cast(k, "float32"), query), (0, 1, 3, 2))
-            )
-            for k in keys
-        ]
+        query = self._grouped(ops.cast(query, "float32") * self._scale)
+        query = ops.transpose(query, (0, 1, 3, 2))  # (B, G, H, T N / G)
+        scores = [ops.matmul(ops.cast(k, "float32"), query) for k in keys]
+        scores = ops.concatenate(scores, axis=2) if len(scores) > 1 else scores[0]
+        return self._by_head(ops.transpose(scores, (0, 1, 3, 2)))
 
     def _weighted(self, scores, mask, past, new):
         """Means (B, N, T, H) of earlier and new values, weighted by float32 scores.
@@ -363,14 +360,17 @@ class Attention(LayerKeywords, keras.layers.Layer):
         """(B, T, heads times H) -> (B, heads, T, H)."""
         batch, length, width = ops.shape(x)
         heads = width // self.head_size
+        if x.shape[1] == 1:  # nothing to transpose
+            return ops.reshape(x, inferred((batch, heads, 1, self.head_size)))
         shape = inferred((batch, length, heads, self.head_size))
         x = ops.reshape(x, shape)
         return ops.transpose(x, (0, 2, 1, 3))
 
     def _join(self, x):
         """(B, N, T, H) -> (B, T, N times H)."""
-        x = ops.transpose(x, (0, 2, 1, 3))
-        batch, length, _, _ = ops.shape(x)
+        batch, _, length, _ = ops.shape(x)
+        if x.shape[2] != 1:
+            x = ops.transpose(x, (0, 2, 1, 3))
         shape = inferred((batch, length, self.num_heads * self.head_size))
         return ops.reshape(x, shape)
 

@@ -22,7 +22,7 @@ from keras.backend import standardize_dtype
 
 MOST_ONE_BY_ONE = 3  # rows
 ROWS_FOR_TRANSPOSED_KERNELS = 4  # with fewer, transposing costs more than it saves
-LEAST_WIDTH = 96  # of a part; smaller parts cost more than they save
+LEAST_WIDTH = 128  # of a part; below, Eigen does not read it in order
 
 
 def few_rows(dense, x, kernels=None):

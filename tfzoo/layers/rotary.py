@@ -88,21 +88,28 @@ class Rotary(LayerKeywords, keras.layers.Layer):
         return self.turn(x, self.turns(positions, x.shape[-1]))
 
     def turns(self, positions, head_size):
-        """Cosines and sines of the angles, float32, for `turn`."""
+        """Cosines of the angles, and their sines, signed, of both halves, for `turn`.
+
+        Float32 (B, 1, T, H), or (T, H).
+        """
         frequencies, factor = self.frequencies(head_size)
         frequencies = ops.convert_to_tensor(frequencies, "float32")
         angles = ops.expand_dims(ops.cast(positions, "float32"), -1) * frequencies
         if len(angles.shape) == 3:
             angles = ops.expand_dims(angles, 1)  # the same for all heads
         cosine, sine = ops.cos(angles), ops.sin(angles)
-        return (cosine, sine) if factor == 1.0 else (cosine * factor, sine * factor)
+        if factor != 1.0:
+            cosine, sine = cosine * factor, sine * factor
+        cosines, sines = [cosine, cosine], [-sine, sine]
+        return tuple(ops.concatenate(halves, axis=-1) for halves in (cosines, sines))
 
     def turn(self, x, turns):
         """Rotates `x` (B, N, T, H) by the result of `turns`."""
-        cosine, sine = (ops.cast(y, self.variable_dtype) for y in turns)
-        first, second = ops.split(ops.cast(x, self.variable_dtype), 2, axis=-1)
-        turned = [first * cosine - second * sine, second * cosine + first * sine]
-        return ops.cast(ops.concatenate(turned, axis=-1), x.dtype)
+        cosines, sines = (ops.cast(y, self.variable_dtype) for y in turns)
+        y = ops.cast(x, self.variable_dtype)
+        first, second = ops.split(y, 2, axis=-1)
+        other = ops.concatenate([second, first], axis=-1)
+        return ops.cast(y * cosines + other * sines, x.dtype)
 
     def compute_output_shape(self, x_shape, positions_shape=None):
         return x_shape

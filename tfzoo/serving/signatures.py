@@ -40,7 +40,7 @@ def padded_core(core, tokenizer, *, vocabulary_size=None, **options):
 
     Args:
         core: As in `PaddedCore`.
-        tokenizer: A tokenizer with the special tokens of an encoder.
+        tokenizer: The tokenizer.
         vocabulary_size: Upper bound of the ids, exclusive. None for the tokenizer's
             vocabulary.
         **options: As in `PaddedCore`.
@@ -50,7 +50,7 @@ def padded_core(core, tokenizer, *, vocabulary_size=None, **options):
     """
     return PaddedCore(
         core,
-        pad_id=tokenizer.required_id("pad"),
+        pad_id=tokenizer.filling_id,
         vocabulary_size=vocabulary_size or tokenizer.vocabulary_size,
         **options,
     )
@@ -142,7 +142,7 @@ def encoded(tokenizer, texts, max_sequence_length, *, mask_token=False):
     """Tokenizes texts to int32 inputs (B, S), S the longest of them.
 
     Args:
-        tokenizer: A tokenizer with the special tokens of an encoder.
+        tokenizer: The tokenizer.
         texts: Dict of `text`, string (B,), and `text_pair` for pairs.
         max_sequence_length: Maximum of S; longer text is truncated.
         mask_token: Whether the mask token is recognized in the text.
@@ -161,7 +161,7 @@ def encoded(tokenizer, texts, max_sequence_length, *, mask_token=False):
     with tf.device("/CPU:0"):
         flat = text_in_parts(tokenize, texts)
         ids = ragged_rows(flat, ("token_ids", "segment_ids"))
-        return dense_inputs(ids, tokenizer.required_id("pad"))
+        return dense_inputs(ids, tokenizer.filling_id)
 
 
 def dense_inputs(ids, pad_id):

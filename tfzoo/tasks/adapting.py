@@ -157,7 +157,7 @@ class Adapting:
 
         Args:
             directory: A directory with `adapter_config.json` and
-                `adapter_model.safetensors`.
+                `adapter_model.safetensors`, or `hf://ORG/NAME[@REVISION]`.
 
         Raises:
             CheckpointError: it is not LoRA, has an unsupported option, or is that of

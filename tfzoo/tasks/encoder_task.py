@@ -1,4 +1,4 @@
-"""Base class of the tasks on a bidirectional encoder."""
+"""Base class of the tasks that read whole texts, once."""
 
 from tfzoo.layers.keywords import named_parameters
 from tfzoo.serving.signatures import padded_core
@@ -6,7 +6,7 @@ from tfzoo.tasks.task import Task
 
 
 class EncoderTask(Task):
-    """A task on any of the encoders, served as a SavedModel that takes raw strings.
+    """A task that reads whole texts, served as a SavedModel that takes raw strings.
 
     A subclass defines, besides what `Task` requires:
         signatures: Function of a `PaddedCore`, the tokenizer and options that returns

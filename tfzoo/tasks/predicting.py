@@ -125,7 +125,7 @@ class Predicting:
         return ordered_batches(
             encoded,
             batch_size=batch_size,
-            pad_id=self.tokenizer.pad_id,
+            pad_id=self.tokenizer.filling_id,
             multiple=self.length_multiple,
         )
 
@@ -178,7 +178,7 @@ class RowPerText:
             for name, values in encoded._asdict().items()
             if name != "row_splits"
         }
-        return dense_batch(rows, self.tokenizer.pad_id, self.length_multiple)
+        return dense_batch(rows, self.tokenizer.filling_id, self.length_multiple)
 
     def _nothing(self):
         return np.zeros((0, self.num_outputs), np.float32)

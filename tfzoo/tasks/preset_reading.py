@@ -30,6 +30,8 @@ class PresetReading(KnownKeywords):
         stands_on(backbone_class): Whether it supports a backbone. By default, whether
             the family has a head for it.
         wants_pooler(backbone_class): Whether it reads `pooled_output`; by default not.
+        options_for_tensors(backbone_class, names): Arguments of the backbone, given
+            the names of the tensors that the checkpoint has. By default none.
         stored_arguments(config, path): The arguments that a `config.json` has. By
             default those in the `"tfzoo"` block.
         with_asked(stored, asked): Merges these with the arguments asked for, which take
@@ -45,6 +47,10 @@ class PresetReading(KnownKeywords):
     @classmethod
     def wants_pooler(cls, backbone_class):
         return False
+
+    @classmethod
+    def options_for_tensors(cls, backbone_class, names):
+        return {}
 
     @classmethod
     def stored_arguments(cls, config, path):
@@ -94,6 +100,7 @@ class PresetReading(KnownKeywords):
         stored = cls.stored_arguments(head.config if head else config, path)
         asked = arguments or any(value is not None for value in given.values())
         given |= cls._backbone_options(backbone_class)
+        given |= cls.options_for_tensors(backbone_class, found.tensors.names)
         kind = None if asked else CheckpointError  # an argument may be the reason
         with about(path, kind):
             model = backbone_class.before_reading(found, **given)

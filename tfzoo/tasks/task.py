@@ -174,7 +174,7 @@ class Task(
             targets,
             weights,
             seconds=seconds,
-            pad_id=self.tokenizer.pad_id,
+            pad_id=self.tokenizer.filling_id,
             multiple=self.length_multiple,
             **plan._asdict(),
         )
@@ -199,7 +199,7 @@ class Task(
             max_length=self.max_sequence_length,
             **options,
         )
-        return dense_batch(encoded, self.tokenizer.pad_id, self.length_multiple)
+        return dense_batch(encoded, self.tokenizer.filling_id, self.length_multiple)
 
 
 def _check_padding(backbone, tokenizer):

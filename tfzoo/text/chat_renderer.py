@@ -10,12 +10,14 @@ It imports nothing of the package, so that it starts in a tenth of a second.
 import contextlib
 import ctypes
 import datetime
+import functools
 import json
 import resource
 import signal
 import sys
 
 import jinja2
+import jinja2.compiler
 import jinja2.ext
 import jinja2.runtime
 from jinja2.sandbox import ImmutableSandboxedEnvironment, SecurityError
@@ -62,6 +64,79 @@ class _Sandbox(ImmutableSandboxedEnvironment):
         raise SecurityError(f"it must not read {attribute} of a {type(obj).__name__}")
 
 
+class _Comparisons(jinja2.compiler.CodeGenerator):
+    """Passes what is compared through `compared`, and where it is looked for, too."""
+
+    def visit_Compare(self, node, frame):
+        self.write("(environment.compared(")
+        self.visit(node.expr, frame)
+        self.write(")")
+        for operand in node.ops:
+            self.visit(operand, frame)
+        self.write(")")
+
+    def visit_Operand(self, node, frame):
+        searched = node.op in ("in", "notin")
+        self.write(f" {jinja2.compiler.operators[node.op]} environment.compared(")
+        self.visit(node.expr, frame)
+        self.write(f", {searched})")
+
+
+class _MessageSandbox(_Sandbox):
+    """A sandbox which notices what strings are asked about a `_Message`."""
+
+    code_generator_class = _Comparisons
+
+    def __init__(self, **options):
+        super().__init__(**options)
+        self.tests["in"] = self._is_in
+        for name, function in self.filters.items():
+            if name not in ("default", "d", "format"):
+                self.filters[name] = _without_messages(name, function)
+
+    def _is_in(self, value, where):
+        return value in self.compared(where, searched=True)
+
+    def compared(self, value, searched=False):
+        if not isinstance(value, str) or isinstance(value, _Message):
+            return value
+        if any(mark in value for mark in _MARKS):
+            return _Sum(value, {})
+        return _Searched(value) if searched else value
+
+    def call(self, context, function, *args, **kwargs):
+        if isinstance(getattr(function, "__self__", None), str):
+            if function.__name__ != "format":
+                _refuse_messages(args, f"method {function.__name__}")
+        return super().call(context, function, *args, **kwargs)
+
+
+class _Searched(str):
+    """A known string in which something is looked for."""
+
+    def __contains__(self, what):
+        if isinstance(what, _Message):
+            return what.is_in(self)
+        return super().__contains__(what)
+
+
+def _without_messages(name, function):
+    """A filter that refuses messages as arguments behind what it filters."""
+    first = 2 if hasattr(function, "jinja_pass_arg") else 1
+
+    @functools.wraps(function)
+    def filtered(*args, **kwargs):
+        _refuse_messages([*args[first:], *kwargs.values()], f"filter {name}")
+        return function(*args, **kwargs)
+
+    return filtered
+
+
+def _refuse_messages(values, user):
+    if any(isinstance(value, _Message) for value in values):
+        raise _Refused(f"it gives the message to the {user} of a string")
+
+
 def _refuse(message):
     raise jinja2.TemplateError(message)
 
@@ -76,21 +151,21 @@ def _to_json(value, ensure_ascii=False, indent=None, separators=None, sort_keys=
     )
 
 
-def compiled(source, *, has_clock=True):
+def compiled(source, *, sandbox=_Sandbox):
     """A template with what `transformers` offers to it.
 
     Args:
         source: The template.
-        has_clock: Whether it can read the date.
+        sandbox: Class of the sandbox; in a `_MessageSandbox` it cannot read the date.
     """
-    environment = _Sandbox(
+    environment = sandbox(
         trim_blocks=True,
         lstrip_blocks=True,
         extensions=[_Block, jinja2.ext.loopcontrols],
     )
     environment.filters["tojson"] = _to_json
     environment.globals["raise_exception"] = _refuse
-    if has_clock:
+    if sandbox is _Sandbox:
         environment.globals["strftime_now"] = datetime.datetime.now().strftime
     return environment.from_string(source)
 
@@ -150,6 +225,9 @@ class _Message(str):
     def __contains__(self, what):
         return self._is(f"contains {what!r:.40}")
 
+    def is_in(self, text):
+        return self._is(f"is in {str(text)!r:.40}")
+
     def __eq__(self, other):
         return self._is(f"equals {other!r:.40}")
 
@@ -180,7 +258,7 @@ def _refusing(name):
 _PRINTING = {"__str__", "__format__", *dir(object)} - {"__eq__", "__ne__", "__hash__"}
 for _name in {*dir(str), "__rmod__"} - {*vars(_Message)} - _PRINTING | {"__hash__"}:
     setattr(_Message, _name, _refusing(_name))
-for _name in ("startswith", "endswith", "__contains__", "__eq__", "__bool__"):
+for _name in ("startswith", "endswith", "__contains__", "is_in", "__eq__", "__bool__"):
     setattr(_Sum, _name, _refusing(_name))
 
 
@@ -212,7 +290,7 @@ def reduced(source, before, variables):
     """
     # What `~` and blocks make of a message must not be taken for a known string.
     jinja2.runtime.str_join, _Sandbox.concat = _joined, staticmethod(_joined)
-    template = compiled(source, has_clock=False)
+    template = compiled(source, sandbox=_MessageSandbox)
 
     def run(content):
         messages = [*before, {"role": "user", "content": content}]

@@ -16,6 +16,13 @@ class GenerativeTokenizer(Tokenizer):
 
     special_names = (*AROUND_TEXTS, "start", "end")
 
+    @property
+    def filling_id(self):
+        """The pad token's id; if there is none, the end token's."""
+        if self.pad_id is None and self.end_id is not None:
+            return self.end_id
+        return super().filling_id
+
     def tokenize(self, text, *, end_token=False, special_tokens=False):
         """Ids without special tokens around the text.
 

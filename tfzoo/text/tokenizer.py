@@ -74,6 +74,15 @@ class Tokenizer:
         return self.layout.map(self.required_id)
 
     @property
+    def filling_id(self):
+        """Id that fills rows up to a common length: the pad token's.
+
+        Raises:
+            TokenizerError: the vocabulary lacks such a token.
+        """
+        return self.required_id("pad")
+
+    @property
     def begin_id(self):
         """Id from which a decoder predicts the first token of a text.
 

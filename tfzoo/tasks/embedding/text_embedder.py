@@ -13,7 +13,7 @@ from tfzoo.errors import require_flags
 from tfzoo.families import BACKBONES
 from tfzoo.layers import SentencePooling
 from tfzoo.layers.keywords import known_keywords
-from tfzoo.models import Encoder
+from tfzoo.models import Decoder, Encoder
 from tfzoo.tasks.checks import weights_in_graph
 from tfzoo.tasks.embedding.served_vectors import text_embedder_signatures
 from tfzoo.tasks.encoder_task import EncoderTask
@@ -37,12 +37,12 @@ class TextEmbedder(RowPerText, EncoderTask):
     """Sentence embeddings: texts of similar meaning have a large cosine similarity.
 
     Args:
-        backbone: A `BertEncoder`, a `RobertaEncoder` or a `DistilBertEncoder`. If it
-            has a pooler, the pooler is not used, but `save_to_preset` writes it.
-        tokenizer: A `WordPieceTokenizer` or a `ByteBPETokenizer` with the special
-            tokens of an encoder.
-        pooling: `"mean"` for the mean of the vectors of all tokens, or `"cls"` for the
-            vector of the first.
+        backbone: An encoder or a decoder: `BertEncoder`, `LlamaDecoder` and so on. A
+            pooler or an output layer is not used, but `save_to_preset` writes it.
+        tokenizer: The backbone's tokenizer.
+        pooling: `"mean"` for the mean of the vectors of all tokens, `"last"` for the
+            vector of the last or, with an encoder only, `"cls"` for that of the first.
+            Defaults to `"mean"` with an encoder and `"last"` with a decoder.
         normalize: Whether vectors have norm 1, so that cosine similarities are dot
             products.
         max_sequence_length: Maximum number of tokens; longer inputs are truncated.
@@ -60,8 +60,9 @@ class TextEmbedder(RowPerText, EncoderTask):
     Returns:
         (B, D) float32 vectors; (B, 2, D) for pairs.
 
-    Source: Reimers & Gurevych 2019, https://arxiv.org/abs/1908.10084; the training on
-        pairs: Henderson et al. 2017, section 4, https://arxiv.org/abs/1705.00652
+    Source: Reimers & Gurevych 2019, https://arxiv.org/abs/1908.10084; decoders: Wang
+        et al. 2024, https://arxiv.org/abs/2401.00368; the training on pairs: Henderson
+        et al. 2017, section 4, https://arxiv.org/abs/1705.00652
     """
 
     capability = "TextEmbedder"
@@ -76,16 +77,24 @@ class TextEmbedder(RowPerText, EncoderTask):
         backbone,
         tokenizer,
         *,
-        pooling="mean",
+        pooling=None,
         normalize=True,
         max_sequence_length=None,
         **kwargs,
     ):
         require_flags(normalize=normalize)
+        sequence, is_decoder = backbone.output, isinstance(backbone, Decoder)
+        if not is_decoder:
+            sequence = sequence["sequence_output"]
+        if pooling is None:
+            pooling = "last" if is_decoder else "mean"
+        if pooling == "cls" and is_decoder:
+            raise ValueError(
+                "pooling must be 'last' or 'mean' with a decoder, whose first token "
+                "has not read the text. Received: 'cls'"
+            )
         pool = SentencePooling(pooling, normalize=normalize, name="pooling")
-        vectors = pool(
-            backbone.output["sequence_output"], backbone.input["padding_mask"]
-        )
+        vectors = pool(sequence, backbone.input["padding_mask"])
         super().__init__(
             backbone,
             tokenizer,
@@ -122,13 +131,21 @@ class TextEmbedder(RowPerText, EncoderTask):
 
     @classmethod
     def stands_on(cls, backbone_class):
-        return issubclass(backbone_class, Encoder)
+        return issubclass(backbone_class, Encoder | Decoder)
+
+    @classmethod
+    def options_for_tensors(cls, backbone_class, names):
+        output = {x.name for x in backbone_class.family.output_names.values()}
+        # Embedding models have no output layer, whatever their configuration says.
+        return {"ties_output": True} if output - {*names} else {}
 
     def get_config(self):
         config = super().get_config()
-        if "pooler" in config["backbone"]["config"]:
-            # It is not in this graph, so a `.keras` file does not have its weights.
-            config["backbone"]["config"]["pooler"] = False
+        backbone = config["backbone"]["config"]
+        # What is not in this graph has no weights in a `.keras` file.
+        for name, value in (("pooler", False), ("ties_output", True)):
+            if name in backbone:
+                backbone[name] = value
         return config
 
     @classmethod
