@@ -419,7 +419,7 @@ class TestServed:
             alone = {name: [values[i]] for name, values in changed.items()}
             one = self.ask(served, [source], **alone)
             assert one["beams"].tolist() == found["beams"][i : i + 1].tolist()
-            assert one["score"] == pytest.approx(found["score"][i], abs=1e-4)
+            assert one["score"] == pytest.approx(found["score"][i], rel=1e-4)
         assert found["text"][0] == found["text"][4] == b""
         assert np.isfinite(found["beam_scores"]).all()
 
