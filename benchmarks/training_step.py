@@ -1,11 +1,15 @@
-"""Training step of a small BERT or GPT, against KerasHub and PyTorch.
+r"""Training step of a small BERT, GPT or translator, against KerasHub and PyTorch.
 
     python benchmarks/training_step.py
     python benchmarks/training_step.py --model gpt
+    python benchmarks/training_step.py --model transformer \
+        --baseline "PyTorch transformers"
 
 All train models of the same size on the same batches: 4 layers of width 256, 16 x 128
 tokens, a vocabulary of 8192, dropout 0.1, AdamW, float32. BERT predicts 20 masked words
-per row and applies the output layer only to these; GPT predicts every token. Steps are
+per row and applies the output layer only to these; GPT predicts every token. The
+translator has 4 layers on either side, and batches of 96 pairs of 24 tokens, as of
+captions; the peer is `MarianMTModel`, and KerasHub has no such task. Steps are
 counted in the steady state, without the first ones of each round: with `model.fit` and
 data in memory, or a plain loop for PyTorch. `tfzoo` uses the defaults of `compile()`
 and `fit()`, including clipping, warmup and metrics. KerasHub gets no metrics, which its
@@ -24,36 +28,47 @@ import tyro
 
 VOCABULARY, LAYERS, HEADS, HIDDEN, INTERMEDIATE = 8192, 4, 4, 256, 1024
 BATCH, LENGTH, MASKED, DROPOUT = 16, 128, 20, 0.1
+PAIRS, PAIR_LENGTH = 96, 24
 NUM_BATCHES = 8
 LEARNING_RATE = 1e-4
 
 
 def main(
     contender: str = "",
-    model: Literal["bert", "gpt"] = "bert",
+    model: Literal["bert", "gpt", "transformer"] = "bert",
     rounds: int = 5,
     seconds: float = 6.0,
     only: tuple[str, ...] = (),
+    baseline: str = "KerasHub, XLA",
 ):
-    """Training step of a small BERT or GPT, against KerasHub and PyTorch.
+    """Training step of a small BERT, GPT or translator, against KerasHub and PyTorch.
 
     Args:
         contender: For internal use: the contender that this process runs.
-        model: bert predicts masked words, gpt the next token.
+        model: bert predicts masked words, gpt the next token, transformer that of a
+            translation.
         rounds: Number of measured rounds per contender.
         seconds: Length of a round.
         only: Names of the contenders to compare. Defaults to all.
+        baseline: Name of the contender with ratio 1.
     """
     if contender:
         prepare = CONTENDERS[contender].prepare
         return side_by_side.serve(lambda: prepare(model, seconds))
     results = side_by_side.compare(
         __file__,
-        {name: CONTENDERS[name] for name in only or CONTENDERS},
+        {name: CONTENDERS[name] for name in only or contenders_for(model)},
         rounds=rounds,
         arguments=["--model", model, "--seconds", seconds],
     )
-    print(side_by_side.table(results, unit="steps", baseline="KerasHub, XLA"))
+    print(side_by_side.table(results, unit="steps", baseline=baseline))
+
+
+def contenders_for(model):
+    """Names of the contenders that have the model."""
+    if model == "transformer":
+        return [name for name in CONTENDERS if not name.startswith("KerasHub")]
+    return [*CONTENDERS]
 
 
 def batches(model):
@@ -64,6 +79,17 @@ def batches(model):
     import numpy as np
 
     random = np.random.default_rng(0)
+    if model == "transformer":
+        shape = (NUM_BATCHES, PAIRS, PAIR_LENGTH)
+        ids = [random.integers(5, VOCABULARY, shape, np.int32) for _ in range(3)]
+        ones = np.ones(shape, np.int32)
+        inputs = {
+            "encoder_token_ids": ids[0],
+            "encoder_padding_mask": ones,
+            "decoder_token_ids": ids[1],
+            "decoder_padding_mask": ones,
+        }
+        return inputs, ids[2], np.ones(shape, np.float32)
     shape = (NUM_BATCHES, BATCH, LENGTH)
     inputs = {
         "token_ids": random.integers(5, VOCABULARY, shape, np.int32),
@@ -81,7 +107,8 @@ def batches(model):
 
 def tfzoo(*, jit_compile):
     def prepare(model, seconds):
-        task = {"bert": masked_lm, "gpt": causal_lm}[model]()
+        tasks = {"bert": masked_lm, "gpt": causal_lm, "transformer": translator}
+        task = tasks[model]()
         task.compile(
             learning_rate=LEARNING_RATE, total_steps=100_000, jit_compile=jit_compile
         )
@@ -117,6 +144,16 @@ def causal_lm():
     return tfzoo.CausalLM(decoder, words)
 
 
+def translator():
+    import tfzoo
+
+    backbone = tfzoo.TransformerEncoderDecoder(
+        VOCABULARY, LAYERS, HEADS, HIDDEN, INTERMEDIATE, DROPOUT, LENGTH
+    )
+    words = tfzoo.ByteBPETokenizer.train(["a"], vocabulary_size=257, progress=False)
+    return tfzoo.Seq2SeqLM(backbone, words)
+
+
 def keras_hub(*, one_dnn=False, **arguments):
     def prepare(model, seconds):
         if one_dnn:
@@ -146,7 +183,12 @@ def pytorch(model, seconds):
     import torch
 
     torch.set_num_threads(side_by_side.THREADS)
-    network, logits_of = {"bert": pytorch_bert, "gpt": pytorch_gpt}[model]()
+    networks = {
+        "bert": pytorch_bert,
+        "gpt": pytorch_gpt,
+        "transformer": pytorch_translator,
+    }
+    network, logits_of = networks[model]()
     optimizer = torch.optim.AdamW(network.parameters(), lr=LEARNING_RATE, fused=True)
     inputs, targets, _ = batches(model)
     data = {
@@ -216,6 +258,40 @@ def pytorch_gpt():
         )
     ).train()
     return network, lambda batch: network(input_ids=batch["token_ids"]).logits
+
+
+def pytorch_translator():
+    """Like `pytorch_bert`."""
+    import transformers
+
+    network = transformers.MarianMTModel(
+        transformers.MarianConfig(
+            vocab_size=VOCABULARY,
+            d_model=HIDDEN,
+            encoder_layers=LAYERS,
+            decoder_layers=LAYERS,
+            encoder_attention_heads=HEADS,
+            decoder_attention_heads=HEADS,
+            encoder_ffn_dim=INTERMEDIATE,
+            decoder_ffn_dim=INTERMEDIATE,
+            max_position_embeddings=LENGTH,
+            dropout=DROPOUT,
+            activation_function="relu",
+            scale_embedding=True,
+            pad_token_id=0,
+            eos_token_id=1,
+            decoder_start_token_id=0,
+        )
+    ).train()
+
+    def logits_of(batch):
+        return network(
+            input_ids=batch["encoder_token_ids"],
+            attention_mask=batch["encoder_padding_mask"],
+            decoder_input_ids=batch["decoder_token_ids"],
+        ).logits
+
+    return network, logits_of
 
 
 CONTENDERS = {
