@@ -19,12 +19,14 @@ import numpy as np
 from tfzoo.checkpoints import fields
 from tfzoo.checkpoints.fields import ACTIVATIONS, TIED, Field
 from tfzoo.checkpoints.names import Stored, plain
+from tfzoo.errors import CheckpointError, about
 from tfzoo.families.family import Family, Head, declared
 from tfzoo.families.preset_backbone import PresetBackbone
 from tfzoo.layers import (
     Attention,
     FeedForward,
     GatedFeedForward,
+    RelativePositionBias,
     RMSNorm,
     TransformerLayer,
 )
@@ -35,10 +37,15 @@ from tfzoo.text.sentencepiece.tokenizer import SentencePieceTokenizer
 
 _PARTS = {"query": "q", "key": "k", "value": "v", "output": "o"}
 _GATED = "gated-"
-_NETWORK = "feed_forward_proj"
-_SCALES = "scale_decoder_outputs"  # of transformers 5
-_OUTPUT = "lm_head.weight"
-_TABLE = "shared.weight"
+_OUTPUT, _TABLE = "lm_head.weight", "shared.weight"
+_NETWORK = Field(
+    "feed_forward_proj",
+    lambda value: isinstance(value, str) and value.removeprefix(_GATED) in ACTIVATIONS,
+    f"an activation ({', '.join(ACTIVATIONS)}), or 'gated-' and one",
+    "relu",
+)
+_TIES = fields.flag(TIED, default=True)
+_SCALES = fields.flag("scale_decoder_outputs", default=None)  # of transformers 5
 
 
 def _kernel(path, name):
@@ -92,57 +99,48 @@ def _names(*, gated):
     }
 
 
-def _is_network(value):
-    name = value.removeprefix(_GATED) if isinstance(value, str) else None
-    return name in ACTIVATIONS
-
-
 class _T5(Family):
     """The options of T5 that its files state in other terms."""
 
     def from_config(self, config, path):
-        network = fields.read_field(
-            config,
-            path,
-            Field(
-                _NETWORK,
-                _is_network,
-                f"an activation ({', '.join(ACTIVATIONS)}), or 'gated-' and one",
-                "relu",
-            ),
-        )
+        network = fields.read_field(config, path, _NETWORK)
         gated = network.startswith(_GATED)
         activation = network.removeprefix(_GATED)
         if network == "gated-gelu":  # stands for the approximation in all T5s
             activation = "gelu_new"
-        found = super().from_config({**config, _NETWORK: activation}, path)
-        scales = config.get(_SCALES, config.get(TIED) is not False)
-        return found | {"gated": gated, "scales_output": scales}
+        found = super().from_config({**config, _NETWORK.name: activation}, path)
+        with about(path, CheckpointError):
+            for bidirectional in (True, False):
+                sizes = (found[name] for name in ("num_buckets", "max_distance"))
+                RelativePositionBias(1, *sizes, bidirectional=bidirectional)
+        ties = fields.read_field(config, path, _TIES)
+        scales = fields.read_field(config, path, _SCALES)
+        return found | {
+            "gated": gated,
+            "ties_output": ties,
+            "scales_output": ties if scales is None else scales,
+        }
 
     def from_checkpoint(self, found):
-        arguments = super().from_checkpoint(found)
-        # `transformers` 5 says that the output layer is tied for every T5.
-        tensors = found.tensors
-        ties = _OUTPUT not in tensors.names or (
-            _TABLE in tensors.names
-            and np.array_equal(tensors.read(_OUTPUT), tensors.read(_TABLE))
-        )
-        return arguments | {"ties_output": ties}
+        arguments, tensors = super().from_checkpoint(found), found.tensors
+        if _OUTPUT in tensors.names:
+            # Not by `tie_word_embeddings`: `transformers` 5 writes true for every T5.
+            arguments["ties_output"] = _TABLE in tensors.names and np.array_equal(
+                tensors.read(_OUTPUT), tensors.read(_TABLE)
+            )
+        return arguments
 
     def to_config(self, arguments, class_name=None, extra=None):
+        config = super().to_config(arguments, class_name, extra)
         scales, ties = arguments["scales_output"], arguments["ties_output"]
-        layers = arguments["num_decoder_layers"] or arguments["num_layers"]
-        config = super().to_config(
-            {**arguments, "num_decoder_layers": layers}, class_name, extra
-        )
-        network = config[_NETWORK]
+        network = config[_NETWORK.name]
         if arguments["gated"]:
             network = "gelu" if network == "gelu_new" else network
             network = f"{_GATED}{network}"
         return config | {
-            _NETWORK: network,
-            TIED: ties,
-            _SCALES: ties if scales is None else scales,
+            _NETWORK.name: network,
+            _TIES.name: ties,
+            _SCALES.name: ties if scales is None else scales,
         }
 
     def names_of(self, backbone):
@@ -188,7 +186,7 @@ T5 = _T5(
         "max_sequence_length": fields.size("n_positions", 512),
         "num_buckets": fields.size("relative_attention_num_buckets", 32),
         "max_distance": fields.size("relative_attention_max_distance", 128),
-        "activation": fields.activation(_NETWORK, "relu"),
+        "activation": fields.activation(_NETWORK.name, "relu"),
         "layer_norm_epsilon": fields.epsilon("layer_norm_epsilon", 1e-6),
     },
     fixed={"is_encoder_decoder": True},
