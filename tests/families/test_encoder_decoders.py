@@ -1,4 +1,4 @@
-"""BART, Marian, T5 and the Transformer, without the libraries they are compared with."""
+"""The encoder-decoders, without the libraries they are compared with."""
 
 import functools
 import json
