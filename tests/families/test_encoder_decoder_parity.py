@@ -269,8 +269,8 @@ TOKENS = {  # start, end, padding, and the forced first and last
     "bart": (2, 2, 1, (0, 2)),
     "marian": (59, 0, 59, (-1, 0)),
     "marian, two vocabularies": (49, 0, 49, (-1, 0)),
-    "t5": (0, 1, 0, None),
-    "t5, gated and untied": (0, 1, 0, None),
+    "t5": (0, 4, 0, None),
+    "t5, gated and untied": (0, 4, 0, None),
 }
 SEARCHES = {
     "greedy": dict(num_beams=1),

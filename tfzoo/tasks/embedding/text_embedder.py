@@ -10,7 +10,7 @@ import tensorflow as tf
 from tfzoo.checkpoints.sentence_transformers import read_modules, write_modules
 from tfzoo.data.buckets import SECOND
 from tfzoo.errors import require_flags
-from tfzoo.families import BACKBONES
+from tfzoo.families import class_of
 from tfzoo.layers import SentencePooling
 from tfzoo.layers.keywords import known_keywords
 from tfzoo.models import Encoder
@@ -37,10 +37,11 @@ class TextEmbedder(RowPerText, EncoderTask):
     """Sentence embeddings: texts of similar meaning have a large cosine similarity.
 
     Args:
-        backbone: A `BertEncoder`, a `RobertaEncoder` or a `DistilBertEncoder`. If it
-            has a pooler, the pooler is not used, but `save_to_preset` writes it.
-        tokenizer: A `WordPieceTokenizer` or a `ByteBPETokenizer` with the special
-            tokens of an encoder.
+        backbone: A `BertEncoder`, a `RobertaEncoder`, a `DistilBertEncoder` or a
+            `T5Encoder`. If it has a pooler, the pooler is not used, but
+            `save_to_preset` writes it.
+        tokenizer: A `WordPieceTokenizer`, a `ByteBPETokenizer` or a
+            `SentencePieceTokenizer` with the special tokens of an encoder.
         pooling: `"mean"` for the mean of the vectors of all tokens, or `"cls"` for the
             vector of the first.
         normalize: Whether vectors have norm 1, so that cosine similarities are dot
@@ -133,7 +134,8 @@ class TextEmbedder(RowPerText, EncoderTask):
 
     @classmethod
     def stored_arguments(cls, config, path):
-        sizes = BACKBONES[config["model_type"]].family.from_config(config, path)
+        family = class_of(config, path, cls.backbones()).family
+        sizes = family.from_config(config, path)
         found = read_modules(
             path.parent,
             hidden_dim=sizes["hidden_dim"],
