@@ -422,6 +422,9 @@ def saved(tmp_path):
         ("bart", dict(decoder_layers=1), "decoder.layers.1.*tensor that the model lac"),
         ("bart", dict(max_position_embeddings=13), r"The shape must be \(15, 16\)"),
         ("bart", dict(vocab_size=2**23), "The sizes must match the file's"),
+        ("bart", dict(decoder_layers=2**23), "match.* decoder_layers=8388608"),
+        ("t5", dict(num_decoder_layers=2**23), "match.* num_decoder_layers=8388608"),
+        ("transformer, two", dict(source_vocab_size=2**23), "source_vocab_size=83886"),
         ("marian", dict(vocab_size=49), "shared.weight: The shape must be"),
         (
             "marian",
@@ -453,6 +456,20 @@ def test_a_rate_of_attention_dropout_that_equals_the_other_is_kept(tmp_path):
     TransformerEncoderDecoder(**SIZES, **rates).save_to_preset(tmp_path / "x")
     opened = TransformerEncoderDecoder.from_preset(tmp_path / "x")
     assert opened.decoder_layers[0].self_attention.dropout == 0.2
+
+
+def test_the_output_layer_of_a_marian_with_two_vocabularies_is_the_decoders(saved):
+    path = saved("marian, two") / "model.safetensors"
+    tensors = safetensors.numpy.load_file(path)
+    table = tensors["decoder.embed_tokens.weight"]
+    path.unlink()
+    safetensors.numpy.save_file({**tensors, "lm_head.weight": table.copy()}, path)
+    copy = MarianEncoderDecoder.from_preset(path.parent)
+    assert_same(model_of("marian, two"), copy)
+    path.unlink()
+    safetensors.numpy.save_file({**tensors, "lm_head.weight": table + 1}, path)
+    with pytest.raises(CheckpointError, match="lm_head.weight: The tensor must equal"):
+        MarianEncoderDecoder.from_preset(path.parent)
 
 
 def test_the_copies_in_older_files_are_read_and_must_be_equal(saved):

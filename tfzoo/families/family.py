@@ -153,7 +153,12 @@ class Family:
         del backbone
         return self.names
 
-    def shared_by(self, backbone):
+    def tied_in(self, backbone):
+        """The `tied` that applies to a backbone."""
+        del backbone
+        return self.tied
+
+    def shared_in(self, backbone):
         """The `shared` that applies to a backbone."""
         del backbone
         return self.shared
@@ -190,8 +195,8 @@ class Family:
         has_prefix = any(name.startswith(self.prefix) for name in present)
         prefix = self.prefix if has_prefix else ""
         pairs = {
-            **self.shared_by(backbone),
-            **(self.tied if ties_output else {}),
+            **self.shared_in(backbone),
+            **(self.tied_in(backbone) if ties_output else {}),
         }
         return {
             copy: there

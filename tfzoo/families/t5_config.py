@@ -151,8 +151,3 @@ class T5WithOutput(T5Family):
             _TIES.name: ties,
             _SCALES.name: ties if scales is None else scales,
         }
-
-    def copies(self, backbone, present, *, ties_output=True):
-        return super().copies(
-            backbone, present, ties_output=ties_output and backbone.ties_output
-        )
