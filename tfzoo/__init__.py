@@ -19,7 +19,7 @@ if "tensorflow" not in sys.modules:
 _HOMES = {
     "tfzoo.families": "BartEncoderDecoder BertEncoder DistilBertEncoder GPTDecoder "
     "LlamaDecoder MarianEncoderDecoder MistralDecoder Qwen2Decoder Qwen3Decoder "
-    "RobertaEncoder T5EncoderDecoder TransformerEncoderDecoder",
+    "RobertaEncoder T5Encoder T5EncoderDecoder TransformerEncoderDecoder",
     "tfzoo.layers": "TransformerLayer MaskedLMHead",
     "tfzoo.text": "ByteBPETokenizer SentencePieceTokenizer WordPieceTokenizer",
     "tfzoo.tasks": "BertPretrainer CausalLM MaskedLM QuestionAnswerer Seq2SeqLM "

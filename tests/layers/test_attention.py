@@ -18,13 +18,14 @@ def arrays():
     return x, context, mask
 
 
-def by_numpy(layer, x, context, mask):
+def by_numpy(layer, x, context, mask, bias=0.0):
     def project(dense, y):
         y = y @ np.asarray(dense.kernel) + np.asarray(dense.bias)
         return y.reshape(*y.shape[:2], N, D // N).transpose(0, 2, 1, 3)
 
     q, k = project(layer.query, x), project(layer.key, context)
-    scores = np.where(mask, q @ k.transpose(0, 1, 3, 2) / np.sqrt(D / N), -np.inf)
+    scores = q @ k.transpose(0, 1, 3, 2) / np.sqrt(D / N) + bias
+    scores = np.where(mask, scores, -np.inf)
     weights = np.exp(scores - scores.max(-1, keepdims=True))
     weights /= weights.sum(-1, keepdims=True)
     y = (weights @ project(layer.value, context)).transpose(0, 2, 1, 3)
@@ -44,6 +45,48 @@ def test_equals_numpy(arrays):
     randomise(layer)
     ours = layer(x, context, attention_mask=mask)
     np.testing.assert_allclose(ours, by_numpy(layer, x, context, mask), atol=2e-6)
+
+
+@pytest.mark.parametrize("shape", [(1, N, T, T), (B, 1, 1, T), (B, N, T, T)], ids=str)
+def test_a_bias_is_added_to_the_scores(arrays, shape):
+    x, _, mask = arrays
+    mask = mask[..., :T]
+    bias = np.random.default_rng(2).normal(size=shape).astype(np.float32)
+    layer = Attention(N)
+    layer(x)
+    randomise(layer)
+    ours = layer(x, attention_mask=mask, bias=bias)
+    np.testing.assert_allclose(ours, by_numpy(layer, x, x, mask, bias), atol=2e-6)
+    earlier = mask & np.tri(T, dtype=bool)
+    past, found = layer.state(B), []
+    for start, end in ((0, 1), (1, 3), (3, T)):
+        rows = slice(start, end) if shape[2] == T else slice(None)
+        y, new = layer.step(
+            x[:, start:end],
+            past,
+            earlier[:, :, start:end, :end],
+            bias=bias[:, :, rows, :end],
+        )
+        past = [np.concatenate(pair, 2) for pair in zip(past, new, strict=True)]
+        found.append(np.asarray(y))
+    np.testing.assert_allclose(
+        np.concatenate(found, 1), by_numpy(layer, x, x, earlier, bias), atol=2e-6
+    )
+
+
+@pytest.mark.parametrize("transposed", [None, False, True])
+@pytest.mark.parametrize("length", [1, 3])
+def test_several_rows_recall_the_same_context(arrays, transposed, length):
+    _, context, mask = arrays
+    x = np.random.default_rng(3).normal(size=(4 * B, length, D)).astype(np.float32)
+    layer = Attention(N)
+    layer(x, np.repeat(context, 4, 0))
+    randomise(layer)
+    kernels = None if transposed is None else layer.recall_kernels(transposed)
+    seen = mask[:, :, :1]
+    found = layer.recall(x, layer.memory(context), seen, kernels)
+    expected = layer(x, np.repeat(context, 4, 0), np.repeat(seen, 4, 0))
+    np.testing.assert_allclose(found, expected, atol=2e-6)
 
 
 def test_without_context_attends_to_itself(arrays):

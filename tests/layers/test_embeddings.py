@@ -7,6 +7,7 @@ from tfzoo.layers import (
     MaskedLMHead,
     NextTokenHead,
     PositionEmbedding,
+    SinusoidalPositions,
     TokenEmbedding,
     gelu,
 )
@@ -53,6 +54,54 @@ def test_given_positions_select_the_rows():
 def test_a_sequence_longer_than_the_positions_is_refused():
     with pytest.raises(ValueError, match="max_sequence_length=6.*length 7"):
         PositionEmbedding(6)(np.zeros((1, 7, 3), np.float32))
+
+
+def sinusoids(positions, width, most=10000.0):
+    """Equations of the paper, sines first: (..., width)."""
+    half = width // 2
+    angles = np.asarray(positions)[..., None] / most ** (np.arange(half) / half)
+    return np.concatenate([np.sin(angles), np.cos(angles)], -1)
+
+
+@pytest.mark.parametrize("most", [10000.0, 50.0])
+def test_sinusoidal_positions_equal_numpy(most):
+    layer, x = SinusoidalPositions(most), np.zeros((2, 200, 6), np.float32)
+    np.testing.assert_allclose(layer(x), sinusoids(np.arange(200), 6, most), atol=2e-5)
+    positions = np.random.default_rng(0).integers(0, 500, (2, 200))
+    np.testing.assert_allclose(
+        layer(x, positions), sinusoids(positions, 6, most), atol=1e-4
+    )
+    assert layer.weights == []
+
+
+def test_sinusoidal_positions_are_rounded_once_in_half_precision():
+    x = np.zeros((1, 300, 4), np.float32)
+    half = tf.cast(SinusoidalPositions(dtype="mixed_bfloat16")(x), "float32")
+    np.testing.assert_allclose(half, SinusoidalPositions()(x), atol=2**-8)
+
+
+def test_an_odd_width_has_no_sinusoidal_positions():
+    with pytest.raises(ValueError, match="even. Received: hidden_dim=5"):
+        SinusoidalPositions()(np.zeros((1, 2, 5), np.float32))
+
+
+def test_the_next_token_head_scales_and_adds_its_bias():
+    embedding = TokenEmbedding(10, 4)
+    embedding(np.array([[0]]))
+    head = NextTokenHead(embedding, 0.5, use_bias=True)
+    rng = np.random.default_rng(0)
+    x, bias = rng.normal(size=(2, 5, 4)).astype(np.float32), rng.normal(size=10)
+    head(x)
+    head.bias.assign(bias)
+    expected = 0.5 * x @ np.asarray(embedding.embeddings).T + bias
+    np.testing.assert_allclose(head(x), expected, atol=1e-6)
+    for transposed in (False, True):
+        kernels = embedding.step_kernels(transposed)
+        np.testing.assert_allclose(head.logits(x, kernels), expected, atol=1e-6)
+    copy = keras.saving.deserialize_keras_object(
+        keras.saving.serialize_keras_object(head)
+    )
+    assert (copy.scale, copy.use_bias) == (0.5, True)
 
 
 def test_the_next_token_head_trains_the_shared_table():

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfzoo.layers import FeedForward, gelu, gelu_tanh
+from tfzoo.layers import FeedForward, GatedFeedForward, gelu, gelu_tanh
 
 
 def test_gelu_uses_the_error_function():
@@ -65,6 +65,26 @@ def test_activations_differ():
         layer.set_weights([np.ones_like(w) * 0.01 for w in layer.get_weights()])
         outputs.append(np.asarray(layer(x)))
     assert np.abs(outputs[0] - outputs[1]).max() > 1e-3
+
+
+@pytest.mark.parametrize("kind", [FeedForward, GatedFeedForward])
+def test_a_fraction_of_the_inner_units_is_dropped_while_training(kind):
+    """An identity as the output layer shows them."""
+    rate, width = 0.25, 64
+    layer, x = kind(width, "relu", dropout=rate), np.ones((32, 8, width), np.float32)
+    layer(x)
+    for dense in (*layer.inner, layer.output_projection):
+        dense.set_weights([np.eye(width), np.zeros(width)])
+    np.testing.assert_array_equal(layer(x), x)
+    np.testing.assert_array_equal(layer.step(x), x)
+    units = np.asarray(layer(x, training=True))
+    dropped = units == 0
+    assert dropped.mean() == pytest.approx(rate, abs=0.02)
+    np.testing.assert_allclose(units[~dropped], 1 / (1 - rate), rtol=1e-6)
+    copy = keras.saving.deserialize_keras_object(
+        keras.saving.serialize_keras_object(layer)
+    )
+    assert copy.dropout == rate
 
 
 def test_an_unknown_activation_is_named():

@@ -15,7 +15,7 @@ LAYERS = [
     if isinstance(layer := getattr(layers, name), type)
     and issubclass(layer, keras.layers.Layer)
 ]
-BACKBONES = [*families.BACKBONES.values()]
+BACKBONES = families.backbone_classes()
 
 
 def test_every_layer_and_backbone_knows_its_keywords():

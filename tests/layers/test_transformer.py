@@ -241,6 +241,29 @@ def test_steps_with_a_memory_equal_a_call_with_its_context(transposed):
     np.testing.assert_allclose(np.concatenate(outputs, 1), expected, atol=2e-6)
 
 
+def test_steps_with_a_bias_and_a_shared_memory_equal_a_call_for_each_row():
+    x, context = normal(3 * B, T, D), normal(B, S, D, seed=1)
+    bias, each = normal(1, 2, T, T, seed=2), np.repeat(context, 3, 0)
+    layer = layer_with_weights(x, None, each, causal=True, cross_attention=True)
+    context_mask = np.arange(S) < np.array([[S], [S - 2]])
+    past, outputs = layer.state(3 * B), []
+    for t in range(T):
+        y, new = layer.step(
+            x[:, t : t + 1],
+            past,
+            np.ones((1, 1, 1, t + 1), bool),
+            bias=bias[:, :, t : t + 1, : t + 1],
+            memory=layer.memory(context),
+            memory_mask=context_mask,
+        )
+        past = [np.concatenate(pair, 2) for pair in zip(past, new, strict=True)]
+        outputs.append(np.asarray(y))
+    options = dict(context=each, context_mask=np.repeat(context_mask, 3, 0))
+    expected = layer(x, bias=bias, **options)
+    np.testing.assert_allclose(np.concatenate(outputs, 1), expected, atol=2e-6)
+    assert np.abs(expected - layer(x, **options)).max() > 0.01
+
+
 @pytest.mark.parametrize("cross_attention", [False, True])
 def test_a_memory_requires_cross_attention(cross_attention):
     x, context = normal(B, T, D), normal(B, S, D, seed=1)

@@ -15,6 +15,11 @@ SIZES = (  # arguments of every backbone
     "max_sequence_length",
 )
 TIED = "tie_word_embeddings"  # only meaningful for a task with an output layer
+_DEFAULTS = {  # argument -> the one whose value it has if it is None
+    "attention_dropout": "dropout",
+    "embeddings_dropout": "dropout",
+    "num_decoder_layers": "num_layers",
+}
 # Hugging Face's names of a function -> ours; the first of each is the one we write.
 ACTIVATIONS = {
     "gelu": "gelu",
@@ -186,9 +191,9 @@ def write_arguments(arguments, fields):
         fields: Dict of argument -> `Field`.
     """
     values = dict(arguments)
-    for name in ("attention_dropout", "embeddings_dropout"):
+    for name, other in _DEFAULTS.items():
         if name in values and values[name] is None:
-            values[name] = values["dropout"]
+            values[name] = values[other]
     theirs = {ours: name for name, ours in reversed(ACTIVATIONS.items())}
     values["activation"] = theirs[values["activation"]]
     return {field.name: values[argument] for argument, field in fields.items()}

@@ -17,6 +17,7 @@ _FEW_LAYERS = 32
 _TENSORS_PER_LAYER = 12  # at least; GPT-2's
 _TABLES = {  # number of rows -> table
     "vocabulary_size": "token_embedding/embeddings",
+    "source_vocabulary_size": "source_embedding/embeddings",
     "max_sequence_length": "position_embedding/embeddings",
     "num_segments": "segment_embedding/embeddings",
 }
@@ -156,16 +157,18 @@ def refuse_larger_than(tensors, sizes, fields, names, path):
         names: Dict of variable path -> `Stored`.
         path: The file that the sizes come from.
     """
-    layers, width = sizes["num_layers"], sizes["hidden_dim"]
+    counts = ("num_layers", "num_decoder_layers")
+    layers, width = sum(sizes.get(n) or 0 for n in counts), sizes["hidden_dim"]
     rows = [size for size, table in _TABLES.items() if table in names]
     needed = sum(sizes.get(name) or 0 for name in rows) * width
     needed += layers * (4 * width + 2 * sizes["intermediate_dim"]) * width
     there = sum(math.prod(tensors.shape(name)) for name in tensors.names)
     room = len(tensors.names) // _TENSORS_PER_LAYER
     if needed > there + _SMALL_MODEL or layers > room + _FEW_LAYERS:
-        counts = (*rows, "num_layers", "hidden_dim", "intermediate_dim")
         received = ", ".join(
-            f"{fields[name].name}={sizes[name]}" for name in counts if sizes.get(name)
+            f"{fields[name].name}={sizes[name]}"
+            for name in (*rows, *counts, "hidden_dim", "intermediate_dim")
+            if sizes.get(name) and name in fields
         )
         raise CheckpointError(
             f"The sizes must match the file's {there} weights. Received: {received}.",

@@ -109,10 +109,7 @@ class BartFamily(Family):
         return super().from_config(config, path)
 
     def to_config(self, arguments, class_name=None, extra=None):
-        layers = arguments["num_decoder_layers"] or arguments["num_layers"]
-        config = super().to_config(
-            {**arguments, "num_decoder_layers": layers}, class_name, extra
-        )
+        config = super().to_config(arguments, class_name, extra)
         return {**config, **{theirs: config[ours] for ours, theirs in _EQUAL}}
 
 

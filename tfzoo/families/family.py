@@ -20,6 +20,7 @@ from tfzoo.text.tokenizer_classes import TokenizerClass
 
 logger = logging.getLogger("tfzoo")
 BACKBONES = {}  # `model_type` of a config.json -> class of the backbone
+ENCODERS = {}  # the same -> class of the encoder alone, of an encoder-decoder
 
 
 @dataclasses.dataclass(frozen=True)
@@ -152,7 +153,12 @@ class Family:
         del backbone
         return self.names
 
-    def shared_by(self, backbone):
+    def tied_in(self, backbone):
+        """The `tied` that applies to a backbone."""
+        del backbone
+        return self.tied
+
+    def shared_in(self, backbone):
         """The `shared` that applies to a backbone."""
         del backbone
         return self.shared
@@ -186,15 +192,17 @@ class Family:
             ties_output: Whether the output layer shares the token embeddings.
         """
         names = {stored.name for stored in self.names_of(backbone).values()}
+        has_prefix = any(name.startswith(self.prefix) for name in present)
+        prefix = self.prefix if has_prefix else ""
         pairs = {
-            **self.shared_by(backbone),
-            **(self.tied if ties_output else {}),
+            **self.shared_in(backbone),
+            **(self.tied_in(backbone) if ties_output else {}),
         }
         return {
             copy: there
             for ours, original in pairs.items()
             for copy, there in tied(
-                present, ours, original, self.prefix if original in names else ""
+                present, ours, original, prefix if original in names else ""
             ).items()
         }
 
@@ -212,12 +220,18 @@ class Family:
         return "|".join([*patterns, *filter(None, [self.unused]), NO_WEIGHTS])
 
 
-def declared(family):
-    """Class decorator that registers a backbone with its `Family`."""
+def declared(family, *, among=BACKBONES):
+    """Class decorator that registers a backbone with its `Family`.
+
+    Args:
+        family: The `Family`.
+        among: `BACKBONES` or, if these have an encoder-decoder of the same model type,
+            `ENCODERS`.
+    """
 
     def register(backbone_class):
         backbone_class.family = family
-        BACKBONES[family.model_type] = backbone_class
+        among[family.model_type] = backbone_class
         hub.READABLE.add(family.model_type)
         if family.keras_hub:
             READABLE.add(family.keras_hub.name)
@@ -227,13 +241,35 @@ def declared(family):
     return register
 
 
+def backbone_classes():
+    """List of the classes of all backbones."""
+    return [*BACKBONES.values(), *ENCODERS.values()]
+
+
+def class_named_in(config):
+    """The class of the backbone of a `config.json`; None without a known `model_type`.
+
+    It is the encoder alone if that is what the file's `architectures` say.
+    """
+    model_type = config.get("model_type")
+    if not isinstance(model_type, str):
+        return None
+    if alone := ENCODERS.get(model_type):
+        heads = [head.class_name for head in alone.family.heads.values()]
+        named = config.get("architectures") or []
+        if any(name in named for name in (alone.family.class_name, *heads)):
+            return alone
+    return BACKBONES.get(model_type)
+
+
 def class_of(config, path, among=None, rule="Must be one of"):
     """The class of the backbone of a `config.json`.
 
     Args:
         config: The content of the file.
         path: The file, for the error.
-        among: The allowed classes; None for all.
+        among: The allowed classes, one for each model type; None for all, as in
+            `class_named_in`.
         rule: Start of the error message, followed by their names.
 
     Raises:
@@ -247,4 +283,4 @@ def class_of(config, path, among=None, rule="Must be one of"):
             path=path,
             tensor="model_type",
         )
-    return known[model_type]
+    return class_named_in(config) if among is None else known[model_type]

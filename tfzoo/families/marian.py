@@ -8,7 +8,7 @@ Shapes: B batch, S encoder sequence, T decoder sequence, D hidden_dim.
 """
 
 from tfzoo.checkpoints import fields
-from tfzoo.checkpoints.names import Stored, plain
+from tfzoo.checkpoints.names import plain
 from tfzoo.families import bart
 from tfzoo.families.family import Head, declared
 from tfzoo.families.preset_backbone import PresetBackbone
@@ -20,7 +20,7 @@ from tfzoo.text.sentencepiece.tokenizer import SentencePieceTokenizer
 
 _SHARES = fields.flag("share_encoder_decoder_embeddings", default=True)
 _OF_DECODER = fields.size("decoder_vocab_size", None)
-_TABLE, _SOURCE = "token_embedding/embeddings", "source_embedding/embeddings"
+_OF_TARGETS = "decoder.embed_tokens.weight"  # if there is a table for each language
 
 
 class _Marian(bart.BartFamily):
@@ -52,11 +52,16 @@ class _Marian(bart.BartFamily):
             return self.names
         return {
             **self.names,
-            _SOURCE: Stored("encoder.embed_tokens.weight"),
-            _TABLE: Stored("decoder.embed_tokens.weight"),
+            **plain("source_embedding/embeddings", "encoder.embed_tokens.weight"),
+            **plain("token_embedding/embeddings", _OF_TARGETS),
         }
 
-    def shared_by(self, backbone):
+    def tied_in(self, backbone):
+        if backbone.source_vocabulary_size is None:
+            return self.tied
+        return dict.fromkeys(self.tied, _OF_TARGETS)
+
+    def shared_in(self, backbone):
         return self.shared if backbone.source_vocabulary_size is None else {}
 
 
@@ -70,7 +75,7 @@ MARIAN = _Marian(
         "normalize_embedding": False,
         "static_position_embeddings": True,
     },
-    names={**plain(_TABLE, "shared.weight"), **bart.LAYERS},
+    names={**plain("token_embedding/embeddings", "shared.weight"), **bart.LAYERS},
     output_names=bart.OUTPUT_NAMES,
     heads={"Seq2SeqLM": Head("MarianMTModel")},
     tied={"lm_head.weight": "shared.weight"},

@@ -17,7 +17,7 @@ from tfzoo.checkpoints.tensors import Tensors
 from tfzoo.checkpoints.transformers_h5 import WEIGHTS as H5
 from tfzoo.checkpoints.transformers_h5 import open_transformers_h5
 from tfzoo.errors import CheckpointError
-from tfzoo.families.family import BACKBONES, class_of
+from tfzoo.families.family import BACKBONES, class_named_in, class_of
 
 
 class Checkpoint(NamedTuple):
@@ -54,10 +54,9 @@ def _open_h5(directory):
 
 def _hugging_face(directory, tensors):
     config = read_config(directory)
-    model_type = config.get("model_type")
-    prefix = f"{model_type}."
-    if isinstance(model_type, str) and model_type in BACKBONES:
-        family = BACKBONES[model_type].family
+    prefix = f"{config.get('model_type')}."
+    if backbone_class := class_named_in(config):
+        family = backbone_class.family
         prefix, anchor = family.prefix, family.names["token_embedding/embeddings"]
         refuse_wrapped(tensors, prefix, anchor.name)
     return Checkpoint(

@@ -14,13 +14,16 @@ Shapes: B batch, S encoder sequence, T decoder sequence, D hidden_dim.
 
 import functools
 
-import numpy as np
-
-from tfzoo.checkpoints import fields
-from tfzoo.checkpoints.fields import ACTIVATIONS, TIED, Field
-from tfzoo.checkpoints.names import Stored, plain
-from tfzoo.families.family import Family, Head, declared
+from tfzoo.checkpoints.names import plain
+from tfzoo.families.family import Head, declared
 from tfzoo.families.preset_backbone import PresetBackbone
+from tfzoo.families.t5_config import (
+    FIELDS,
+    OUTPUT,
+    TABLE,
+    T5WithOutput,
+    names_of_side,
+)
 from tfzoo.layers import (
     Attention,
     FeedForward,
@@ -32,126 +35,6 @@ from tfzoo.models.arguments import own_arguments
 from tfzoo.models.encoder_decoder import EncoderDecoder
 from tfzoo.text.layout import Layout
 from tfzoo.text.sentencepiece.tokenizer import SentencePieceTokenizer
-
-_PARTS = {"query": "q", "key": "k", "value": "v", "output": "o"}
-_GATED = "gated-"
-_NETWORK = "feed_forward_proj"
-_SCALES = "scale_decoder_outputs"  # of transformers 5
-_OUTPUT = "lm_head.weight"
-_TABLE = "shared.weight"
-
-
-def _kernel(path, name):
-    return {f"{path}/kernel": Stored(f"{name}.weight", transposed=True)}
-
-
-def _norm(path, name):
-    return plain(f"{path}/gamma", f"{name}.weight")
-
-
-def _attention(ours, theirs):
-    return {
-        path: stored
-        for part, name in _PARTS.items()
-        for path, stored in _kernel(f"{ours}/{part}", f"{theirs}.{name}").items()
-    }
-
-
-def _side(side, letter, *, gated):
-    """The names of the weights of a side."""
-    ours, theirs = f"{side}_layer_{{{letter}}}", f"{side}.block.{{{letter}}}.layer"
-    last = 2 if side == "decoder" else 1
-    network = f"{theirs}.{last}.DenseReluDense"
-    names = {
-        **plain(
-            f"{side}_relative_bias/embeddings",
-            f"{side}.block.0.layer.0.SelfAttention.relative_attention_bias.weight",
-        ),
-        **_norm(f"{side}_final_norm", f"{side}.final_layer_norm"),
-        **_attention(f"{ours}/self_attention", f"{theirs}.0.SelfAttention"),
-        **_norm(f"{ours}/self_attention_norm", f"{theirs}.0.layer_norm"),
-        **_norm(f"{ours}/feed_forward_norm", f"{theirs}.{last}.layer_norm"),
-        **_kernel(f"{ours}/feed_forward/output", f"{network}.wo"),
-    }
-    if gated:
-        names |= _kernel(f"{ours}/feed_forward/gate", f"{network}.wi_0")
-        names |= _kernel(f"{ours}/feed_forward/intermediate", f"{network}.wi_1")
-    else:
-        names |= _kernel(f"{ours}/feed_forward/intermediate", f"{network}.wi")
-    if side == "decoder":
-        names |= _attention(f"{ours}/cross_attention", f"{theirs}.1.EncDecAttention")
-        names |= _norm(f"{ours}/cross_attention_norm", f"{theirs}.1.layer_norm")
-    return names
-
-
-def _names(*, gated):
-    return {
-        **plain("token_embedding/embeddings", _TABLE),
-        **_side("encoder", "i", gated=gated),
-        **_side("decoder", "j", gated=gated),
-    }
-
-
-def _is_network(value):
-    name = value.removeprefix(_GATED) if isinstance(value, str) else None
-    return name in ACTIVATIONS
-
-
-class _T5(Family):
-    """The options of T5 that its files state in other terms."""
-
-    def from_config(self, config, path):
-        network = fields.read_field(
-            config,
-            path,
-            Field(
-                _NETWORK,
-                _is_network,
-                f"an activation ({', '.join(ACTIVATIONS)}), or 'gated-' and one",
-                "relu",
-            ),
-        )
-        gated = network.startswith(_GATED)
-        activation = network.removeprefix(_GATED)
-        if network == "gated-gelu":  # stands for the approximation in all T5s
-            activation = "gelu_new"
-        found = super().from_config({**config, _NETWORK: activation}, path)
-        scales = config.get(_SCALES, config.get(TIED) is not False)
-        return found | {"gated": gated, "scales_output": scales}
-
-    def from_checkpoint(self, found):
-        arguments = super().from_checkpoint(found)
-        # `transformers` 5 says that the output layer is tied for every T5.
-        tensors = found.tensors
-        ties = _OUTPUT not in tensors.names or (
-            _TABLE in tensors.names
-            and np.array_equal(tensors.read(_OUTPUT), tensors.read(_TABLE))
-        )
-        return arguments | {"ties_output": ties}
-
-    def to_config(self, arguments, class_name=None, extra=None):
-        scales, ties = arguments["scales_output"], arguments["ties_output"]
-        layers = arguments["num_decoder_layers"] or arguments["num_layers"]
-        config = super().to_config(
-            {**arguments, "num_decoder_layers": layers}, class_name, extra
-        )
-        network = config[_NETWORK]
-        if arguments["gated"]:
-            network = "gelu" if network == "gelu_new" else network
-            network = f"{_GATED}{network}"
-        return config | {
-            _NETWORK: network,
-            TIED: ties,
-            _SCALES: ties if scales is None else scales,
-        }
-
-    def names_of(self, backbone):
-        return _names(gated=backbone is not None and backbone.gated)
-
-    def copies(self, backbone, present, *, ties_output=True):
-        return super().copies(
-            backbone, present, ties_output=ties_output and backbone.ties_output
-        )
 
 
 def _size(num_layers, num_heads, hidden_dim, intermediate_dim, head_dim=64, **others):
@@ -172,34 +55,26 @@ def _newer(*sizes):
     return _size(*sizes, **others)
 
 
-T5 = _T5(
+TOKENIZERS = {
+    SentencePieceTokenizer: Layout(last="end", between=("end",), second_segment=0)
+}
+
+T5 = T5WithOutput(
     model_type="t5",
     class_name="T5Model",
     prefix="",
-    fields={
-        "vocabulary_size": fields.size("vocab_size"),
-        "num_layers": fields.size("num_layers"),
-        "num_decoder_layers": fields.size("num_decoder_layers", None),
-        "num_heads": fields.size("num_heads"),
-        "head_dim": fields.size("d_kv", 64),
-        "hidden_dim": fields.size("d_model"),
-        "intermediate_dim": fields.size("d_ff"),
-        "dropout": fields.share("dropout_rate", 0.1),
-        "max_sequence_length": fields.size("n_positions", 512),
-        "num_buckets": fields.size("relative_attention_num_buckets", 32),
-        "max_distance": fields.size("relative_attention_max_distance", 128),
-        "activation": fields.activation(_NETWORK, "relu"),
-        "layer_norm_epsilon": fields.epsilon("layer_norm_epsilon", 1e-6),
-    },
+    fields=FIELDS,
     fixed={"is_encoder_decoder": True},
-    names=_names(gated=False),
-    output_names=plain("output_embedding/embeddings", _OUTPUT),
-    heads={"Seq2SeqLM": Head("T5ForConditionalGeneration")},
-    tied={_OUTPUT: _TABLE},
-    shared={f"{side}.embed_tokens.weight": _TABLE for side in ("encoder", "decoder")},
-    tokenizers={
-        SentencePieceTokenizer: Layout(last="end", between=("end",), second_segment=0)
+    names={
+        **plain("token_embedding/embeddings", TABLE),
+        **names_of_side("encoder", "i", gated=False),
+        **names_of_side("decoder", "j", gated=False),
     },
+    output_names=plain("output_embedding/embeddings", OUTPUT),
+    heads={"Seq2SeqLM": Head("T5ForConditionalGeneration")},
+    tied={OUTPUT: TABLE},
+    shared={f"{side}.embed_tokens.weight": TABLE for side in ("encoder", "decoder")},
+    tokenizers=TOKENIZERS,
     decoder_start="pad",
     sizes={
         # Section 3.1.2 and Table 14 of the released models
@@ -215,6 +90,37 @@ T5 = _T5(
     unused=r"decoder\.block\.0\.layer\.1\.EncDecAttention\.relative_attention_bias\."
     r"|classification_head\.|qa_outputs\.|classifier\.",
 )
+
+
+def parts(arguments):
+    """The arguments `block` and `stack` of an `EncoderDecoder` or a `StackEncoder`."""
+    own = arguments.__getitem__
+    norm, dropout = RMSNorm(own("layer_norm_epsilon")), own("dropout")
+    network = GatedFeedForward if own("gated") else FeedForward
+    block = functools.partial(
+        TransformerLayer,
+        Attention(
+            own("num_heads"),
+            dropout,
+            head_dim=own("head_dim"),
+            use_bias=False,
+            scale=1.0,
+        ),
+        network(
+            own("intermediate_dim"),
+            own("activation"),
+            use_bias=False,
+            dropout=dropout,
+        ),
+        norm=norm,
+        norm_first=True,
+        dropout=dropout,
+    )
+    bias = {name: own(name) for name in ("num_heads", "num_buckets", "max_distance")}
+    stack = dict(
+        relative_bias=bias, final_norm=norm, dropout=dropout, final_dropout=dropout
+    )
+    return {"block": block, "stack": stack}
 
 
 @declared(T5)
@@ -269,31 +175,10 @@ class T5EncoderDecoder(PresetBackbone, EncoderDecoder):
         **kwargs,
     ):
         arguments = own_arguments(locals())
-        norm = RMSNorm(layer_norm_epsilon)
-        network = GatedFeedForward if gated else FeedForward
         scales = ties_output if scales_output is None else scales_output
         super().__init__(
             arguments,
-            block=functools.partial(
-                TransformerLayer,
-                Attention(
-                    num_heads, dropout, head_dim=head_dim, use_bias=False, scale=1.0
-                ),
-                network(intermediate_dim, activation, use_bias=False, dropout=dropout),
-                norm=norm,
-                norm_first=True,
-                dropout=dropout,
-            ),
-            stack=dict(
-                relative_bias=dict(
-                    num_heads=num_heads,
-                    num_buckets=num_buckets,
-                    max_distance=max_distance,
-                ),
-                final_norm=norm,
-                dropout=dropout,
-                final_dropout=dropout,
-            ),
+            **parts(arguments),
             ties_output=ties_output,
             output_scale=hidden_dim**-0.5 if scales else 1.0,
             dtype=dtype,

@@ -64,10 +64,11 @@ def _size(num_layers, num_heads, hidden_dim, vocabulary_size=8192, dropout=0.1):
 
 
 class _Transformer(Family):
-    def to_config(self, arguments, class_name=None, extra=None):
-        layers = arguments["num_decoder_layers"] or arguments["num_layers"]
-        given = {**arguments, "num_decoder_layers": layers}
-        return super().to_config(given, class_name, extra)
+    """Other than in published formats, `dropout` does not set the attention's."""
+
+    def from_config(self, config, path):
+        found = super().from_config(config, path)
+        return {"attention_dropout": found["dropout"], **found}  # if they are equal
 
 
 TRANSFORMER = _Transformer(

@@ -10,6 +10,7 @@ from tfzoo.layers import Dropout, LayerNorm, TokenEmbedding, TransformerLayer
 from tfzoo.layers.initializers import truncated_normal
 from tfzoo.layers.projection import Projection
 from tfzoo.models.backbone import Backbone, checked_policy
+from tfzoo.models.stack import Stack
 
 
 def id_inputs(*names):
@@ -87,5 +88,43 @@ class Encoder(Backbone):
                 name="pooler",
             )(ops.take(x, 0, axis=1))
         super().__init__(inputs, outputs, **kwargs)
+        self.describe(arguments, policy)
+        self.token_embedding = token_embedding
+
+
+class StackEncoder(Encoder):
+    """Base class of encoders that are that of an encoder-decoder, alone.
+
+    Args:
+        arguments: As in `Encoder`.
+        block: As in `EncoderDecoder`.
+        stack: As in `EncoderDecoder`.
+        dtype: Keras dtype policy.
+
+    Inputs (a dict of int32):
+        token_ids: (B, S).
+        padding_mask: (B, S), 1 for a token and 0 for padding.
+
+    Returns:
+        A dict with `sequence_output` (B, S, D).
+    """
+
+    def __init__(self, arguments, *, block, stack, dtype=None, **kwargs):
+        policy = checked_policy(dtype)
+        token_embedding = TokenEmbedding(
+            arguments["vocabulary_size"],
+            arguments["hidden_dim"],
+            dtype=policy.name,
+            name="token_embedding",
+        )
+        layers = [
+            block(name=f"encoder_layer_{i}", dtype=policy.name)
+            for i in range(arguments["num_layers"])
+        ]
+        encoder = Stack("encoder", token_embedding, layers, policy, **stack)
+        inputs = id_inputs("token_ids", "padding_mask")
+        x = encoder(inputs["token_ids"], inputs["padding_mask"])
+        # Not the layers of `Encoder`
+        Backbone.__init__(self, inputs, {"sequence_output": x}, **kwargs)
         self.describe(arguments, policy)
         self.token_embedding = token_embedding

@@ -2,7 +2,7 @@
 
 from tfzoo.checkpoints.fields import refuse_untied
 from tfzoo.errors import CheckpointError, about, refuse_unknown, shown
-from tfzoo.families import BACKBONES, class_of
+from tfzoo.families import backbone_classes, class_of
 from tfzoo.families.opening import open_checkpoint
 from tfzoo.families.preset_backbone import named_size
 from tfzoo.files import read_json
@@ -94,7 +94,7 @@ class PresetReading(KnownKeywords):
         found = open_checkpoint(preset)
         config, path = found.config, found.path
         rule = f"{cls.__name__} supports only"
-        backbone_class = class_of(config, path, cls._backbones(), rule)
+        backbone_class = class_of(config, path, cls.backbones(), rule)
         tokenizer = tokenizer or tokenizer_from_preset(found.directory)
         head = stored_head(cls, found) if cls.head_arguments else None
         stored = cls.stored_arguments(head.config if head else config, path)
@@ -151,7 +151,7 @@ class PresetReading(KnownKeywords):
             tokenizer: Sets the size of the vocabulary and the id of the pad token.
             **arguments: Constructor arguments that override the size's.
         """
-        backbone_class = next(c for c in cls._backbones() if name in c.family.sizes)
+        backbone_class = next(c for c in cls.backbones() if name in c.family.sizes)
         arguments["vocabulary_size"] = tokenizer.vocabulary_size
         arguments |= cls._backbone_options(backbone_class)
         if "padding_id" in backbone_class.family.fields:
@@ -159,16 +159,15 @@ class PresetReading(KnownKeywords):
         return backbone_class.from_preset(name, **arguments)
 
     @classmethod
-    def _backbones(cls):
-        return [c for c in BACKBONES.values() if cls.stands_on(c)]
+    def backbones(cls):
+        """List of the classes of all supported backbones."""
+        return [c for c in backbone_classes() if cls.stands_on(c)]
 
     @classmethod
     def named_sizes(cls):
         """Dict of size name -> arguments, for all supported backbones."""
         return {
-            name: size
-            for c in cls._backbones()
-            for name, size in c.family.sizes.items()
+            name: size for c in cls.backbones() for name, size in c.family.sizes.items()
         }
 
     @classmethod
@@ -180,10 +179,12 @@ class PresetReading(KnownKeywords):
     @classmethod
     def head_in(cls, config):
         """The task's `Head` in the family of a `config.json`, or None."""
-        model_type = config.get("model_type")
-        if not isinstance(model_type, str) or model_type not in BACKBONES:
-            return None
-        return BACKBONES[model_type].family.heads.get(cls.capability)
+        for backbone_class in backbone_classes():
+            family = backbone_class.family
+            if family.model_type == config.get("model_type"):
+                if cls.capability in family.heads:
+                    return family.heads[cls.capability]
+        return None
 
     @classmethod
     def architecture_of(cls, config):

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from tfzoo.checkpoints.head_rows import RowsInOrder
 from tfzoo.errors import CheckpointError, shown
-from tfzoo.families import BACKBONES
+from tfzoo.families import class_of
 from tfzoo.tasks.labels import FIELDS, are_placeholders
 
 logger = logging.getLogger("tfzoo")
@@ -46,7 +46,7 @@ def stored_head(task_class, found):
         CheckpointError: the head is of this task, but some tensors are missing.
     """
     config, tensors = dict(found.config), found.tensors
-    backbone_class = BACKBONES[config["model_type"]]
+    backbone_class = class_of(config, found.path, task_class.backbones())
     own, needed, outputs = _head_tensors(task_class, backbone_class, tensors)
     names = tuple(sorted(own & tensors.names))
     whole = needed <= tensors.names

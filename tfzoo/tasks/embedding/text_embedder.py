@@ -10,7 +10,7 @@ import tensorflow as tf
 from tfzoo.checkpoints.sentence_transformers import read_modules, write_modules
 from tfzoo.data.buckets import SECOND
 from tfzoo.errors import require_flags
-from tfzoo.families import BACKBONES
+from tfzoo.families import class_of
 from tfzoo.layers import SentencePooling
 from tfzoo.layers.keywords import known_keywords
 from tfzoo.models import Decoder, Encoder
@@ -37,8 +37,8 @@ class TextEmbedder(RowPerText, EncoderTask):
     """Sentence embeddings: texts of similar meaning have a large cosine similarity.
 
     Args:
-        backbone: An encoder or a decoder: `BertEncoder`, `LlamaDecoder` and so on. A
-            pooler or an output layer is not used, but `save_to_preset` writes it.
+        backbone: An encoder or a decoder: `BertEncoder`, `T5Encoder`, `LlamaDecoder`
+            and so on. A pooler or an output layer is not used, but `save_to_preset` writes it.
         tokenizer: The backbone's tokenizer.
         pooling: `"mean"` for the mean of the vectors of all tokens, `"last"` for the
             vector of the last or, with an encoder only, `"cls"` for that of the first.
@@ -150,7 +150,8 @@ class TextEmbedder(RowPerText, EncoderTask):
 
     @classmethod
     def stored_arguments(cls, config, path):
-        sizes = BACKBONES[config["model_type"]].family.from_config(config, path)
+        family = class_of(config, path, cls.backbones()).family
+        sizes = family.from_config(config, path)
         found = read_modules(
             path.parent,
             hidden_dim=sizes["hidden_dim"],
