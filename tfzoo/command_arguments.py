@@ -100,10 +100,10 @@ NoRepeatNgramSize = Annotated[
     ),
 ]
 CompileDecoding = Annotated[
-    bool | None,
+    bool,
     arg(
         help="Compile decoding with XLA: some seconds for each shape, then faster. "
-        "Default True; fixed in an export."
+        "Fixed in an export."
     ),
 ]
 
