@@ -15,8 +15,9 @@ from tfzoo.families import (
     DistilBertEncoder,
     GPTDecoder,
     LlamaDecoder,
+    T5EncoderDecoder,
 )
-from tfzoo.text import ByteBPETokenizer, WordPieceTokenizer
+from tfzoo.text import ByteBPETokenizer, SentencePieceTokenizer, WordPieceTokenizer
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"^```(\w*)\n(.*?)^```$", README, re.M | re.S)
@@ -40,11 +41,19 @@ SMALL = {
     "max_new_tokens=50": "max_new_tokens=5",
     "--vocabulary-size 8000": "--vocabulary-size 300",
     "--steps 2000": "--steps 2",
+    "--epochs 20 --average-last 5": "--epochs 2 --average-last 2 --vocabulary-size 60 "
+    "--num-layers 1 --hidden-dim 16 --scored-texts 2 --max-new-tokens 4",
+    "--target test.de": "--target test.de --max-new-tokens 4 --no-jit-compile",
+    "--output news.de": "--output news.de --max-new-tokens 4 --no-jit-compile",
+    "--num-beams 4": "--num-beams 2 --max-new-tokens 4",
+    "--epochs 5": "--epochs 1 --scored-texts 0 --max-new-tokens 4",
     '--prompt "Dear"': '--prompt "Dear" --max-new-tokens 5 --no-jit-compile',
 }
 WORDS = "the a cat dog sat ran on under mat tree who met ada alan in london".split()
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 LINES = [f"The {a} {b} the {c}." for a in WORDS for b in WORDS for c in WORDS[:4]]
+
+PAIRS = [("a dog runs", "ein Hund rennt"), ("the cat sat", "die Katze sitzt")] * 3
 
 
 def small(block):
@@ -67,6 +76,12 @@ def place(tmp_path, monkeypatch):
     table = "".join(f"{text}\t{label}\n" for text, label in [("text", "label"), *rows])
     for name in ("mail.tsv", "test.tsv"):
         (tmp_path / name).write_text(table)
+    for name, pairs in {"train": PAIRS * 5, "val": PAIRS, "test": PAIRS}.items():
+        for language, texts in zip(("en", "de"), zip(*pairs, strict=True), strict=True):
+            (tmp_path / f"{name}.{language}").write_text("\n".join(texts) + "\n")
+    rows = [("english", "german"), *PAIRS * 5]
+    table = "".join("\t".join(row) + "\n" for row in rows)
+    (tmp_path / "pairs.tsv").write_text(table)
     # In place of a checkpoint published by Google
     words = WordPieceTokenizer([*SPECIAL, *WORDS])
     checkpoint = BertEncoder(words.vocabulary_size, 1, 1, 8, 8)
@@ -86,7 +101,7 @@ def test_the_python_blocks_that_need_no_hub_run_in_order(place, capsys):
     for block in LOCAL:
         exec(compile(small(block), "README.md", "exec"), names)
     assert (place / "saved_models" / "mail" / "1" / "saved_model.pb").exists()
-    for name in ("gpt", "names", "answers"):
+    for name in ("gpt", "names", "answers", "en_de"):
         assert (place / "saved_models" / name / "1" / "saved_model.pb").exists()
     assert (place / "runs" / "gpt" / "model.safetensors").exists()
     assert names["classifier"].labels == ("ham", "spam")
@@ -104,6 +119,8 @@ def models_on_the_hub(hub, tmp_path):
     def encoder(kind, **options):
         return random_weights(kind(words.vocabulary_size, **sizes, **options))
 
+    pieces = SentencePieceTokenizer.train(LINES, vocabulary_size=60, progress=False)
+    t5 = random_weights(T5EncoderDecoder(pieces.vocabulary_size, **sizes))
     decoder, llama = (
         kind(byte_bpe.vocabulary_size, **sizes) for kind in (GPTDecoder, LlamaDecoder)
     )
@@ -111,6 +128,7 @@ def models_on_the_hub(hub, tmp_path):
     for name, task in {
         "google-bert/bert-base-uncased": tasks.MaskedLM(bert, words),
         "openai-community/gpt2": tasks.CausalLM(random_weights(decoder), byte_bpe),
+        "google/flan-t5-small": tasks.Seq2SeqLM(t5, pieces),
         "HuggingFaceTB/SmolLM2-135M-Instruct": tasks.CausalLM(
             random_weights(llama),
             byte_bpe,
@@ -139,13 +157,13 @@ def test_the_blocks_that_open_models_from_the_hub_run_in_order(
     names = {}
     for block in ("import tfzoo, tfzoo.tasks\n", *HUB):
         exec(compile(small(block), "README.md", "exec"), names)
-    for name in ("films", "frozen_films"):
+    for name in ("films", "frozen_films", "titles"):
         assert (tmp_path / "saved_models" / name / "1" / "saved_model.pb").exists()
     assert len(names["texts"]) == 100 and names["vectors"].shape == (3, 16)
     assert names["indices"][0, 0] == 0
 
 
-def test_there_are_commands_for_all_at_once_a_bert_a_gpt_and_a_checkpoint():
+def test_there_are_commands_for_every_kind_of_run():
     names = [[name for name, *_ in block] for block in COMMANDS]
     assert names == [
         ["quickstart"],
@@ -165,13 +183,21 @@ def test_there_are_commands_for_all_at_once_a_bert_a_gpt_and_a_checkpoint():
             "export_model",
             "predict",
         ],
+        [
+            "train_translator",
+            "evaluate_seq2seq",
+            "translate",
+            "export_model",
+            "translate",
+            "finetune_seq2seq",
+        ],
         ["convert_checkpoint"],
     ]
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "block", COMMANDS, ids=["at once", "bert", "gpt", "checkpoint"]
+    "block", COMMANDS, ids=["at once", "bert", "gpt", "translation", "checkpoint"]
 )
 def test_the_commands_run_in_order(block, place, capsys):
     for name, *arguments in block:

@@ -16,16 +16,22 @@ from tfzoo.quiet_start import quiet_start
 
 _WHOLE_FROM = {
     "alphabet_size": 1,
+    "average_last": 1,
     "batch_size": 1,
     "duplicates": 1,
     "epochs": 1,
     "max_predictions": 1,
+    "max_new_tokens": 1,
     "max_sequence_length": 1,
     "min_frequency": 1,
+    "num_beams": 1,
     "processes": 1,
+    "scored_texts": 0,
     "seed": 0,
     "shards": 1,
     "steps": 1,
+    "steps_per_evaluation": 1,
+    "tokens_per_batch": 1,
     "vocabulary_size": 1,
 }
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EIO)

@@ -42,6 +42,20 @@ def version_numbers(base):
     return numbers
 
 
+def newest_version(path):
+    """The directory with `saved_model.pb`: `path` itself, or its highest version.
+
+    Returns:
+        `pathlib.Path`; None if there is no SavedModel.
+    """
+    path = pathlib.Path(path)
+    if (path / "saved_model.pb").exists():
+        return path
+    found = [p.parent for p in path.glob("*/saved_model.pb")]
+    found = [folder for folder in found if folder.name.isdecimal()]
+    return max(found, key=lambda folder: int(folder.name), default=None)
+
+
 def add_version(base, write, *, size=0):
     """Adds the next version of a model atomically.
 

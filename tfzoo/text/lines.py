@@ -80,6 +80,33 @@ def numbered_lines(path, error=DataError, *, if_too_long=None):
         yield number, text
 
 
+def stream_lines(file, name):
+    """As `numbered_lines` with UTF-8 from a binary stream, such as standard input.
+
+    Args:
+        file: The stream.
+        name: Its name, for messages.
+    """
+    read = functools.partial(file.readline, MAX_LINE_BYTES + 1)
+    for number, line in enumerate(iter(read, b""), 1):
+        if number == 1:
+            for begin, fix in _BINARY.items():
+                if line.startswith(begin):
+                    rule = "The text must be UTF-8. Received: binary data."
+                    raise DataError(rule, path=name, line=1, fix=fix)
+            line = line.removeprefix(codecs.BOM_UTF8)
+        if len(line) > MAX_LINE_BYTES:
+            raise DataError(
+                f"A line must be at most {MAX_LINE_BYTES} bytes long.",
+                path=name,
+                line=number,
+            )
+        try:
+            yield number, line.decode()
+        except UnicodeDecodeError as e:
+            raise _undecodable(DataError, name, number, e) from None
+
+
 def decompressed_size(path):
     """Size of the decompressed file in bytes; gzip data is read and checked fully."""
     if not is_gzip(path):

@@ -211,6 +211,8 @@ class Run:
             callbacks: Keras callbacks. What `EarlyStopping`, `ReduceLROnPlateau` and
                 `ModelCheckpoint` remember survives an interruption; so do attributes of
                 your own callbacks (JSON values) named in their attribute `remembered`.
+                One that adds figures to the logs of an epoch has an attribute
+                `adds_logs`, which is True: it precedes what reads them.
                 `CSVLogger` repeats the epochs that a killed run repeats.
             rows: Function of `start_step` that returns the indices of that batch's
                 examples in the user's data, for messages. None if not known.
@@ -268,7 +270,13 @@ class Run:
         options = dict(
             validation_data=validation_data,
             validation_steps=validation_steps,
-            callbacks=[watching, recording, *callbacks, saving],
+            callbacks=[
+                watching,
+                *(c for c in callbacks if _adds_logs(c)),
+                recording,
+                *(c for c in callbacks if not _adds_logs(c)),
+                saving,
+            ],
         )
         with about(self.directory), guarded(model):
             while not have_stopped(callbacks, saving.remembered):
@@ -378,3 +386,7 @@ class Run:
         if self._results:
             content["results"] = self._results
         write_json(self.directory / "run.json", content)
+
+
+def _adds_logs(callback):
+    return getattr(callback, "adds_logs", False)

@@ -44,7 +44,7 @@ class PairScoring:
         if not sources:
             return []
         tokenizer = self.target_tokenizer
-        encoded = self._encoded(tokenizer, targets, "targets")
+        encoded = self.encoded_targets(targets)
         splits = encoded.row_splits
         counts = np.diff(splits)
         data = padded_pairs(

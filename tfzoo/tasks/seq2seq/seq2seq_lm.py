@@ -303,7 +303,7 @@ class Seq2SeqLM(Translating, PairScoring, LearnsTokens, Task):
         limit = self._tokens_per_batch if plan.shuffle else None
         return padded_pairs(
             self.encoded_sources(sources),
-            self._encoded(self.target_tokenizer, targets, "targets"),
+            self.encoded_targets(targets),
             None
             if sample_weight is None
             else example_weights(sample_weight, len(sources)),
@@ -318,6 +318,10 @@ class Seq2SeqLM(Translating, PairScoring, LearnsTokens, Task):
     def encoded_sources(self, sources):
         """The `EncodedBatch` of sources; what is too long is cut, with a warning."""
         return self._encoded(self.tokenizer, sources, "sources")
+
+    def encoded_targets(self, targets):
+        """Likewise of targets."""
+        return self._encoded(self.target_tokenizer, targets, "targets")
 
     def _encoded(self, tokenizer, texts, what):
         encoded = tokenizer.encode_batch(texts)
