@@ -38,7 +38,8 @@ class TextEmbedder(RowPerText, EncoderTask):
 
     Args:
         backbone: An encoder or a decoder: `BertEncoder`, `T5Encoder`, `LlamaDecoder`
-            and so on. A pooler or an output layer is not used, but `save_to_preset` writes it.
+            and so on. A pooler or an output layer is not used, but `save_to_preset`
+            writes it.
         tokenizer: The backbone's tokenizer.
         pooling: `"mean"` for the mean of the vectors of all tokens, `"last"` for the
             vector of the last or, with an encoder only, `"cls"` for that of the first.
