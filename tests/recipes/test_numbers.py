@@ -17,11 +17,16 @@ ARGUMENTS = {
     "pretrain_gpt": {**FILES, "preset": "gpt_tiny", "steps": 1},
     "finetune_gpt": {"input": ("absent",), "preset": "absent", "output": "absent"},
     "finetune_classifier": {**TABLE, "train": "absent.tsv", "output": "absent"},
+    "train_translator": {"train": "absent.tsv", "epochs": 1, "output": "absent"},
+    "finetune_seq2seq": {"train": "absent.tsv", "preset": "absent", "output": "absent"},
+    "evaluate_seq2seq": {"model": "absent", "data": "absent.tsv"},
+    "translate": {"model": "absent"},
     "evaluate_classifier": {**TABLE, "data": "absent.tsv"},
     "prepare_pretraining_data": FILES,
     "train_tokenizer": {"input": ("a.txt",), "vocabulary_size": 9, "output": "absent"},
 }
 TRAIN = ["pretrain_bert", "pretrain_gpt", "finetune_gpt", "finetune_classifier"]
+TRAIN += ["train_translator", "finetune_seq2seq"]
 WRONG = [
     *[(name, "batch_size", wrong) for name in TRAIN for wrong in (0, -1)],
     *[(name, "learning_rate", wrong) for name in TRAIN for wrong in (0.0, -1e-3)],
@@ -34,6 +39,13 @@ WRONG = [
     ("finetune_classifier", "label_smoothing", float("nan")),
     ("finetune_classifier", "max_sequence_length", 0),
     ("evaluate_classifier", "batch_size", 0),
+    ("train_translator", "average_last", 0),
+    ("train_translator", "steps_per_evaluation", 0),
+    ("finetune_seq2seq", "tokens_per_batch", -1),
+    ("finetune_seq2seq", "scored_texts", -1),
+    ("evaluate_seq2seq", "num_beams", 0),
+    ("translate", "max_new_tokens", 0),
+    ("translate", "batch_size", 0),
     ("pretrain_bert", "max_predictions", 0),
     ("prepare_pretraining_data", "masked_fraction", float("nan")),
     ("prepare_pretraining_data", "masked_fraction", 0.0),

@@ -2,6 +2,7 @@
 
 import contextlib
 import gzip
+import io
 import json
 import os
 import random
@@ -24,8 +25,10 @@ from tfzoo.errors import (
 )
 from tfzoo.families import BACKBONES, T5EncoderDecoder
 from tfzoo.serving import ServedModel
+from tfzoo.serving.versions import newest_version
 from tfzoo.tasks import Seq2SeqLM
 from tfzoo.text import SentencePieceTokenizer, WordPieceTokenizer
+from tfzoo.text.lines import stream_lines
 
 WORDS = dict(
     zip(
@@ -468,3 +471,36 @@ def test_a_run_killed_at_ten_points_ends_with_the_same_weights(place, tmp_path):
         for name in ("model.safetensors", "metrics.json", "curves.json"):
             expected = (tmp_path / "whole" / name).read_bytes()
             assert (output / name).read_bytes() == expected, name
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (gzip.compress(b"a", mtime=0), r"input:1: .*binary data. It looks like gzip"),
+        (
+            b"a\n\xc3\n",
+            "input:2: The text must be UTF-8. Received: byte 0xc3 at byte 1",
+        ),
+        (b"a" * 20 + b"\n", "input:1: A line must be at most 16 bytes long"),
+    ],
+    ids=["gzip", "not UTF-8", "long"],
+)
+def test_what_is_no_text_in_a_stream_is_named(monkeypatch, content, message):
+    monkeypatch.setattr("tfzoo.text.lines.MAX_LINE_BYTES", 16)
+    with pytest.raises(DataError, match=message):
+        list(stream_lines(io.BytesIO(content), "input"))
+
+
+def test_a_byte_order_mark_in_a_stream_is_no_text():
+    found = stream_lines(io.BytesIO("\ufeffa\r\n\ufeffb".encode()), "input")
+    assert list(found) == [(1, "a\r\n"), (2, "\ufeffb")]
+
+
+def test_the_highest_version_is_found(tmp_path):
+    assert newest_version(tmp_path) is None
+    for version in ("9", "10", "other"):
+        (tmp_path / version).mkdir()
+        (tmp_path / version / "saved_model.pb").touch()
+    (tmp_path / "11").mkdir()
+    assert newest_version(tmp_path) == tmp_path / "10"
+    assert newest_version(tmp_path / "9") == tmp_path / "9"
