@@ -441,33 +441,34 @@ def started(place, output):
     )
 
 
+def completed(process):
+    """Waits for a process that must succeed."""
+    _, printed = process.communicate()
+    assert process.returncode == 0, printed
+
+
 @pytest.mark.slow
 def test_a_run_killed_at_ten_points_ends_with_the_same_weights(place, tmp_path):
-    wait, killed = random.Random(0), 0
-    whole = started(place, tmp_path / "whole")
-    assert whole.wait() == 0, whole.stderr.read()
-    rounds = 0
+    completed(started(place, tmp_path / "whole"))
+    wait, killed, rounds = random.Random(0), 0, 0
     while killed < 10:
         output = tmp_path / f"killed_{rounds}"
         process = started(place, output)
-        before = set(output.glob("checkpoints/step-*"))
-        while (
-            process.poll() is None and set(output.glob("checkpoints/step-*")) <= before
-        ):
+        before = {*output.glob("checkpoints/step-*")}
+        while process.poll() is None and before >= {*output.glob("checkpoints/step-*")}:
             time.sleep(0.02)
         with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(wait.uniform(0, 1))
         if process.poll() is None:
             process.kill()
+            process.communicate()
             killed += 1
         else:
-            assert process.returncode == 0, process.stderr.read()
+            completed(process)
             rounds += 1  # it is finished: begins anew
-        process.communicate()
     for number in range(rounds + 1):
         output = tmp_path / f"killed_{number}"
-        last = started(place, output)
-        assert last.wait() == 0, last.stderr.read()
+        completed(started(place, output))
         for name in ("model.safetensors", "metrics.json", "curves.json"):
             expected = (tmp_path / "whole" / name).read_bytes()
             assert (output / name).read_bytes() == expected, name

@@ -9,9 +9,10 @@ Prints a line for each text. Classifier: `label<TAB>score`; multi-label classifi
 pairs for the labels with a probability of at least 0.5; regression: the score; tagger:
 `word<TAB>label` for each word; question answering: `answer<TAB>score`; masked words:
 `word<TAB>score` for each `[MASK]`; text generation: the continuation, and translation:
-the target, which may span several lines (`tfzoo translate` gives one for each line); embedder: the elements of the vector, separated by tabs. With `--json`,
-each line is an object with all outputs of the model. Control characters are printed as
-escapes, and long labels and tokens cut, except with `--json`.
+the target, which may span several lines (`tfzoo translate` gives one for each line);
+embedder: the elements of the vector, separated by tabs. With `--json`, each line is an
+object with all outputs of the model. Control characters are printed as escapes, and
+long labels and tokens cut, except with `--json`.
 
 A SavedModel is a program, which can read and write files of this machine: run it only
 if you trust where it is from.
