@@ -108,6 +108,7 @@ def main(
 
     from tfzoo.checkpoints.references import local_directory
     from tfzoo.errors import TokenizerError
+    from tfzoo.families import TransformerEncoderDecoder
     from tfzoo.tasks import Seq2SeqLM
     from tfzoo.tasks.command_runs import open_run, print_written
     from tfzoo.tasks.seq2seq.pair_files import training_pairs
@@ -132,7 +133,7 @@ def main(
             "separate_vocabularies is for tokenizers that are trained: give "
             f"target_tokenizer instead. Received: tokenizer={tokenizer!r}"
         )
-    own_sizes = Seq2SeqLM.named_sizes()
+    own_sizes = TransformerEncoderDecoder.family.sizes
     if preset not in own_sizes:
         raise ValueError(
             f"preset must be one of {', '.join(own_sizes)}. Received: {preset!r}"
