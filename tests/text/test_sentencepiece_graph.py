@@ -11,7 +11,7 @@ import tensorflow as tf
 from sentencepiece_models import LINES, SHARED, real, trained, unigram_json
 from tfzoo.errors import TokenizerError
 from tfzoo.text import SentencePieceTokenizer, tokenizer_from_preset
-from tfzoo.text.sentencepiece.viterbi import running_sums
+from tfzoo.text.sentencepiece.exact_sums import running_sums
 
 ODD = ["", " ", "a", "  a  b ", "\u2581", " \u2581 a\u2581", "\0", "a\0b", "::<m>"]
 ODD += ["e\u0301 \u2581\ufb01", "\ufdfa\x01", "\x01a", "aaaaaaa" * 9, "a\u2028b\u3000"]
@@ -140,6 +140,26 @@ def test_nearly_equal_segmentations_are_decided_as_by_the_library(make):
     assert tokenizer.graph(tf.constant([], tf.string)).to_list() == []
     foreign = tokenizer.graph.detokenize(tf.constant([[-1, 10_000]])).numpy()
     assert foreign.tolist() == [b""]
+
+
+@pytest.mark.parametrize("scale", [300, 40_000])
+def test_low_sums_start_again_as_in_the_library(scale):
+    """It subtracts a sum below -100,000 from all, which decides later ties."""
+    pieces = {"a": -1, "b": -2, "ab": -3, "ba": -3, "aab": -4, "bb": -4, "abb": -5}
+    tokenizer = library_model({t: s * scale / 3 for t, s in pieces.items()})
+    source = np.random.default_rng(0)
+    texts = ["".join(source.choice(list("aabbab"), n)) for n in (9, 5000, 0, 2000)]
+    texts.append(" ".join("".join(source.choice(list("ab"), 4)) for _ in range(900)))
+    assert tokenizer.graph(tf.constant(texts)).to_list() == tokenizer.tokenize(texts)
+
+
+@pytest.mark.slow
+def test_a_megabyte_of_ties_is_decided_as_by_the_library():
+    pieces = {"a": -1, "b": -2, "ab": -3, "ba": -3, "aab": -4, "bb": -4, "abb": -5}
+    tokenizer = library_model({t: s / 3 for t, s in pieces.items()})
+    source = np.random.default_rng(0)
+    text = "".join(source.choice(list("aabbc"), 1 << 20))
+    assert tokenizer.graph(tf.constant([text])).to_list() == [tokenizer.tokenize(text)]
 
 
 def test_pieces_of_several_spaces_are_merged_as_by_the_library():
