@@ -133,6 +133,10 @@ class EncoderDecoder(Decoding, Backbone):
         return self.source_embedding.vocabulary_size
 
     @property
+    def encoder_layers(self):
+        return self._encoder.layers
+
+    @property
     def decoder_layers(self):
         return self._decoder.layers
 
