@@ -1,6 +1,7 @@
 """The recipes of encoder-decoders: they train, resume, translate and report errors."""
 
 import contextlib
+import functools
 import gzip
 import io
 import json
@@ -14,6 +15,7 @@ import time
 import numpy as np
 import pytest
 import sacrebleu
+import tensorflow as tf
 
 from helpers import ROOT, random_weights, recipe
 from tfzoo.errors import (
@@ -25,6 +27,7 @@ from tfzoo.errors import (
 )
 from tfzoo.families import BACKBONES, T5EncoderDecoder
 from tfzoo.serving import ServedModel
+from tfzoo.serving.export import export_saved_model
 from tfzoo.serving.versions import newest_version
 from tfzoo.tasks import Seq2SeqLM
 from tfzoo.text import SentencePieceTokenizer, WordPieceTokenizer
@@ -200,7 +203,11 @@ def test_a_line_break_in_a_target_becomes_a_space_and_memory_is_bounded(
 
 
 @pytest.mark.slow
-def test_an_export_translates_as_the_preset(place, trained, served, tmp_path, capsys):
+def test_an_export_translates_as_the_preset(
+    place, trained, served, tmp_path, capsys, monkeypatch
+):
+    once = functools.cache(tf.saved_model.load)  # and its graphs are optimized once
+    monkeypatch.setattr(tf.saved_model, "load", once)
     expected = translate(trained, place / "test.en", tmp_path / "1", **IN_PROCESS)
     options = dict(batch_size=5)
     assert translate(served, place / "test.en", tmp_path / "2", **options) == expected
@@ -235,10 +242,6 @@ def test_what_an_export_fixes_is_refused(place, served, tmp_path, options, messa
 
 
 def test_an_export_of_another_task_is_named(tmp_path):
-    import tensorflow as tf
-
-    from tfzoo.serving.export import export_saved_model
-
     function = tf.function(lambda text: {"label": text}, autograph=False)
     concrete = function.get_concrete_function(tf.TensorSpec([None], tf.string, "text"))
     model = ServedModel({"serving_default": concrete}, {}, ())
