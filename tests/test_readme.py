@@ -43,8 +43,8 @@ SMALL = {
     "--steps 2000": "--steps 2",
     "--epochs 20 --average-last 5": "--epochs 2 --average-last 2 --vocabulary-size 60 "
     "--num-layers 1 --hidden-dim 16 --scored-texts 2 --max-new-tokens 4",
-    "--target test.de": "--target test.de --max-new-tokens 4 --no-jit-compile",
-    "--output news.de": "--output news.de --max-new-tokens 4 --no-jit-compile",
+    "--target test.de": "--target test.de --max-new-tokens 4",
+    "--output news.de": "--output news.de --max-new-tokens 4",
     "--num-beams 4": "--num-beams 2 --max-new-tokens 4",
     "--epochs 5": "--epochs 1 --scored-texts 0 --max-new-tokens 4",
     '--prompt "Dear"': '--prompt "Dear" --max-new-tokens 5 --no-jit-compile',

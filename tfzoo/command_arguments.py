@@ -102,8 +102,8 @@ NoRepeatNgramSize = Annotated[
 CompileDecoding = Annotated[
     bool,
     arg(
-        help="Compile decoding with XLA: some seconds for each shape, then faster. "
-        "Fixed in an export."
+        help="Compile decoding with XLA: seconds, and for some shapes minutes, then "
+        "faster. Fixed in an export."
     ),
 ]
 

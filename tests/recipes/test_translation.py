@@ -40,7 +40,7 @@ WORDS = dict(
         strict=True,
     )
 )
-IN_PROCESS = dict(num_beams=2, max_new_tokens=8, jit_compile=False)
+IN_PROCESS = dict(num_beams=2, max_new_tokens=8)
 SMALL = dict(num_layers=1, num_heads=2, hidden_dim=32, intermediate_dim=64)
 
 
@@ -178,7 +178,7 @@ def test_every_line_has_one_and_an_empty_one_stays_empty(trained, tmp_path, comm
     assert [text for text in found if text] == model.generate(sources, **IN_PROCESS)
     again = translate(trained, tmp_path / "in.gz", tmp_path / "2", **IN_PROCESS)
     assert again == found
-    options = "--num-beams 2 --max-new-tokens 8 --no-jit-compile".split()
+    options = "--num-beams 2 --max-new-tokens 8".split()
     piped = command("translate", "--model", trained, *options, input=given.encode())
     assert piped.returncode == 0 and piped.stdout.splitlines() == found
     with pytest.raises(OutputError, match="already exists"):
@@ -231,7 +231,7 @@ def test_an_export_translates_as_the_preset(
     [
         (dict(num_beams=3), "num_beams must be 2, the number of beams of the export"),
         (dict(min_new_tokens=2), "fixed by its export. Received: min_new_tokens"),
-        (dict(jit_compile=False), "jit_compile must be True for a SavedModel"),
+        (dict(jit_compile=True), "jit_compile must be False for a SavedModel"),
         (dict(max_new_tokens=0), "max_new_tokens must be an integer >= 1. Received: 0"),
     ],
 )

@@ -28,7 +28,7 @@ def main(
     min_new_tokens: args.MinNewTokens = None,
     no_repeat_ngram_size: args.NoRepeatNgramSize = None,
     batch_size: int = 32,
-    jit_compile: args.CompileDecoding = True,
+    jit_compile: args.CompileDecoding = False,
 ):
     """Translates or summarizes a file line by line.
 

@@ -15,14 +15,15 @@ _INPUTS = {"text", "max_new_tokens", "length_penalty", "temperature", "top_k"}
 _INPUTS |= {"top_p", "repetition_penalty", "seed"}
 
 
-def open_translator(model, *, batch_size=32, jit_compile=True, **options):
+def open_translator(model, *, batch_size=32, jit_compile=False, **options):
     """A function of a list of sources that returns the list of their targets.
 
     Args:
         model: A preset of a `Seq2SeqLM`; or the directory of its SavedModel, or of all
             versions of that, to use the highest.
         batch_size: Number of sources at a time.
-        jit_compile: Whether XLA compiles; must be True for a SavedModel, which decides.
+        jit_compile: Whether XLA compiles; must be False for a SavedModel, whose export
+            decides.
         **options: Options of `Seq2SeqLM.generate`; those that are None have no effect.
             `num_beams` defaults to 4. A SavedModel has its number of beams, and takes
             only `max_new_tokens` and `length_penalty`; without either, the options are
@@ -42,10 +43,10 @@ def open_translator(model, *, batch_size=32, jit_compile=True, **options):
         task = Seq2SeqLM.from_preset(model)
         options = {"num_beams": NUM_BEAMS, "jit_compile": jit_compile, **options}
         return lambda texts: task.generate(texts, batch_size=batch_size, **options)
-    if not jit_compile:
+    if jit_compile:
         raise ValueError(
-            "jit_compile must be True for a SavedModel: its export decides whether XLA "
-            "compiles. Received: False"
+            "jit_compile must be False for a SavedModel: its export decides whether XLA "
+            "compiles. Received: True"
         )
     return _Served(folder, batch_size, options)
 
