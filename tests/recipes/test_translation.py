@@ -175,7 +175,9 @@ def test_every_line_has_one_and_an_empty_one_stays_empty(trained, tmp_path, comm
     assert [bool(text) for text in found] == [True, False, False, True, True]
     model = Seq2SeqLM.from_preset(trained)
     sources = ["one two", "three\u2028four", "five"]
-    assert [text for text in found if text] == model.generate(sources, **IN_PROCESS)
+    assert [text for text in found if text] == model.generate(
+        sources, **IN_PROCESS, jit_compile=False
+    )
     again = translate(trained, tmp_path / "in.gz", tmp_path / "2", **IN_PROCESS)
     assert again == found
     options = "--num-beams 2 --max-new-tokens 8".split()

@@ -45,8 +45,8 @@ def open_translator(model, *, batch_size=32, jit_compile=False, **options):
         return lambda texts: task.generate(texts, batch_size=batch_size, **options)
     if jit_compile:
         raise ValueError(
-            "jit_compile must be False for a SavedModel: its export decides whether XLA "
-            "compiles. Received: True"
+            "jit_compile must be False for a SavedModel: its export decides whether "
+            "XLA compiles. Received: True"
         )
     return _Served(folder, batch_size, options)
 
