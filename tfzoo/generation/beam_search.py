@@ -9,7 +9,14 @@ import typing
 
 import tensorflow as tf
 
-from tfzoo.generation.cache import Cache, of_rows, repeated, size, written
+from tfzoo.generation.cache import (
+    Cache,
+    each_repeated,
+    of_rows,
+    repeated,
+    size,
+    written,
+)
 from tfzoo.generation.decoding import (
     Results,
     Search,
@@ -85,7 +92,7 @@ class BeamSearch(Search):
         (decoder,), num_beams = decoders, self.num_beams
         last_hidden, cache = read_prompts(decoder, prompts, lengths, memory)
         logits, prompts, lengths_of_rows = (
-            tf.repeat(x, num_beams, axis=0)
+            each_repeated(x, num_beams)
             for x in (decoder.logits(last_hidden), prompts, lengths)
         )
         history = history_of_new_prompts(decoder, prompts, lengths_of_rows, rules)

@@ -17,7 +17,7 @@ import typing
 
 import tensorflow as tf
 
-from tfzoo.generation.cache import Cache, grown, repeated, size, written
+from tfzoo.generation.cache import Cache, each_repeated, grown, repeated, size, written
 from tfzoo.generation.choosing import next_ids
 from tfzoo.generation.history import History, appended, history_of_prompts
 from tfzoo.generation.processors import COUNTING
@@ -146,7 +146,7 @@ class Sampling(Search):
         if copies > 1:
             cache = repeated(cache, copies)
             logits, prompts, lengths = (
-                tf.repeat(x, copies, axis=0) for x in (logits, prompts, lengths)
+                each_repeated(x, copies) for x in (logits, prompts, lengths)
             )
         limits = self._of_rows(limits)
         history = history_of_new_prompts(decoder, prompts, lengths, rules)
