@@ -1,5 +1,7 @@
 """Every search in a graph, and with a memory in addition to the prompt."""
 
+import time
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -183,3 +185,26 @@ def test_every_search_reads_the_memory(reader, contexts, generate, name):
     assert alone[0][0] == together[1][0][0]
     texts = in_graph(search, reader, rules, memory=memory)
     assert texts(prompts, memory) == [group[0][0] for group in together]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "options",
+    [{"num_beams": 4}, {"num_return_sequences": 4, "temperature": 1.0, "seed": 0}],
+)
+def test_xla_compiles_a_small_vocabulary_in_seconds(make_decoder, generate, options):
+    """With `tf.repeat` of the logits, it took minutes for 28 to 32 tokens."""
+    decoder, options = (
+        make_decoder(vocabulary_size=30),
+        {**options, "max_new_tokens": 4},
+    )
+    start = time.perf_counter()
+    texts = [
+        generate(
+            CompiledGeneration(decoder, jit_compile=jit_compile), [[1], [2]], **options
+        )
+        for jit_compile in (True, False)
+    ]
+    assert time.perf_counter() - start < 60
+    found, expected = ([[ids for ids, _ in group] for group in one] for one in texts)
+    assert found == expected
