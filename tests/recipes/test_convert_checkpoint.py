@@ -153,7 +153,9 @@ def test_an_unsupported_architecture_is_named(convert, classifier, tmp_path):
     copy = shutil.copytree(classifier, tmp_path / "in")
     config = json.loads((copy / "config.json").read_text())
     (copy / "config.json").write_text(
-        json.dumps({**config, "model_type": "t5", "architectures": ["T5"], "tfzoo": {}})
+        json.dumps(
+            {**config, "model_type": "xlnet", "architectures": ["XL"], "tfzoo": {}}
+        )
     )
-    with pytest.raises(CheckpointError, match="model_type: Must be one of bert"):
+    with pytest.raises(CheckpointError, match="model_type: Must be one of bart"):
         convert(str(copy), tmp_path / "out")

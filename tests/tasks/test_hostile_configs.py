@@ -60,7 +60,7 @@ def test_an_invalid_field_is_reported(directory, field, value, message):
 @pytest.mark.parametrize("weights", ["model.safetensors", "pytorch_model.bin"])
 def test_an_architecture_that_is_not_there_says_which_are(directory, opener, weights):
     config = json.loads((directory / "config.json").read_text())
-    config |= {"model_type": "t5", "architectures": ["T5ForConditionalGeneration"]}
+    config |= {"model_type": "xlnet", "architectures": ["XLNetModel"]}
     written(directory, config)
     (directory / "model.safetensors").rename(directory / weights)
     with pytest.raises(TfzooError) as error:
@@ -68,7 +68,7 @@ def test_an_architecture_that_is_not_there_says_which_are(directory, opener, wei
     message = str(error.value)
     assert message.startswith(f"{directory / 'config.json'}: model_type: ")
     assert "bert, " in message and "roberta" in message
-    assert message.endswith("Received: 't5'.")
+    assert message.endswith("Received: 'xlnet'.")
 
 
 HOSTILE = "<b>a</b>\x1b[2J\n\u202e" + "x" * 200

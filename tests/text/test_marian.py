@@ -168,10 +168,8 @@ def test_separate_vocabularies_that_break_a_rule_are_refused_with_it(
         tokenizer_from_preset(tmp_path)
 
 
-def _same_as_transformers(directory, texts):
-    other = pytest.importorskip("transformers").MarianTokenizer.from_pretrained(
-        directory
-    )
+def _same_as_transformers(transformers, directory, texts):
+    other = transformers.MarianTokenizer.from_pretrained(directory)
     tokenizer = tokenizer_from_preset(directory)
     for ours, expected in (
         (tokenizer, other(texts)["input_ids"]),
@@ -186,7 +184,9 @@ def _same_as_transformers(directory, texts):
 @pytest.mark.filterwarnings("ignore:Recommended. pip install sacremoses")
 @pytest.mark.parametrize("name", ["directory", "separate"])
 def test_ids_are_those_of_transformers(name, request):
-    _same_as_transformers(request.getfixturevalue(name), [*TEXTS, *LINES[:20]])
+    transformers = pytest.importorskip("transformers")
+    directory = request.getfixturevalue(name)
+    _same_as_transformers(transformers, directory, [*TEXTS, *LINES[:20]])
 
 
 @pytest.mark.parity
@@ -194,6 +194,7 @@ def test_ids_are_those_of_transformers(name, request):
 @pytest.mark.filterwarnings("ignore:Recommended. pip install sacremoses")
 @pytest.mark.parametrize("is_separate", [False, True])
 def test_ids_of_a_real_pair_are_those_of_transformers(is_separate, tmp_path):
+    transformers = pytest.importorskip("transformers")
     directory = SHARED / "tokenizers" / "opus-mt-en-mg"
     if not directory.is_dir():
         pytest.skip(f"no {directory}")
@@ -205,4 +206,4 @@ def test_ids_of_a_real_pair_are_those_of_transformers(is_separate, tmp_path):
         write_ids(tmp_path / "target_vocab.json", vocabulary)
         (tmp_path / "tokenizer_config.json").write_text('{"separate_vocabs": true}')
     malagasy = "Salama tompoko, manao ahoana ianao? Misaotra betsaka."
-    _same_as_transformers(tmp_path, [malagasy, *TEXTS, *LINES])
+    _same_as_transformers(transformers, tmp_path, [malagasy, *TEXTS, *LINES])
