@@ -52,7 +52,10 @@ MODELS = {
         dict(RELATIVE, gated=True, activation="gelu_tanh", ties_output=False),
     ),
     "t5, unscaled": (T5EncoderDecoder, dict(RELATIVE, scales_output=False)),
-    "t5, gated by silu": (T5EncoderDecoder, dict(gated=True, activation="silu")),
+    "t5, gated by silu": (
+        T5EncoderDecoder,
+        dict(RELATIVE, gated=True, activation="silu"),
+    ),
 }
 models = pytest.mark.parametrize("name", MODELS)
 
@@ -269,7 +272,7 @@ TOKENS = {  # start, end, padding, and the forced first and last
     "bart": (2, 2, 1, (0, 2)),
     "marian": (59, 0, 59, (-1, 0)),
     "marian, two vocabularies": (49, 0, 49, (-1, 0)),
-    "t5": (0, 4, 0, None),
+    "t5": (0, 13, 0, None),
     "t5, gated and untied": (0, 4, 0, None),
 }
 SEARCHES = {
