@@ -383,4 +383,5 @@ def test_a_hundred_targets_are_those_of_transformers(pair, name, search):
             if ids != other_ids:  # only if another beam has the same score
                 assert score is not None
                 equal = [i for i, s in beams if abs(s - score) < 1e-4]
-                assert ids in equal
+                # Of those that tie with the last beam, either may be left out.
+                assert ids in equal or score == pytest.approx(beams[-1][1], abs=1e-4)

@@ -71,7 +71,7 @@ def test_a_search_goes_on_while_the_worst_finished_text_can_be_beaten(bigrams):
     rules = {"end_ids": tf.constant([0]), "length_penalty": tf.constant(0.0)}
     state = search.begin(decoders, tf.constant([[3]]), tf.constant([1]), limits, rules)
     state = search.advance(
-        decoders, search.grow(state, 4), limits, rules, num_steps=tf.constant(2)
+        decoders, search.grow(state, 5), limits, rules, num_steps=tf.constant(2)
     )
     # 0 has 0.6, and 1 0 has 0.038; then 1 1 1 has 0.29.
     assert search.results(state, 3).tokens.numpy().tolist() == [[0, 0, 0], [1, 1, 1]]

@@ -106,7 +106,7 @@ def test_each_shape_is_traced_once_whatever_the_values(decoder, generate, prompt
     traces = compiled.num_traces
     assert traces == 4  # prompts, space for a block, form of the weights, steps
     generate(compiled, prompts[3:5], **options, seed=2)
-    other = dict(max_new_tokens=17, temperature=0.1, top_k=5, top_p=0.2)
+    other = dict(max_new_tokens=18, temperature=0.1, top_k=5, top_p=0.2)
     generate(compiled, prompts[:2], **other, seed=7, end_ids=[4])
     assert compiled.num_traces == traces
     generate(compiled, prompts, **options, seed=1)

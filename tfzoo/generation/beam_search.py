@@ -1,7 +1,11 @@
 """Beam search.
 
-Shapes: B prompts, N num_beams, R = B * N running rows, W token slots, V
-vocabulary_size, C candidates per prompt.
+The beams of a prompt share one row of the cache, in which every step adds a column for
+each of them; a beam attends to the prompt's columns and those of its ancestors. So when
+beams are replaced, no state moves, and the prompt is stored and read once.
+
+Shapes: B prompts, N num_beams, R = B * N running beams, K columns of the cache, W token
+slots, V vocabulary_size, C candidates per prompt.
 """
 
 import dataclasses
@@ -9,23 +13,17 @@ import typing
 
 import tensorflow as tf
 
-from tfzoo.generation.cache import (
-    Cache,
-    each_repeated,
-    of_rows,
-    repeated,
-    size,
-    written,
-)
+from tfzoo.generation.cache import Cache, compacted, each_repeated, size, written
 from tfzoo.generation.decoding import (
     Results,
     Search,
     history_of_new_prompts,
     new_tokens,
-    read_last,
+    read,
     read_prompts,
 )
 from tfzoo.generation.history import History, appended
+from tfzoo.generation.largest import largest
 from tfzoo.generation.processors import PENALTIES, processed
 
 # Score of a beam that does not exist; finite, because it is used in arithmetic
@@ -37,7 +35,7 @@ class Beams(typing.NamedTuple):
 
     Attributes:
         history: A `History` of R rows; the rows of a prompt are adjacent.
-        cache: A `Cache` of R rows, of all tokens except the last.
+        cache: A `Cache` of B rows with N sequences each, of all tokens except the last.
         scores: float32 (B, N) sums of log-probabilities, best first.
         finished_tokens: int32 (B, N, W), including the prompts.
         finished_lengths: int32 (B, N), likewise.
@@ -76,6 +74,18 @@ class BeamSearch(Search):
     def rows_per_prompt(self):
         return self.num_beams
 
+    @property
+    def columns_per_step(self):
+        return self.num_beams
+
+    def most_columns(self, width, most):
+        """As in `Search`."""
+        return width + (most - 1) * self.num_beams
+
+    def num_kept(self, state):
+        """Number of columns of beams that still run."""
+        return state.cache.num_alive
+
     def begin(self, decoders, prompts, lengths, limits, rules, memory=()):
         """Reads the prompts and selects the first token of each beam.
 
@@ -98,9 +108,10 @@ class BeamSearch(Search):
         history = history_of_new_prompts(decoder, prompts, lengths_of_rows, rules)
         width = size(history.tokens, 1)
         none = tf.repeat(tf.zeros_like(lengths, tf.float32)[:, None], num_beams, 1)
+        seen = cache.seen[:, None] & tf.ones([num_beams, 1], tf.bool)
         beams = Beams(
             history=history.with_finite(logits),
-            cache=repeated(cache, num_beams),
+            cache=cache._replace(seen=seen),
             scores=none + [0.0, *[NONE] * (num_beams - 1)],
             finished_tokens=tf.reshape(history.tokens, [-1, num_beams, width]),
             finished_lengths=tf.reshape(history.lengths, [-1, num_beams]),
@@ -112,8 +123,8 @@ class BeamSearch(Search):
         return self._continued(beams, logits, limits, rules)[0]
 
     def grow(self, state, num_columns):
-        """As in `Search`; also makes room for the tokens of finished beams."""
-        grown = super().grow(state, num_columns)
+        """As in `Search`; drops the columns of beams that were replaced."""
+        grown = super().grow(state._replace(cache=compacted(state.cache)), num_columns)
         more = size(grown.history.tokens, 1) - size(state.history.tokens, 1)
         tokens = tf.pad(state.finished_tokens, [[0, 0], [0, 0], [0, more]])
         return grown._replace(finished_tokens=tokens)
@@ -123,18 +134,33 @@ class BeamSearch(Search):
         (decoder,) = decoders
 
         def step(beams):
-            logits, new = read_last(decoder, beams)
+            cache, itself = beams.cache, self._itself(beams.cache)
+            logits, new = self._read_last(decoder, beams, itself)
             beams, rows = self._continued(beams, logits, limits, rules)
-            cache = written(
-                beams.cache,
-                new,
-                tf.ones_like(rows, tf.bool)[:, None],
-                after=rows,
-                jit_compile=jit_compile,
-            )
-            return beams._replace(cache=of_rows(cache, rows))
+            cache = written(cache, new, itself, after=rows, jit_compile=jit_compile)
+            seen = tf.reshape(cache.seen, [-1, cache.num_columns])
+            seen = tf.reshape(tf.gather(seen, rows), tf.shape(cache.seen))
+            return beams._replace(cache=cache._replace(seen=seen))
 
         return self.run(step, state, num_steps)
+
+    def _itself(self, cache):
+        """Boolean (B, N, N): each beam sees one of the N new columns."""
+        rows = tf.shape(cache.seen)[0]
+        return tf.eye(self.num_beams, batch_shape=[rows], dtype=tf.bool)
+
+    def _read_last(self, decoder, beams, itself):
+        """Reads the last tokens; returns logits (R, V) and the state of N columns."""
+        history, cache = beams.history, beams.cache
+        ids = tf.gather(history.tokens, history.lengths - 1, batch_dims=1)
+        hidden, new = read(
+            decoder,
+            cache,
+            tf.reshape(ids, [-1, self.num_beams]),
+            tf.reshape(history.lengths - 1, [-1, self.num_beams]),
+            tf.concat([cache.seen, itself], axis=2)[:, None],
+        )
+        return decoder.logits(tf.reshape(hidden, [-1, hidden.shape[-1]])), new
 
     def results(self, state, width):
         """`Results` of the finished beams, best first for each prompt."""
@@ -164,7 +190,7 @@ class BeamSearch(Search):
         # Even if all end tokens rank first in each beam, N other candidates are left.
         num_candidates = max(2, 1 + rules["end_ids"].shape[0]) * num_beams
         num_candidates = min(num_candidates, num_beams * vocabulary_size)
-        scores, flat = tf.math.top_k(scores, num_candidates)  # (B, C)
+        scores, flat = largest(scores, num_candidates)  # (B, C)
         first_rows = tf.range(tf.shape(flat)[0])[:, None] * num_beams
         rows, ids = first_rows + flat // vocabulary_size, flat % vocabulary_size
         num_new = tf.reshape(beams.history.num_new, [-1, num_beams])[:, :1] + 1

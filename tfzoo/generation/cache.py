@@ -11,6 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 BLOCK = 32  # columns, the minimum by which a cache grows
+STEPS = 16  # and the minimum number of steps, unless fewer are left
 COLUMNS = 2  # axis of the columns in a decoder's state
 SHORT = 16  # tokens to which shorter prompts are padded
 _STEPS = BLOCK * 2 ** np.arange(20, dtype=np.int32)
@@ -25,7 +26,8 @@ class Cache(typing.NamedTuple):
     Attributes:
         state: The decoder's state, a nest of tensors with first axis B and third axis
             K.
-        seen: Boolean (B, K), the columns each row attends to.
+        seen: Boolean (B, K), the columns each row attends to; or (B, N, K), those of
+            each of N sequences that share the columns of a row.
         filled: int32 scalar.
         memory: What the decoder attends to besides its own tokens, such as the keys and
             values of an encoder's output: a nest of tensors, the same at every step,
@@ -41,7 +43,17 @@ class Cache(typing.NamedTuple):
     @property
     def num_columns(self):
         """K: an int if the shape is static, otherwise an int32 scalar."""
-        return size(self.seen, 1)
+        return size(self.seen, -1)
+
+    @property
+    def alive(self):
+        """Boolean (B, K), the columns that any sequence of a row attends to."""
+        return self.seen if len(self.seen.shape) == 2 else tf.reduce_any(self.seen, 1)
+
+    @property
+    def num_alive(self):
+        """int32 scalar, the largest number of such columns in any row."""
+        return tf.reduce_max(tf.reduce_sum(tf.cast(self.alive, tf.int32), axis=1))
 
 
 def size(tensor, axis):
@@ -56,21 +68,22 @@ def written(cache, new, seen, *, after, jit_compile):
     Args:
         cache: A `Cache` with room for T columns.
         new: The decoder's state of these columns only.
-        seen: Boolean (B, T).
+        seen: Boolean (B, T) or (B, N, T), as in `Cache`.
         after: Integers >= 0, computed from everything that reads `cache`. Without this
             dependency of the write on the reads, XLA cannot know that the arrays are
             read before they are written, and copies all of them twice per token.
         jit_compile: Whether XLA compiles this; it has its own operation.
     """
     start = cache.filled + tf.minimum(tf.reduce_min(after), 0)
-    write = _xla_writer(start) if jit_compile else _writer(start, seen.shape[1])
+    num_new = seen.shape[-1]
+    write = _xla_writer(start) if jit_compile else _writer(start, num_new)
     columns = tf.range(cache.num_columns) - start
-    added = tf.gather(seen, tf.clip_by_value(columns, 0, seen.shape[1] - 1), axis=1)
-    inside = (columns >= 0) & (columns < seen.shape[1])
+    added = tf.gather(seen, tf.clip_by_value(columns, 0, num_new - 1), axis=-1)
+    inside = (columns >= 0) & (columns < num_new)
     return cache._replace(
         state=tf.nest.map_structure(write, cache.state, new),
         seen=tf.where(inside, added, cache.seen),
-        filled=cache.filled + seen.shape[1],
+        filled=cache.filled + num_new,
     )
 
 
@@ -118,7 +131,7 @@ def grown(cache, num_columns):
 
     return cache._replace(
         state=tf.nest.map_structure(pad, cache.state),
-        seen=tf.pad(cache.seen, [[0, 0], [0, more]]),
+        seen=tf.pad(cache.seen, [*[[0, 0]] * (len(cache.seen.shape) - 1), [0, more]]),
     )
 
 
@@ -153,25 +166,31 @@ def of_rows(cache, rows):
 
 def compacted(cache):
     """Moves the columns that each row attends to to the front and drops the rest."""
-    order = tf.argsort(tf.cast(~cache.seen, tf.int32), axis=1, stable=True)
+    order = tf.argsort(tf.cast(~cache.alive, tf.int32), axis=1, stable=True)
 
-    def ordered(array):
-        return tf.gather(array, order, axis=COLUMNS, batch_dims=1)
+    def ordered(array, axis=COLUMNS):
+        return tf.gather(array, order, axis=axis, batch_dims=1)
 
     return cache._replace(
         state=tf.nest.map_structure(ordered, cache.state),
-        seen=tf.gather(cache.seen, order, batch_dims=1),
-        filled=tf.reduce_max(tf.reduce_sum(tf.cast(cache.seen, tf.int32), axis=1)),
+        seen=ordered(cache.seen, axis=len(cache.seen.shape) - 1),
+        filled=cache.num_alive,
     )
 
 
-def num_columns_for(filled, last):
+def num_columns_for(filled, last, per_step=1):
     """Number of columns to grow to, if `filled` are in use and `last` is the maximum.
 
     Attention covers all columns, so the cache grows by about half of what is filled;
     and each size is compiled, so there are few sizes: seven for a context of 1024. The
     arguments may be tensors; the result is a tensor.
+
+    Args:
+        filled: Number of columns in use.
+        last: Maximum number of columns.
+        per_step: Number of columns that a step needs; there is room for at least one.
     """
-    wanted = tf.minimum(last, filled + tf.maximum(BLOCK, filled // 2))
+    more = tf.maximum(max(BLOCK, STEPS * per_step), filled // 2)
+    wanted = tf.maximum(tf.minimum(last, filled + more), filled + per_step)
     step = tf.reduce_max(tf.where(_STEPS * 8 < wanted, 2 * _STEPS, BLOCK))
     return -(-wanted // step) * step

@@ -148,7 +148,7 @@ class Generation:
         limits[: len(prompts)] = options.limits(
             lengths[: len(prompts)], decoder.max_sequence_length
         )
-        self._last = ids.shape[1] + int(limits.max()) + self.search.columns_per_step - 1
+        self._last = self.search.most_columns(ids.shape[1], int(limits.max()))
         self._rules = rules_for(
             options,
             lengths,
@@ -192,11 +192,8 @@ class Generation:
         search = self.search
         if not search.has_room(self.state):
             kept = int(search.num_kept(self.state))
-            columns = max(
-                _num_columns_for(kept, self._last),
-                kept + search.columns_per_step,
-                self.state.cache.num_columns,
-            )
+            columns = _num_columns_for(kept, self._last, search.columns_per_step)
+            columns = max(columns, self.state.cache.num_columns)
             grow = self._compiled(search.grow, *self.state.cache.seen.shape, columns)
             self.state = grow(self.state, columns)
         advance = self._compiled(search.advance, *self.state.cache.seen.shape)
@@ -255,8 +252,8 @@ class Generation:
 
 
 @functools.cache
-def _num_columns_for(filled, last):
-    return int(num_columns_for(filled, last))
+def _num_columns_for(*args):
+    return int(num_columns_for(*args))
 
 
 def padded_prompts(prompts, context, *, exact=False):

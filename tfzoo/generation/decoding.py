@@ -87,6 +87,11 @@ class Search:
             cache=grown(state.cache, num_columns),
         )
 
+    def most_columns(self, width, most):
+        """Maximum number of columns for prompts of `width` and `most` new tokens."""
+        # The last token is never read.
+        return width + most + self.columns_per_step - 2
+
     def num_kept(self, state):
         """Number of columns that `grow` keeps: all, unless it drops unused ones."""
         return state.cache.num_columns

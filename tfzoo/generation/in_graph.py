@@ -51,8 +51,7 @@ def decode(
     begin, advance = compiled(search.begin), compiled(search.advance)
     # With XLA, sizes do not depend on the requested lengths, so that there are few.
     most = max_new_tokens if jit_compile else tf.reduce_max(limits)
-    # The last token is never read.
-    last = tf.shape(prompts)[1] + most + search.columns_per_step - 2
+    last = search.most_columns(tf.shape(prompts)[1], most)
 
     def decoded(inputs, rules):
         prompts, lengths, limits, memory = inputs
@@ -60,9 +59,7 @@ def decode(
 
         def grow_and_advance(state):
             kept = search.num_kept(state)
-            columns = tf.maximum(
-                num_columns_for(kept, last), kept + search.columns_per_step
-            )
+            columns = num_columns_for(kept, last, search.columns_per_step)
             state = search.grow(state, tf.maximum(columns, state.cache.num_columns))
             return advance(
                 [decoder],

@@ -78,7 +78,7 @@ class SpeculativeDecoding(Search):
         )
 
     def num_kept(self, state):
-        return tf.reduce_max(tf.reduce_sum(tf.cast(state.cache.seen, tf.int32), axis=1))
+        return state.cache.num_alive
 
     def grow(self, state, num_columns):
         """As in `Search`; also drops columns that no row attends to."""
