@@ -121,15 +121,7 @@ class Scoring:
             )
             for values, (text, start, stop, first) in zip(scores, batch, strict=True):
                 found[text][first:stop] = values[first - start : stop - start]
-        for row, values in enumerate(found):
-            if not np.isfinite(values).all():
-                place = int(np.isfinite(values).argmin())
-                raise ValueError(
-                    "Log-probabilities must be finite, but the model's weights are "
-                    f"not, or its dtype {self.backbone.dtype_name} overflows. "
-                    "Received: "
-                    f"{values[place]} for token {place} of row {row}"
-                )
+        refuse_non_finite(found, self.backbone)
         return found
 
     def _batches(self, places, batch_size):
@@ -194,3 +186,15 @@ def windows(count, size, stride):
         stop = min(start + size, count)
         yield start, stop, done
         start, done = start + stride, stop
+
+
+def refuse_non_finite(found, backbone):
+    """Raises a ValueError if a log-probability, in a list of arrays, is not finite."""
+    for row, values in enumerate(found):
+        if not np.isfinite(values).all():
+            place = int(np.isfinite(values).argmin())
+            raise ValueError(
+                "Log-probabilities must be finite, but the model's weights are not, or "
+                f"its dtype {backbone.dtype_name} overflows. Received: "
+                f"{values[place]} for token {place} of row {row}"
+            )

@@ -10,6 +10,7 @@ from tfzoo.data.pair_batches import padded_pairs
 from tfzoo.errors import require_whole
 from tfzoo.generation.log_probabilities import log_probabilities
 from tfzoo.layers.keywords import known_keywords
+from tfzoo.tasks.causal_lm.scoring import refuse_non_finite
 from tfzoo.tasks.inputs import Texts, texts_or_one
 from tfzoo.tasks.seq2seq.pairs import targets_of_pairs
 
@@ -64,7 +65,7 @@ class PairScoring:
             rows = weights.numpy().max(axis=1).astype(int) - 1
             for row, value in zip(rows, values.numpy(), strict=True):
                 found[row] = value[: counts[row]]
-        self._refuse_non_finite(found)
+        refuse_non_finite(found, self.backbone)
         rows = np.split(np.asarray(encoded.token_ids), splits[1:-1])
         results = [
             {
@@ -95,13 +96,3 @@ class PairScoring:
     def _scored(self, inputs, ids):
         hidden = self.backbone(inputs, training=False)["decoder_sequence_output"]
         return log_probabilities(self.backbone, hidden, ids)
-
-    def _refuse_non_finite(self, found):
-        for row, values in enumerate(found):
-            if not np.isfinite(values).all():
-                place = int(np.isfinite(values).argmin())
-                raise ValueError(
-                    "Log-probabilities must be finite, but the model's weights are "
-                    f"not, or its dtype {self.backbone.dtype_name} overflows. "
-                    f"Received: {values[place]} for token {place} of row {row}"
-                )
