@@ -71,6 +71,7 @@ class PlainBytes(ByteBPETokenizer):
 class _PlainBytesGraph(GraphEngine):
     detokenize, _contents = ByteBPEGraph.detokenize, ByteBPEGraph._contents
     _without_suffix = ByteBPEGraph._without_suffix
+    continuations = ByteBPEGraph.continuations
 
     def __call__(self, texts, *, end_token=False):
         content = tf.io.decode_raw(tf.strings.reduce_join(texts), tf.uint8)

@@ -76,6 +76,13 @@ def test_tensors_that_no_task_uses_are_skipped_and_logged(
         np.testing.assert_array_equal(a, b)
 
 
+def test_a_copy_of_the_tied_output_is_not_called_unused(written, caplog):
+    path = written("gpt2", lambda x: x | {"lm_head.weight": x["wte.weight"]})
+    with caplog.at_level(logging.INFO, "tfzoo"):
+        GPTDecoder.from_preset(path)
+    assert "Unused" not in caplog.text
+
+
 @pytest.mark.parametrize(
     "extra", ["crf.transitions", "encoder.layer.0.adapter.weight", "glossary.weight"]
 )

@@ -194,10 +194,15 @@ def test_weights_that_are_not_finite_are_never_saved(policy, dtype, tmp_path):
         assert not any(tmp_path.iterdir())
 
 
-def test_shards_respect_the_size_limit_and_are_read_back(encoder, saved, tmp_path):
-    encoder.save_to_preset(tmp_path / "shards", max_shard_size=1000)
-    index = json.loads((tmp_path / "shards" / f"{WEIGHTS}.index.json").read_text())
+@pytest.mark.parametrize("limit", [1000, None])
+def test_shards_respect_the_size_limit_and_are_read_back(
+    encoder, saved, tmp_path, limit
+):
     whole = safetensors.numpy.load_file(saved / WEIGHTS)
+    if limit is None:  # two shards
+        limit = sum(t.nbytes for t in whole.values()) - 1
+    encoder.save_to_preset(tmp_path / "shards", max_shard_size=limit)
+    index = json.loads((tmp_path / "shards" / f"{WEIGHTS}.index.json").read_text())
     assert index["weight_map"].keys() == whole.keys()
     assert index["metadata"]["total_size"] == sum(t.nbytes for t in whole.values())
     files = sorted((tmp_path / "shards").glob("*.safetensors"))
@@ -206,7 +211,7 @@ def test_shards_respect_the_size_limit_and_are_read_back(encoder, saved, tmp_pat
     for file in files:
         tensors = safetensors.numpy.load_file(file)
         total = sum(t.nbytes for t in tensors.values())
-        assert len(tensors) == 1 or total <= 1000
+        assert len(tensors) == 1 or total <= limit
         for name, tensor in tensors.items():
             np.testing.assert_array_equal(tensor, whole[name])
             assert index["weight_map"][name] == file.name

@@ -168,6 +168,12 @@ def test_no_pairs_give_no_batches():
     assert list(dataset) == []
 
 
+def test_there_must_be_a_weight_for_each_pair(lengths):
+    sources, targets = rows_of(lengths[0][:4], 10), rows_of(lengths[1][:4], 50)
+    with pytest.raises(tf.errors.InvalidArgumentError, match="shape"):
+        padded_pairs(sources, targets, np.ones(5), batch_size=2, **OPTIONS)
+
+
 def test_both_limits_or_none_and_sides_of_different_size_are_refused():
     with pytest.raises(ValueError, match="tokens_per_batch=None, batch_size=None"):
         PairBatches([1], [1])

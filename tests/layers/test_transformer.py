@@ -178,8 +178,8 @@ def test_half_precision_agrees_and_normalizes_in_float32(dtype):
 
 
 def test_a_saved_copy_agrees(tmp_path):
-    x, context = normal(B, T, D), normal(B, S, D, seed=1)
-    inputs, other = keras.Input((T, D)), keras.Input((S, D))
+    x, context = normal(B, T, D), normal(B, S, 3, seed=1)  # of another width
+    inputs, other = keras.Input((T, D)), keras.Input((S, 3))
     layer = TransformerLayer(2, 16, causal=True, cross_attention=True)
     model = keras.Model([inputs, other], layer(inputs, context=other))
     model.save(tmp_path / "a.keras")

@@ -108,6 +108,8 @@ def test_the_template_reads_its_arguments_and_the_special_tokens(chat_tokenizer)
         ([{"content": "hi"}], "texts role and content"),
         ([USER, ANSWER], "The last message"),
         ([[USER], "hi"], "must be a list of dicts"),
+        ([[USER], [USER], []], r"\(conversation 2\)"),
+        ([[USER], [USER, ANSWER]], r"\(message 1 of conversation 1\)"),
         ([{**USER, "content": "x<|end|>y"}], r"special token <\|end\|>"),
     ],
 )

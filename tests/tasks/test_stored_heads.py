@@ -97,6 +97,19 @@ def test_a_head_is_read_with_any_fields_that_name_it(saved, directory, fields, a
 
 
 @pytest.mark.parametrize(
+    ("ids", "told"),
+    [
+        ({NAMES[0]: 0}, False),  # the others may be left out
+        ({NAMES[0]: 1}, True),
+    ],
+)
+def test_numbers_that_contradict_the_names_are_told(directory, ids, told, caplog):
+    task = TextClassifier.from_preset(directory("classifier", label2id=ids))
+    assert task.labels == tuple(NAMES)
+    assert ("label2id contradicts id2label" in caplog.text) == told
+
+
+@pytest.mark.parametrize(
     ("name", "task_class"),
     [("tagger", TokenClassifier), ("answerer", QuestionAnswerer), ("words", MaskedLM)],
 )

@@ -124,6 +124,9 @@ def test_words_and_a_string_of_them_are_equal_inputs(model, sentences):
     joined = [" ".join(row) for row in x]
     assert model.evaluate(x, y, verbose=0) == model.evaluate(joined, y, verbose=0)
     np.testing.assert_array_equal(model.predict(x), model.predict(joined))
+    invalid = b"the \xff cat"
+    replaced = invalid.decode("utf-8", "replace")
+    np.testing.assert_array_equal(model.predict([invalid]), model.predict([replaced]))
 
 
 @pytest.mark.parametrize("are_named", [True, False], ids=["names", "numbers"])

@@ -46,7 +46,7 @@ def byte_bpe(**options):
     params=[
         "wordpiece",
         "byte_bpe",
-        pytest.param("with_space", marks=pytest.mark.slow),
+        "with_space",
         pytest.param("lstrip", marks=pytest.mark.slow),
     ],
 )

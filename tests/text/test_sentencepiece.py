@@ -18,6 +18,9 @@ OPTIONS = [{}, {"algorithm": "bpe", "byte_fallback": True, "start_token": "<s>"}
 @pytest.mark.parametrize("options", OPTIONS, ids=str)
 def test_training_gives_the_same_model_again(options):
     assert trained(**options).model == trained.__wrapped__(**options).model
+    name = "BPE" if options else "Unigram"
+    size = trained(**options).vocabulary_size
+    assert trained(**options).description == f"SentencePiece {name}, {size} tokens"
 
 
 def test_a_model_has_the_ids_of_the_library(hostile):

@@ -118,6 +118,12 @@ def test_a_model_that_breaks_a_rule_is_refused_with_the_rule(change, message):
         (lambda m: m["model"].update(type="WordLevel"), '"Unigram" or "BPE"'),
         (lambda m: m["model"]["vocab"].append(["<unk>", 1.0]), "must be unique"),
         (lambda m: m.update(normalizer={"type": "Lowercase"}), "normalizer: This must"),
+        (
+            lambda m: m.update(
+                normalizer={"type": "Sequence", "normalizers": [m["normalizer"], 3]}
+            ),
+            "must be a list of objects",
+        ),
         (lambda m: m.update(pre_tokenizer=None), "must replace spaces"),
         (
             lambda m: m.update(decoder={"type": "WordPiece"}),

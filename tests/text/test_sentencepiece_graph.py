@@ -137,6 +137,9 @@ def test_nearly_equal_segmentations_are_decided_as_by_the_library(make):
     texts = ["".join(source.choice(list("aabb x"), n)) for n in (50, 500, 5, 3000) * 3]
     tokenizer = make(pieces)
     assert tokenizer.graph(tf.constant(texts)).to_list() == tokenizer.tokenize(texts)
+    for text in texts[:4]:
+        alone = tokenizer.graph(tf.constant([text])).to_list()
+        assert alone == [tokenizer.tokenize(text)]
     assert tokenizer.graph(tf.constant([], tf.string)).to_list() == []
     foreign = tokenizer.graph.detokenize(tf.constant([[-1, 10_000]])).numpy()
     assert foreign.tolist() == [b""]

@@ -75,7 +75,9 @@ def test_a_run_continues_whatever_is_downloaded_next_to_its_model(snapshot):
     assert goes_on({str(snapshot): f"commit:{COMMIT}"}, fingerprint([snapshot]))
 
 
-@pytest.mark.parametrize("edit", ["blob", "file", "other blob", "more", "gone"])
+@pytest.mark.parametrize(
+    "edit", ["blob", "file", "other blob", "foreign link", "more", "gone"]
+)
 def test_a_run_does_not_continue_with_an_edited_model_from_the_hub(snapshot, edit):
     download(snapshot, "tf_model.h5", b"weights")
     before, config = fingerprint([snapshot]), snapshot / "config.json"
@@ -87,6 +89,12 @@ def test_a_run_does_not_continue_with_an_edited_model_from_the_hub(snapshot, edi
         config.unlink()
         if edit == "file":
             config.write_text("{ }")
+        elif edit == "foreign link":
+            other = snapshot.parent / "config.json"
+            other.write_text("{}")
+            config.symlink_to(other)
+            before = fingerprint([snapshot])
+            other.write_text("[]")
         elif edit == "other blob":
             config.symlink_to((snapshot / "tf_model.h5").readlink())
     assert not goes_on(before, fingerprint([snapshot]))

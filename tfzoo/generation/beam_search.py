@@ -140,6 +140,7 @@ class BeamSearch(Search):
             cache = written(cache, new, itself, after=rows, jit_compile=jit_compile)
             seen = tf.reshape(cache.seen, [-1, cache.num_columns])
             seen = tf.reshape(tf.gather(seen, rows), tf.shape(cache.seen))
+            seen &= ~beams.done[:, None, None]  # their columns are not needed any more
             return beams._replace(cache=cache._replace(seen=seen))
 
         return self.run(step, state, num_steps)
