@@ -4,6 +4,7 @@ Shapes: B prompts, R rows (B times `rows_per_prompt`), P length of the padded pr
 """
 
 import functools
+import threading
 
 import numpy as np
 import tensorflow as tf
@@ -40,6 +41,7 @@ class CompiledGeneration:
         self.jit_compile = jit_compile
         self.num_traces = 0
         self._functions = {}
+        self._lock = threading.Lock()  # batches may be generated side by side
 
     def compiled(self, method, *shape):
         """The `tf.function` of a method of a decoder or search, for a shape.
@@ -50,13 +52,14 @@ class CompiledGeneration:
         """
         # Equal searches share functions, although their bound methods are not equal.
         key = (method.__func__, method.__self__, *shape)
-        if key not in self._functions:
-            self._functions[key] = tf.function(
-                functools.partial(self._traced, method),
-                jit_compile=self.jit_compile,
-                autograph=False,
-            )
-        return self._functions[key]
+        with self._lock:
+            if key not in self._functions:
+                self._functions[key] = tf.function(
+                    functools.partial(self._traced, method),
+                    jit_compile=self.jit_compile,
+                    autograph=False,
+                )
+            return self._functions[key]
 
     def _traced(self, method, /, *args, **kwargs):
         self.num_traces += 1

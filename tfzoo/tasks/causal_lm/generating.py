@@ -8,6 +8,7 @@ from tfzoo.generation.compiled import CompiledGeneration
 from tfzoo.generation.options import DEFAULT_NEW_TOKENS
 from tfzoo.tasks.causal_lm.generation_options import CallOptions
 from tfzoo.tasks.inputs import text_of, texts_or_one
+from tfzoo.tasks.side_by_side import mapped
 from tfzoo.training.host_memory import freed_memory_kept
 
 STEPS = 8  # tokens between two searches for stop strings
@@ -214,16 +215,21 @@ class GenerationCall:
 
         Args:
             prompts: Non-empty lists of ids.
-            batch_size: Number of prompts to continue at a time; None for 32.
+            batch_size: Number of prompts of a batch; None for 32. Of a small model, two
+                batches are computed at a time, see `mapped`.
         """
         batch_size = 32 if batch_size is None else batch_size
         require_whole("batch_size", batch_size, 1)
-        results, seeds = [], self.seeds(len(prompts))
+        seeds = self.seeds(len(prompts))
+
+        def of_batch(first):
+            part = slice(first, first + batch_size)
+            return self.generated(prompts[part], seeds and seeds[part], first)
+
         with freed_memory_kept(trim=False):
-            for i in range(0, len(prompts), batch_size):
-                part = slice(i, i + batch_size)
-                results += self.generated(prompts[part], seeds and seeds[part], i)
-        return results
+            batches = range(0, len(prompts), batch_size)
+            found = mapped(of_batch, batches, self.backbone.count_params())
+        return [group for batch in found for group in batch]
 
     def generated(self, prompts, seeds, first):
         """The `results` of prompts that are continued together.

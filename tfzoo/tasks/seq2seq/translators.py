@@ -7,6 +7,7 @@ from tfzoo.errors import ExportError, require_whole
 from tfzoo.files import local_path
 from tfzoo.serving.versions import newest_version
 from tfzoo.tasks.seq2seq.seq2seq_lm import Seq2SeqLM
+from tfzoo.tasks.side_by_side import mapped
 
 NUM_BEAMS = 4  # of a preset, if the user sets no other number
 CHUNK = 500  # texts in memory at a time
@@ -134,11 +135,16 @@ class _Served:
 
     def __call__(self, texts):
         order = sorted(range(len(texts)), key=lambda row: len(texts[row]))
+        starts = range(0, len(order), self._batch_size)
+        batches = [order[start : start + self._batch_size] for start in starts]
+        found = mapped(
+            lambda rows: self._translated([texts[row] for row in rows]),
+            batches,
+            sum(v.shape.num_elements() for v in self._model.variables),
+        )
         targets = [None] * len(texts)
-        for start in range(0, len(order), self._batch_size):
-            rows = order[start : start + self._batch_size]
-            found = self._translated([texts[row] for row in rows])
-            for row, target in zip(rows, found, strict=True):
+        for rows, translated in zip(batches, found, strict=True):
+            for row, target in zip(rows, translated, strict=True):
                 targets[row] = target.decode()
         return targets
 
