@@ -6,8 +6,10 @@
 All have the same weights, those of a model of `train-translator` with one vocabulary
 and without `--norm-first`: such a Transformer is a Marian without an output bias, which
 `transformers` reads. A round translates the first lines of the file, sorted by length,
-in batches of 32, to at most 64 tokens. tfzoo's time is from strings to strings; the
-peers get and give tokens. "SavedModel" is the exported model, in a process of its own.
+in batches of 32, to at most 64 tokens. tfzoo and CTranslate2 get all of them in one
+call. tfzoo's time is from strings to strings; the peers get and give tokens.
+"SavedModel" is the exported model, in a process of its own, as `tfzoo translate` runs
+it.
 
 CTranslate2: `pip install ctranslate2`.
 """
@@ -87,30 +89,29 @@ def tfzoo(*, jit_compile):
                 max_new_tokens=MOST,
                 jit_compile=jit_compile,
                 return_dict_in_generate=True,
+                batch_size=BATCH,
             )
             return [len(one.token_ids) for one in found]
 
-        return round_of(translate, in_batches(texts))
+        return round_of(translate, [texts])
 
     return side_by_side.Contender(prepare)
 
 
 def saved_model(model, texts, beams):
-    import tensorflow as tf
-
     from tfzoo import Seq2SeqLM
+    from tfzoo.tasks.seq2seq.translators import open_translator
 
     task = Seq2SeqLM.from_preset(model)
     with tempfile.TemporaryDirectory() as directory:
         path = pathlib.Path(directory) / "served"
         task.export(path, num_beams=beams, max_new_tokens=MOST)
-        loaded = tf.saved_model.load(str(path))
+        translate = open_translator(path, batch_size=BATCH)
 
-    def translate(batch):
-        found = loaded.signatures["serving_default"](text=tf.constant(batch))["text"]
-        return [len(ids) for ids in task.tokenizer.tokenize(found.numpy().tolist())]
+    def counted(batch):
+        return [len(ids) for ids in task.tokenizer.tokenize(translate(batch))]
 
-    return round_of(translate, in_batches(texts))
+    return round_of(counted, [texts])
 
 
 def as_marian(model, directory):
@@ -193,17 +194,17 @@ def ctranslate2(compute_type):
                 intra_threads=side_by_side.THREADS,
             )
         name = task.tokenizer.id_to_token
-        batches = [
-            [[name(i) for i in row] for row in rows] for rows in tokens_of(task, texts)
+        every = [
+            [name(i) for i in row] for rows in tokens_of(task, texts) for row in rows
         ]
 
         def translate(rows):
             found = translator.translate_batch(
-                rows, beam_size=beams, max_decoding_length=MOST
+                rows, beam_size=beams, max_decoding_length=MOST, max_batch_size=BATCH
             )
             return [len(one.hypotheses[0]) + 1 for one in found]
 
-        return round_of(translate, batches)
+        return round_of(translate, [every])
 
     return side_by_side.Contender(prepare, ("ctranslate2",))
 

@@ -46,7 +46,7 @@ class Chatting(Generating):
             template_arguments: Dict of further variables of the template, such as
                 `{"enable_thinking": False}`.
             return_dict_in_generate: Whether to return `Generated` instead of texts.
-            batch_size: Number of conversations to answer at a time.
+            batch_size: As in `generate`.
             **options: As in `generate`, except `truncation="left"`.
 
         Returns:

@@ -64,7 +64,8 @@ class Generating:
                 token if the layout has no first token.
             return_full_text: Whether texts include their prompts.
             return_dict_in_generate: Whether to return `Generated` instead of texts.
-            batch_size: Number of prompts to continue at a time.
+            batch_size: Number of prompts of a batch. Of a model of at most 16 million
+                weights, two batches are computed at a time.
             **options: Those of `GenerationOptions` (by default, a text ends at the
                 task's `end_token_ids`), options of `transformers` that tfzoo lacks at
                 values without an effect, and

@@ -37,7 +37,8 @@ class Translating(Generating):
                 counts them.
             return_dict_in_generate: Whether to return `Generated` instead of texts: its
                 `score` is that of the beam.
-            batch_size: Number of sources at a time.
+            batch_size: Number of sources of a batch. Of a model of at most 16 million
+                weights, two batches are computed at a time.
             **options: As in `CausalLM.generate`, except for `truncation` and
                 `assistant_model`, and
                 forced_bos_token_id: The first id of every target; defaults to the
