@@ -11,6 +11,7 @@ from tfzoo.tasks.side_by_side import mapped
 
 NUM_BEAMS = 4  # of a preset, if the user sets no other number
 CHUNK = 500  # texts in memory at a time
+FLOAT = 4  # bytes of a weight
 PER_ROW = ("max_new_tokens", "length_penalty")  # options of each request
 _INPUTS = {"text", "max_new_tokens", "length_penalty", "temperature", "top_k"}
 _INPUTS |= {"top_p", "repetition_penalty", "seed"}
@@ -123,6 +124,8 @@ class _Served:
                 f"{options['length_penalty']}, and an export of one beam"
             )
         self._batch_size, self._options = batch_size, options
+        files = (folder / "variables").iterdir()
+        self._num_weights = sum(file.stat().st_size for file in files) // FLOAT
         self._numbers = {
             "max_new_tokens": np.int32(most),
             "length_penalty": np.float32(options.get("length_penalty", 1.0)),
@@ -140,7 +143,7 @@ class _Served:
         found = mapped(
             lambda rows: self._translated([texts[row] for row in rows]),
             batches,
-            sum(v.shape.num_elements() for v in self._model.variables),
+            self._num_weights,
         )
         targets = [None] * len(texts)
         for rows, translated in zip(batches, found, strict=True):
