@@ -301,6 +301,13 @@ def test_predict_gives_the_logits_of_the_targets(model):
     assert found[1, : len(expected)] == pytest.approx(expected, abs=1e-4)
 
 
+def test_predict_counts_what_it_cuts(model, caplog):
+    with caplog.at_level(logging.WARNING, "tfzoo"):
+        found = model.predict({"source": ["the mat " * 40], "target": ["b"]}, verbose=0)
+    assert np.isfinite(found).all()
+    assert "1 of 1 sources are longer than 24 tokens" in caplog.text
+
+
 def test_a_directory_gives_the_same_task(model, generate, tmp_path):
     task = Seq2SeqLM(
         model.backbone,

@@ -151,13 +151,18 @@ class PairFeeding(Task):
 
     def _forced(self, sources, targets, weights=None):
         """Strings (B,) -> (inputs, targets, weights), in TensorFlow."""
+        most = self.max_sequence_length
+        return self._forced_ids(
+            self.tokenizer.graph.encode(sources, max_length=most),
+            self.target_tokenizer.graph.encode(targets, max_length=most),
+            weights,
+        )
+
+    def _forced_ids(self, sources, targets, weights=None):
+        """Ragged ids (B, None) of both sides -> (inputs, targets, weights)."""
         rows = [
-            dense_batch(
-                tokenizer.graph.encode(texts, max_length=self.max_sequence_length),
-                _pad_id(tokenizer),
-                self.length_multiple,
-            )
-            for tokenizer, texts in (
+            dense_batch(encoded, _pad_id(tokenizer), self.length_multiple)
+            for tokenizer, encoded in (
                 (self.tokenizer, sources),
                 (self.target_tokenizer, targets),
             )
@@ -195,13 +200,24 @@ class PairFeeding(Task):
             if not pairs.texts:
                 return np.zeros((0, 0, self.backbone.vocabulary_size), np.float32)
             targets = self.targets_of_raw(pairs, None)
-            x, _, _ = self._forced(tf.constant(pairs.texts), tf.constant(targets))
+            sides = self.encoded_sources(pairs.texts), self.encoded_targets(targets)
+            x, _, _ = self._forced_ids(*map(_ragged, sides))
         return self.predict_batches(x, batch_size, **kwargs)
 
 
 def raw_pairs_in_memory(x):
     """As `raw_pairs`; None for batches, too."""
     return None if isinstance(x, tf.data.Dataset) else raw_pairs(x)
+
+
+def _ragged(encoded):
+    """An `EncodedBatch` as ragged ids, like those of `graph.encode`."""
+    return {
+        name: tf.RaggedTensor.from_row_splits(
+            getattr(encoded, name), encoded.row_splits
+        )
+        for name in ("token_ids", "segment_ids")
+    }
 
 
 def _pad_id(tokenizer):
