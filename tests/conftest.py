@@ -150,12 +150,19 @@ def no_notes_of_who_made_an_operation(request):
 
 
 @pytest.fixture(scope="module", autouse=True)
-def what_stays_is_left_to_no_collector():
+def what_stays_is_left_to_no_collector(request):
     """Freezes objects that outlive the tests of a file for the garbage collector.
 
-    Graphs are millions of objects, which it would traverse after each test.
+    Graphs are millions of objects, which it would traverse after each test. Slow tests
+    would fill the memory: theirs are freed.
     """
     yield
+    if asks_for_slow(request.config):
+        for value in vars(request.module).values():
+            if hasattr(value, "cache_clear"):
+                value.cache_clear()
+        gc.collect()
+        return
     gc.collect()
     gc.freeze()
 
