@@ -1,5 +1,7 @@
 """Training on several devices of one machine, with the results of a single device."""
 
+import functools
+
 import keras
 
 STRATEGIES = ("none", "mirrored")
@@ -21,7 +23,19 @@ def strategy(name):
         return tf.distribute.get_strategy()
     devices = tf.config.list_logical_devices("GPU")
     devices = devices or tf.config.list_logical_devices("CPU")
-    return tf.distribute.MirroredStrategy([device.name for device in devices])
+    return _mirrored(*(device.name for device in devices))
+
+
+@functools.cache
+def _mirrored(*devices):
+    """The strategy for some devices, one object per process.
+
+    Every strategy numbers its collective operations from the same start, and TensorFlow
+    takes those of two models that are trained under two of them for the same.
+    """
+    import tensorflow as tf
+
+    return tf.distribute.MirroredStrategy(devices)
 
 
 def num_replicas():

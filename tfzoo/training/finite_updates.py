@@ -294,6 +294,17 @@ class FiniteUpdates:
             vars(self)["guard"] = Guard(self)
         return super().make_train_function(force)
 
+    def _maybe_symbolic_build(self, iterator=None, data_batch=None):
+        """As in Keras, which adds the replicas' batches: they may differ in size."""
+        strategy = self.distribute_strategy
+        if iterator is not None and strategy.num_replicas_in_sync > 1:
+            steps = next(iter(iterator))[-1]
+            data_batch = keras.tree.map_structure(
+                lambda x: strategy.experimental_local_results(x)[0], next(steps)
+            )
+            iterator = None
+        super()._maybe_symbolic_build(iterator, data_batch)
+
     def train_step(self, data):
         return guarded_step(self, self.guard, data)
 
