@@ -45,6 +45,9 @@ class PairFeeding(Task):
     def fit(self, x=None, y=None, batch_size=None, *, tokens_per_batch=None, **kwargs):
         """Trains on pairs, as in `Task`, and:
 
+        Texts of more than `max_sequence_length` tokens are cut to it, with a warning
+        that counts them; those of batches of strings without one.
+
         Args:
             x: Sources, or pairs; or batches.
             y: Targets, if `x` has none.
