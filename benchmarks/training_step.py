@@ -276,7 +276,6 @@ def pytorch_translator():
             decoder_ffn_dim=INTERMEDIATE,
             max_position_embeddings=LENGTH,
             dropout=DROPOUT,
-            attention_dropout=DROPOUT,  # 0 by default, unlike BERT's and GPT-2's
             activation_function="relu",
             scale_embedding=True,
             pad_token_id=0,

@@ -541,3 +541,27 @@ def test_every_class_is_found_by_its_model_type():
 def test_an_unknown_kind_of_positions_is_named():
     with pytest.raises(ValueError, match="positions must be one of .*'rotary'"):
         TransformerEncoderDecoder(**SIZES, positions="rotary")
+
+
+def test_random_weights_are_scaled_to_the_width():
+    """Tables have rows of length 1, and kernels the variance of Glorot & Bengio."""
+    keras.utils.set_random_seed(0)
+    model = TransformerEncoderDecoder(
+        400,
+        1,
+        2,
+        64,
+        32,
+        positions="learned",
+        ties_output=False,
+        max_sequence_length=90,
+    )
+    for variable in model.weights:
+        value = np.asarray(variable)
+        if variable.path.endswith("/embeddings"):
+            assert np.std(value) == pytest.approx(64**-0.5, rel=0.05)
+        elif variable.path.endswith("/kernel"):
+            expected = (2 / sum(value.shape)) ** 0.5
+            assert np.std(value) == pytest.approx(expected, rel=0.05)
+        else:
+            assert {*np.unique(value)} <= {0.0, 1.0}

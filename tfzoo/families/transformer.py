@@ -21,6 +21,7 @@ from tfzoo.layers import (
     SinusoidalPositions,
     TransformerLayer,
 )
+from tfzoo.layers.initializers import scaled_to_width
 from tfzoo.models.arguments import own_arguments
 from tfzoo.models.encoder_decoder import EncoderDecoder
 from tfzoo.text.byte_bpe.tokenizer import ByteBPETokenizer
@@ -223,3 +224,4 @@ class TransformerEncoderDecoder(PresetBackbone, EncoderDecoder):
             dtype=dtype,
             **kwargs,
         )
+        scaled_to_width(self.variables)
