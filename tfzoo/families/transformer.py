@@ -21,7 +21,7 @@ from tfzoo.layers import (
     SinusoidalPositions,
     TransformerLayer,
 )
-from tfzoo.layers.initializers import scaled_to_width
+from tfzoo.layers.initializers import attentive
 from tfzoo.models.arguments import own_arguments
 from tfzoo.models.encoder_decoder import EncoderDecoder
 from tfzoo.text.byte_bpe.tokenizer import ByteBPETokenizer
@@ -167,6 +167,7 @@ class TransformerEncoderDecoder(PresetBackbone, EncoderDecoder):
         ties_output: Whether the output layer shares the decoder's token embeddings.
         output_bias: Whether the output layer has a bias.
 
+    Queries and keys are initialized by Glorot & Bengio 2010, other weights as in BERT.
     Inputs and results are those of `EncoderDecoder`.
 
     Source: Vaswani et al. 2017, section 3, https://arxiv.org/abs/1706.03762
@@ -224,4 +225,4 @@ class TransformerEncoderDecoder(PresetBackbone, EncoderDecoder):
             dtype=dtype,
             **kwargs,
         )
-        scaled_to_width(self.variables)
+        attentive(self.variables)

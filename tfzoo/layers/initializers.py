@@ -32,19 +32,20 @@ def left_at_zero():
         _zeros.reset(token)
 
 
-def scaled_to_width(variables):
-    """Initializes the kernels of a model so that a narrow one learns early, too.
+def attentive(variables):
+    """Initializes the kernels of queries and keys so that a narrow model learns early.
 
-    With 0.02, as in BERT, a Transformer of width 64 has not begun to reverse 20 letters
-    after 2000 steps; with this, it does so after 1000. Does nothing within
-    `left_at_zero`.
+    With 0.02, as in BERT, the scores of a narrow model are all alike: a Transformer of
+    width 64 has not begun to reverse 20 letters after 2000 steps; with this, it does so
+    after 1000. Other kernels stay small, since larger ones learn later. Does nothing
+    within `left_at_zero`.
 
     Source: Glorot & Bengio 2010, equation 16.
     """
     if _zeros.get():
         return
     for variable in variables:
-        if variable.path.endswith("/kernel"):
+        if variable.path.endswith(("/query/kernel", "/key/kernel")):
             initializer = keras.initializers.GlorotUniform()  # draws the same again
             variable.assign(initializer(variable.shape, variable.dtype))
 
