@@ -137,9 +137,11 @@ def grown(cache, num_columns):
 
 def repeated(cache, copies):
     """The cache with each row repeated `copies` times; they share their memory."""
-    if copies == 1:
-        return cache
-    return of_rows(cache, tf.repeat(tf.range(tf.shape(cache.seen)[0]), copies))
+    rows = tf.repeat(tf.range(tf.shape(cache.seen)[0]), copies)
+    state, seen = tf.nest.map_structure(
+        lambda x: tf.gather(x, rows), (cache.state, cache.seen)
+    )
+    return cache._replace(state=state, seen=seen)
 
 
 def each_repeated(tensor, copies):
@@ -149,19 +151,6 @@ def each_repeated(tensor, copies):
     takes it minutes to compile for 28 to 32 columns.
     """
     return tf.gather(tensor, tf.repeat(tf.range(tf.shape(tensor)[0]), copies))
-
-
-def of_rows(cache, rows):
-    """Gathers rows of a cache; each keeps the memory of the row it replaces.
-
-    Args:
-        cache: A `Cache` of R rows.
-        rows: (R,) integers, which may repeat.
-    """
-    return cache._replace(
-        state=tf.nest.map_structure(lambda x: tf.gather(x, rows), cache.state),
-        seen=tf.gather(cache.seen, rows),
-    )
 
 
 def compacted(cache):

@@ -18,7 +18,7 @@ def mapped(function, batches, num_weights):
 
     Args:
         function: Function of a batch, safe to call from several threads.
-        batches: List.
+        batches: Sequence.
         num_weights: Number of weights of the model.
 
     Raises:
